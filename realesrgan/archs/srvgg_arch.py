@@ -1,0 +1,85 @@
+"""가볍고 빠른 생성자(generator) SRVGGNetCompact."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from realesrgan.registry import ARCH_REGISTRY
+
+ACT_TYPES = ("relu", "prelu", "leakyrelu")
+
+
+def _activation(act_type: str, num_feat: int) -> nn.Module:
+    if act_type == "relu":
+        return nn.ReLU(inplace=True)
+    if act_type == "prelu":
+        return nn.PReLU(num_parameters=num_feat)
+    if act_type == "leakyrelu":
+        return nn.LeakyReLU(negative_slope=0.1, inplace=True)
+    raise ValueError(f"act_type은 {', '.join(ACT_TYPES)} 가운데 하나여야 합니다: {act_type}")
+
+
+@ARCH_REGISTRY.register()
+class SRVGGNetCompact(nn.Module):
+    """마지막에만 키우는 VGG 모양의 초해상도(Super-Resolution) 생성자.
+
+    입력은 `(B, num_in_ch, H, W)`, 값은 0..1의 실수이고 출력은 `(B, num_out_ch, H*upscale, W*upscale)`이다.
+    네트워크는 최근접(nearest) 확대와의 차이를 배운다. 출력은 0..1을 조금 벗어날 수 있다.
+
+    Args:
+        num_in_ch: 입력 채널 수.
+        num_out_ch: 출력 채널 수. 최근접 확대를 더하므로 `num_in_ch`와 같아야 한다.
+        num_feat: 가운데 채널 수.
+        num_conv: 가운데 합성곱(convolution) 개수. animevideov3은 16, general은 32.
+        upscale: 업스케일 배율, 1 이상.
+        act_type: 활성화 함수. `relu`, `prelu`(채널마다 하나), `leakyrelu`(기울기 0.1).
+
+    Raises:
+        ValueError: `act_type`을 모를 때.
+    """
+
+    def __init__(
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 64,
+        num_conv: int = 16,
+        upscale: int = 4,
+        act_type: str = "prelu",
+    ) -> None:
+        super().__init__()
+        self.num_in_ch = num_in_ch
+        self.num_out_ch = num_out_ch
+        self.num_feat = num_feat
+        self.num_conv = num_conv
+        self.upscale = upscale
+        self.act_type = act_type
+        self.body = nn.ModuleList([nn.Conv2d(num_in_ch, num_feat, 3, 1, 1), _activation(act_type, num_feat)])
+        for _ in range(num_conv):
+            self.body.append(nn.Conv2d(num_feat, num_feat, 3, 1, 1))
+            self.body.append(_activation(act_type, num_feat))
+        self.body.append(nn.Conv2d(num_feat, num_out_ch * upscale * upscale, 3, 1, 1))
+        self.upsampler = nn.PixelShuffle(upscale)
+
+    @property
+    def scale(self) -> int:
+        """업스케일 배율. 다른 네트워크와 같은 이름으로 읽기 위한 것이다."""
+        return self.upscale
+
+    @property
+    def size_multiple(self) -> int:
+        """입력의 `H`와 `W`가 맞춰야 하는 배수. 제약이 없어 1이다."""
+        return 1
+
+    @property
+    def receptive_radius(self) -> int:
+        """출력 한 점이 보는 입력의 반지름(픽셀)."""
+        return self.num_conv + 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*upscale, W*upscale)`로 키운다."""
+        features = x
+        for layer in self.body:
+            features = layer(features)
+        return self.upsampler(features) + F.interpolate(x, scale_factor=self.upscale, mode="nearest")

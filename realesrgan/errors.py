@@ -1,0 +1,47 @@
+"""이름 있는 예외들. 메시지는 무슨 일이, 왜, 어떻게 하면 되는지를 한국어로 말한다."""
+
+from __future__ import annotations
+
+
+class RealESRGANError(Exception):
+    """이 패키지가 사용자에게 알리는 모든 오류의 바탕."""
+
+
+class UsageError(RealESRGANError):
+    """명령이나 인자를 잘못 썼을 때. 명령줄에서는 종료 코드 2가 된다."""
+
+
+class WeightsError(RealESRGANError):
+    """가중치(weights) 파일을 읽거나 네트워크에 넣을 수 없을 때."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """가중치 파일이 어디에도 없고 내려받지도 못했을 때."""
+
+
+class DownloadError(WeightsError, OSError):
+    """내려받기가 실패했거나 받은 파일이 기대한 해시와 다를 때."""
+
+
+class ImageReadError(RealESRGANError):
+    """그림 파일을 읽을 수 없을 때(없음, 잘림, 그림이 아님, 지원하지 않는 형식)."""
+
+
+class ImageTooLargeError(ImageReadError):
+    """결과의 픽셀 수가 허용 한도를 넘을 때(압축 폭탄(decompression bomb) 방지)."""
+
+
+class ImageWriteError(RealESRGANError):
+    """그림 파일을 쓸 수 없을 때(권한, 디스크 가득 참, 형식의 한계)."""
+
+
+class DeviceError(RealESRGANError):
+    """요청한 장치(device)나 정밀도(precision)를 쓸 수 없을 때."""
+
+
+class OutOfMemoryError(RealESRGANError):
+    """타일을 가장 작게 줄여도 장치 메모리가 모자랄 때."""
+
+
+class NonFiniteOutputError(RealESRGANError):
+    """단정밀도(fp32)로 다시 계산해도 결과에 NaN이나 Inf가 있을 때."""

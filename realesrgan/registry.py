@@ -1,0 +1,68 @@
+"""이름으로 클래스를 찾는 등록부(registry). BasicSR의 데코레이터와 같은 모양이며 BasicSR을 불러오지 않는다."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
+
+
+class Registry:
+    """이름과 객체의 대응표.
+
+    `@REGISTRY.register()`로 등록하고 `REGISTRY.get(이름)`으로 찾는다.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._objects: dict[str, Any] = {}
+
+    @overload
+    def register(self, obj: T, suffix: str | None = None) -> T: ...
+
+    @overload
+    def register(self, obj: None = None, suffix: str | None = None) -> Callable[[T], T]: ...
+
+    def register(self, obj: Any = None, suffix: str | None = None) -> Any:
+        """객체를 제 이름으로 등록한다. 데코레이터로도 함수로도 쓸 수 있다.
+
+        Args:
+            obj: 등록할 클래스나 함수. 없으면 데코레이터를 돌려준다.
+            suffix: 이름 뒤에 `_suffix`를 붙여 등록한다.
+
+        Raises:
+            ValueError: 같은 이름이 이미 있을 때.
+        """
+        if obj is None:
+            return lambda decorated: self.register(decorated, suffix)
+        name = obj.__name__ if suffix is None else f"{obj.__name__}_{suffix}"
+        if name in self._objects:
+            raise ValueError(f"{self._name} 등록부에 '{name}'이(가) 이미 있습니다. 다른 이름을 쓰세요.")
+        self._objects[name] = obj
+        return obj
+
+    def get(self, name: str) -> Any:
+        """등록한 객체를 돌려준다.
+
+        Raises:
+            KeyError: 그 이름이 없을 때. 메시지에 등록된 이름을 담는다.
+        """
+        try:
+            return self._objects[name]
+        except KeyError:
+            known = ", ".join(sorted(self._objects)) or "없음"
+            raise KeyError(f"{self._name} 등록부에 '{name}'이(가) 없습니다. 등록된 이름: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._objects
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._objects.items())
+
+    def keys(self) -> list[str]:
+        """등록된 이름을 등록 순서로 돌려준다."""
+        return list(self._objects)
+
+
+ARCH_REGISTRY = Registry("네트워크(arch)")

@@ -1,0 +1,63 @@
+"""설치 스크립트. 도구 설정은 `pyproject.toml`에 있다."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """패키지를 불러오지 않고 버전 상수를 읽는다."""
+    text = (HERE / "realesrgan" / "version.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "([^"]+)"', text)
+    if found is None:
+        raise RuntimeError("realesrgan/version.py에서 __version__을 찾지 못했습니다.")
+    return found.group(1)
+
+
+def read_requirements() -> list[str]:
+    """`requirements.txt`의 꾸러미 이름을 읽는다. 두 곳에 따로 적어 어긋나는 일을 막는다."""
+    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+
+
+EXTRAS = {
+    "heic": ["pillow-heif>=1.0"],
+    "test": [
+        "hypothesis>=6.100",
+        "mypy>=1.15",
+        "pillow-heif>=1.0",
+        "psutil>=6",
+        "pytest>=8",
+        "pytest-xdist>=3.5",
+        "ruff>=0.11",
+        "types-PyYAML",
+        "types-tqdm",
+    ],
+}
+
+setup(
+    name="realesrgan",
+    version=read_version(),
+    description="실세계 사진과 영상의 블라인드 초해상도(Real-ESRGAN)",
+    long_description=(HERE / "README_KR.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    python_requires=">=3.10",
+    packages=find_packages(include=["realesrgan", "realesrgan.*"]),
+    install_requires=read_requirements(),
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "realesrgan=realesrgan.cli.image:main",
+            "realesrgan-video=realesrgan.cli.video:main",
+        ]
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Operating System :: OS Independent",
+        "Natural Language :: Korean",
+    ],
+)
