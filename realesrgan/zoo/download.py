@@ -1,0 +1,103 @@
+"""파일을 내려받아 확인하고, 다 된 것만 제자리에 놓는다."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from realesrgan.errors import DownloadError
+
+CHUNK = 1 << 18
+TIMEOUT_SECONDS = 20.0
+
+# (받은 바이트, 전체 바이트. 서버가 알려 주지 않으면 0)
+Progress = Callable[[int, int], None]
+
+
+def file_sha256(path: Path) -> str:
+    """파일의 SHA-256을 16진수 글자로 돌려준다."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(url: str, target: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
+    """주소의 파일을 받아 해시를 확인하고 `target`에 놓는다.
+
+    임시 파일에 받아 확인한 뒤 이름을 바꾸므로, 중간에 끊겨도 반쪽 파일이 남지 않는다.
+
+    Args:
+        url: `http://`나 `https://` 주소.
+        target: 놓을 곳. 폴더는 만든다.
+        sha256: 기대하는 해시. 없으면 길이만 확인한다.
+        progress: `(받은 바이트, 전체 바이트)`를 받는 함수.
+
+    Raises:
+        DownloadError: 연결, 길이, 해시, 저장 가운데 하나라도 잘못되었을 때.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise DownloadError(f"내려받을 수 없는 주소입니다: {url}\n  http:// 나 https:// 로 시작해야 합니다.")
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            found = _fetch(url, file, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        if sha256 is not None and found != sha256:
+            raise DownloadError(
+                f"받은 파일이 공식 파일과 다릅니다: {url}\n"
+                f"  SHA-256이 {sha256}이어야 하는데 {found}입니다. 전송이 깨졌거나 파일이 바뀌었습니다.\n"
+                "  해결: 다시 시도하고, 그래도 같으면 이 파일을 쓰지 마세요."
+            )
+        temporary.replace(target)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, DownloadError):
+            raise
+        raise DownloadError(f"내려받지 못했습니다: {url}\n  {_reason(error)}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def _fetch(url: str, file: IO[bytes], progress: Progress | None) -> str:
+    """주소의 내용을 파일에 쓰고 SHA-256을 돌려준다."""
+    request = urllib.request.Request(url, headers={"User-Agent": "realesrgan"})  # noqa: S310 - 주소는 위에서 가렸다
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+        total = int(response.headers.get("Content-Length") or 0)
+        received = 0
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            received += len(chunk)
+            if progress is not None:
+                progress(received, total)
+    if total and received != total:
+        raise DownloadError(
+            f"내려받기가 중간에 끊겼습니다: {url}\n  {total}바이트 가운데 {received}바이트만 받았습니다."
+        )
+    return digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"서버가 {error.code}로 답했습니다."
+    if isinstance(error, urllib.error.URLError):
+        return f"연결할 수 없습니다({error.reason})."
+    if isinstance(error, TimeoutError):
+        return f"{TIMEOUT_SECONDS:.0f}초 동안 답이 없습니다."
+    return f"{error}"
