@@ -1,0 +1,73 @@
+"""반쯤 쓴 파일을 남기지 않는 쓰기."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realesrgan.media.atomic import atomic_file
+from tests.media.samples import names_in
+
+
+def test_target_changes_only_when_complete(tmp_path: Path) -> None:
+    target = tmp_path / "결과 🙂.bin"
+    target.write_bytes(b"old")
+    with atomic_file(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+    assert names_in(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, OSError(errno.ENOSPC, "full")])
+def test_any_exception_leaves_the_target_and_no_temporary(tmp_path: Path, error: Any) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(BaseException) as caught, atomic_file(target) as file:
+        file.write(b"half")
+        raise error
+    assert caught.type is (type(error) if isinstance(error, Exception) else error)
+    assert target.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["a.bin"]
+
+
+def test_failing_fsync_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), atomic_file(tmp_path / "a.bin") as file:
+        file.write(b"x")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="유닉스 권한")
+def test_permissions_are_those_of_a_plain_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    with atomic_file(tmp_path / "a.bin") as file:
+        file.write(b"x")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "a.bin")]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="심볼릭 링크")
+def test_symlink_stays_and_its_file_changes(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.bin", tmp_path / "link.bin"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with atomic_file(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+def test_longest_name_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("가" * 83 + ".bin")
+    with atomic_file(target) as file:
+        file.write(b"x")
+    assert target.read_bytes() == b"x"
