@@ -124,9 +124,10 @@ class RRDBNet(nn.Module):
         """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*scale, W*scale)`로 키운다."""
         if self.size_multiple > 1:
             x = F.pixel_unshuffle(x, self.size_multiple)
-        shallow = self.conv_first(x)
-        features = shallow + self.conv_body(self.body(shallow))
+        features = self.conv_first(x)
+        features = features + self.conv_body(self.body(features))
+        # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
         for conv in (self.conv_up1, self.conv_up2):
-            enlarged = F.interpolate(features, scale_factor=2, mode="nearest")
-            features = F.leaky_relu(conv(enlarged), LEAKY_SLOPE, inplace=True)
-        return self.conv_last(F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True))
+            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2)), LEAKY_SLOPE, inplace=True)
+        features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
+        return self.conv_last(features)

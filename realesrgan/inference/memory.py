@@ -1,0 +1,149 @@
+"""네트워크가 쓸 메모리를 어림하고, 남은 메모리에 맞는 타일(tile)을 고른다."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from realesrgan.archs.rrdbnet_arch import RRDBNet
+from realesrgan.archs.srvgg_arch import SRVGGNetCompact
+from realesrgan.inference.precision import PRECISION_DTYPES
+from realesrgan.inference.tiling import balanced_tile
+
+MIB = 1 << 20
+# CPU에서는 타일이 이보다 크다고 빨라지지 않는다. 가벼운 네트워크는 작은 예산으로도 충분한 타일을 얻는다.
+CPU_BUDGET = 512 * MIB
+# 무거운 네트워크의 타일이 이 크기에 못 미치면 예산을 여기까지 늘린다.
+CPU_BUDGET_HEAVY = 2048 * MIB
+COMFORTABLE_TILE = 384
+SMALLEST_AUTO_TILE = 64
+# 할당기의 조각과 작업 공간을 위해 남겨 두는 몫.
+DEVICE_SHARE = 0.7
+HOST_SHARE = 0.25
+
+
+def bytes_per_pixel(network: nn.Module, precision: str) -> int:
+    """입력 픽셀 하나에 드는 활성값(activation) 메모리의 최댓값을 어림한다.
+
+    가장 큰 순간에 살아 있는 값의 수에 값의 크기를 곱한다. 실제로 잰 값에 맞춘 어림이다.
+
+    Returns:
+        바이트. 모르는 네트워크는 RRDBNet(23블록)과 같다고 본다.
+    """
+    size = PRECISION_DTYPES[precision].itemsize
+    if isinstance(network, SRVGGNetCompact):
+        # 가운데 특징 두 벌, 마지막 합성곱의 출력과 펼친 결과와 최근접 확대.
+        values = 2 * network.num_feat + 3 * network.num_out_ch * network.upscale**2
+        return values * size
+    feat = network.conv_hr.out_channels if isinstance(network, RRDBNet) else 64
+    fold = network.size_multiple**2 if isinstance(network, RRDBNet) else 1
+    # 네 배로 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다.
+    return feat * 16 * size * 11 // (4 * fold)
+
+
+def available_host_memory() -> int:
+    """운영체제가 지금 내줄 수 있는 메모리(바이트). 컨테이너의 한도(cgroup)도 본다."""
+    limits = [_system_available()]
+    for limit_file, used_file in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        limit, used = _read_int(limit_file), _read_int(used_file)
+        if limit is not None and used is not None:
+            limits.append(max(limit - used, 0))
+    return min(limits)
+
+
+def _read_int(path: str) -> int | None:
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _system_available() -> int:
+    if sys.platform == "win32":
+        return _windows_available()
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # /proc이 없는 시스템(macOS)은 아래에서 전체 메모리의 절반으로 어림한다.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _windows_available() -> int:
+    import ctypes
+
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total_physical", ctypes.c_ulonglong),
+            ("available_physical", ctypes.c_ulonglong),
+            ("total_page_file", ctypes.c_ulonglong),
+            ("available_page_file", ctypes.c_ulonglong),
+            ("total_virtual", ctypes.c_ulonglong),
+            ("available_virtual", ctypes.c_ulonglong),
+            ("available_extended_virtual", ctypes.c_ulonglong),
+        )
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    windll = getattr(ctypes, "windll", None)
+    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return CPU_BUDGET * 4
+    return int(status.available_physical)
+
+
+def memory_budget(device: torch.device, per_pixel: int) -> int:
+    """한 배치의 활성값에 써도 되는 메모리(바이트)."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int((free + cached) * DEVICE_SHARE)
+    if device.type == "xpu":
+        free, _ = torch.xpu.mem_get_info(device)
+        return int(free * DEVICE_SHARE)
+    if device.type == "mps":
+        spare = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return int(max(spare, CPU_BUDGET) * DEVICE_SHARE)
+    wanted = CPU_BUDGET if per_pixel * COMFORTABLE_TILE**2 <= CPU_BUDGET else CPU_BUDGET_HEAVY
+    return min(wanted, int(available_host_memory() * HOST_SHARE))
+
+
+def auto_tile(shape: tuple[int, int], budget: int, per_pixel: int, *, pad: int, multiple: int = 1) -> int:
+    """예산에 들어가는 가장 큰 타일을 고른다.
+
+    Args:
+        shape: `(높이, 너비)`, 픽셀.
+        budget: 활성값에 쓸 메모리(바이트).
+        per_pixel: 입력 픽셀 하나에 드는 바이트.
+        pad: 타일의 패딩(픽셀). 한 변에 두 번 더해진다.
+        multiple: 타일을 맞출 배수.
+
+    Returns:
+        타일 한 변(픽셀). 통째로 들어가면 0.
+    """
+    height, width = shape
+    pixels = budget // max(per_pixel, 1)
+    if height * width <= pixels:
+        return 0
+    side = max(math.isqrt(max(pixels, 1)) - 2 * pad, SMALLEST_AUTO_TILE)
+    return balanced_tile(height, width, side, multiple)
+
+
+def describe_bytes(count: float) -> str:
+    """바이트 수를 사람이 읽는 단위로 적는다."""
+    units: Mapping[str, int] = {"GB": 1 << 30, "MB": MIB, "KB": 1 << 10}
+    for unit, size in units.items():
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return f"{int(count)}B"
