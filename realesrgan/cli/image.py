@@ -1,0 +1,298 @@
+"""사진을 키우는 명령. 인자를 읽고, 일을 정하고, 하나씩 키워 쓰고, 종료 코드를 돌려준다."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realesrgan.cli.arguments import parse_arguments
+from realesrgan.cli.console import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    configure_logging,
+    prepare_streams,
+    say,
+    say_error,
+    share_cores_politely,
+    stop_cleanly_on_terminate,
+)
+from realesrgan.errors import ImageWriteError, RealESRGANError, UsageError
+from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
+
+if TYPE_CHECKING:
+    from realesrgan.cli.jobs import Job
+    from realesrgan.cli.progress import FileProgress
+    from realesrgan.cli.ranks import Ranks
+    from realesrgan.cli.report import FileResult
+    from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.inference.tiling import Progress
+    from realesrgan.media.image import Frame, Picture
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """사진 명령을 실행한다.
+
+    Args:
+        argv: 인자. 없으면 명령줄에서 읽는다.
+
+    Returns:
+        종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
+    """
+    prepare_streams()
+    share_cores_politely()
+    stop_cleanly_on_terminate()
+    try:
+        args = parse_arguments(argv)
+        configure_logging(args.verbose)
+        if args.list_models:
+            say(describe_models())
+            return EXIT_DONE
+        return _run(args)
+    except KeyboardInterrupt:
+        say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
+        return EXIT_INTERRUPTED
+    except RealESRGANError as error:
+        say_error(str(error))
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+
+def describe_models() -> str:
+    """모델 목록을 사람이 읽는 글로 적는다."""
+    lines = []
+    for spec in MODELS.values():
+        mark = " (기본)" if spec.name == DEFAULT_MODEL else ""
+        size = f", {spec.size / 1e6:.1f}MB" if spec.size else ""
+        origin = "함께 설치됨" if spec.ncnn else "처음 쓸 때 내려받음"
+        lines.append(f"{spec.name}{mark}\n    {spec.description}\n    {spec.arch}, {spec.scale}배{size}, {origin}")
+    return "\n".join(lines)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """일을 정해 나누어 하고, 결과를 모아 보고한다."""
+    from realesrgan.cli.ranks import join_ranks, share_jobs
+
+    started = time.perf_counter()
+    with join_ranks() as ranks:
+        jobs = _agree_on_jobs(args, ranks)
+        if args.dry_run:
+            return _dry_run(args, jobs, ranks)
+        mine = [jobs[index] for index in share_jobs(jobs, ranks.size)[ranks.rank]]
+        results = _process_share(args, mine, ranks)
+        interrupted = any(result.status == "interrupted" for result in results)
+        # 중단할 때는 다른 프로세스를 기다리지 않는다. torchrun이 모두에게 신호를 보낸다.
+        merged = results if interrupted else _in_order(jobs, ranks.gather(results))
+        return _conclude(args, merged, ranks, time.perf_counter() - started)
+
+
+def _agree_on_jobs(args: argparse.Namespace, ranks: Ranks) -> list[Job]:
+    """첫 프로세스가 일을 정해 모두에게 알린다. 저마다 폴더를 읽으면 그사이 생긴 결과까지 입력이 될 수 있다."""
+    from realesrgan.cli.jobs import plan_jobs
+
+    jobs: list[Job] = []
+    problem: str | None = None
+    if ranks.leads:
+        try:
+            jobs = plan_jobs(args.input, args.output, recursive=args.recursive, suffix=args.suffix, ext=args.ext)
+        except UsageError as error:
+            problem = str(error)
+    jobs, problem = ranks.broadcast((jobs, problem))
+    if problem is not None:
+        raise UsageError(problem)
+    return jobs
+
+
+def _dry_run(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> int:
+    from realesrgan.cli.estimate import show_plan
+    from realesrgan.cli.loading import build_upsampler, choose_weights
+
+    if ranks.leads:
+        ranks.set_threads()
+        show_plan(jobs, build_upsampler(args, choose_weights(args), ranks.device(args.device)), args)
+    return EXIT_SOME_FAILED if any(job.problem for job in jobs) else EXIT_DONE
+
+
+def _process_share(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> list[FileResult]:
+    """이 프로세스의 몫을 한다. 준비가 실패하면 몫 전체를 그 이유로 실패로 적는다."""
+    from realesrgan.cli.progress import FileProgress
+
+    worker = _Worker(args, ranks)
+    try:
+        worker.prepare(jobs)
+    except RealESRGANError as error:
+        say_error(str(error))
+        reason = str(error).splitlines()[0]
+        return [worker.result(job, "failed", reason=job.problem or reason) for job in jobs]
+    results: list[FileResult] = []
+    shown = None if ranks.size == 1 else False
+    with FileProgress(len(jobs), sum(job.pixels for job in jobs), shown) as progress:
+        try:
+            for job in jobs:
+                results.append(worker.process(job, progress))
+                progress.finish(results[-1])
+        except KeyboardInterrupt:
+            reason = "사용자가 중단했습니다."
+            left = jobs[len(results) :]
+            results += [worker.result(job, "interrupted", reason=reason) for job in left]
+    return results
+
+
+@dataclass
+class _Worker:
+    """한 프로세스의 작업자. 모델은 할 일이 있을 때 한 번만 싣는다."""
+
+    args: argparse.Namespace
+    ranks: Ranks
+    model: str | None = None
+    _upsampler: RealESRGANer | None = None
+
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        """할 일이 있으면 가중치를 찾아 모델을 싣는다.
+
+        Raises:
+            RealESRGANError: 가중치나 장치를 쓸 수 없을 때.
+        """
+        from realesrgan.cli.loading import build_upsampler, choose_weights
+
+        needed = any(job.problem is None and not self._skips(job) for job in jobs)
+        self.ranks.set_threads()
+        # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
+        with self.ranks.local_leader_first():
+            chosen = choose_weights(self.args) if needed else None
+        if chosen is None:
+            return
+        self.model = chosen.name
+        self._upsampler = build_upsampler(self.args, chosen, self.ranks.device(self.args.device))
+
+    def _skips(self, job: Job) -> bool:
+        return bool(self.args.skip_existing) and job.target.exists()
+
+    def process(self, job: Job, progress: FileProgress) -> FileResult:
+        """그림 하나를 키워 쓴다. 어떤 실패도 이유가 되어 결과에 담기고 다음 그림으로 넘어간다."""
+        report = progress.start(job.source.name, job.pixels)
+        if job.problem is not None:
+            return self.result(job, "failed", reason=job.problem)
+        if self._upsampler is None or self._skips(job):
+            return self.result(job, "skipped", reason="결과가 이미 있습니다.")
+        started = time.perf_counter()
+        try:
+            notes = upscale_file(job, self._upsampler, self.args, report)
+        except (RealESRGANError, OSError) as error:
+            return self.result(job, "failed", reason=str(error), seconds=time.perf_counter() - started)
+        except MemoryError:
+            reason = "메모리가 모자랍니다.\n  해결: 다른 프로그램을 닫거나 -s를 줄이세요."
+            return self.result(job, "failed", reason=reason, seconds=time.perf_counter() - started)
+        except Exception as error:
+            # 한 그림의 뜻밖의 오류가 남은 그림을 막지 않게 한다. 흔적은 로그에 남긴다.
+            logger.exception("뜻밖의 오류입니다: %s", job.source)
+            reason = f"뜻밖의 오류입니다: {type(error).__name__}: {error}"
+            return self.result(job, "failed", reason=reason, seconds=time.perf_counter() - started)
+        return self.result(job, "done", seconds=time.perf_counter() - started, notes=notes)
+
+    def result(
+        self,
+        job: Job,
+        status: str,
+        *,
+        reason: str | None = None,
+        seconds: float = 0.0,
+        notes: tuple[str, ...] = (),
+    ) -> FileResult:
+        """일의 결과를 적는다."""
+        from realesrgan.cli.report import FileResult
+
+        return FileResult(
+            input=str(job.source),
+            output=str(job.target),
+            status=status,
+            seconds=round(seconds, 3),
+            input_size=(job.info.width, job.info.height) if job.info else None,
+            output_size=job.output_size(self.args.outscale) if status == "done" else None,
+            frames=job.info.frames if job.info else 1,
+            model=self.model,
+            reason=reason,
+            notes=notes,
+        )
+
+
+def upscale_file(job: Job, upsampler: RealESRGANer, args: argparse.Namespace, progress: Progress) -> tuple[str, ...]:
+    """그림 하나를 읽어 키우고 쓴다.
+
+    Returns:
+        결과에 담지 못해 포기한 것들.
+
+    Raises:
+        RealESRGANError: 읽거나 키우거나 쓸 수 없을 때.
+    """
+    from realesrgan.media.image import read_image, write_image
+
+    # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
+    prepare_folder(job.target.parent)
+    picture = read_image(job.source, outscale=args.outscale, max_output_pixels=args.max_pixels)
+    frames = _enlarged_frames(picture, upsampler, args, progress)
+    notes = write_image(job.target, picture.with_frames(frames), quality=args.quality)
+    return (*picture.notes, *notes)
+
+
+def prepare_folder(folder: Path) -> None:
+    """결과 폴더를 만들고 쓸 수 있는지 본다.
+
+    Raises:
+        ImageWriteError: 만들거나 쓸 수 없을 때.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ImageWriteError(
+            f"결과 폴더에 쓸 수 없습니다: {folder}\n  {error.strerror or error}\n"
+            "  해결: 폴더의 권한과 디스크의 남은 자리를 확인하거나 -o에 다른 폴더를 주세요."
+        ) from error
+
+
+def _enlarged_frames(
+    picture: Picture, upsampler: RealESRGANer, args: argparse.Namespace, progress: Progress
+) -> Iterator[Frame]:
+    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다."""
+    from realesrgan.media.image import bleed_colour
+
+    count = max(picture.frame_count, 1)
+    for index, frame in enumerate(picture):
+
+        def report(done: int, total: int, index: int = index) -> None:
+            progress(index * total + done, count * total)
+
+        # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
+        array = bleed_colour(frame.array) if frame.has_alpha else frame.array
+        output, _ = upsampler.enhance(array, args.outscale, args.alpha_upsampler, progress=report)
+        yield replace(frame, array=output)
+
+
+def _in_order(jobs: Sequence[Job], shares: Sequence[Sequence[FileResult]]) -> list[FileResult]:
+    """나누어 한 결과를 일의 순서로 되돌린다."""
+    by_output = {result.output: result for share in shares for result in share}
+    return [by_output[str(job.target)] for job in jobs]
+
+
+def _conclude(args: argparse.Namespace, results: Sequence[FileResult], ranks: Ranks, seconds: float) -> int:
+    """요약하고 보고서를 쓰고 종료 코드를 정한다."""
+    from realesrgan.cli.report import exit_code, summary, write_report
+
+    code = exit_code(results)
+    if ranks.leads:
+        if args.report:
+            write_report(Path(args.report), results, seconds)
+        (say if code == EXIT_DONE else say_error)(summary(results, seconds))
+        if code == EXIT_INTERRUPTED:
+            say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
+    return code

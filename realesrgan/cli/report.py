@@ -1,0 +1,92 @@
+"""파일마다의 결과와 JSON 보고서."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from realesrgan.errors import UsageError
+from realesrgan.version import __version__
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """그림 하나의 결과.
+
+    Attributes:
+        input, output: 경로.
+        status: `done`, `failed`, `skipped`, `interrupted` 가운데 하나.
+        seconds: 걸린 시간(초).
+        input_size, output_size: `(너비, 높이)`, 픽셀. 모르면 None.
+        frames: 프레임 수.
+        model: 모델 이름이나 가중치의 경로.
+        reason: 실패나 건너뜀의 이유.
+        notes: 결과에 담지 못해 포기한 것들.
+    """
+
+    input: str
+    output: str
+    status: str
+    seconds: float = 0.0
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    frames: int = 1
+    model: str | None = None
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def exit_code(results: Sequence[FileResult]) -> int:
+    """결과 전체의 종료 코드."""
+    statuses = {result.status for result in results}
+    if "interrupted" in statuses:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if "failed" in statuses else EXIT_DONE
+
+
+def count(results: Sequence[FileResult], status: str) -> int:
+    """그 상태인 파일의 수."""
+    return sum(result.status == status for result in results)
+
+
+def summary(results: Sequence[FileResult], seconds: float) -> str:
+    """한 줄 요약."""
+    words = {"done": "완료", "failed": "실패", "skipped": "건너뜀", "interrupted": "중단"}
+    parts = [f"{word} {count(results, status)}" for status, word in words.items() if count(results, status)]
+    return f"{', '.join(parts) or '한 일 없음'} ({seconds:.1f}초)"
+
+
+def write_report(path: Path, results: Sequence[FileResult], seconds: float) -> None:
+    """JSON 보고서를 쓴다. 임시 파일에 쓰고 이름을 바꾸므로 반쪽 파일이 남지 않는다.
+
+    Raises:
+        UsageError: 쓸 수 없을 때.
+    """
+    statuses = ("done", "failed", "skipped", "interrupted")
+    content: dict[str, Any] = {
+        "version": __version__,
+        "seconds": round(seconds, 3),
+        "exit_code": exit_code(results),
+        "counts": {status: count(results, status) for status in statuses},
+        "files": [asdict(result) for result in results],
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file, ensure_ascii=False, indent=2)
+                file.write("\n")
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"보고서를 쓸 수 없습니다: {path}\n  {error.strerror or error}\n  해결: --report에 다른 경로를 주세요."
+        ) from error

@@ -1,0 +1,74 @@
+"""사진 명령의 인자가 예전과 같이 받아들여지고, 잘못 쓰면 무엇이 틀렸는지 말하는지."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from realesrgan.cli.arguments import build_parser, parse_arguments
+from realesrgan.errors import UsageError
+
+
+def test_defaults_are_those_users_know() -> None:
+    args = parse_arguments([])
+    assert (args.input, args.output, args.model_name) == (["inputs"], "results", "RealESRGAN_x4plus")
+    assert (args.outscale, args.suffix, args.ext, args.alpha_upsampler) == (4, "out", "auto", "realesrgan")
+    assert (args.tile, args.tile_pad, args.pre_pad, args.batch) == ("auto", 10, 0, 1)
+    assert (args.precision, args.device, args.gpu_id, args.named) == ("auto", None, None, False)
+
+
+def test_every_option_of_the_old_command_is_accepted() -> None:
+    line = (
+        "-i a.png -n realesr-general-x4v3 -o out -dn 0.3 -s 3.5 --model_path w.pth --suffix big -t 400 --tile_pad 8 "
+        "--pre_pad 2 --fp32 --alpha_upsampler bicubic --ext jpg -g 1"
+    )
+    args = parse_arguments(line.split())
+    assert (args.input, args.model_name, args.denoise_strength) == (["a.png"], "realesr-general-x4v3", 0.3)
+    assert (args.outscale, args.tile, args.precision, args.gpu_id) == (3.5, 400, "fp32", 1)
+    assert args.named
+    long = "--input a --model_name RealESRGAN_x2plus --output b --denoise_strength 1 --outscale 2 --tile 0 --gpu-id 0"
+    assert parse_arguments(long.split()).tile == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("-s 0", "0보다 큰"),
+        ("-s nan", "수여야 합니다"),
+        ("-s x", "수가 아닙니다"),
+        ("-t -1", "0 이상"),
+        ("-dn 1.5", "1 이하"),
+        ("--quality 101", "100 이하"),
+        ("--ext xyz", "쓸 수 없는 형식"),
+        ("--fp32 --precision fp16", "함께 쓸 수 없습니다"),
+        ("--device cpu -g 0", "하나만"),
+        ("--nonsense", "nonsense"),
+        ("--face_enhance", "GFPGAN"),
+    ],
+)
+def test_wrong_use_exits_two_and_says_why_in_korean(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(line.split())
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert "--help" in message
+
+
+def test_unknown_model_is_refused_before_anything_else() -> None:
+    with pytest.raises(UsageError, match="모르는 모델"):
+        parse_arguments(["-n", "RealESRGAN_x8"])
+
+
+def test_limit_of_zero_means_no_limit() -> None:
+    assert parse_arguments(["--max_pixels", "0"]).max_pixels is None
+
+
+def test_help_is_korean_and_covers_every_option() -> None:
+    text = build_parser().format_help()
+    for heading in ("사용법", "입력과 출력", "모델", "결과", "계산", "그 밖", "보기"):
+        assert heading in text
+    for action in build_parser()._actions:
+        assert action.option_strings[-1] in text
+        assert re.search("[가-힣]", action.help or ""), action.option_strings

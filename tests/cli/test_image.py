@@ -1,0 +1,306 @@
+"""사진 명령을 사람이 쓰듯 프로세스로 돌려 본다."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from realesrgan.archs import RRDBNet, SRVGGNetCompact
+from realesrgan.cli.image import main
+from realesrgan.version import __version__
+from tests.conftest import ROOT
+
+
+def _draw(path: Path, height: int = 12, width: int = 16, channels: int = 3, dtype: type = np.uint8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype)
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    return path
+
+
+def _read(path: Path) -> Any:
+    return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.fixture
+def tiny(save_network: Callable[..., Path], tiny_srvgg: SRVGGNetCompact) -> str:
+    """작은 네트워크의 가중치 경로."""
+    return str(save_network(tiny_srvgg, "tiny.pth"))
+
+
+@pytest.fixture
+def run(tiny: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """명령을 프로세스로 돌리는 함수. 가중치를 따로 주지 않으면 작은 네트워크를 쓴다."""
+
+    def execute(*arguments: object, model: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "inference_realesrgan.py"), *map(str, arguments)]
+        command += ["--model_path", tiny] if model else []
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, **options)
+
+    return execute
+
+
+def _leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.startswith(".") or path.suffix in (".part", ".tmp")]
+
+
+def test_folder_of_pictures_is_upscaled_and_reported(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "in" / "color.jpg")
+    _draw(tmp_path / "in" / "gray.png", channels=1)
+    _draw(tmp_path / "in" / "clear.png", channels=4)
+    _draw(tmp_path / "in" / "한글 이름 16.png", dtype=np.uint16)
+    done = run("-i", "in", "-o", "out", "--report", "out/report.json")
+    assert done.returncode == 0, done.stderr
+    shapes = {
+        path.name: (_read(path).shape, _read(path).dtype)
+        for path in (tmp_path / "out").iterdir()
+        if path.suffix != ".json"
+    }
+    assert shapes == {
+        "color_out.jpg": ((48, 64, 3), np.uint8),
+        "gray_out.png": ((48, 64), np.uint8),
+        "clear_out.png": ((48, 64, 4), np.uint8),
+        "한글 이름 16_out.png": ((48, 64, 3), np.uint16),
+    }
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert (report["version"], report["exit_code"], report["counts"]["done"]) == (__version__, 0, 4)
+    assert all(item["output_size"] == [64, 48] and item["seconds"] > 0 for item in report["files"])
+    # 파이프에서는 막대 없이 한 줄씩 말한다.
+    assert done.stdout.count("완료: ") == 4 and "\r" not in done.stdout + done.stderr
+
+
+def test_one_picture_to_one_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "input.jpg")
+    assert run("-i", "input.jpg", "-o", "output.jpg", "-s", "2.5").returncode == 0
+    assert _read(tmp_path / "output.jpg").shape == (30, 40, 3)
+
+
+def test_bad_files_are_reported_and_the_others_done(run: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    whole = _draw(folder / "good.png", 40, 40).read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.jpg").write_bytes(_draw(folder / "x.jpg", 40, 40).read_bytes()[:600])
+    (folder / "x.jpg").unlink()
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("안녕하세요. 그림이 아닙니다.")
+    done = run("-i", "in", "-o", "out", "--report", "r.json")
+    assert done.returncode == 1
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    status = {Path(item["input"]).name: item["status"] for item in report["files"]}
+    expected = dict.fromkeys(("cut.png", "cut.jpg", "empty.png", "text.png"), "failed")
+    assert status == expected | {"good.png": "done"}
+    for item in report["files"]:
+        assert item["status"] == "done" or any("가" <= letter <= "힣" for letter in item["reason"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_out.png"]
+    assert "Traceback" not in done.stderr
+
+
+def test_bomb_is_refused_by_its_output_size_and_the_limit_can_be_raised(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    _draw(tmp_path / "a.png", 20, 20)
+    refused = run("-i", "a.png", "-o", "out", "--max_pixels", "6399")
+    assert refused.returncode == 1 and "--max_pixels" in refused.stdout + refused.stderr
+    assert run("-i", "a.png", "-o", "out", "--max_pixels", "6400").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("-i", "없음.png"), 2, "입력이 없습니다"),
+        (("-i", "a.png", "-n", "모름"), 2, "모르는 모델"),
+        (("-i", "a.png", "--face_enhance"), 2, "GFPGAN"),
+        (("-i", "a.png", "--model_path", "없음.pth"), 1, "파일이 없습니다"),
+        (("-i", "a.png", "--model_path", "text.pth"), 1, "깨졌거나"),
+        (("-i", "a.png", "-n", "realesr-animevideov3", "--model_path", "tiny.pth"), 1, "맞지 않습니다"),
+        (("-i", "a.png", "--device", "cuda:77"), 1, "--device cpu|번호를"),
+    ],
+    ids=["input", "model", "face", "no weights", "text weights", "wrong state dict", "device"],
+)
+def test_wrong_use_says_what_to_do(
+    run: Callable[..., Any], tiny: str, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    _draw(tmp_path / "a.png")
+    (tmp_path / "text.pth").write_text("hello")
+    has_model = "--model_path" in arguments or "-n" in arguments
+    done = run(*arguments, "-o", "out", model=not has_model)
+    assert done.returncode == code
+    assert any(word in done.stdout + done.stderr for word in words.split("|"))
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_missing_weights_without_a_network_name_the_address(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png")
+    environment = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    environment["REALESRGAN_HOME"] = str(tmp_path / "home")
+    done = run("-i", "a.png", "-n", "RealESRGAN_x2plus", model=False, env=environment)
+    assert done.returncode == 1
+    assert "releases/download/v0.2.1/RealESRGAN_x2plus.pth" in done.stderr
+    assert str(tmp_path / "weights") in done.stderr
+
+
+def test_output_that_cannot_be_written_is_said_before_computing(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png")
+    (tmp_path / "file").write_text("")
+    done = run("-i", "a.png", "-o", "file/out")
+    assert done.returncode == 1
+    assert "결과 폴더에 쓸 수 없습니다" in done.stdout
+
+
+def test_existing_results_are_skipped_on_request(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "in" / "a.png")
+    _draw(tmp_path / "in" / "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_out.png").write_bytes(b"kept")
+    done = run("-i", "in", "-o", "out", "--skip_existing")
+    assert done.returncode == 0 and "건너뜀 1" in done.stdout
+    assert (tmp_path / "out" / "a_out.png").read_bytes() == b"kept"
+    assert _read(tmp_path / "out" / "b_out.png").shape == (48, 64, 3)
+
+
+def test_dry_run_tells_names_sizes_memory_and_time_and_writes_nothing(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_text("x")
+    done = run("-i", "in", "-o", "out", "-s", "2", "--dry_run")
+    assert done.returncode == 1
+    for words in ("a_out.png", "16x12 -> 32x24", "MB", "초", "읽을 수 없음"):
+        assert words in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_own_network_of_any_shape_just_loads(
+    run: Callable[..., Any], tiny_rrdbnet: Callable[[int], RRDBNet], tmp_path: Path
+) -> None:
+    _draw(tmp_path / "a.png")
+    torch.save({"params": tiny_rrdbnet(2).state_dict()}, tmp_path / "mine.pth")
+    assert run("-i", "a.png", "-o", "b.png", "--model_path", "mine.pth", "-s", "2", model=False).returncode == 0
+    assert _read(tmp_path / "b.png").shape == (24, 32, 3)
+
+
+def test_denoise_strength_blends_the_two_networks(tmp_path: Path, run: Callable[..., Any]) -> None:
+    _draw(tmp_path / "a.png")
+    torch.manual_seed(0)
+    for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3"):
+        network = SRVGGNetCompact(num_conv=32)
+        with torch.no_grad():
+            network.body[-1].bias += 0.4 if "wdn" in name else -0.4
+            network.body[-1].weight *= 0
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        torch.save({"params": network.state_dict()}, tmp_path / "weights" / f"{name}.pth")
+    means = []
+    for strength in (0, 0.5, 1):
+        done = run("-i", "a.png", "-o", f"{strength}.png", "-n", "realesr-general-x4v3", "-dn", strength, model=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        means.append(float(_read(tmp_path / f"{strength}.png").mean()))
+    assert means[0] > means[1] > means[2]
+
+
+def test_same_command_by_three_names(tmp_path: Path) -> None:
+    for command in ([str(ROOT / "inference_realesrgan.py")], ["-m", "realesrgan"]):
+        done = subprocess.run(
+            [sys.executable, *command, "--version"], capture_output=True, text=True, cwd=ROOT, check=True
+        )
+        assert __version__ in done.stdout
+
+
+def test_models_are_listed_in_korean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list_models"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("배,") + text.count("배\n") >= 7
+    assert "RealESRGAN_x4plus (기본)" in text
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "realesrgan", "--help"], capture_output=True, cwd=ROOT, check=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.4
+
+
+def test_korean_survives_a_console_that_cannot_show_it(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "realesrgan", "--list_models"], capture_output=True, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0 and b"RealESRGAN_x4plus" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_no_half_written_file(
+    tmp_path: Path, save_network: Callable[..., Path], kind: signal.Signals
+) -> None:
+    slow = save_network(SRVGGNetCompact(num_feat=64, num_conv=32), "slow.pth")
+    for index in range(4):
+        _draw(tmp_path / "in" / f"{index}.png", 160, 160)
+    command = [sys.executable, str(ROOT / "inference_realesrgan.py"), "-i", "in", "-o", "out", "-t", "32"]
+    process = subprocess.Popen(
+        [*command, "--model_path", str(slow), "--report", "r.json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "완료" in process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "중단했습니다" in errors and "Traceback" not in errors
+    assert not _leftovers(tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert _read(path).shape == (640, 640, 3)
+    statuses = [item["status"] for item in json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"]]
+    assert statuses[0] == "done" and statuses[-1] == "interrupted" and len(statuses) == 4
+
+
+@pytest.mark.slow
+def test_files_are_shared_out_under_torchrun(tmp_path: Path, tiny: str) -> None:
+    for index in range(5):
+        _draw(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "in" / "bad.png").write_text("x")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    command += [str(ROOT / "inference_realesrgan.py"), "-i", "in", "-o", "in", "--model_path", tiny]
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [*command, "--report", "r.json"], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert done.returncode == 1
+    assert report["exit_code"] == 1 and done.stderr.count("실패 1") == 1
+    assert report["counts"] == {"done": 5, "failed": 1, "skipped": 0, "interrupted": 0}
+    assert [Path(item["input"]).name for item in report["files"]] == [f"{n}.png" for n in range(5)] + ["bad.png"]
+    assert len(list((tmp_path / "in").glob("*_out.png"))) == 5
+
+
+@pytest.mark.slow
+def test_rank_without_work_does_not_hold_up_the_others(tmp_path: Path, tiny: str) -> None:
+    _draw(tmp_path / "a.png")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=3", "--standalone"]
+    command += [str(ROOT / "inference_realesrgan.py"), "-i", "a.png", "-o", "out", "--model_path", tiny]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "완료 1" in done.stdout
+
+
+def test_video_command_says_it_is_not_there_yet() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "inference_realesrgan_video.py"), "-i", "film.mp4"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "영상" in done.stderr
