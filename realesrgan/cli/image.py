@@ -239,8 +239,7 @@ def upscale_file(job: Job, upsampler: RealESRGANer, args: argparse.Namespace, pr
     prepare_folder(job.target.parent)
     picture = read_image(job.source, outscale=args.outscale, max_output_pixels=args.max_pixels)
     frames = _enlarged_frames(picture, upsampler, args, progress)
-    notes = write_image(job.target, picture.with_frames(frames), quality=args.quality)
-    return (*picture.notes, *notes)
+    return write_image(job.target, picture.with_frames(frames), quality=args.quality)
 
 
 def prepare_folder(folder: Path) -> None:

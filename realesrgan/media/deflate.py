@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 _SAMPLE_BYTES = 1 << 16
-_LEVEL = 5
+_LEVEL = 4
 _RAW_WINDOW = -15
 _WORTHWHILE = 0.9
 
