@@ -51,7 +51,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
-            "realesrgan=realesrgan.cli.image:main",
+            "realesrgan=realesrgan.cli.image:run",
             "realesrgan-video=realesrgan.cli.video:main",
         ]
     },

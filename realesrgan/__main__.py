@@ -1,8 +1,6 @@
 """`python -m realesrgan`. 사진을 키우는 명령과 같다."""
 
-import sys
-
-from realesrgan.cli.image import main
+from realesrgan.cli.image import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

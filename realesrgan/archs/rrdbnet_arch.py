@@ -17,7 +17,8 @@ UNSHUFFLE_FACTOR = {1: 4, 2: 2, 4: 1}
 
 def _init_small(module: nn.Module, factor: float = 0.1) -> None:
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight)
             with torch.no_grad():
                 layer.weight.mul_(factor)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from realesrgan.cli.arguments import parse_arguments
 from realesrgan.cli.console import (
@@ -18,10 +18,10 @@ from realesrgan.cli.console import (
     EXIT_SOME_FAILED,
     EXIT_USAGE,
     configure_logging,
+    leave,
     prepare_streams,
     say,
     say_error,
-    share_cores_politely,
     stop_cleanly_on_terminate,
 )
 from realesrgan.errors import ImageWriteError, RealESRGANError, UsageError
@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
     """
     prepare_streams()
-    share_cores_politely()
     stop_cleanly_on_terminate()
     try:
         args = parse_arguments(argv)
@@ -64,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RealESRGANError as error:
         say_error(str(error))
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+
+def run() -> NoReturn:
+    """명령줄에서 불리는 자리. `main`을 실행하고 그 코드로 끝난다."""
+    leave(main())
 
 
 def describe_models() -> str:
