@@ -45,3 +45,7 @@ class OutOfMemoryError(RealESRGANError):
 
 class NonFiniteOutputError(RealESRGANError):
     """단정밀도(fp32)로 다시 계산해도 결과에 NaN이나 Inf가 있을 때."""
+
+
+class ReportError(RealESRGANError):
+    """보고서 파일을 쓸 수 없을 때."""

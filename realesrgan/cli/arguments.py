@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn
 
@@ -13,6 +14,7 @@ from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
 
 DEFAULT_DENOISE_STRENGTH = 0.5
+MAX_OUTSCALE = 100
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -31,11 +33,29 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().add_usage(usage, actions, groups, prefix or "사용법: ")
 
 
+# argparse가 영어로 하는 말과 그 번역.
+_TRANSLATIONS = (
+    (r"unrecognized arguments: (.*)", r"모르는 옵션입니다: \1"),
+    (r"argument (.*?): expected one argument", r"\1에 값이 하나 필요합니다."),
+    (r"argument (.*?): expected at least one argument", r"\1에 값이 하나 이상 필요합니다."),
+    (r"argument (.*?): invalid choice: (.*?) \(choose from (.*)\)", r"\1에 쓸 수 없는 값입니다: \2. 쓸 수 있는 값: \3"),
+    (r"argument (.*?): ignored explicit argument (.*)", r"\1에는 값을 줄 수 없습니다: \2"),
+    (r"argument (.*?): (.*)", r"\1: \2"),
+)
+
+
+def _translate(message: str) -> str:
+    for pattern, korean in _TRANSLATIONS:
+        if re.fullmatch(pattern, message, re.S):
+            return re.sub(pattern, korean, message, flags=re.S)
+    return message
+
+
 class _Parser(argparse.ArgumentParser):
     """잘못된 인자를 한국어로 알리고 2로 끝난다."""
 
     def error(self, message: str) -> NoReturn:
-        say_error(f"인자가 잘못되었습니다: {message}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
+        say_error(f"인자가 잘못되었습니다: {_translate(message)}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
         raise SystemExit(EXIT_USAGE)
 
 
@@ -69,6 +89,12 @@ def _extension(text: str) -> str:
         hint = " HEIC를 쓰려면 pip install pillow-heif를 실행하세요." if name in ("heic", "heif") else ""
         raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {', '.join(allowed)}.{hint}")
     return name
+
+
+def _suffix(text: str) -> str:
+    if any(letter in text for letter in '/\\:*?"<>|\0'):
+        raise argparse.ArgumentTypeError(f"파일 이름에 쓸 수 없는 글자가 있습니다: {text}")
+    return text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,7 +135,9 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="결과 폴더. 그림 하나만 넣을 때는 파일 이름도 됩니다. 기본: results",
     )
     group.add_argument("--recursive", action="store_true", help="하위 폴더까지 읽고 결과도 같은 모양의 폴더에 둡니다.")
-    group.add_argument("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out")
+    group.add_argument(
+        "--suffix", type=_suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
+    )
     group.add_argument(
         "--ext",
         type=_extension,
@@ -159,7 +187,7 @@ def _add_quality(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-s",
         "--outscale",
-        type=_number(float, 0, above=True),
+        type=_number(float, 0, MAX_OUTSCALE, above=True),
         default=4,
         metavar="X",
         help="마지막 업스케일 배율. 소수도 됩니다. 기본: 4",

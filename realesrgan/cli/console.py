@@ -38,15 +38,15 @@ def leave(code: int) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """결과를 표준 출력에 한 줄 쓴다. 받는 쪽이 파이프를 닫았으면(`| head`) 조용히 넘어간다."""
-    with contextlib.suppress(BrokenPipeError):
+    """결과를 표준 출력에 한 줄 쓴다. 받는 쪽이 파이프를 닫았거나 디스크가 찼어도 일은 계속한다."""
+    with contextlib.suppress(OSError):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 
 def say_error(text: str) -> None:
     """오류와 알림을 표준 오류에 쓴다."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
@@ -80,7 +80,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def stop_cleanly_on_terminate() -> None:
-    """끝내라는 신호(SIGTERM)도 Ctrl-C처럼 다루어 쓰다 만 파일을 치우게 한다."""
-    # 신호는 주 스레드에서만 걸 수 있다. 다른 스레드에서 main을 부르면 그대로 둔다.
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, _interrupt)
+    """끝내라는 신호와 터미널이 닫힌 신호도 Ctrl-C처럼 다루어 쓰다 만 파일을 치우게 한다."""
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        # 신호는 주 스레드에서만 걸 수 있다. 다른 스레드에서 main을 부르면 그대로 둔다.
+        with contextlib.suppress(ValueError):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _interrupt)

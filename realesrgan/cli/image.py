@@ -24,7 +24,9 @@ from realesrgan.cli.console import (
     say_error,
     stop_cleanly_on_terminate,
 )
-from realesrgan.errors import ImageWriteError, RealESRGANError, UsageError
+from realesrgan.errors import ImageWriteError, RealESRGANError, ReportError, UsageError
+from realesrgan.media.os_reason import os_reason
+from realesrgan.media.paths import expand_user
 from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from realesrgan.media.image import Frame, Picture
 
 logger = logging.getLogger(__name__)
+
+INTERRUPTED = "사용자가 중단했습니다."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,32 +91,77 @@ def _run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     with join_ranks() as ranks:
-        jobs = _agree_on_jobs(args, ranks)
+        jobs, problem = _agree_on_jobs(args, ranks)
+        if problem is not None:
+            if ranks.leads:
+                say_error(problem)
+            return EXIT_USAGE
         if args.dry_run:
             return _dry_run(args, jobs, ranks)
-        mine = [jobs[index] for index in share_jobs(jobs, ranks.size)[ranks.rank]]
-        results = _process_share(args, mine, ranks)
-        interrupted = any(result.status == "interrupted" for result in results)
-        # 중단할 때는 다른 프로세스를 기다리지 않는다. torchrun이 모두에게 신호를 보낸다.
-        merged = results if interrupted else _in_order(jobs, ranks.gather(results))
+        shares = share_jobs(jobs, ranks.size)
+        results = _process_share(args, jobs, shares[ranks.rank], ranks)
+        merged = _merge(args, jobs, shares, results, ranks)
         return _conclude(args, merged, ranks, time.perf_counter() - started)
 
 
-def _agree_on_jobs(args: argparse.Namespace, ranks: Ranks) -> list[Job]:
-    """첫 프로세스가 일을 정해 모두에게 알린다. 저마다 폴더를 읽으면 그사이 생긴 결과까지 입력이 될 수 있다."""
+def _agree_on_jobs(args: argparse.Namespace, ranks: Ranks) -> tuple[list[Job], str | None]:
+    """첫 프로세스가 일을 정해 모두에게 알린다. 저마다 폴더를 읽으면 그사이 생긴 결과까지 입력이 될 수 있다.
+
+    Returns:
+        일의 목록과, 시작할 수 없으면 그 이유.
+    """
     from realesrgan.cli.jobs import plan_jobs
+    from realesrgan.cli.report import check_report_path
 
     jobs: list[Job] = []
     problem: str | None = None
     if ranks.leads:
         try:
-            jobs = plan_jobs(args.input, args.output, recursive=args.recursive, suffix=args.suffix, ext=args.ext)
-        except UsageError as error:
+            jobs = plan_jobs(
+                args.input,
+                args.output,
+                recursive=args.recursive,
+                suffix=args.suffix,
+                ext=args.ext,
+                outscale=args.outscale,
+            )
+            if args.report and not args.dry_run:
+                check_report_path(expand_user(args.report), (path for job in jobs for path in (job.source, job.target)))
+        except RealESRGANError as error:
             problem = str(error)
-    jobs, problem = ranks.broadcast((jobs, problem))
-    if problem is not None:
-        raise UsageError(problem)
-    return jobs
+    return ranks.broadcast((jobs, problem))
+
+
+def _merge(
+    args: argparse.Namespace,
+    jobs: Sequence[Job],
+    shares: Sequence[Sequence[int]],
+    results: Sequence[FileResult],
+    ranks: Ranks,
+) -> list[FileResult]:
+    """모든 프로세스의 결과를 일의 순서로 모은다. 중단되었으면 기다리지 않고 저장소에 남은 것까지만 모은다."""
+    from realesrgan.cli.report import FileResult
+
+    interrupted = any(result.status == "interrupted" for result in results)
+    if not interrupted:
+        try:
+            gathered = ranks.gather(results)
+            found = {
+                index: result
+                for share, part in zip(shares, gathered, strict=True)
+                for index, result in zip(share, part, strict=True)
+            }
+            return [found[index] for index in range(len(jobs))]
+        except KeyboardInterrupt:
+            logger.info("결과를 모으다가 중단되었습니다.")
+    found = dict(zip(shares[ranks.rank], results, strict=True))
+    worker = _Worker(args, ranks)
+    for index, job in enumerate(jobs):
+        if index not in found:
+            text = ranks.published(f"file/{index}")
+            left = worker.result(job, "interrupted", reason=INTERRUPTED)
+            found[index] = left if text is None else FileResult.from_json(text)
+    return [found[index] for index in range(len(jobs))]
 
 
 def _dry_run(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> int:
@@ -125,28 +174,31 @@ def _dry_run(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> int
     return EXIT_SOME_FAILED if any(job.problem for job in jobs) else EXIT_DONE
 
 
-def _process_share(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> list[FileResult]:
+def _process_share(
+    args: argparse.Namespace, jobs: Sequence[Job], share: Sequence[int], ranks: Ranks
+) -> list[FileResult]:
     """이 프로세스의 몫을 한다. 준비가 실패하면 몫 전체를 그 이유로 실패로 적는다."""
     from realesrgan.cli.progress import FileProgress
 
+    mine = [jobs[index] for index in share]
     worker = _Worker(args, ranks)
     try:
-        worker.prepare(jobs)
+        worker.prepare(mine)
     except RealESRGANError as error:
         say_error(str(error))
         reason = str(error).splitlines()[0]
-        return [worker.result(job, "failed", reason=job.problem or reason) for job in jobs]
+        return [worker.result(job, "failed", reason=job.problem or reason) for job in mine]
     results: list[FileResult] = []
     shown = None if ranks.size == 1 else False
-    with FileProgress(len(jobs), sum(job.pixels for job in jobs), shown) as progress:
+    with FileProgress(len(mine), sum(job.pixels for job in mine), shown) as progress:
         try:
-            for job in jobs:
+            for index, job in zip(share, mine, strict=True):
                 results.append(worker.process(job, progress))
+                ranks.publish(f"file/{index}", results[-1].to_json())
                 progress.finish(results[-1])
         except KeyboardInterrupt:
-            reason = "사용자가 중단했습니다."
-            left = jobs[len(results) :]
-            results += [worker.result(job, "interrupted", reason=reason) for job in left]
+            left = mine[len(results) :]
+            results += [worker.result(job, "interrupted", reason=INTERRUPTED) for job in left]
     return results
 
 
@@ -257,10 +309,8 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ImageWriteError(
-            f"결과 폴더에 쓸 수 없습니다: {folder}\n  {error.strerror or error}\n"
-            "  해결: 폴더의 권한과 디스크의 남은 자리를 확인하거나 -o에 다른 폴더를 주세요."
-        ) from error
+        reason, remedy = os_reason(error)
+        raise ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}") from error
 
 
 def _enlarged_frames(
@@ -281,21 +331,20 @@ def _enlarged_frames(
         yield replace(frame, array=output)
 
 
-def _in_order(jobs: Sequence[Job], shares: Sequence[Sequence[FileResult]]) -> list[FileResult]:
-    """나누어 한 결과를 일의 순서로 되돌린다."""
-    by_output = {result.output: result for share in shares for result in share}
-    return [by_output[str(job.target)] for job in jobs]
-
-
 def _conclude(args: argparse.Namespace, results: Sequence[FileResult], ranks: Ranks, seconds: float) -> int:
     """요약하고 보고서를 쓰고 종료 코드를 정한다."""
     from realesrgan.cli.report import exit_code, summary, write_report
 
     code = exit_code(results)
-    if ranks.leads:
-        if args.report:
-            write_report(Path(args.report), results, seconds)
-        (say if code == EXIT_DONE else say_error)(summary(results, seconds))
-        if code == EXIT_INTERRUPTED:
-            say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
+    if not ranks.leads:
+        return code
+    (say if code == EXIT_DONE else say_error)(summary(results, seconds))
+    if args.report:
+        try:
+            write_report(expand_user(args.report), results, seconds)
+        except ReportError as error:
+            say_error(str(error))
+            code = code or EXIT_SOME_FAILED
+    if code == EXIT_INTERRUPTED:
+        say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
     return code

@@ -8,12 +8,14 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from realesrgan.errors import ImageReadError, RealESRGANError, UsageError
-from realesrgan.media.formats import format_of_name, is_image_name, writable_extensions
+from realesrgan.errors import ImageReadError, UsageError
+from realesrgan.media.formats import animated_extensions, format_of_name, is_image_name, writable_extensions
 from realesrgan.media.image import ImageInfo, probe_image
+from realesrgan.media.os_reason import os_reason
+from realesrgan.media.paths import expand_user
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
-def plan_jobs(inputs: Iterable[str], output: str, *, recursive: bool, suffix: str, ext: str) -> list[Job]:
+def plan_jobs(
+    inputs: Iterable[str], output: str, *, recursive: bool, suffix: str, ext: str, outscale: float
+) -> list[Job]:
     """입력을 모두 찾아 결과의 이름을 정한다.
 
     Args:
@@ -70,6 +74,7 @@ def plan_jobs(inputs: Iterable[str], output: str, *, recursive: bool, suffix: st
         recursive: 하위 폴더까지 볼지.
         suffix: 결과 이름 뒤에 붙일 글자.
         ext: `auto`나 점 없는 확장자.
+        outscale: 마지막 업스케일 배율. 결과가 형식의 한도를 넘는지 미리 본다.
 
     Returns:
         일의 목록. 읽을 수 없는 파일은 이유를 담은 채로 들어 있다.
@@ -78,7 +83,8 @@ def plan_jobs(inputs: Iterable[str], output: str, *, recursive: bool, suffix: st
         UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력을 덮어쓸 때.
     """
     inputs = list(inputs)
-    sources = _unique(source for text in inputs for source in _find(text, recursive))
+    folder = expand_user(output)
+    sources = _unique(source for text in inputs for source in _find(text, recursive, folder))
     if not sources:
         raise UsageError(
             f"키울 그림이 없습니다: {', '.join(inputs)}\n"
@@ -86,37 +92,40 @@ def plan_jobs(inputs: Iterable[str], output: str, *, recursive: bool, suffix: st
         )
     if len(sources) == len(inputs) == 1 and sources[0].problem is not None:
         raise UsageError(sources[0].problem)
-    fixed = _fixed_target(inputs, sources, Path(output))
-    jobs = [_make_job(source, fixed, Path(output), suffix, ext) for source in sources]
+    fixed = _fixed_target(inputs, sources, folder)
+    jobs = [_checked(_make_job(source, fixed, folder, suffix, ext), outscale) for source in sources]
     _refuse_conflicts(jobs)
     return jobs
 
 
-def _find(text: str, recursive: bool) -> list[_Source]:
-    path = Path(text).expanduser()
+def _find(text: str, recursive: bool, output: Path) -> list[_Source]:
+    path = expand_user(text)
     try:
         if path.is_dir():
-            return _find_in_folder(path, recursive)
+            return _find_in_folder(path, recursive, output)
         if path.exists() or not glob.has_magic(text):
             missing = f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요."
             return [_Source(path, problem=None if path.exists() else missing)]
-    except PermissionError:
-        return [_Source(path, problem=f"입력을 열 권한이 없습니다: {path}\n  폴더의 권한을 확인하세요.")]
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        return [_Source(path, problem=f"입력을 열 수 없습니다: {path}\n  {reason}\n  해결: {remedy}")]
     # Path.glob은 절대 경로의 무늬를 받지 않는다.
     found = (Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
     return [_Source(item) for item in sorted(found, key=natural_key) if item.is_file() and is_image_name(item)]
 
 
-def _find_in_folder(folder: Path, recursive: bool) -> list[_Source]:
+def _find_in_folder(folder: Path, recursive: bool, output: Path) -> list[_Source]:
     found: list[_Source] = []
+    results = os.path.realpath(output)
 
     def refuse(error: OSError) -> None:
         where = Path(error.filename or folder)
-        found.append(_Source(where, problem=f"폴더를 열 수 없습니다: {where}\n  폴더의 권한을 확인하세요."))
+        relative = where.parent.relative_to(folder) if where != folder else Path()
+        found.append(_Source(where, relative, problem=f"폴더를 열 수 없습니다: {where}\n  폴더의 권한을 확인하세요."))
 
     for top, folders, names in os.walk(folder, onerror=refuse):
-        if not recursive:
-            folders.clear()
+        # 지난번의 결과를 다시 입력으로 삼지 않도록, 입력 폴더 안에 있는 결과 폴더는 건너뛴다.
+        folders[:] = [name for name in folders if recursive and os.path.realpath(Path(top) / name) != results]
         relative = Path(top).relative_to(folder)
         found.extend(_Source(Path(top) / name, relative) for name in names if _is_picture(name))
     return sorted(found, key=lambda source: natural_key(source.path))
@@ -159,8 +168,6 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
             info = probe_image(source.path)
         except ImageReadError as error:
             problem = str(error)
-        except RealESRGANError:
-            raise
     if fixed is not None:
         return Job(source.path, fixed, info, problem)
     stem = f"{source.path.stem}_{suffix}" if suffix else source.path.stem
@@ -183,10 +190,29 @@ def output_extension(source: Path, info: ImageInfo | None, ext: str) -> str:
     return extension
 
 
+def _checked(job: Job, outscale: float) -> Job:
+    """결과가 형식의 한도에 맞는지 보고, 아니면 이유를 적는다. 오래 계산한 뒤에야 알게 되는 일을 막는다."""
+    target, size = format_of_name(job.target), job.output_size(outscale)
+    if target is None or size is None or job.info is None or job.problem is not None:
+        return job
+    width, height = size
+    if max(size) > target.max_side:
+        why = f"{width:,}x{height:,}은(는) {job.target.suffix}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다."
+        remedy = "--ext png를 주거나 -s를 줄이세요."
+    elif job.info.frames > 1 and not target.animation:
+        why = f"{job.info.frames}프레임의 애니메이션을 {job.target.suffix}에는 담을 수 없습니다."
+        remedy = f"애니메이션을 담는 형식을 쓰세요: {' '.join(animated_extensions())}"
+    else:
+        return job
+    return replace(job, problem=f"결과를 쓸 수 없습니다: {job.target}\n  {why}\n  해결: {remedy}")
+
+
 def _refuse_conflicts(jobs: list[Job]) -> None:
     inputs = {_identity(job.source): job.source for job in jobs}
     seen: dict[str, Job] = {}
     for job in jobs:
+        if job.problem is not None:
+            continue
         key = _identity(job.target)
         if key in inputs:
             raise UsageError(
@@ -196,6 +222,6 @@ def _refuse_conflicts(jobs: list[Job]) -> None:
         if key in seen:
             raise UsageError(
                 f"두 입력의 결과가 같은 파일이 됩니다: {seen[key].source}, {job.source} -> {job.target}\n"
-                "  해결: 따로 실행하거나, --ext auto나 --recursive를 쓰거나, 파일 이름을 바꾸세요."
+                "  해결: 파일 이름을 바꾸거나, -o를 달리하여 따로 실행하세요."
             )
         seen[key] = job

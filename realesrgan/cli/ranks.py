@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from realesrgan.cli.jobs import Job
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 
@@ -26,12 +29,28 @@ class Ranks:
         size: 전체 프로세스 수.
         local_rank: 이 컴퓨터에서의 번호.
         local_size: 이 컴퓨터의 프로세스 수.
+        store: 프로세스들이 함께 보는 저장소. 혼자면 None.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    store: Store | None = None
+
+    def publish(self, name: str, text: str) -> None:
+        """글을 모두가 볼 수 있게 둔다. 중단되어 모으지 못할 때를 위한 것이다."""
+        if self.store is not None:
+            self.store.set(name, text)
+
+    def published(self, name: str) -> str | None:
+        """다른 프로세스가 둔 글. 아직 없거나 저장소가 이미 닫혔으면 None."""
+        try:
+            if self.store is None or not self.store.check([name]):
+                return None
+            return self.store.get(name).decode()
+        except RuntimeError:
+            return None
 
     @property
     def leads(self) -> bool:
@@ -99,20 +118,23 @@ def available_cores() -> int:
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
     """환경 변수에서 자리를 읽고, 여럿이면 서로 잇는다. 나갈 때 끊는다."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "RANK" not in os.environ:
+    # 클러스터가 WORLD_SIZE만 심어 둔 컨테이너에서 오지 않을 동료를 기다리지 않도록 torchrun의 표시를 본다.
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE") == "1":
         yield Ranks()
         return
     import torch.distributed as dist
 
+    store, rank, size = next(dist.rendezvous("env://", timeout=GATHER_TIMEOUT))  # type: ignore[attr-defined]
     # 결과를 모으는 데만 쓰므로 GPU가 있어도 gloo로 충분하다.
-    dist.init_process_group("gloo", timeout=GATHER_TIMEOUT)
+    group_store = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=group_store, rank=rank, world_size=size, timeout=GATHER_TIMEOUT)
     try:
         yield Ranks(
-            rank=dist.get_rank(),
-            size=dist.get_world_size(),
+            rank=rank,
+            size=size,
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
             local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+            store=dist.PrefixStore("realesrgan", store),  # type: ignore[attr-defined]
         )
     finally:
         dist.destroy_process_group()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED
-from realesrgan.errors import UsageError
+from realesrgan.errors import ReportError, UsageError
+from realesrgan.media.atomic import atomic_file
+from realesrgan.media.formats import is_image_name
+from realesrgan.media.os_reason import os_reason
 from realesrgan.version import __version__
 
 
@@ -41,6 +44,15 @@ class FileResult:
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
+    def to_json(self) -> str:
+        """한 줄의 JSON으로 적는다. UTF-8이 아닌 이름도 담긴다."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> FileResult:
+        """`to_json`이 적은 것을 되살린다."""
+        return cls(**json.loads(text))
+
 
 def exit_code(results: Sequence[FileResult]) -> int:
     """결과 전체의 종료 코드."""
@@ -66,7 +78,7 @@ def write_report(path: Path, results: Sequence[FileResult], seconds: float) -> N
     """JSON 보고서를 쓴다. 임시 파일에 쓰고 이름을 바꾸므로 반쪽 파일이 남지 않는다.
 
     Raises:
-        UsageError: 쓸 수 없을 때.
+        ReportError: 쓸 수 없을 때.
     """
     statuses = ("done", "failed", "skipped", "interrupted")
     content: dict[str, Any] = {
@@ -76,17 +88,36 @@ def write_report(path: Path, results: Sequence[FileResult], seconds: float) -> N
         "counts": {status: count(results, status) for status in statuses},
         "files": [asdict(result) for result in results],
     }
+    # UTF-8이 아닌 파일 이름은 JSON의 \\u 표기로 남긴다.
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    try:
+        with atomic_file(path) as file:
+            file.write(text.encode("utf-8", errors="backslashreplace"))
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise ReportError(f"보고서를 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+
+
+def check_report_path(path: Path, pictures: Iterable[Path]) -> None:
+    """보고서를 쓸 수 있는지 일을 시작하기 전에 본다.
+
+    Args:
+        path: 보고서의 경로. 폴더는 만든다.
+        pictures: 입력과 결과 그림들. 보고서가 이들을 덮어쓰면 안 된다.
+
+    Raises:
+        UsageError: 폴더이거나, 쓸 수 없거나, 그림과 같은 파일일 때.
+    """
+    real = os.path.realpath(path)
+    if any(os.path.realpath(picture) == real for picture in pictures) or is_image_name(path):
+        raise UsageError(f"보고서가 그림 파일을 덮어씁니다: {path}\n  해결: --report에 .json으로 끝나는 이름을 주세요.")
+    if path.is_dir():
+        raise UsageError(f"보고서의 자리에 폴더가 있습니다: {path}\n  해결: --report에 파일 이름까지 주세요.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, ensure_ascii=False, indent=2)
-                file.write("\n")
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise UsageError(
-            f"보고서를 쓸 수 없습니다: {path}\n  {error.strerror or error}\n  해결: --report에 다른 경로를 주세요."
+            f"보고서를 쓸 수 없습니다: {path}\n  {os_reason(error)[0]}\n  해결: --report에 다른 경로를 주세요."
         ) from error

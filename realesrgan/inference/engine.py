@@ -95,7 +95,7 @@ class TorchEngine:
         """
         try:
             with torch.inference_mode():
-                tensor = torch.from_numpy(batch).to(self.device, self._dtype)
+                tensor = torch.from_numpy(batch).to(self.device, self._input_dtype())
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
                 output = self.network(tensor).to("cpu", torch.float32)
         except (RuntimeError, MemoryError) as error:
@@ -104,13 +104,18 @@ class TorchEngine:
             raise
         return output.numpy()
 
+    def _input_dtype(self) -> torch.dtype:
+        """네트워크가 지금 쓰는 자료형. 밖에서 `model.float()`처럼 바꾸어도 따라간다."""
+        parameter = next(self.network.parameters(), None)
+        return parameter.dtype if parameter is not None and parameter.is_floating_point() else self._dtype
+
     def fallback(self) -> TorchEngine | None:
         """fp32로 도는 같은 네트워크. 처음 부를 때 만들고 다시 쓴다."""
         if self.precision == "fp32" or self._full_network is None:
             return None
         with self._lock:
             if self._fallback is None:
-                network = copy.deepcopy(self._full_network).to(self.device)
+                network = copy.deepcopy(self._full_network).to(self.device, torch.float32)
                 self._fallback = TorchEngine(network, self.device, "fp32", scale=self.scale, multiple=self.multiple)
             return self._fallback
 

@@ -26,6 +26,37 @@ SMALLEST_AUTO_TILE = 64
 # 할당기의 조각과 작업 공간을 위해 남겨 두는 몫.
 DEVICE_SHARE = 0.7
 HOST_SHARE = 0.25
+# 텐서 크기의 한도에 두는 여유. 패딩이 더해지고 안에서 조금 더 큰 작업 텐서를 만들기도 한다.
+TENSOR_SHARE = 0.8
+
+
+def known_generator(network: nn.Module) -> RRDBNet | SRVGGNetCompact | None:
+    """배율과 배수를 스스로 아는 생성자면 그것을, 아니면 None을 돌려준다. `torch.compile`로 감싼 것은 속을 본다."""
+    inner = getattr(network, "_orig_mod", network)
+    return inner if isinstance(inner, (RRDBNet, SRVGGNetCompact)) else None
+
+
+def largest_activation(network: nn.Module) -> int:
+    """입력 픽셀 하나에 대해 가장 큰 텐서 하나가 갖는 값의 수. 모르는 네트워크는 RRDBNet과 같다고 본다."""
+    known = known_generator(network)
+    if isinstance(known, SRVGGNetCompact):
+        return max(known.num_feat, known.num_out_ch * known.upscale**2)
+    if known is None:
+        return 64 * 16
+    return known.conv_hr.out_channels * 16 // known.size_multiple**2
+
+
+def pixel_limit(network: nn.Module, precision: str, device: torch.device) -> int:
+    """한 번에 장치에 넣어도 되는 픽셀 수의 한도. 메모리와 상관없는, 텐서 하나의 크기에서 오는 한도다.
+
+    CUDA의 일부 연산은 값이 2^31개를 넘는 텐서에서 말없이 틀린 값을 내고, MPS는 2^32바이트를 넘으면 프로세스를 끝낸다.
+    """
+    if device.type == "cpu":
+        return sys.maxsize
+    values = 2**31 - 1
+    if device.type == "mps":
+        values = min(values, 2**32 // PRECISION_DTYPES[precision].itemsize)
+    return int(values * TENSOR_SHARE) // largest_activation(network)
 
 
 def bytes_per_pixel(network: nn.Module, precision: str) -> int:
@@ -37,14 +68,12 @@ def bytes_per_pixel(network: nn.Module, precision: str) -> int:
         바이트. 모르는 네트워크는 RRDBNet(23블록)과 같다고 본다.
     """
     size = PRECISION_DTYPES[precision].itemsize
-    if isinstance(network, SRVGGNetCompact):
+    known = known_generator(network)
+    if isinstance(known, SRVGGNetCompact):
         # 가운데 특징 두 벌, 마지막 합성곱의 출력과 펼친 결과와 최근접 확대.
-        values = 2 * network.num_feat + 3 * network.num_out_ch * network.upscale**2
-        return values * size
-    feat = network.conv_hr.out_channels if isinstance(network, RRDBNet) else 64
-    fold = network.size_multiple**2 if isinstance(network, RRDBNet) else 1
+        return (2 * known.num_feat + 3 * known.num_out_ch * known.upscale**2) * size
     # 네 배로 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다.
-    return feat * 16 * size * 11 // (4 * fold)
+    return largest_activation(network) * size * 11 // 4
 
 
 def available_host_memory() -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from realesrgan.errors import UsageError
 from realesrgan.inference.engine import TorchEngine
-from realesrgan.inference.memory import auto_tile, bytes_per_pixel, memory_budget
+from realesrgan.inference.memory import auto_tile, bytes_per_pixel, known_generator, memory_budget, pixel_limit
 from realesrgan.inference.padding import pad_amounts, pad_bottom_right
 from realesrgan.inference.pixels import Pixels, join_image, resize_output, split_image
 from realesrgan.inference.precision import PRECISION_DTYPES, choose_device, choose_precision
@@ -52,7 +52,7 @@ class RealESRGANer:
         tile_pad: 타일의 패딩(픽셀).
         pre_pad: 영상의 오른쪽과 아래에 먼저 덧댈 반사 패딩(픽셀).
         half: 반정밀도(fp16)를 쓸지. CPU에서는 한 줄로 알리고 fp32를 쓴다.
-        device: 장치. 없으면 쓸 수 있는 것을 고른다.
+        device: 장치. 정수면 CUDA 장치 번호다. 없으면 쓸 수 있는 것을 고른다.
         gpu_id: CUDA 장치 번호. `device`가 없을 때만 본다.
         precision: `auto`, `fp32`, `fp16`, `bf16`. 주면 `half`보다 우선한다.
         batch: 한 번에 계산할 타일 수.
@@ -74,15 +74,19 @@ class RealESRGANer:
         tile_pad: int = 10,
         pre_pad: int = 10,
         half: bool = False,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
         gpu_id: int | None = None,
         *,
         precision: str | None = None,
         batch: int = 1,
         act_type: str | None = None,
     ) -> None:
-        if (tile != "auto" and tile < 0) or tile_pad < 0 or pre_pad < 0:
-            raise ValueError(f"tile, tile_pad, pre_pad는 0 이상이어야 합니다: {tile}, {tile_pad}, {pre_pad}")
+        valid_tile = tile == "auto" or (isinstance(tile, int) and tile >= 0)
+        if not valid_tile or tile_pad < 0 or pre_pad < 0:
+            raise ValueError(
+                "tile은 0 이상의 정수나 'auto', tile_pad와 pre_pad는 0 이상이어야 합니다: "
+                f"{tile!r}, {tile_pad}, {pre_pad}"
+            )
         self.scale = scale
         self.tile_size = tile
         self.tile_pad = tile_pad
@@ -91,7 +95,7 @@ class RealESRGANer:
         self.batch = batch
         if device is None and gpu_id is not None and torch.cuda.is_available():
             device = f"cuda:{gpu_id}"
-        self.device = choose_device(device)
+        self.device = choose_device(f"cuda:{device}" if isinstance(device, int) else device)
         self.precision = choose_precision(precision or ("fp16" if half else "fp32"), self.device)
         self.half = self.precision == "fp16"
         self._lock = threading.RLock()
@@ -106,17 +110,16 @@ class RealESRGANer:
 
     @model.setter
     def model(self, network: nn.Module) -> None:
-        own_scale = getattr(network, "scale", None)
-        if isinstance(own_scale, int) and own_scale != self.scale:
-            logger.warning(
-                "네트워크의 배율은 %d배인데 scale=%d(으)로 지정되어 네트워크를 따릅니다.", own_scale, self.scale
-            )
+        known = known_generator(network)
+        if known is not None and known.scale != self.scale:
+            logger.warning("네트워크의 배율이 %d배라 지정한 scale=%d 대신 그것을 씁니다.", known.scale, self.scale)
+            self.scale = known.scale
         self._engine = TorchEngine(
             self._place(network),
             self.device,
             self.precision,
-            scale=own_scale if isinstance(own_scale, int) else self.scale,
-            multiple=int(getattr(network, "size_multiple", 1)),
+            scale=self.scale,
+            multiple=1 if known is None else known.size_multiple,
             full_network=None if self.precision == "fp32" else network,
         )
 
@@ -131,6 +134,8 @@ class RealESRGANer:
     def _load_model(
         self, model_path: ModelPath, dni_weight: Sequence[float] | None, model: nn.Module | None, act_type: str | None
     ) -> nn.Module:
+        if model_path is None:
+            raise ValueError("model_path에 가중치의 경로나 주소를 주세요. 훈련하지 않은 네트워크로는 키울 수 없습니다.")
         if isinstance(model_path, (str, os.PathLike)):
             loaded = load_weights(resolve_model_path(model_path))
         else:
@@ -190,12 +195,14 @@ class RealESRGANer:
     def tile_for(self, height: int, width: int) -> int:
         """이 크기의 영상에 쓸 타일 한 변을 정한다. 0이면 통째.
 
-        `tile_size`가 `'auto'`면 지금 남은 메모리를 보고, 아니면 정해진 값을 그대로 쓴다.
+        `tile_size`가 `'auto'`면 지금 남은 메모리를 보고, 아니면 정해진 값을 그대로 쓴다. 0(통째)이라도 장치가 한 번에
+        다룰 수 있는 크기를 넘으면 나눈다.
         """
-        if self.tile_size != "auto":
+        limit = pixel_limit(self.model, self.precision, self.device) // max(self.batch, 1)
+        if self.tile_size != "auto" and (self.tile_size > 0 or height * width <= limit):
             return int(self.tile_size)
         per_pixel = bytes_per_pixel(self.model, self.precision) * max(self.batch, 1)
-        budget = memory_budget(self.device, per_pixel)
+        budget = min(memory_budget(self.device, per_pixel), limit * per_pixel)
         return auto_tile((height, width), budget, per_pixel, pad=self.tile_pad, multiple=self._multiple())
 
     def _multiple(self) -> int:
@@ -248,11 +255,13 @@ class RealESRGANer:
         """`(H, W, 3)` RGB float32, 0..1을 패딩한 텐서로 바꾸어 `self.img`에 둔다."""
         self._update_mod_scale()
         height, width = img.shape[:2]
-        bottom, right = pad_amounts(height, width, self.pre_pad, self.mod_scale or 1)
+        bottom, right = pad_amounts(height, width, self.pre_pad, self._multiple())
         self.mod_pad_h, self.mod_pad_w = bottom - self.pre_pad, right - self.pre_pad
         padded = pad_bottom_right(img, bottom, right, (self.pre_pad, self.pre_pad))
         planes = np.ascontiguousarray(np.transpose(padded, (2, 0, 1)), dtype=np.float32)
-        self.img = torch.from_numpy(planes)[None].to(self.device, PRECISION_DTYPES[self.precision])
+        parameter = next(self.model.parameters(), None)
+        dtype = PRECISION_DTYPES[self.precision] if parameter is None else parameter.dtype
+        self.img = torch.from_numpy(planes)[None].to(self.device, dtype)
 
     def process(self) -> None:
         """`self.img` 전체를 네트워크에 넣어 `self.output`에 둔다."""
@@ -264,7 +273,8 @@ class RealESRGANer:
         source = self._prepared()
         batch, channels, height, width = source.shape
         tile = self.tile_for(height, width) or max(height, width)
-        multiple = self.mod_scale if self.mod_scale and height % self.mod_scale == width % self.mod_scale == 0 else 1
+        multiple = self._multiple()
+        multiple = multiple if height % multiple == width % multiple == 0 else 1
         self.output = source.new_zeros((batch, channels, height * self.scale, width * self.scale))
         for piece in plan_tiles(height, width, tile, self.tile_pad, multiple):
             read, crop, write = piece.read, piece.crop, piece.write
@@ -287,9 +297,8 @@ class RealESRGANer:
         if self.output is None:
             raise UsageError("post_process보다 먼저 process나 tile_process를 불러야 합니다.")
         _, _, height, width = self.output.shape
-        if self.mod_scale is not None:
-            height -= self.mod_pad_h * self.scale
-            width -= self.mod_pad_w * self.scale
+        height -= self.mod_pad_h * self.scale
+        width -= self.mod_pad_w * self.scale
         self.output = self.output[:, :, : height - self.pre_pad * self.scale, : width - self.pre_pad * self.scale]
         return self.output
 

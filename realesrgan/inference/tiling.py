@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -222,9 +223,11 @@ def upscale_tiled(
     told_memory = told_finite = False
     while plan.remaining:
         group = next(_batches(plan.remaining, plan.batch))
-        try:
+        output, reran = None, False
+        # 예외가 살아 있는 동안은 실패한 계산의 텐서도 살아 있다. 여기를 나간 뒤에 메모리를 비운다.
+        with suppress(OutOfMemoryError):
             output, reran = _run_finite(engine, np.stack([read(tile.read) for tile in group]))
-        except OutOfMemoryError:
+        if output is None:
             engine.release()
             change = plan.shrink()
             if not told_memory:

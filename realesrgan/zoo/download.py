@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from realesrgan.errors import DownloadError
+from realesrgan.media.atomic import atomic_file
+from realesrgan.media.os_reason import os_reason
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 20.0
@@ -46,31 +47,26 @@ def download(url: str, target: Path, *, sha256: str | None = None, progress: Pro
     """
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"내려받을 수 없는 주소입니다: {url}\n  http:// 나 https:// 로 시작해야 합니다.")
-    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            found = _fetch(url, file, progress)
-            file.flush()
-            os.fsync(file.fileno())
-        if sha256 is not None and found != sha256:
-            raise DownloadError(
-                f"받은 파일이 공식 파일과 다릅니다: {url}\n"
-                f"  SHA-256이 {sha256}이어야 하는데 {found}입니다. 전송이 깨졌거나 파일이 바뀌었습니다.\n"
-                "  해결: 다시 시도하고, 그래도 같으면 이 파일을 쓰지 마세요."
-            )
-        temporary.replace(target)
-    except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, DownloadError):
-            raise
+        with atomic_file(target) as file:
+            found = _fetch(_quoted(url), file, progress)
+            if sha256 is not None and found != sha256:
+                raise DownloadError(
+                    f"받은 파일이 공식 파일과 다릅니다: {url}\n"
+                    f"  SHA-256이 {sha256}이어야 하는데 {found}입니다. 전송이 깨졌거나 파일이 바뀌었습니다.\n"
+                    "  해결: 다시 시도하고, 그래도 같으면 이 파일을 쓰지 마세요."
+                )
+    except DownloadError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise DownloadError(f"내려받지 못했습니다: {url}\n  {_reason(error)}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return target
+
+
+def _quoted(url: str) -> str:
+    """한글처럼 주소에 그대로 쓸 수 없는 글자를 퍼센트 표기로 바꾼다. 이미 바뀐 것은 그대로 둔다."""
+    return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
 
 
 def _fetch(url: str, file: IO[bytes], progress: Progress | None) -> str:
@@ -100,4 +96,6 @@ def _reason(error: Exception) -> str:
         return f"연결할 수 없습니다({error.reason})."
     if isinstance(error, TimeoutError):
         return f"{TIMEOUT_SECONDS:.0f}초 동안 답이 없습니다."
-    return f"{error}"
+    if isinstance(error, OSError):
+        return os_reason(error)[0]
+    return f"주소를 알아볼 수 없습니다({error})."

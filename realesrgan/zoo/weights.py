@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import math
@@ -18,12 +19,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import realesrgan.archs  # noqa: F401 - 등록부를 채운다
 from realesrgan.archs.srvgg_arch import ACT_TYPES
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
+from realesrgan.media.atomic import atomic_file
+from realesrgan.media.paths import expand_user
 from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.zoo.download import Progress, download, file_sha256
 from realesrgan.zoo.models import MODELS, ModelSpec
@@ -139,12 +142,31 @@ def _convert_from_package(spec: ModelSpec) -> Path | None:
     try:
         save_safetensors(state, target, metadata)
     except OSError as error:
-        fallback = Path(tempfile.mkdtemp(prefix="realesrgan-")) / target.name
+        fallback = _private_temporary_folder() / target.name
         logger.warning("캐시 폴더에 쓸 수 없어 변환한 가중치를 임시 폴더에 둡니다: %s (%s)", fallback, error)
-        save_safetensors(state, fallback, metadata)
+        if not fallback.is_file():
+            save_safetensors(state, fallback, metadata)
         return fallback
     logger.info("가중치 꾸러미에서 변환했습니다: %s", target)
     return target
+
+
+def _private_temporary_folder() -> Path:
+    """실행할 때마다 쌓이지 않도록 이름이 정해진, 나만 쓸 수 있는 임시 폴더.
+
+    Raises:
+        WeightsError: 같은 이름의 폴더가 남의 것일 때.
+    """
+    owner = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir()) / ("realesrgan" if owner is None else f"realesrgan-{owner}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # 남이 먼저 만들어 둔 폴더라면 그 안의 가중치를 믿을 수 없다.
+    if folder.is_symlink() or (owner is not None and folder.stat().st_uid != owner):
+        raise WeightsError(
+            f"임시 폴더가 다른 사용자의 것입니다: {folder}\n"
+            "  해결: 환경 변수 REALESRGAN_HOME에 쓸 수 있는 폴더를 주세요."
+        )
+    return folder
 
 
 def save_safetensors(state: Mapping[str, Tensor], target: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -154,18 +176,9 @@ def save_safetensors(state: Mapping[str, Tensor], target: Path, metadata: Mappin
         OSError: 폴더를 만들거나 쓸 수 없을 때.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        save_file({key: value.contiguous() for key, value in state.items()}, temporary, dict(metadata or {}))
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except SafetensorError as error:
-        raise OSError(f"가중치를 저장하지 못했습니다: {target} ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = save({key: value.contiguous() for key, value in state.items()}, dict(metadata or {}))
+    with atomic_file(target) as file:
+        file.write(content)
 
 
 def resolve_model_path(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
@@ -177,7 +190,7 @@ def resolve_model_path(path: str | os.PathLike[str], *, progress: Progress | Non
     text = os.fspath(path)
     if text.startswith(("https://", "http://")):
         return _fetch_url(text, progress)
-    file = Path(text).expanduser()
+    file = expand_user(text)
     if not file.is_file():
         kind = "폴더입니다" if file.is_dir() else "파일이 없습니다"
         raise WeightsNotFoundError(
@@ -187,15 +200,21 @@ def resolve_model_path(path: str | os.PathLike[str], *, progress: Progress | Non
 
 
 def _fetch_url(url: str, progress: Progress | None) -> Path:
-    name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
-    if not name.endswith(SUFFIXES):
-        raise WeightsError(f"가중치 주소는 {', '.join(SUFFIXES)} 파일이어야 합니다: {url}")
     known = next((spec for spec in MODELS.values() if spec.url == url), None)
-    for folder in weight_folders():
-        if (folder / name).is_file() and (known is not None or folder == cache_dir()):
-            return folder / name
+    if known is not None:
+        return find_local_weights(known) or find_weights(known, progress=progress)
     try:
-        return download(url, cache_dir() / name, sha256=known.sha256 if known else None, progress=progress)
+        name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
+    except ValueError as error:
+        raise WeightsError(f"가중치의 주소를 알아볼 수 없습니다: {url}\n  주소를 다시 확인하세요({error}).") from error
+    if not name.lower().endswith(SUFFIXES) or "\0" in name:
+        raise WeightsError(f"가중치 주소는 {', '.join(SUFFIXES)} 파일이어야 합니다: {url}")
+    # 이름이 같은 다른 주소의 파일과도, 공식 모델의 파일과도 섞이지 않게 주소마다 자리를 나눈다.
+    target = cache_dir() / "url" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    if target.is_file():
+        return target
+    try:
+        return download(url, target, progress=progress)
     except DownloadError as error:
         raise WeightsNotFoundError(
             f"가중치를 내려받지 못했습니다: {url}\n  {str(error).splitlines()[-1].strip()}\n"
@@ -214,7 +233,7 @@ def load_weights(path: Path, params_key: str | None = None) -> LoadedWeights:
         WeightsError: 파일이 깨졌거나, state dict가 아니거나, 안전하지 않은 내용이 들어 있을 때.
     """
     metadata: Mapping[str, str] = {}
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         content, metadata = _read_safetensors(path)
     else:
         content = _read_torch(path)
@@ -241,7 +260,8 @@ def _read_torch(path: Path) -> Any:
             "  텐서가 아닌 것(실행될 수 있는 코드)이 들어 있거나 파일이 깨졌습니다.\n"
             "  해결: 출처를 확인하세요. 믿을 수 있는 파일이면 텐서만 담아 다시 저장하거나 safetensors로 바꾸세요."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # 깨진 파일에서 torch.load는 IndexError, AssertionError, struct.error 등 온갖 예외를 낸다.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"가중치 파일을 읽을 수 없습니다: {path}\n  파일이 깨졌거나 PyTorch 체크포인트가 아닙니다({reason}).\n"
@@ -296,7 +316,9 @@ def load_network(network: nn.Module, state: Mapping[str, Tensor], source: object
         WeightsError: 키나 모양이 네트워크와 다를 때.
     """
     try:
-        network.load_state_dict({key: value.float() for key, value in state.items()}, strict=True, assign=True)
+        # 정수 버퍼(색인 등)는 그대로 두어야 네트워크가 색인으로 쓸 수 있다.
+        exact = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        network.load_state_dict(exact, strict=True, assign=True)
     except RuntimeError as error:
         detail = re.sub(r"\s+", " ", str(error))[:300]
         raise WeightsError(
@@ -322,10 +344,25 @@ def infer_network(
     Raises:
         WeightsError: 아는 네트워크가 아니거나, 활성화 함수를 알 수 없을 때.
     """
+    try:
+        found = _infer(state, act_type or (metadata or {}).get("act_type"))
+    except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+        raise WeightsError(
+            f"가중치의 모양이 RRDBNet이나 SRVGGNetCompact와 다릅니다({error}).\n  가중치 파일이 온전한지 확인하세요."
+        ) from error
+    channels = found[1]["num_in_ch"]
+    if channels != 3:
+        raise WeightsError(
+            f"RGB 세 채널 네트워크만 쓸 수 있습니다. 이 가중치는 {channels}채널입니다.\n  다른 가중치를 쓰세요."
+        )
+    return found
+
+
+def _infer(state: Mapping[str, Tensor], act_type: str | None) -> tuple[str, dict[str, Any]]:
     if "conv_first.weight" in state and "body.0.rdb1.conv1.weight" in state and "conv_last.weight" in state:
         return "RRDBNet", _infer_rrdbnet(state)
     if "body.0.weight" in state and state["body.0.weight"].ndim == 4:
-        return "SRVGGNetCompact", _infer_srvgg(state, act_type or (metadata or {}).get("act_type"))
+        return "SRVGGNetCompact", _infer_srvgg(state, act_type)
     raise WeightsError(
         "가중치에서 네트워크를 알아내지 못했습니다.\n"
         "  RRDBNet과 SRVGGNetCompact의 가중치만 쓸 수 있습니다. 판별자(netD)나 다른 네트워크의 파일인지 확인하세요."
@@ -356,8 +393,10 @@ def _infer_rrdbnet(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _infer_srvgg(state: Mapping[str, Tensor], act_type: str | None) -> dict[str, Any]:
     num_feat, num_ch = state["body.0.weight"].shape[:2]
-    last = _body_indices(state)[-1]
-    if f"body.{last}.weight" not in state or state[f"body.{last}.weight"].ndim != 4:
+    indices = _body_indices(state)
+    last = indices[-1]
+    # 활성화가 텐서를 남기지 않아도 번호는 개수의 두 배를 넘지 못한다. 꾸며 낸 큰 번호로 끝없이 짓지 않게 한다.
+    if last > 2 * len(indices) or f"body.{last}.weight" not in state or state[f"body.{last}.weight"].ndim != 4:
         raise WeightsError("SRVGGNetCompact의 마지막 합성곱을 찾지 못했습니다. 가중치 파일이 온전한지 확인하세요.")
     upscale = math.isqrt(state[f"body.{last}.weight"].shape[0] // num_ch)
     slope = state.get("body.1.weight")
@@ -395,8 +434,4 @@ def network_for(
     if spec is not None:
         return load_network(build_network(spec.arch, spec.arch_args), loaded.state, source)
     arch, arch_args = infer_network(loaded.state, loaded.metadata, act_type)
-    if arch_args["num_in_ch"] != 3:
-        raise WeightsError(
-            f"RGB 세 채널 네트워크만 쓸 수 있습니다. 이 가중치는 {arch_args['num_in_ch']}채널입니다: {source}"
-        )
     return load_network(build_network(arch, arch_args), loaded.state, source)

@@ -232,7 +232,7 @@ def test_denoise_strength_blends_the_two_networks(tmp_path: Path, run: Callable[
     assert means[0] > means[1] > means[2]
 
 
-def test_same_command_by_three_names(tmp_path: Path) -> None:
+def test_same_command_by_two_names(tmp_path: Path) -> None:
     for command in ([str(ROOT / "inference_realesrgan.py")], ["-m", "realesrgan"]):
         done = subprocess.run(
             [sys.executable, *command, "--version"], capture_output=True, text=True, cwd=ROOT, check=True
@@ -314,6 +314,35 @@ def test_files_are_shared_out_under_torchrun(tmp_path: Path, tiny: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+def test_interrupting_torchrun_keeps_what_every_rank_has_done(
+    tmp_path: Path, save_network: Callable[..., Path]
+) -> None:
+    slow = save_network(SRVGGNetCompact(num_feat=64, num_conv=32), "slow.pth")
+    _draw(tmp_path / "in" / "big.png", 1500, 1500)
+    for index in range(3):
+        _draw(tmp_path / "in" / f"{index}.png")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    command += [str(ROOT / "inference_realesrgan.py"), "-i", "in", "-o", "out", "--model_path", str(slow)]
+    process = subprocess.Popen(
+        [*command, "--report", "r.json"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("out/[0-9]_out.png"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(60)
+    counts = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["counts"]
+    assert counts == {"done": 3, "failed": 0, "skipped": 0, "interrupted": 1}
+    assert not _leftovers(tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_rank_without_work_does_not_hold_up_the_others(tmp_path: Path, tiny: str) -> None:
     _draw(tmp_path / "a.png")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=3", "--standalone"]
@@ -327,3 +356,69 @@ def test_video_command_says_it_is_not_there_yet() -> None:
         [sys.executable, str(ROOT / "inference_realesrgan_video.py"), "-i", "film.mp4"], capture_output=True, text=True
     )
     assert done.returncode == 2 and "영상" in done.stderr
+
+
+@pytest.mark.parametrize("report", ["a.png", "out/a_out.png", ".", "a.png/r.json"])
+def test_report_never_overwrites_a_picture_and_is_checked_first(
+    run: Callable[..., Any], tmp_path: Path, report: str
+) -> None:
+    before = _draw(tmp_path / "a.png").read_bytes()
+    done = run("-i", "a.png", "-o", "out", "--report", report)
+    assert done.returncode == 2 and "보고서" in done.stderr
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert not (tmp_path / "out" / "a_out.png").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="UTF-8이 아닌 이름을 받는 파일 시스템")
+def test_names_that_are_not_utf8_are_done_and_reported(run: Callable[..., Any], tmp_path: Path) -> None:
+    source = _draw(tmp_path / "a.png")
+    os.rename(os.fsencode(source), os.fsencode(tmp_path) + b"/\xb0\xa1.png")  # noqa: PTH104
+    assert run("-i", "*.png", "-o", "out", "--report", "r.json").returncode == 0
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert report["counts"]["done"] == 1
+
+
+def test_full_disk_is_said_and_leaves_nothing(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _draw(tmp_path / "a.png")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("-i", "a.png", "-o", "out")
+    assert done.returncode == 1 and "디스크가 가득 찼습니다" in done.stdout
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full이 없다")
+def test_full_log_file_does_not_stop_the_work(tmp_path: Path, tiny: str) -> None:
+    _draw(tmp_path / "a.png")
+    command = [sys.executable, str(ROOT / "inference_realesrgan.py"), "-i", "a.png", "-o", "out", "--model_path", tiny]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert _read(tmp_path / "out" / "a_out.png").shape == (48, 64, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="최대 상주 메모리를 /proc에서 읽는다")
+def test_hundred_megapixel_output_needs_little_more_than_itself(
+    tmp_path: Path, save_network: Callable[..., Path]
+) -> None:
+    path = save_network(SRVGGNetCompact(num_feat=64, num_conv=0), "light.pth")
+    ramp = np.broadcast_to(np.linspace(0, 255, 2500, dtype=np.uint8)[:, None], (2500, 2500, 3))
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", ramp)[1].tobytes())
+    code = (
+        "import re, sys\n"
+        "from realesrgan.cli.image import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(code, re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+    )
+    command = [sys.executable, "-c", code, "-i", "a.png", "-o", "b.png", "--model_path", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    status, peak = done.stdout.splitlines()[-1].split()
+    assert status == "0", done.stderr
+    assert int(peak) * 1024 <= 10000 * 10000 * 3 + 10**9

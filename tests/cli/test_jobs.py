@@ -26,7 +26,7 @@ def _draw(path: Path, channels: int = 3) -> Path:
 
 
 def _plan(inputs: list[Path | str], output: Path, **options: object) -> list[Job]:
-    settings = {"recursive": False, "suffix": "out", "ext": "auto"} | options
+    settings = {"recursive": False, "suffix": "out", "ext": "auto", "outscale": 4} | options
     return plan_jobs([str(item) for item in inputs], str(output), **settings)
 
 
@@ -176,3 +176,34 @@ def test_shares_cover_every_job_once_and_are_even(sizes: list[int], ranks: int) 
     assert sorted(index for share in shares for index in share) == list(range(len(jobs)))
     loads = [sum(sizes[index] for index in share) for share in shares]
     assert max(loads) - min(loads) <= max(sizes, default=0)
+
+
+def test_results_folder_inside_the_input_is_not_read_again(tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png")
+    _draw(tmp_path / "results" / "a_out.png")
+    jobs = _plan([tmp_path], tmp_path / "results", recursive=True)
+    assert [job.source for job in jobs] == [tmp_path / "a.png"]
+
+
+def test_bad_file_does_not_stop_a_good_one_of_the_same_name(tmp_path: Path) -> None:
+    good = _draw(tmp_path / "x" / "a.png")
+    bad = tmp_path / "y" / "a.png"
+    bad.parent.mkdir()
+    bad.write_text("그림이 아님")
+    jobs = _plan([good, bad], tmp_path / "out")
+    assert [job.problem is None for job in jobs] == [True, False]
+
+
+@pytest.mark.parametrize(("name", "width"), [("wide.webp", 4200), ("wide.jpg", 16400)])
+def test_side_beyond_the_format_is_known_before_computing(tmp_path: Path, name: str, width: int) -> None:
+    path = tmp_path / name
+    path.write_bytes(cv2.imencode(path.suffix, np.zeros((2, width, 3), np.uint8))[1].tobytes())
+    assert "한도" in (_plan([path], tmp_path / "out")[0].problem or "")
+    assert _plan([path], tmp_path / "out", outscale=1)[0].problem is None
+    assert _plan([path], tmp_path / "out", ext="png")[0].problem is None
+
+
+@pytest.mark.parametrize("name", ["~없는사용자/a.png", "가" * 300 + ".png"])
+def test_odd_paths_are_said_in_korean(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"입력"):
+        _plan([name], tmp_path / "out")

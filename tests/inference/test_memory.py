@@ -20,6 +20,7 @@ from realesrgan.inference.memory import (
     bytes_per_pixel,
     describe_bytes,
     memory_budget,
+    pixel_limit,
 )
 
 
@@ -54,6 +55,15 @@ def test_cpu_budget_is_modest_for_light_networks_and_larger_for_heavy_ones() -> 
     heavy = memory_budget(device, bytes_per_pixel(RRDBNet(3, 3, num_block=1), "fp32"))
     assert light <= CPU_BUDGET
     assert light <= heavy <= available_host_memory()
+
+
+def test_tensors_stay_below_what_a_device_can_index() -> None:
+    network = RRDBNet(3, 3, num_block=1)
+    cuda, mps = (pixel_limit(network, "fp32", torch.device(kind)) for kind in ("cuda", "mps"))
+    assert cuda * 64 * 16 < 2**31
+    assert mps * 64 * 16 * 4 < 2**32
+    assert pixel_limit(network, "fp32", torch.device("cpu")) > 10**12
+    assert pixel_limit(SRVGGNetCompact(), "fp16", torch.device("cuda")) > cuda
 
 
 @pytest.mark.slow

@@ -249,6 +249,38 @@ def test_black_pictures_of_half_precision_are_computed_again(tmp_path: Path) -> 
     np.testing.assert_array_equal(output, image.repeat(2, 0).repeat(2, 1))
 
 
+def test_network_wrapped_by_hand_still_falls_back_to_full_precision(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(_Overflowing().state_dict(), path)
+    upsampler = RealESRGANer(2, path, model=_Overflowing(), precision="bf16", device="cpu")
+    upsampler.model = upsampler.model
+    image = _image(9, 9, 3)
+    np.testing.assert_array_equal(upsampler.enhance(image)[0], image.repeat(2, 0).repeat(2, 1))
+
+
+def test_precision_changed_on_the_network_is_followed(build: Build) -> None:
+    upsampler = build(device="cpu", precision="bf16")
+    upsampler.model.float()
+    assert upsampler.enhance(_image(8, 8, 3))[0].shape == (32, 32, 3)
+
+
+def test_declared_scale_that_differs_from_the_network_follows_the_network(
+    tiny_rrdbnet: Callable[[int], RRDBNet], save_network: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save_network(tiny_rrdbnet(2))
+    with caplog.at_level("WARNING", logger="realesrgan"):
+        upsampler = RealESRGANer(4, path)
+    assert "2배" in caplog.text
+    upsampler.process = upsampler.process  # type: ignore[method-assign] - 단계별 길로 가게 한다
+    assert upsampler.enhance(_image(9, 11, 3))[0].shape == (18, 22, 3)
+
+
+@pytest.mark.parametrize("options", [{"tile": None}, {"tile": "200"}, {"model_path": None}])
+def test_odd_arguments_are_refused_in_korean(build: Build, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"[가-힣]"):
+        RealESRGANer(**({"scale": 4, "model_path": str(tmp_path / "x.pth")} | options))
+
+
 def test_diverged_weights_raise_instead_of_giving_a_black_picture(
     save_network: Callable[..., Path], tiny_srvgg: SRVGGNetCompact
 ) -> None:

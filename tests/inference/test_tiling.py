@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -147,6 +149,22 @@ def test_whole_picture_that_does_not_fit_is_cut_into_tiles() -> None:
     engine = FakeEngine(32 * 32)
     np.testing.assert_array_equal(_run(engine, image, tile=0, pad=0), image.repeat(2, 1).repeat(2, 2))
     assert engine.released == 1
+
+
+def test_memory_is_released_after_the_failed_attempt_is_gone() -> None:
+    class Holding(FakeEngine):
+        def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            activations = np.zeros(4)
+            self.held = weakref.ref(activations)
+            return super().__call__(batch)
+
+        def release(self) -> None:
+            assert self.held() is None
+            super().release()
+
+    engine = Holding(32 * 32)
+    _run(engine, np.zeros((3, 64, 64), np.float32), pad=0)
+    assert engine.released
 
 
 def test_batch_shrinks_before_the_tile() -> None:

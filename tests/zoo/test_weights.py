@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
@@ -20,6 +20,7 @@ from realesrgan.zoo.weights import (
     find_weights,
     infer_network,
     interpolate_weights,
+    load_network,
     load_weights,
     network_for,
     resolve_model_path,
@@ -256,3 +257,84 @@ def test_cache_folder_follows_the_system(
 def test_content_that_is_not_a_dictionary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="state dict"):
         select_params([1, 2], tmp_path / "net.pth")
+
+
+def test_same_file_name_at_two_addresses_is_two_files(
+    empty_world: Path, tiny_srvgg: SRVGGNetCompact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[str] = []
+
+    def fake(url: str, target: Path, **_: object) -> Path:
+        served.append(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"params": tiny_srvgg.state_dict()}, target)
+        return target
+
+    monkeypatch.setattr(weights, "download", fake)
+    first = resolve_model_path("https://example.com/v1/net.pth")
+    second = resolve_model_path("https://example.com/v2/net.pth")
+    assert first != second
+    assert resolve_model_path("https://example.com/v1/net.pth") == first
+    assert len(served) == 2
+    # 남의 주소에서 받은 파일이 같은 이름의 공식 모델 자리를 차지하지 않는다.
+    other = resolve_model_path("https://example.com/realesr-animevideov3.pth")
+    assert find_weights(get_model("realesr-animevideov3")) != other
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/모델.pth", "http://[bad/x.pth", "http://127.0.0.1:9/a%00b.pth"])
+def test_odd_address_is_a_korean_message_and_not_a_traceback(empty_world: Path, url: str) -> None:
+    with pytest.raises(WeightsError, match=r"[가-힣]"):
+        resolve_model_path(url)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(head=st.sampled_from([b"", b"\x80\x02", b"\x80\x04\x95", b"PK\x03\x04"]), body=st.binary(max_size=80))
+def test_no_garbage_escapes_as_another_exception(tmp_path: Path, head: bytes, body: bytes) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(head + body)
+    with pytest.raises(WeightsError):
+        load_weights(path)
+
+
+def test_made_up_layer_numbers_do_not_build_forever(tiny_srvgg: SRVGGNetCompact) -> None:
+    state = tiny_srvgg.state_dict()
+    state["body.400000000.weight"] = state["body.0.weight"]
+    with pytest.raises(WeightsError):
+        infer_network(state)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"body.0.weight": (0, 0, 3, 3)},
+        {"conv_first.weight": (4,), "body.0.rdb1.conv1.weight": (2, 4, 3, 3), "conv_last.weight": (0, 4, 3, 3)},
+    ],
+    ids=["empty srvgg", "odd rrdb"],
+)
+def test_odd_shapes_are_refused(shapes: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(WeightsError):
+        infer_network({key: torch.zeros(shape) for key, shape in shapes.items()})
+
+
+def test_upper_case_suffix_is_read_the_same(tmp_path: Path, tiny_srvgg: SRVGGNetCompact) -> None:
+    path = tmp_path / "NET.SAFETENSORS"
+    save_safetensors(tiny_srvgg.state_dict(), path)
+    assert load_weights(path).state.keys() == tiny_srvgg.state_dict().keys()
+
+
+class _Indexed(torch.nn.Module):
+    """정수 버퍼를 색인으로 쓰는 네트워크."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.register_buffer("order", torch.tensor([2, 1, 0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, self.order]
+
+
+def test_integer_buffers_stay_integers() -> None:
+    network = load_network(_Indexed(), _Indexed().state_dict(), "net.pth")
+    image = torch.rand(1, 3, 2, 2)
+    assert torch.equal(network(image), image.flip(1))
