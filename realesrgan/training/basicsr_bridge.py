@@ -135,6 +135,7 @@ _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
 
+from basicsr.utils import FileClient  # noqa: E402
 from basicsr.utils.registry import (  # noqa: E402
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -151,6 +152,7 @@ __all__ = [
     "LOSS_REGISTRY",
     "METRIC_REGISTRY",
     "MODEL_REGISTRY",
+    "FileClient",
     "replace_entry",
     "sync_archs",
 ]
