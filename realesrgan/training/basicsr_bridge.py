@@ -135,7 +135,27 @@ _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
 
-from basicsr.utils import FileClient  # noqa: E402
+from basicsr.archs import build_network  # noqa: E402
+from basicsr.data import build_dataset  # noqa: E402
+from basicsr.losses import build_loss  # noqa: E402
+from basicsr.metrics import calculate_metric  # noqa: E402
+from basicsr.models import build_model  # noqa: E402
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR  # noqa: E402
+from basicsr.models.sr_model import SRModel  # noqa: E402
+from basicsr.utils import (  # noqa: E402
+    AvgTimer,
+    FileClient,
+    MessageLogger,
+    get_env_info,
+    get_root_logger,
+    get_time_str,
+    init_tb_logger,
+    init_wandb_logger,
+    make_exp_dirs,
+    mkdir_and_rename,
+    set_random_seed,
+)
+from basicsr.utils.options import dict2str  # noqa: E402
 from basicsr.utils.registry import (  # noqa: E402
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -152,7 +172,26 @@ __all__ = [
     "LOSS_REGISTRY",
     "METRIC_REGISTRY",
     "MODEL_REGISTRY",
+    "AvgTimer",
+    "CosineAnnealingRestartLR",
     "FileClient",
+    "MessageLogger",
+    "MultiStepRestartLR",
+    "SRModel",
+    "build_dataset",
+    "build_loss",
+    "build_model",
+    "build_network",
+    "calculate_metric",
+    "dict2str",
+    "get_env_info",
+    "get_root_logger",
+    "get_time_str",
+    "init_tb_logger",
+    "init_wandb_logger",
+    "make_exp_dirs",
+    "mkdir_and_rename",
     "replace_entry",
+    "set_random_seed",
     "sync_archs",
 ]

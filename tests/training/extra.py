@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 
 import pytest
+import torch
 
 
 def require_training_extra() -> None:
@@ -15,3 +16,5 @@ def require_training_extra() -> None:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"훈련 꾸러미가 없습니다: {package}", allow_module_level=True)
     importlib.import_module("realesrgan.training.basicsr_bridge")
+    # 시험의 텐서는 작아서 스레드를 나누면 오히려 느리고, 다른 시험과 함께 돌 때 서로 기다린다.
+    torch.set_num_threads(1)
