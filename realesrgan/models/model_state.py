@@ -14,6 +14,7 @@ from realesrgan.errors import CheckpointError
 from realesrgan.training.checkpoint import (
     CheckpointFolders,
     global_random_state,
+    hash_content,
     read_file,
     remove_old_pools,
     restore_global_random,
@@ -78,7 +79,8 @@ def save_model(model: TrainingModel, epoch: int, iteration: int, position: int) 
     if rank == 0:
         files |= {folders.rank_file(iteration, index).name: digest for index, digest in enumerate(rank_hashes)}
         state = _shared_state(model) | {"epoch": epoch, "iter": iteration, "position": position}
-        write_file(folders.state(iteration), state | {"world_size": world_size, "files": files})
+        state |= {"world_size": world_size, "files": files}
+        write_file(folders.state(iteration), state | {"digest": hash_content(state)})
     if dist.is_initialized():
         dist.barrier()
     remove_old_pools(folders, rank, iteration)

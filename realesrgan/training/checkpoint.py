@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import random
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ LOAD_ERRORS = (
     AttributeError,
     ImportError,
     pickle.UnpicklingError,
+    struct.error,
 )
 
 
@@ -75,6 +77,32 @@ def hash_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def hash_content(content: Any) -> str:
+    """사전, 목록, 텐서, 평범한 값으로 된 내용의 SHA-256. 파일의 꼴이 아니라 값을 본다.
+
+    `torch.load`는 압축 묶음의 검사합(CRC)을 보지 않아, 텐서의 바이트가 뒤집혀도 그대로 읽힌다.
+    """
+    digest = hashlib.sha256()
+    _feed_hash(digest, content)
+    return digest.hexdigest()
+
+
+def _feed_hash(digest: Any, content: Any) -> None:
+    if isinstance(content, torch.Tensor):
+        digest.update(f"{content.dtype}{tuple(content.shape)}".encode())
+        digest.update(content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(content, Mapping):
+        for key in sorted(content, key=str):
+            digest.update(f"<{key}>".encode())
+            _feed_hash(digest, content[key])
+    elif isinstance(content, (list, tuple)):
+        digest.update(f"[{len(content)}]".encode())
+        for one in content:
+            _feed_hash(digest, one)
+    else:
+        digest.update(repr(content).encode())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -162,6 +190,11 @@ def load_state(path: Path, folders: CheckpointFolders) -> dict[str, Any]:
     if "iter" not in state:
         raise CheckpointError(
             f"훈련 상태가 아닙니다: {path}\n  반복 횟수(iter)가 들어 있지 않습니다.\n  해결: .state 파일을 고르세요."
+        )
+    if "digest" in state and hash_content({k: v for k, v in state.items() if k != "digest"}) != state["digest"]:
+        raise CheckpointError(
+            f"체크포인트가 온전하지 않습니다: {path}\n  내용이 저장할 때와 다릅니다.\n"
+            "  해결: 더 앞의 상태를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
         )
     for name, expected in state.get("files", {}).items():
         target = (folders.models if name.startswith("net_") else folders.states) / name
