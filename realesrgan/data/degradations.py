@@ -357,7 +357,7 @@ def _sample_poisson(levels: NDArray[np.uint8], peak: int, rng: np.random.Generat
 def _poisson_residual_table(levels: Tensor, counts: list[int], rng: np.random.Generator) -> Tensor:
     source = levels.numpy()
     result = np.empty(source.shape, dtype=np.float32)
-    # 스레드가 몇이든 같은 난수가 나오도록 장마다 난수기를 둔다. `spawn`이 센 횟수는 난수기의 상태에 담기지 않아 쓰지 않는다.
+    # 스레드가 몇이든 같은 난수가 나오도록 장마다 난수기를 둔다. `spawn`이 센 횟수는 상태에 담기지 않는다.
     children = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(counts))]
 
     def work(index: int) -> None:
