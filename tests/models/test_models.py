@@ -173,6 +173,19 @@ def test_amp_trains_close_to_full_precision(tmp_path, amp, gan):
     assert model.scalers["g"].is_enabled() is (amp == "fp16")
 
 
+def test_bf16_follows_full_precision_for_many_steps(tmp_path):
+    losses = []
+    for changes in ({}, {"train.amp": "bf16"}):
+        torch.manual_seed(0)
+        model = build_model(model_options(tmp_path, **changes))
+        losses.append([])
+        for iteration in range(1, 61):
+            model.feed_data(make_batch(iteration))
+            model.optimize_parameters(iteration)
+            losses[-1].append(model.get_current_log()["l_pix"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 def test_grad_clip_bounds_the_norm(tmp_path):
     torch.manual_seed(0)
     model = build_model(model_options(tmp_path, **{"train.grad_clip": 1e-3}))
