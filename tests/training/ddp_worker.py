@@ -27,9 +27,10 @@ class Held(torch.utils.data.Dataset):
         return {"lq": self.data["lq"][index], "gt": self.data["gt"][index], "lq_path": f"{index}.png"}
 
 
-def main() -> None:
-    folder, gan = Path(sys.argv[1]), sys.argv[2] == "gan"
-    extra = dict(argument.split("=") for argument in sys.argv[3:])
+def main(arguments: list[str]) -> None:
+    """폴더, 종류(net, gan), `이름=값`들을 받는다."""
+    folder, gan = Path(arguments[0]), arguments[1] == "gan"
+    extra = dict(argument.split("=") for argument in arguments[2:])
     launcher = "pytorch" if "RANK" in os.environ else "none"
     rank, world_size = distributed.start(launcher, {"backend": "nccl"})
     torch.manual_seed(0)
@@ -63,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.extra import require_training_extra
-from tests.training.tiny_run import run_train, tiny_options, write_options
+from tests.training.tiny_run import call_train, run_train, tiny_options, write_options
 
 require_training_extra()
 
@@ -190,10 +190,9 @@ def test_malicious_commands_leave_the_sentinel(tmp_path):
     code = f"__import__('pathlib').Path({str(sentinel)!r}).touch()"
     path = write_options(tmp_path, tiny_options(tmp_path))
     entries = [f"train:lr_x={code}", f'name"] = {code}; opt["name=1', f"jpeg_range=[{code}]"]
-    done = run_train(tmp_path, "--force_yml", *entries)
-    assert done.returncode == 2, done.stderr
+    assert call_train(tmp_path, "--force_yml", *entries)[0] == 2
     path.write_text(path.read_text() + f"\nextra: {yaml_payloads(sentinel)[0]}\n")
-    assert run_train(tmp_path).returncode == 2
+    assert call_train(tmp_path)[0] == 2
     write_options(tmp_path, tiny_options(tmp_path))
     slurm = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_NODELIST": f"$(touch {sentinel});touch {sentinel}"}
     done = run_train(tmp_path, "--launcher", "slurm", **slurm)

@@ -1,5 +1,7 @@
 """훈련 명령을 작은 설정으로 돌려 보는 도구."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -82,6 +84,25 @@ def run_train(folder: Path, *arguments: str, launcher: tuple[str, ...] = (), **e
     return subprocess.run(
         command, cwd=folder, env=environment(**extra), capture_output=True, text=True, check=False, timeout=120
     )
+
+
+def call_train(folder: Path, *arguments: str) -> tuple[int, str]:
+    """훈련 명령을 이 프로세스에서 부른다. 무거운 불러오기를 되풀이하지 않는다.
+
+    Returns:
+        종료 코드와 표준 오류에 적힌 글.
+    """
+    from realesrgan.train import main
+
+    here = Path.cwd()
+    written = io.StringIO()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stderr(written):
+            code = main(["-opt", str(folder / "tiny.yml"), *arguments])
+    finally:
+        os.chdir(here)
+    return code, written.getvalue()
 
 
 def network(folder: Path, name: str) -> dict:
