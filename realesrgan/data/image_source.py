@@ -161,8 +161,9 @@ class BadFiles:
 
 def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
     """BGR uint8 `(H, W, 3)`을 RGB float32 `(3, H, W)`, 0..1로 바꾼다."""
-    planes = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
-    return torch.from_numpy(planes).to(torch.float32).div_(255.0)
+    # 채널을 가르는 일은 OpenCV가 NumPy의 건너뛰는 복사보다 빠르다.
+    blue, green, red = cv2.split(np.ascontiguousarray(image))
+    return torch.from_numpy(np.stack((red, green, blue))).to(torch.float32).div_(255.0)
 
 
 def augment(images: list[NDArray[Any]], rng: np.random.Generator, hflip: bool, rotate: bool) -> list[NDArray[Any]]:
