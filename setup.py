@@ -25,6 +25,8 @@ def read_requirements() -> list[str]:
 
 EXTRAS = {
     "heic": ["pillow-heif>=1.0"],
+    # torch를 먼저 설치한 뒤 `--no-build-isolation`으로 설치한다(basicsr의 설치가 torch를 부른다).
+    "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
     "test": [
         "hypothesis>=6.100",
         "mypy>=1.15",

@@ -49,3 +49,27 @@ class NonFiniteOutputError(RealESRGANError):
 
 class ReportError(RealESRGANError):
     """보고서 파일을 쓸 수 없을 때."""
+
+
+class TrainingError(RealESRGANError):
+    """훈련(training)에서 사용자에게 알리는 오류의 바탕."""
+
+
+class TrainingDependencyError(TrainingError, ImportError):
+    """훈련에 필요한 꾸러미(BasicSR, torchvision 등)가 없을 때."""
+
+
+class OptionError(TrainingError, UsageError):
+    """옵션 파일이나 `--force_yml`에 모르는 키나 잘못된 값이 있을 때."""
+
+
+class DatasetError(TrainingError):
+    """데이터셋(dataset)을 열 수 없거나 읽지 못한 그림이 허용치를 넘을 때."""
+
+
+class CheckpointError(TrainingError):
+    """체크포인트(checkpoint)가 없거나 깨졌거나 이 훈련과 맞지 않을 때."""
+
+
+class NonFiniteLossError(TrainingError):
+    """손실(loss)이 여러 번 잇달아 NaN이나 Inf일 때."""

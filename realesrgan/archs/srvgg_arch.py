@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realesrgan.registry import ARCH_REGISTRY
 
+# PReLU가 처음에 갖는 음수 쪽 기울기(PyTorch의 기본값).
+PRELU_START = 0.25
 ACT_TYPES = ("relu", "prelu", "leakyrelu")
 
 
@@ -18,6 +21,24 @@ def _activation(act_type: str, num_feat: int) -> nn.Module:
     if act_type == "leakyrelu":
         return nn.LeakyReLU(negative_slope=0.1, inplace=True)
     raise ValueError(f"act_type은 {', '.join(ACT_TYPES)} 가운데 하나여야 합니다: {act_type}")
+
+
+def _init_deep(body: nn.ModuleList) -> None:
+    """처음 가중치를 정한다. 공식 가중치를 실으면 모두 덮인다.
+
+    PyTorch의 기본값은 층마다 신호를 줄여, 건너뛰는 연결이 없는 이 깊이에서는 기울기가 사라진다. 1200번을 훈련해도
+    최근접 확대에서 벗어나지 못했다. He 2015의 값이면 곧 벗어난다. 마지막 층은 작게 두어 최근접 확대에서 시작한다.
+    """
+    convolutions = [layer for layer in body if isinstance(layer, nn.Conv2d)]
+    # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
+    if convolutions[0].weight.is_meta:
+        return
+    for layer in convolutions:
+        nn.init.kaiming_normal_(layer.weight, a=PRELU_START)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        convolutions[-1].weight.mul_(0.1)
 
 
 @ARCH_REGISTRY.register()
@@ -61,6 +82,7 @@ class SRVGGNetCompact(nn.Module):
             self.body.append(_activation(act_type, num_feat))
         self.body.append(nn.Conv2d(num_feat, num_out_ch * upscale * upscale, 3, 1, 1))
         self.upsampler = nn.PixelShuffle(upscale)
+        _init_deep(self.body)
 
     @property
     def scale(self) -> int:

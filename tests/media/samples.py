@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -114,7 +115,9 @@ def parsed_exif(exif: bytes) -> Image.Exif:
     return result
 
 
+@functools.cache
 def srgb() -> bytes:
+    """sRGB 프로파일. 만든 시각이 초까지 적히므로 한 번만 만든다."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -1,0 +1,190 @@
+"""데이터셋이 그림을 찾고 읽는 길: 폴더, 목록 파일(meta info), lmdb."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realesrgan.errors import DatasetError, ImageReadError
+from realesrgan.training.basicsr_bridge import FileClient
+
+LOGGER = logging.getLogger("basicsr")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# 목록 파일의 한 줄 끝에 붙는 `(높이,너비,채널)`과 압축 수준. 파일 이름에 빈칸이 있어도 갈라낼 수 있다.
+_SHAPE_NOTE = re.compile(r"\s+\(\d+,\s*\d+,\s*\d+\).*$")
+_LISTED_FAILURES = 20
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """목록 파일의 빈 줄을 뺀 줄들. `(높이,너비,채널)` 꼬리는 뗀다.
+
+    Raises:
+        DatasetError: 파일을 읽을 수 없을 때.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(
+            f"목록 파일을 읽지 못했습니다: {path}\n  {error.strerror or error}\n"
+            "  해결: meta_info의 경로를 고치거나, 지우고 폴더 전체를 쓰세요."
+        ) from error
+    return [_SHAPE_NOTE.sub("", line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def list_folder(folder: str | Path) -> list[str]:
+    """폴더 아래의 그림 파일을 이름 순서로 모두 찾는다. 숨은 파일과 숨은 폴더는 건너뛴다.
+
+    Raises:
+        DatasetError: 폴더가 없거나 그림이 하나도 없을 때.
+    """
+    root = Path(folder)
+    found = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not found:
+        reason = "폴더에 그림 파일이 없습니다." if root.is_dir() else "그런 폴더가 없습니다."
+        raise DatasetError(
+            f"훈련할 그림을 찾지 못했습니다: {root}\n  {reason}\n"
+            "  해결: dataroot_gt(짝 자료는 dataroot_lq도)가 그림 폴더를 가리키게 하세요."
+        )
+    return [str(path) for path in found]
+
+
+def list_lmdb(folder: str | Path) -> list[str]:
+    """lmdb의 열쇠를 목록 파일 `meta_info.txt`에서 읽는다.
+
+    Raises:
+        DatasetError: 이름이 `.lmdb`로 끝나지 않거나 목록이 없을 때.
+    """
+    if not str(folder).endswith(".lmdb"):
+        raise DatasetError(
+            f"lmdb 폴더의 이름이 .lmdb로 끝나지 않습니다: {folder}\n"
+            "  io_backend의 type이 lmdb이면 dataroot가 lmdb 폴더여야 합니다.\n"
+            "  해결: dataroot를 고치거나 io_backend의 type을 disk로 바꾸세요."
+        )
+    return [line.removesuffix(".png") for line in read_lines(Path(folder) / "meta_info.txt")]
+
+
+class ImageReader:
+    """디스크나 lmdb에서 그림 하나를 읽는다. 작업자(worker)마다 제 연결을 처음 읽을 때 연다.
+
+    Args:
+        io_backend: 옵션의 `io_backend`. `type`은 `disk`나 `lmdb`. 바꾸지 않는다.
+        roots: lmdb일 때 이름마다의 폴더(예: `{"gt": ..., "lq": ...}`).
+    """
+
+    def __init__(self, io_backend: Mapping[str, Any], roots: Mapping[str, str]) -> None:
+        options = dict(io_backend)
+        self._kind = str(options.pop("type"))
+        if self._kind == "lmdb":
+            options |= {"db_paths": list(roots.values()), "client_keys": list(roots)}
+        self._options = options
+        self._client: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # lmdb 연결은 다른 프로세스로 옮길 수 없다.
+        return self.__dict__ | {"_client": None}
+
+    def read(self, path: str, name: str) -> NDArray[np.uint8]:
+        """그림 `(H, W, 3)` BGR uint8.
+
+        Raises:
+            ImageReadError: 파일이 없거나 그림이 아니거나 잘렸을 때.
+        """
+        if self._client is None:
+            self._client = FileClient(self._kind, **self._options)
+        try:
+            content = self._client.get(path, name)
+        except (OSError, ValueError) as error:
+            raise ImageReadError(f"{path}: {error}") from error
+        if not content:
+            raise ImageReadError(f"{path}: 내용이 없습니다")
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ImageReadError(f"{path}: 그림으로 풀 수 없습니다")
+        return np.asarray(image, dtype=np.uint8)
+
+
+class BadFiles:
+    """읽지 못한 항목을 작업자들이 함께 세는 표. 공유 메모리(shared memory)에 있다.
+
+    Args:
+        names: 항목의 이름들.
+        ratio: 허용하는 비율, 0..1. 0보다 크면 적어도 하나는 봐준다.
+    """
+
+    def __init__(self, names: list[str], ratio: float) -> None:
+        self._names = names
+        # 모두 못 읽는 자료에서 끝없이 다른 것을 찾지 않도록 하나는 남긴다.
+        self._allowed = min(max(1, int(ratio * len(names))), len(names) - 1) if ratio > 0 else 0
+        self._mask = torch.zeros(len(names), dtype=torch.bool).share_memory_()
+
+    @property
+    def count(self) -> int:
+        """지금까지 읽지 못한 서로 다른 항목의 수."""
+        return int(self._mask.sum())
+
+    def is_bad(self, index: int) -> bool:
+        """이미 읽지 못한 것으로 적힌 항목인가."""
+        return bool(self._mask[index])
+
+    def add(self, index: int, error: Exception) -> None:
+        """읽지 못한 항목을 적는다.
+
+        Raises:
+            DatasetError: 허용치를 넘었을 때. 메시지에 목록을 담는다.
+        """
+        if not self.is_bad(index):
+            self._mask[index] = True
+            LOGGER.warning("그림을 읽지 못해 다른 것으로 바꿉니다: %s", error)
+        if self.count > self._allowed:
+            failed = [self._names[i] for i in self._mask.nonzero().flatten().tolist()]
+            listing = "\n    ".join(failed[:_LISTED_FAILURES])
+            raise DatasetError(
+                f"읽지 못한 그림이 너무 많습니다: {len(self._names)}개 가운데 {len(failed)}개\n"
+                f"  허용치는 {self._allowed}개입니다. 마지막 오류: {error}\n    {listing}\n"
+                "  해결: 위 파일을 고치거나 목록에서 빼고, 봐주려면 데이터셋의 max_bad_ratio를 키우세요."
+            )
+
+
+def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    """BGR uint8 `(H, W, 3)`을 RGB float32 `(3, H, W)`, 0..1로 바꾼다."""
+    # 채널을 가르는 일은 OpenCV가 NumPy의 건너뛰는 복사보다 빠르다.
+    blue, green, red = cv2.split(np.ascontiguousarray(image))
+    return torch.from_numpy(np.stack((red, green, blue))).to(torch.float32).div_(255.0)
+
+
+def augment(images: list[NDArray[Any]], rng: np.random.Generator, hflip: bool, rotate: bool) -> list[NDArray[Any]]:
+    """좌우 뒤집기와 90도 돌리기를 모든 그림에 똑같이 한다. 복사하지 않고 보는 방향만 바꾼다."""
+    flip, upside_down, transpose = rng.random(3) < 0.5
+    if hflip and flip:
+        images = [image[:, ::-1] for image in images]
+    if rotate and upside_down:
+        images = [image[::-1] for image in images]
+    if rotate and transpose:
+        images = [image.transpose(1, 0, 2) for image in images]
+    return images
+
+
+def crop_or_pad(image: NDArray[Any], size: int, rng: np.random.Generator) -> NDArray[Any]:
+    """아무 자리나 `size x size`로 자른다. 모자라는 변은 오른쪽과 아래를 반사(reflect101)로 채운다."""
+    height, width = image.shape[:2]
+    top = int(rng.integers(max(height - size, 0) + 1))
+    left = int(rng.integers(max(width - size, 0) + 1))
+    part = image[top : top + size, left : left + size]
+    missing = (size - part.shape[0], size - part.shape[1])
+    if any(missing):
+        return cv2.copyMakeBorder(np.ascontiguousarray(part), 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT_101)
+    return part

@@ -1,0 +1,86 @@
+"""훈련 쌍의 저수지(training pair pool). 배치 안의 열화를 섞는다."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realesrgan.errors import OptionError
+
+
+class PairPool:
+    """(LQ, GT) 쌍을 모았다가 아무 쌍이나 내주는 저수지. Real-ESRGAN 3.4절.
+
+    크기와 잡음의 종류는 배치마다 한 번 뽑으므로 한 배치의 열화는 서로 닮는다. 저수지가 차면 들어온 쌍을 넣고 그 자리에
+    있던 쌍을 내주어, 여러 배치의 열화가 한 배치에 섞이게 한다. 차기 전에는 들어온 쌍을 그대로 돌려준다.
+
+    Args:
+        size: 담는 쌍의 수. 배치 크기로 나누어떨어져야 한다.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.filled = 0
+        self._lq: Tensor | None = None
+        self._gt: Tensor | None = None
+
+    @torch.no_grad()
+    def exchange(self, lq: Tensor, gt: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """들어온 쌍을 넣고 같은 수의 쌍을 꺼낸다.
+
+        Args:
+            lq: `(B, C, h, w)` float32.
+            gt: `(B, C, H, W)` float32.
+            rng: 내줄 자리를 뽑는 난수.
+
+        Returns:
+            같은 모양의 (LQ, GT). 저수지의 것과 메모리를 나누지 않는다.
+
+        Raises:
+            OptionError: `size`가 배치 크기로 나누어떨어지지 않을 때.
+        """
+        batch = lq.shape[0]
+        if self.size % batch:
+            raise OptionError(
+                f"queue_size({self.size})가 배치 크기({batch})로 나누어떨어지지 않습니다.\n"
+                "  저수지를 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
+                "  해결: queue_size를 batch_size_per_gpu의 배수로 바꾸세요."
+            )
+        if self._lq is None or self._gt is None:
+            self._lq, self._gt = lq.new_zeros(self.size, *lq.shape[1:]), gt.new_zeros(self.size, *gt.shape[1:])
+        if self.filled < self.size:
+            slots = slice(self.filled, self.filled + batch)
+            self._lq[slots], self._gt[slots] = lq, gt
+            self.filled += batch
+            return lq.clone(), gt.clone()
+        # 전체를 뒤섞어 앞의 B개를 꺼내는 것과 분포가 같으면서 B개만 옮긴다.
+        chosen = torch.from_numpy(rng.choice(self.size, batch, replace=False)).to(self._lq.device)
+        out = self._lq[chosen], self._gt[chosen]
+        self._lq[chosen], self._gt[chosen] = lq, gt
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """저수지의 내용. 8비트 눈금에 놓인 값은 손실 없이 네 배 작은 정수로 담는다."""
+        stored = None if self._lq is None or self._gt is None else (_pack(self._lq), _pack(self._gt))
+        return {"size": self.size, "filled": self.filled, "pairs": stored}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
+        """`state_dict`의 내용으로 되돌린다."""
+        self.size, self.filled = int(state["size"]), int(state["filled"])
+        self._lq = self._gt = None
+        if state["pairs"] is not None:
+            self._lq, self._gt = (_unpack(one).to(device) for one in state["pairs"])
+
+
+def _pack(values: Tensor) -> Tensor:
+    levels = (values * 255.0).round().clamp(0, 255).to(torch.uint8)
+    if torch.equal(levels.to(values.dtype) / 255.0, values):
+        return levels.cpu()
+    return values.cpu().clone()
+
+
+def _unpack(values: Tensor) -> Tensor:
+    return values.float() / 255.0 if values.dtype == torch.uint8 else values.clone()

@@ -1,0 +1,289 @@
+"""이차 열화(second-order degradation) 파이프라인. 두 모델과 도구가 함께 쓰는 하나뿐인 구현이다.
+
+열화는 뽑기(`draw_plan`)와 하기(`degrade`)로 나뉜다. 뽑아 놓은 계획은 값일 뿐이므로 저장하고, 견주고, 다시 쓸 수 있다.
+순서와 범위는 Real-ESRGAN(Wang 2021) 3.2절과 3.3절, 그림 2를 따른다.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realesrgan.data.degradations import (
+    DegradationRandom,
+    filter2d,
+    gaussian_noise,
+    jpeg_compress,
+    poisson_noise,
+    round_to_8bit,
+    usm_sharpen,
+)
+from realesrgan.errors import OptionError
+
+RESIZE_MODES = ("area", "bilinear", "bicubic")
+STAGE_KEYS = (
+    "resize_prob",
+    "resize_range",
+    "gaussian_noise_prob",
+    "noise_range",
+    "poisson_scale_range",
+    "gray_noise_prob",
+    "jpeg_range",
+)
+# 옵션 파일의 맨 위에서 파이프라인이 읽는 키 모두.
+PIPELINE_KEYS = (*STAGE_KEYS, *(f"{key}2" for key in STAGE_KEYS), "second_blur_prob")
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """열화 한 차례의 확률과 범위.
+
+    Args:
+        resize_prob: 키움, 줄임, 그대로의 비중.
+        resize_range: 가장 작은 배율과 가장 큰 배율.
+        gaussian_prob: 가우시안 잡음을 쓸 확률. 나머지는 푸아송 잡음이다.
+        noise_range: 가우시안 잡음의 표준편차 범위, 0..255 눈금.
+        poisson_range: 푸아송 잡음의 배수 범위.
+        gray_prob: 장마다 회색 잡음일 확률.
+        jpeg_range: JPEG 품질의 범위, 1..100.
+    """
+
+    resize_prob: tuple[float, float, float]
+    resize_range: tuple[float, float]
+    gaussian_prob: float
+    noise_range: tuple[float, float]
+    poisson_range: tuple[float, float]
+    gray_prob: float
+    jpeg_range: tuple[float, float]
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], suffix: str = "") -> StageOptions:
+        """옵션 파일의 맨 위 키에서 읽는다.
+
+        Raises:
+            OptionError: 필요한 키가 없을 때.
+        """
+        missing = [key + suffix for key in STAGE_KEYS if key + suffix not in options]
+        if missing:
+            raise OptionError(
+                f"열화 옵션이 빠졌습니다: {', '.join(missing)}\n"
+                "  이차 열화를 합성하려면 두 차례의 값이 모두 있어야 합니다.\n"
+                "  해결: options/train_realesrnet_x4plus.yml의 값을 옮겨 적거나, 짝이 있는 자료라면 "
+                "high_order_degradation: false로 두세요."
+            )
+        values = [options[key + suffix] for key in STAGE_KEYS]
+        up, down, keep = (float(v) for v in values[0])
+        pairs = [(float(values[i][0]), float(values[i][1])) for i in (1, 3, 4, 6)]
+        return cls((up, down, keep), pairs[0], float(values[2]), pairs[1], pairs[2], float(values[5]), pairs[3])
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """열화 전체의 옵션. `second_blur_prob`은 둘째 블러를 할 확률, `scale`은 정답과 저품질 영상의 배율이다."""
+
+    first: StageOptions
+    second: StageOptions
+    second_blur_prob: float
+    scale: int
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> PipelineOptions:
+        """옵션 파일의 맨 위 키에서 읽는다.
+
+        Raises:
+            OptionError: 필요한 키가 없을 때.
+        """
+        first, second = StageOptions.from_options(options), StageOptions.from_options(options, "2")
+        if "second_blur_prob" not in options:
+            raise OptionError(
+                "열화 옵션이 빠졌습니다: second_blur_prob\n  둘째 블러를 할 확률을 알 수 없습니다.\n"
+                "  해결: 옵션 파일에 second_blur_prob: 0.8을 적으세요."
+            )
+        return cls(first, second, float(options["second_blur_prob"]), int(options.get("scale", 1)))
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """열화 한 차례에서 뽑은 값. 배율과 방식은 배치마다, 튜플은 장마다의 값이다."""
+
+    factor: float
+    mode: str
+    gaussian: bool
+    strength: tuple[float, ...]
+    gray: tuple[bool, ...]
+    quality: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DegradationPlan:
+    """열화 전체에서 뽑은 값. `jpeg_last`가 참이면 크기를 맞추고 sinc를 건 다음 JPEG로 누른다."""
+
+    first: StagePlan
+    second: StagePlan
+    second_blur: bool
+    jpeg_last: bool
+    final_mode: str
+
+
+def _draw_mode(rng: np.random.Generator) -> str:
+    return RESIZE_MODES[int(rng.integers(len(RESIZE_MODES)))]
+
+
+def _draw_factor(rng: np.random.Generator, options: StageOptions) -> float:
+    weights = np.asarray(options.resize_prob)
+    choice = int(rng.choice(3, p=weights / weights.sum()))
+    if choice == 0:
+        return float(rng.uniform(1.0, options.resize_range[1]))
+    if choice == 1:
+        return float(rng.uniform(options.resize_range[0], 1.0))
+    return 1.0
+
+
+def _draw_stage(rng: np.random.Generator, options: StageOptions, batch: int) -> StagePlan:
+    factor, mode = _draw_factor(rng, options), _draw_mode(rng)
+    gaussian = bool(rng.random() < options.gaussian_prob)
+    strength = rng.uniform(*(options.noise_range if gaussian else options.poisson_range), size=batch)
+    gray = rng.random(batch) < options.gray_prob
+    quality = rng.uniform(*options.jpeg_range, size=batch)
+    return StagePlan(factor, mode, gaussian, tuple(strength.tolist()), tuple(gray.tolist()), tuple(quality.tolist()))
+
+
+def draw_plan(rng: np.random.Generator, options: PipelineOptions, batch: int) -> DegradationPlan:
+    """배치 하나의 열화에 쓸 값을 모두 뽑는다. 픽셀마다의 잡음만 나중에 만든다."""
+    first = _draw_stage(rng, options.first, batch)
+    second_blur = bool(rng.random() < options.second_blur_prob)
+    second = _draw_stage(rng, options.second, batch)
+    return DegradationPlan(first, second, second_blur, bool(rng.random() < 0.5), _draw_mode(rng))
+
+
+def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """`(B, C, H, W)`를 `size`로 바꾼다. 훈련의 열화가 그렇듯 계단 제거(antialias)는 하지 않는다."""
+    if tuple(images.shape[-2:]) == size:
+        # 크기가 같으면 세 방식 모두 입력을 그대로 내므로 계산을 아낀다.
+        return images
+    return F.interpolate(images, size=size, mode=mode)
+
+
+def _rescale(images: Tensor, factor: float, mode: str) -> Tensor:
+    if factor == 1.0:
+        return images
+    return F.interpolate(images, scale_factor=factor, mode=mode)
+
+
+def _add_noise(images: Tensor, plan: StagePlan, random: DegradationRandom) -> Tensor:
+    make = gaussian_noise if plan.gaussian else poisson_noise
+    strength = torch.tensor(plan.strength, device=images.device)
+    gray = torch.tensor(plan.gray, device=images.device, dtype=torch.float32)
+    return make(images, strength, gray, random).add_(images).clamp_(0, 1)
+
+
+def _compress(images: Tensor, plan: StagePlan) -> Tensor:
+    return jpeg_compress(images.clamp(0, 1), torch.tensor(plan.quality, device=images.device))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """배치 하나의 커널. 셋 다 `(B, K, K)` float32이고 합은 1이다."""
+
+    first: Tensor
+    second: Tensor
+    final: Tensor
+
+    @classmethod
+    def from_batch(cls, data: Mapping[str, Tensor], device: torch.device | str) -> Kernels:
+        """데이터 로더가 준 배치에서 커널 셋을 꺼내 `device`로 옮긴다."""
+        return cls(*(data[name].to(device, non_blocking=True) for name in ("kernel1", "kernel2", "sinc_kernel")))
+
+
+@torch.no_grad()
+def degrade(sharp: Tensor, kernels: Kernels, plan: DegradationPlan, scale: int, random: DegradationRandom) -> Tensor:
+    """정답 영상(GT)에서 저품질 영상(LQ)을 만든다.
+
+    차례: 블러, 크기 바꾸기, 잡음, JPEG, 다시 블러, 크기 바꾸기, 잡음, 그리고 (크기 맞추기와 sinc)와 JPEG를 두 순서
+    가운데 하나로. 끝은 8비트로 반올림한다.
+
+    Args:
+        sharp: `(B, 3, H, W)` RGB float32, 0..1. 선명화를 쓰는 조리법이면 이미 선명화한 것.
+        kernels: 배치의 커널.
+        plan: `draw_plan`이 뽑은 값.
+        scale: 업스케일 배율. LQ의 변은 `H // scale`, `W // scale`이다.
+        random: 잡음의 샘.
+
+    Returns:
+        `(B, 3, H // scale, W // scale)` float32, 8비트 눈금에 놓인 0..1.
+    """
+    height, width = sharp.shape[-2:]
+    target = (height // scale, width // scale)
+    out = filter2d(sharp, kernels.first)
+    out = _add_noise(_rescale(out, plan.first.factor, plan.first.mode), plan.first, random)
+    out = _compress(out, plan.first)
+    if plan.second_blur:
+        out = filter2d(out, kernels.second)
+    middle = (int(height / scale * plan.second.factor), int(width / scale * plan.second.factor))
+    out = _add_noise(resize(out, middle, plan.second.mode), plan.second, random)
+    if plan.jpeg_last:
+        out = filter2d(resize(out, target, plan.final_mode), kernels.final)
+        out = _compress(out, plan.second)
+    else:
+        out = _compress(out, plan.second)
+        out = filter2d(resize(out, target, plan.final_mode), kernels.final)
+    return round_to_8bit(out)
+
+
+@torch.no_grad()
+def synthesise(
+    gt: Tensor, kernels: Kernels, options: PipelineOptions, random: DegradationRandom, sharpen: bool = True
+) -> tuple[Tensor, Tensor]:
+    """정답 영상을 (원하면) 선명화하고 그것을 열화시킨다.
+
+    Args:
+        gt: `(B, 3, H, W)` RGB float32, 0..1.
+        kernels: 배치의 커널.
+        options: 열화 옵션.
+        random: 난수의 샘.
+        sharpen: 선명화한 GT를 열화시킬지.
+
+    Returns:
+        열화의 바탕이 된 GT `(B, 3, H, W)`와 LQ `(B, 3, H // scale, W // scale)`.
+    """
+    base = usm_sharpen(gt) if sharpen else gt
+    plan = draw_plan(random.host, options, gt.shape[0])
+    return base, degrade(base, kernels, plan, options.scale, random)
+
+
+def random_crop(
+    gts: tuple[Tensor, ...], lq: Tensor, gt_size: int, scale: int, rng: np.random.Generator
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """배치 전체를 같은 자리에서 자른다.
+
+    Args:
+        gts: 같은 크기의 `(B, 3, H, W)` 여럿.
+        lq: `(B, 3, H // scale, W // scale)`.
+        gt_size: GT 조각의 한 변(픽셀).
+        scale: 업스케일 배율.
+        rng: 자리를 뽑는 난수.
+
+    Returns:
+        잘린 GT들과 LQ. 변은 각각 `gt_size`, `gt_size // scale`이다.
+
+    Raises:
+        OptionError: 조각이 영상보다 클 때.
+    """
+    patch = gt_size // scale
+    height, width = lq.shape[-2:]
+    if patch > height or patch > width:
+        raise OptionError(
+            f"gt_size({gt_size})가 영상({height * scale}x{width * scale})보다 큽니다.\n"
+            "  열화를 마친 영상에서 그만한 조각을 잘라 낼 수 없습니다.\n"
+            "  해결: gt_size를 줄이거나 데이터셋의 crop_size를 키우세요."
+        )
+    top, left = int(rng.integers(height - patch + 1)), int(rng.integers(width - patch + 1))
+    rows, columns = slice(top * scale, top * scale + gt_size), slice(left * scale, left * scale + gt_size)
+    cropped = tuple(one[..., rows, columns] for one in gts)
+    return cropped, lq[..., top : top + patch, left : left + patch]

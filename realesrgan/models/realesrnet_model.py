@@ -1,0 +1,57 @@
+"""첫 단계 모델 RealESRNet: 픽셀 손실로만 훈련한다."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realesrgan.data.degradations import usm_sharpen
+from realesrgan.models.stepper import Losses
+from realesrgan.models.training_model import TrainingModel
+from realesrgan.training.basicsr_bridge import MODEL_REGISTRY
+
+
+@MODEL_REGISTRY.register()
+class RealESRNetModel(TrainingModel):
+    """열화를 합성하며 생성자를 L1 손실로 훈련하는 모델. Real-ESRGAN 3.4절의 첫 단계.
+
+    `gt_usm`이 참이면 선명화한 GT를 열화시키고 그것을 정답으로 삼는다. 짝 자료(`high_order_degradation: false`)에서도
+    `gt_usm`이 참이면 정답을 선명화한다.
+    """
+
+    @torch.no_grad()
+    def feed_data(self, data: Mapping[str, Any]) -> None:
+        """배치를 받아 LQ와 GT를 준비한다. 합성하는 훈련이면 `gt`와 커널을, 짝 자료면 `lq`와 `gt`를 쓴다."""
+        sharpen = bool(self.opt.get("gt_usm", True))
+        if self.synthesises:
+            self.lq, self.gt = self._synthesise(data, sharpen, keep_sharp=True)
+        else:
+            self.lq, self.gt = self._to_device(data["lq"]), self._to_device(data["gt"])
+            if self.is_train and sharpen:
+                self.gt = usm_sharpen(self.gt)
+        self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
+
+    def _losses(self, lq: Tensor, gt: Tensor) -> Losses:
+        output = self.net_g(lq).float()
+        losses: Losses = {}
+        if self.cri_pix is not None:
+            losses["l_pix"] = self.cri_pix(output, gt)
+        if self.cri_perceptual is not None:
+            found = zip(("l_percep", "l_style"), self.cri_perceptual(output, gt), strict=True)
+            losses |= {name: value for name, value in found if value is not None}
+        return losses
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """한 걸음 나아간다.
+
+        Raises:
+            NonFiniteLossError: 손실이 잇달아 너무 많이 유한하지 않을 때.
+        """
+        parts = self.stepper.split(self.lq, self.gt)
+        closures = [functools.partial(self._losses, *part) for part in parts]
+        result = self.stepper.run(self.net_g, self.optimizer_g, self.scalers["g"], closures, len(parts))
+        self._finish_step([result], current_iter)

@@ -1,0 +1,86 @@
+"""훈련 한 걸음을 다듬는 옵션들. 기본값은 모두 끈 상태이며 그때의 계산은 BasicSR과 같다."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from realesrgan.archs.rrdbnet_arch import RRDB
+from realesrgan.errors import OptionError
+
+AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# 옵션 파일의 train 블록에서 이 자료형이 읽는 키.
+STEP_KEYS = ("amp", "channels_last", "compile", "grad_checkpoint", "grad_clip", "accumulate", "max_nonfinite")
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """한 걸음의 선택들.
+
+    Args:
+        amp: 혼합 정밀도(AMP)의 자료형. `bf16`, `fp16`, 또는 None.
+        channels_last: 네트워크와 입력을 channels_last로 둘지. 값은 같고 놓인 순서만 바뀐다.
+        compile: `torch.compile`을 쓸지.
+        grad_checkpoint: 몸통 블록의 중간값을 다시 계산해 메모리를 아낄지(그래디언트 체크포인팅).
+        grad_clip: 기울기 노름의 상한. None이면 자르지 않는다.
+        accumulate: 배치를 몇 토막으로 나누어 기울기를 모을지. 배치 크기의 약수여야 한다.
+        max_nonfinite: 손실이 잇달아 이만큼 유한하지 않으면 멈춘다.
+
+    Raises:
+        OptionError: 값이 범위를 벗어날 때.
+    """
+
+    amp: str | None = None
+    channels_last: bool = False
+    compile: bool = False
+    grad_checkpoint: bool = False
+    grad_clip: float | None = None
+    accumulate: int = 1
+    max_nonfinite: int = 10
+
+    def __post_init__(self) -> None:
+        problems = {
+            f"amp는 {', '.join(AMP_TYPES)} 가운데 하나이거나 비워야 합니다": self.amp not in (None, *AMP_TYPES),
+            "grad_clip은 0보다 커야 합니다": self.grad_clip is not None and not self.grad_clip > 0,
+            "accumulate는 1 이상이어야 합니다": self.accumulate < 1,
+            "max_nonfinite는 1 이상이어야 합니다": self.max_nonfinite < 1,
+        }
+        wrong = [text for text, is_wrong in problems.items() if is_wrong]
+        if wrong:
+            raise OptionError(
+                f"train 블록의 값이 잘못됐습니다.\n  {'; '.join(wrong)}.\n"
+                "  해결: options/options_context.md의 표를 보고 고치세요."
+            )
+
+    @classmethod
+    def from_options(cls, train: Mapping[str, Any]) -> StepOptions:
+        """옵션의 `train` 블록에서 읽는다."""
+        given = {key: train[key] for key in STEP_KEYS if train.get(key) is not None}
+        return cls(**given)
+
+
+def checkpoint_blocks(network: nn.Module) -> int:
+    """네트워크의 RRDB 블록마다 그래디언트 체크포인팅을 건다.
+
+    Returns:
+        건 블록의 수.
+
+    Raises:
+        OptionError: 걸 블록이 없을 때.
+    """
+    blocks = [module for module in network.modules() if isinstance(module, RRDB)]
+    if not blocks:
+        raise OptionError(
+            f"grad_checkpoint를 걸 블록이 없습니다: {type(network).__name__}\n"
+            "  RRDB 블록이 있는 네트워크(RRDBNet)에만 뜻이 있습니다.\n  해결: train.grad_checkpoint를 지우세요."
+        )
+    for block in blocks:
+        # 클래스가 아니라 이 인스턴스의 forward만 감싸므로 키 이름과 다른 네트워크는 그대로다.
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+    return len(blocks)

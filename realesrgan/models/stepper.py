@@ -1,0 +1,151 @@
+"""손실에서 옵티마이저까지의 한 걸음: 혼합 정밀도, 기울기 모으기와 자르기, 유한하지 않은 손실의 처리."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from realesrgan.errors import NonFiniteLossError
+from realesrgan.models.step_options import AMP_TYPES, StepOptions
+
+LOGGER = logging.getLogger("basicsr")
+# 이름에서 값으로의 표. 이름이 `l_`로 시작하는 것만 더해 미분하고 나머지는 기록만 한다.
+Losses = dict[str, Tensor]
+
+
+@dataclass
+class StepResult:
+    """한 걸음의 결과. `bad`가 비어 있지 않으면 유한하지 않은 값이 있어 걸음을 건너뛴 것이다."""
+
+    logs: dict[str, float] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
+
+
+def reduce_mean(losses: Losses) -> dict[str, float]:
+    """손실들을 모든 프로세스에서 평균한다. 어느 한 곳의 NaN은 모두에게 퍼지므로 판단이 갈리지 않는다."""
+    values = torch.stack([value.detach().float().mean() for value in losses.values()])
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= dist.get_world_size()
+    return dict(zip(losses, values.tolist(), strict=True))
+
+
+class Stepper:
+    """옵티마이저 하나를 한 걸음 움직이는 일을 맡는다.
+
+    Args:
+        options: 한 걸음의 선택들.
+        device: 네트워크가 있는 장치.
+    """
+
+    def __init__(self, options: StepOptions, device: torch.device) -> None:
+        self.options = options
+        self.device = device
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """옵션에 따른 혼합 정밀도 구역."""
+        if self.options.amp is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=AMP_TYPES[self.options.amp])
+
+    def make_scaler(self) -> torch.amp.GradScaler:
+        """fp16의 작은 기울기가 0이 되지 않게 키우는 배율기(scaler). fp16이 아니면 아무것도 하지 않는다."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.options.amp == "fp16")
+
+    def split(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+        """배치를 `accumulate` 토막으로 나눈다."""
+        return list(zip(*(tensor.chunk(self.options.accumulate) for tensor in tensors), strict=True))
+
+    def run(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        closures: Sequence[Callable[[], Losses]],
+        parts: int,
+    ) -> StepResult:
+        """손실들을 차례로 미분해 기울기를 모으고 한 걸음 나아간다.
+
+        Args:
+            network: 걸음을 내딛는 네트워크. 분산 포장일 수 있다.
+            optimizer: 그 네트워크의 옵티마이저.
+            scaler: `make_scaler`가 만든 배율기.
+            closures: 손실을 계산하는 함수들. 하나씩 미분하므로 메모리가 쌓이지 않는다.
+            parts: 배치를 나눈 토막의 수. 기울기가 배치 평균이 되도록 나눈다.
+
+        Returns:
+            기록할 값들과, 유한하지 않아 건너뛰었으면 그 이름들.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        result = StepResult()
+        for number, closure in enumerate(closures, 1):
+            with self._accumulating(network, last=number == len(closures)):
+                with self.autocast():
+                    losses = closure()
+                values = reduce_mean(losses)
+                result.bad = [name for name, value in values.items() if not abs(value) < float("inf")]
+                if result.bad:
+                    optimizer.zero_grad(set_to_none=True)
+                    return result
+                total = torch.stack([value for name, value in losses.items() if name.startswith("l_")]).sum()
+                scaler.scale(total / parts).backward()
+            for name, value in values.items():
+                result.logs[name] = result.logs.get(name, 0.0) + value / parts
+        result.bad = self._clip(network, optimizer, scaler)
+        if not result.bad:
+            scaler.step(optimizer)
+        scaler.update()
+        return result
+
+    def _accumulating(self, network: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
+        # 마지막 토막에서만 프로세스끼리 기울기를 주고받는다.
+        if isinstance(network, DistributedDataParallel) and not last:
+            return network.no_sync()
+        return contextlib.nullcontext()
+
+    def _clip(self, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> list[str]:
+        if self.options.grad_clip is None:
+            return []
+        scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.options.grad_clip)
+        # fp16에서는 배율기가 스스로 건너뛰고 배율을 낮춘다.
+        return [] if scaler.is_enabled() or bool(torch.isfinite(norm)) else ["grad_norm"]
+
+
+class NonFiniteGuard:
+    """유한하지 않은 손실을 세고, 잇달아 너무 많으면 멈춘다.
+
+    Args:
+        limit: 잇달아 허용하는 횟수보다 하나 큰 수.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        self.streak = 0
+
+    def record(self, bad: list[str], iteration: int, last_checkpoint: str | None) -> None:
+        """한 걸음의 결과를 적는다. `bad`가 비어 있으면 연속 횟수를 지운다.
+
+        Raises:
+            NonFiniteLossError: 잇달아 `limit`번이 됐을 때.
+        """
+        if not bad:
+            self.streak = 0
+            return
+        self.total += 1
+        self.streak += 1
+        LOGGER.warning("유한하지 않은 손실이라 걸음을 건너뜁니다(반복 %d): %s", iteration, ", ".join(bad))
+        if self.streak >= self.limit:
+            raise NonFiniteLossError(
+                f"손실이 {self.streak}번 잇달아 유한하지 않습니다(반복 {iteration}): {', '.join(bad)}\n"
+                f"  기울기가 터졌거나 자료에 문제가 있습니다. 온전한 마지막 체크포인트: {last_checkpoint or '없음'}\n"
+                "  해결: 학습률을 낮추거나 grad_clip을 켜고 --auto_resume으로 이어 가세요. fp16이면 bf16을 써 보세요."
+            )

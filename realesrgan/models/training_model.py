@@ -1,0 +1,266 @@
+"""두 훈련 모델의 바탕. BasicSR의 SRModel과 같은 겉모습으로 검증, 저장, 이어 하기를 맡는다."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from realesrgan.data.degradations import DegradationRandom
+from realesrgan.data.pair_pool import PairPool
+from realesrgan.data.pipeline import Kernels, PipelineOptions, random_crop, synthesise
+from realesrgan.errors import CheckpointError, OptionError
+from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
+from realesrgan.models.model_state import resume_model, save_model
+from realesrgan.models.step_options import StepOptions, checkpoint_blocks
+from realesrgan.models.stepper import NonFiniteGuard, Stepper, StepResult
+from realesrgan.models.validation import (
+    MetricSums,
+    Picture,
+    infer,
+    is_set_metric,
+    measure_picture,
+    measure_set,
+    to_picture,
+    write_picture,
+)
+from realesrgan.training.basicsr_bridge import SRModel, build_loss, build_network
+from realesrgan.training.checkpoint import read_file
+
+LOGGER = logging.getLogger("basicsr")
+DEFAULT_POOL = 180
+
+
+@torch.no_grad()
+def update_ema(target: nn.Module, source: nn.Module, decay: float) -> None:
+    """지수이동평균(EMA) `target = decay * target + (1 - decay) * source`. 정수 버퍼(buffer)는 그대로 옮긴다."""
+    for mine, theirs in zip(_tensors(target), _tensors(source), strict=True):
+        if mine.is_floating_point():
+            mine.lerp_(theirs.to(mine.dtype), 1 - decay) if decay else mine.copy_(theirs)
+        else:
+            mine.copy_(theirs)
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()
+
+
+class TrainingModel(SRModel):
+    """저품질 영상을 합성해 생성자를 훈련하는 모델의 바탕.
+
+    이어받는 클래스는 `feed_data`가 부르는 `_keep_batch`와 `optimize_parameters`를 채운다.
+
+    Args:
+        opt: 옵션 전체(BasicSR의 꼴). 이 사전을 바꿀 수 있으므로 복사본을 준다.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.step_options = StepOptions.from_options(opt.get("train") or {})
+        self.last_checkpoint: str | None = None
+        self.scalers: dict[str, torch.amp.GradScaler] = {}
+        self.log_dict: dict[str, float] = {}
+        super().__init__(opt)
+        self.synthesises = bool(self.is_train and opt.get("high_order_degradation", True))
+        if self.synthesises:
+            self.pipeline = PipelineOptions.from_options(opt)
+        seed, rank = int(opt.get("manual_seed") or 0), int(opt.get("rank", 0))
+        self.random = DegradationRandom.from_seed(seed, rank, device=self.device)
+        self.pool = PairPool(int(opt.get("queue_size", DEFAULT_POOL)))
+
+    # ----------------------------------------------------------------- 만들기
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """네트워크를 장치로 옮기고, 옵션에 따라 배치 순서를 바꾸고, 여러 프로세스면 분산 포장을 씌운다."""
+        net = net.to(self.device)
+        if self.step_options.channels_last:
+            net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.step_options.compile:
+            # 포장하지 않는 제자리 컴파일이라 가중치의 키 이름이 그대로다.
+            net.compile()
+        if not self.opt["dist"]:
+            return net
+        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
+        unused = bool(self.opt.get("find_unused_parameters", False))
+        return DistributedDataParallel(net, device_ids=devices, find_unused_parameters=unused)
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+    ) -> None:
+        """가중치를 싣는다. `param_key`가 없으면 `params`를, 그것도 없으면 파일 전체를 가중치로 본다.
+
+        Raises:
+            CheckpointError: 파일을 읽을 수 없거나 네트워크와 맞지 않을 때.
+        """
+        content = read_file(Path(load_path))
+        key = next((k for k in (param_key, "params") if k in content), None)
+        state = {name.removeprefix("module."): value for name, value in (content[key] if key else content).items()}
+        bare = self.get_bare_model(net)
+        LOGGER.info("%s의 가중치를 싣습니다: %s [%s]", type(bare).__name__, load_path, key or "전체")
+        self._print_different_keys_loading(bare, state, strict)
+        try:
+            bare.load_state_dict(state, strict=strict)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"가중치가 네트워크와 맞지 않습니다: {load_path}\n  {error}\n"
+                "  해결: network_g(network_d)의 크기를 가중치에 맞추거나, 맞는 것만 실으려면 "
+                "strict_load_g(strict_load_d)를 false로 두세요."
+            ) from error
+
+    def init_training_settings(self) -> None:
+        """EMA, 손실, 옵티마이저, 스케줄러를 만든다."""
+        train = self.opt["train"]
+        self.net_g.train()
+        if self.step_options.grad_checkpoint:
+            checkpoint_blocks(self.get_bare_model(self.net_g))
+        self.stepper = Stepper(self.step_options, self.device)
+        self.guard = NonFiniteGuard(self.step_options.max_nonfinite)
+        self._make_ema(float(train.get("ema_decay") or 0))
+        self.cri_pix = self._make_loss("pixel_opt")
+        self.cri_perceptual = self._make_loss("perceptual_opt")
+        self._init_extra_networks()
+        if not self._has_losses():
+            raise OptionError(
+                "쓸 손실이 하나도 없습니다.\n  train 블록에 pixel_opt도 perceptual_opt도 없습니다.\n"
+                "  해결: pixel_opt를 적으세요."
+            )
+        self.setup_optimizers()
+        self.setup_schedulers()
+
+    def _has_losses(self) -> bool:
+        return self.cri_pix is not None or self.cri_perceptual is not None
+
+    def _init_extra_networks(self) -> None:
+        """이어받는 클래스가 판별자처럼 더 필요한 것을 만든다. 바탕은 만들 것이 없다."""
+
+    def _make_loss(self, key: str) -> nn.Module | None:
+        options = self.opt["train"].get(key)
+        return build_loss(options).to(self.device) if options else None
+
+    def _make_ema(self, decay: float) -> None:
+        self.ema_decay = decay
+        if decay <= 0:
+            return
+        LOGGER.info("지수이동평균(EMA)을 씁니다: %s", decay)
+        self.net_g_ema = build_network(self.opt["network_g"]).to(self.device)
+        path = self.opt["path"].get("pretrain_network_g")
+        if path is not None:
+            self.load_network(self.net_g_ema, path, self.opt["path"].get("strict_load_g", True), "params_ema")
+        else:
+            update_ema(self.net_g_ema, self.get_bare_model(self.net_g), 0.0)
+        self.net_g_ema.eval().requires_grad_(False)
+
+    def setup_optimizers(self) -> None:
+        """네트워크마다 옵티마이저와 배율기를 만든다."""
+        self.optimizer_g = self._make_optimizer(self.net_g, "optim_g")
+        self.scalers["g"] = self.stepper.make_scaler()
+
+    def _make_optimizer(self, network: nn.Module, key: str) -> torch.optim.Optimizer:
+        options = dict(self.opt["train"][key])
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer: torch.optim.Optimizer = getattr(torch.optim, options.pop("type"))(parameters, **options)
+        self.optimizers.append(optimizer)
+        return optimizer
+
+    # ----------------------------------------------------------------- 자료
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def _arrange(self, tensor: Tensor) -> Tensor:
+        # 저수지에서 꺼낸 조각은 연속이지만 자른 조각은 아니다. DDP는 기울기와 값의 놓인 순서가 다르면 느려진다.
+        layout = torch.channels_last if self.step_options.channels_last else torch.contiguous_format
+        return tensor.contiguous(memory_format=layout)
+
+    def _synthesise(self, data: Mapping[str, Any], sharpen: bool, keep_sharp: bool) -> tuple[Tensor, Tensor]:
+        """GT 배치를 열화시키고, 자르고, 저수지를 거쳐 (LQ, GT)를 만든다.
+
+        Args:
+            data: 데이터 로더의 배치.
+            sharpen: 선명화한 GT를 열화시킬지.
+            keep_sharp: 저수지로 선명화한 GT를 보낼지, 본래 GT를 보낼지.
+        """
+        gt, kernels = self._to_device(data["gt"]), Kernels.from_batch(data, self.device)
+        base, lq = synthesise(gt, kernels, self.pipeline, self.random, sharpen)
+        source = base if keep_sharp else gt
+        size = int(self.opt["gt_size"])
+        (cropped,), lq = random_crop((source,), lq, size, self.pipeline.scale, self.random.host)
+        return self.pool.exchange(lq, cropped, self.random.host)
+
+    # ----------------------------------------------------------------- 걸음
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        """EMA를 한 번 갱신한다. BasicSR과 달리 버퍼도 따라간다."""
+        update_ema(self.net_g_ema, self.get_bare_model(self.net_g), decay)
+
+    def _finish_step(self, results: list[StepResult], iteration: int) -> None:
+        bad = [name for result in results for name in result.bad]
+        self.guard.record(bad, iteration, self.last_checkpoint)
+        if not bad and self.ema_decay > 0:
+            self.model_ema(self.ema_decay)
+        for result in results:
+            self.log_dict.update(result.logs)
+
+    # ----------------------------------------------------------------- 검증
+
+    def validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
+        """검증 자료를 재고 기록한다. 훈련 중이던 배치와 상태는 건드리지 않는다."""
+        name = dataloader.dataset.opt["name"]
+        metrics: dict[str, Any] = (self.opt.get("val") or {}).get("metrics") or {}
+        sums = MetricSums((key for key, value in metrics.items() if not is_set_metric(value)), self.device)
+        sets = {key: value["metric"] for key, value in metrics.items() if is_set_metric(value)}
+        set_folder = Path(self.opt["path"]["visualization"]) / "_sets" / name / str(current_iter)
+        for data in dataloader:
+            picture, gt = self._restore(data)
+            stem = Path(data["lq_path"][0]).stem
+            if save_img:
+                write_picture(self._picture_path(name, stem, current_iter), picture)
+            if sets and gt is not None:
+                write_picture(set_folder / "result" / f"{stem}.png", picture)
+                write_picture(set_folder / "gt" / f"{stem}.png", gt)
+            for key in sums.names:
+                sums.add(key, measure_picture(key, metrics[key], picture, gt))
+        values = sums.means()
+        values |= {key: measure_set(one, set_folder / "result", set_folder / "gt") for key, one in sets.items()}
+        if metrics:
+            self._log_metrics(values, name, current_iter, tb_logger)
+
+    def _restore(self, data: Mapping[str, Any]) -> tuple[Picture, Picture | None]:
+        network = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        output = infer(network, self._to_device(data["lq"]))
+        return to_picture(output), to_picture(data["gt"]) if "gt" in data else None
+
+    def _picture_path(self, dataset: str, stem: str, iteration: int) -> Path:
+        root = Path(self.opt["path"]["visualization"])
+        if self.is_train:
+            return root / stem / f"{stem}_{iteration}.png"
+        return root / dataset / f"{stem}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
+
+    def _log_metrics(self, values: dict[str, float], dataset: str, iteration: int, tb_logger: Any) -> None:
+        self.metric_results = values
+        self._initialize_best_metric_results(dataset)
+        for key, value in values.items():
+            self._update_best_metric_result(dataset, key, value, iteration)
+        self._log_validation_metric_values(iteration, dataset, tb_logger if self.opt.get("rank", 0) == 0 else None)
+
+    # ----------------------------------------------------------------- 저장
+
+    def network_groups(self) -> dict[str, dict[str, nn.Module]]:
+        """파일마다 담을 네트워크들. 이름은 `net_g_{반복}.pth`의 앞부분과 그 안의 키다."""
+        generator = {"params": self.net_g}
+        if hasattr(self, "net_g_ema"):
+            generator["params_ema"] = self.net_g_ema
+        return {"net_g": generator}
+
+    def save(self, epoch: int, current_iter: int, position: int = 0) -> None:
+        """체크포인트를 쓴다. `current_iter`가 -1이면 네트워크만 `latest`로 쓴다."""
+        save_model(self, epoch, current_iter, position)
+
+    def resume_training(self, resume_state: Mapping[str, Any]) -> None:
+        """저장한 상태에서 이어 간다."""
+        resume_model(self, resume_state)

@@ -1,0 +1,197 @@
+"""BasicSR 1.4.2와 잇는 다리. BasicSR과 torchvision의 결함을 아는 유일한 파일이다.
+
+이 모듈을 불러오면 아래 고침이 한 번 적용된 BasicSR을 쓸 수 있다. 데이터셋과 모델 모듈이 스스로 이 모듈을
+불러오므로 사용자는 따로 준비 함수를 부르지 않는다. 추론(inference) 쪽 코드는 이 모듈을 절대 불러오지 않는다.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+import realesrgan.archs  # noqa: F401  ARCH_REGISTRY를 채운다
+from realesrgan.errors import TrainingDependencyError
+from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
+
+# torchvision이 확장 없이도 무조건 가짜 구현을 붙이는 연산자들. 정의가 없으면 import가 통째로 실패한다.
+_TORCHVISION_OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+# Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
+_KEPT_LIBRARIES: list[torch.library.Library] = []
+
+
+def _require(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise TrainingDependencyError(
+            f"훈련에 필요한 꾸러미가 없습니다: {package}\n"
+            "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
+            "  해결: torch를 먼저 설치한 뒤 README의 '훈련 설치'대로 basicsr를 설치하세요(Python 3.10~3.12)."
+        )
+
+
+def _prepare_torchvision() -> None:
+    """CPU 전용 torch 곁에서도 torchvision의 파이썬 부분을 불러올 수 있게 한다.
+
+    왜: PyPI의 torchvision 확장(`_C`)은 CUDA판 torch에 묶여 있어 CPU판에서는 실리지 않고, 그러면 `nms`의 가짜 구현을
+    등록하는 줄에서 import가 멈춘다. 훈련에는 VGG와 평범한 함수만 필요하므로 연산자의 꼴만 정의한다.
+    """
+    if "torchvision" in sys.modules:
+        return
+    spec = importlib.util.find_spec("torchvision")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for library in sorted(Path(folder).glob("_C*")):
+            try:
+                torch.ops.load_library(str(library))
+            except OSError:
+                continue
+            return
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _TORCHVISION_OPERATORS:
+        fragment.define(schema)
+    _KEPT_LIBRARIES.append(fragment)
+
+
+def _restore_functional_tensor() -> None:
+    """사라진 torchvision 모듈 `transforms.functional_tensor`를 되살린다.
+
+    왜: 0.17판에서 없어졌는데, BasicSR의 `data/degradations.py`가 맨 위에서 이 모듈의 `rgb_to_grayscale`을 가져온다.
+    """
+    name = "torchvision.transforms.functional_tensor"
+    if name in sys.modules or importlib.util.find_spec(name) is not None:
+        return
+    functional = importlib.import_module("torchvision.transforms.functional")
+    shim = ModuleType(name)
+    shim.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
+    sys.modules[name] = shim
+
+
+def _import_basicsr() -> None:
+    """BasicSR을 불러온다. 불러오는 동안 바뀌는 NumPy의 전역 오류 설정은 되돌린다."""
+    before = np.geterr()
+    try:
+        importlib.import_module("basicsr")
+    finally:
+        np.seterr(**before)
+
+
+def _fix_filter2d() -> None:
+    """BasicSR의 `filter2D`가 연속하지 않은 텐서에서 멈추지 않게 한다.
+
+    왜: 안에서 `.view`를 쓰는데, channels_last 입력은 패딩 뒤에도 연속하지 않아 RuntimeError가 난다.
+    """
+    home = importlib.import_module("basicsr.utils.img_process_util")
+    original = home.filter2D
+
+    @functools.wraps(original)
+    def filter2d(img: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return original(img.contiguous(), kernel.contiguous())
+
+    for name in ("utils.img_process_util", "models.realesrgan_model", "models.realesrnet_model"):
+        importlib.import_module(f"basicsr.{name}").filter2D = filter2d  # type: ignore[attr-defined]
+
+
+def _fix_diffjpeg() -> None:
+    """`DiffJPEG.forward`가 부른 쪽의 `quality` 텐서를 덮어쓰지 않게 한다."""
+    cls = importlib.import_module("basicsr.utils.diffjpeg").DiffJPEG
+    original = cls.forward
+
+    @functools.wraps(original)
+    def forward(self: Any, x: torch.Tensor, quality: Any) -> torch.Tensor:
+        return original(self, x, quality.clone() if isinstance(quality, torch.Tensor) else quality)
+
+    cls.forward = forward
+
+
+def replace_entry(registry: Any, obj: Any) -> Any:
+    """BasicSR 등록부에 `obj`를 제 이름으로 넣는다. 같은 이름이 있으면 갈아 끼운다.
+
+    왜: BasicSR은 같은 이름을 다시 등록하면 AssertionError를 내는데, RRDBNet과 PerceptualLoss는 이미 들어 있다.
+    """
+    registry._obj_map[obj.__name__] = obj
+    return obj
+
+
+def sync_archs() -> None:
+    """이 패키지의 네트워크를 BasicSR의 `ARCH_REGISTRY`에도 올린다. 여러 번 불러도 같다."""
+    for _, network in PROJECT_ARCHS:
+        replace_entry(ARCH_REGISTRY, network)
+
+
+for _package in ("torchvision", "basicsr"):
+    _require(_package)
+_prepare_torchvision()
+_restore_functional_tensor()
+_import_basicsr()
+_fix_filter2d()
+_fix_diffjpeg()
+
+from basicsr.archs import build_network  # noqa: E402
+from basicsr.data import build_dataset  # noqa: E402
+from basicsr.losses import build_loss  # noqa: E402
+from basicsr.metrics import calculate_metric  # noqa: E402
+from basicsr.models import build_model  # noqa: E402
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR  # noqa: E402
+from basicsr.models.sr_model import SRModel  # noqa: E402
+from basicsr.utils import (  # noqa: E402
+    AvgTimer,
+    FileClient,
+    MessageLogger,
+    get_env_info,
+    get_root_logger,
+    get_time_str,
+    init_tb_logger,
+    init_wandb_logger,
+    make_exp_dirs,
+    mkdir_and_rename,
+    set_random_seed,
+)
+from basicsr.utils.options import dict2str  # noqa: E402
+from basicsr.utils.registry import (  # noqa: E402
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+)
+
+sync_archs()
+
+__all__ = [
+    "ARCH_REGISTRY",
+    "DATASET_REGISTRY",
+    "LOSS_REGISTRY",
+    "METRIC_REGISTRY",
+    "MODEL_REGISTRY",
+    "AvgTimer",
+    "CosineAnnealingRestartLR",
+    "FileClient",
+    "MessageLogger",
+    "MultiStepRestartLR",
+    "SRModel",
+    "build_dataset",
+    "build_loss",
+    "build_model",
+    "build_network",
+    "calculate_metric",
+    "dict2str",
+    "get_env_info",
+    "get_root_logger",
+    "get_time_str",
+    "init_tb_logger",
+    "init_wandb_logger",
+    "make_exp_dirs",
+    "mkdir_and_rename",
+    "replace_entry",
+    "set_random_seed",
+    "sync_archs",
+]

@@ -1,0 +1,214 @@
+"""훈련의 빠르기를 잰다. 견주는 둘을 한 실행에서 번갈아 재므로 기계가 달라도 비율은 믿을 만하다.
+
+실행: `python -m realesrgan.training.benchmark [--data 폴더] [--rounds 3] [--batch 12] [--size 400]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from realesrgan.archs import SRVGGNetCompact
+from realesrgan.data.degradations import DegradationRandom
+from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, draw_plan, synthesise
+from realesrgan.data.realesrgan_dataset import RealESRGANDataset
+from realesrgan.data.resumable_sampler import ItemKey, ResumableSampler
+from realesrgan.training.basicsr_bridge import DATASET_REGISTRY
+from realesrgan.training.options import load_yaml
+
+RECIPE = Path(__file__).resolve().parents[2] / "options" / "train_realesrnet_compact_x4.yml"
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """`work`를 한 번 하는 데 걸린 초."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compare(one: Callable[[int], Any], other: Callable[[int], Any], rounds: int) -> tuple[float, float]:
+    """둘을 번갈아 `rounds`번 하고 저마다의 평균 초를 돌려준다. 첫 바퀴는 데우기라 버린다."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for target, work in zip(times, (one, other), strict=True):
+            took = seconds(lambda work=work, number=number: work(number))  # type: ignore[misc]
+            if number:
+                target.append(took)
+    return statistics.mean(times[0]), statistics.mean(times[1])
+
+
+def _reference_stage(plan: StagePlan, resized: Tensor, jpeg: Any) -> Tensor:
+    from basicsr.data.degradations import generate_gaussian_noise_pt, generate_poisson_noise_pt
+
+    strength, gray = torch.tensor(plan.strength), torch.tensor(plan.gray, dtype=torch.float32)
+    make = generate_gaussian_noise_pt if plan.gaussian else generate_poisson_noise_pt
+    noisy = (resized + make(resized, strength, gray)).clamp(0, 1)
+    return jpeg(noisy, quality=torch.tensor(plan.quality))
+
+
+@torch.no_grad()
+def reference_degrade(
+    gt: Tensor, kernels: Kernels, plan: DegradationPlan, scale: int, sharpen: Any, jpeg: Any
+) -> Tensor:
+    """BasicSR의 함수들을 upstream의 차례대로 부른 열화. 뽑은 값은 `plan`을 함께 쓴다.
+
+    Args:
+        gt: `(B, 3, H, W)` float32, 0..1.
+        kernels: 배치의 커널.
+        plan: 뽑은 값.
+        scale: 업스케일 배율.
+        sharpen: BasicSR의 `USMSharp`.
+        jpeg: BasicSR의 `DiffJPEG`.
+
+    Returns:
+        `(B, 3, H // scale, W // scale)` float32.
+    """
+    from basicsr.utils.img_process_util import filter2D
+
+    height, width = gt.shape[-2:]
+    out = filter2D(sharpen(gt), kernels.first)
+    resized = F.interpolate(out, scale_factor=plan.first.factor, mode=plan.first.mode)
+    out = _reference_stage(plan.first, resized, jpeg)
+    if plan.second_blur:
+        out = filter2D(out, kernels.second)
+    factor = plan.second.factor
+    middle = (int(height / scale * factor), int(width / scale * factor))
+    target = (height // scale, width // scale)
+    resized = F.interpolate(out, size=middle, mode=plan.second.mode)
+    # 마지막 두 순서는 재는 값에 거의 차이가 없어 JPEG을 먼저 하는 쪽만 쓴다.
+    out = _reference_stage(plan.second, resized, jpeg)
+    out = filter2D(F.interpolate(out, size=target, mode=plan.final_mode), kernels.final)
+    return torch.clamp((out * 255.0).round(), 0, 255) / 255.0
+
+
+def make_batch(dataset: RealESRGANDataset, batch: int) -> tuple[Tensor, Kernels]:
+    """데이터셋에서 배치 하나를 만든다."""
+    items = [dataset[ItemKey(index % len(dataset), 0, 0, 0, index)] for index in range(batch)]
+    stacked = {
+        name: torch.stack([item[name] for item in items]) for name in ("gt", "kernel1", "kernel2", "sinc_kernel")
+    }
+    return stacked["gt"], Kernels.from_batch(stacked, "cpu")
+
+
+def benchmark_degradation(
+    dataset: RealESRGANDataset, options: PipelineOptions, batch: int, rounds: int
+) -> dict[str, float]:
+    """배치 열화의 초와 배율. 두 쪽이 라운드마다 같은 계획을 쓴다."""
+    from basicsr.utils import DiffJPEG, USMSharp
+
+    gt, kernels = make_batch(dataset, batch)
+    plans = [draw_plan(np.random.default_rng(number), options, batch) for number in range(rounds + 1)]
+    sharpen, jpeg, random = USMSharp(), DiffJPEG(differentiable=False), DegradationRandom.from_seed(0)
+
+    def ours(number: int) -> None:
+        # 같은 계획이 뽑히도록 같은 씨앗에서 시작한다.
+        random.host = np.random.default_rng(number)
+        synthesise(gt, kernels, options, random)
+
+    theirs = compare(
+        lambda number: reference_degrade(gt, kernels, plans[number], options.scale, sharpen, jpeg), ours, rounds
+    )
+    return {"BasicSR(초)": theirs[0], "이 코드(초)": theirs[1], "배": theirs[0] / theirs[1]}
+
+
+def benchmark_items(options: dict[str, Any], rounds: int) -> dict[str, float]:
+    """데이터셋 항목 하나를 만드는 밀리초. upstream의 데이터셋과 견준다."""
+    ours = RealESRGANDataset(options)
+    upstream = dict(iter(DATASET_REGISTRY))["RealESRGANDataset_basicsr"]
+    with tempfile.TemporaryDirectory() as folder:
+        meta = Path(folder) / "meta.txt"
+        root = Path(options["dataroot_gt"])
+        meta.write_text("\n".join(str(Path(path).relative_to(root)) for path in ours.paths), encoding="utf-8")
+        theirs = upstream(options | {"meta_info": str(meta), "io_backend": dict(options["io_backend"])})
+        count = min(32, len(ours))
+
+        def walk(dataset: Any, keyed: bool) -> Callable[[int], None]:
+            def work(number: int) -> None:
+                for index in range(count):
+                    dataset[ItemKey(index, 0, 0, number, index) if keyed else index]
+
+            return work
+
+        times = compare(walk(theirs, keyed=False), walk(ours, keyed=True), rounds)
+    return {
+        "upstream(ms)": times[0] / count * 1000,
+        "이 코드(ms)": times[1] / count * 1000,
+        "배": times[0] / times[1],
+    }
+
+
+def benchmark_wait(dataset: RealESRGANDataset, pipeline: PipelineOptions, batch: int, steps: int) -> dict[str, float]:
+    """Compact 네트워크를 훈련하는 동안 자료를 기다린 시간의 비율."""
+    network = SRVGGNetCompact(num_conv=32)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    random = DegradationRandom.from_seed(0)
+    sampler = ResumableSampler(len(dataset), ratio=-(-(steps + 2) * batch // len(dataset)))
+    loader = iter(DataLoader(dataset, batch_size=batch, sampler=sampler, num_workers=1, drop_last=True))
+    waited = worked = 0.0
+    for number in range(steps + 1):
+        began = time.perf_counter()
+        data = next(loader)
+        arrived = time.perf_counter()
+        base, lq = synthesise(data["gt"], Kernels.from_batch(data, "cpu"), pipeline, random)
+        optimizer.zero_grad()
+        F.l1_loss(network(lq), base).backward()
+        optimizer.step()
+        if number:
+            waited, worked = waited + arrived - began, worked + time.perf_counter() - arrived
+    return {"걸음(초)": (waited + worked) / steps, "기다림(%)": 100 * waited / (waited + worked)}
+
+
+def _sample_folder(folder: Path, size: int) -> Path:
+    rng = np.random.default_rng(0)
+    for index in range(24):
+        noise = rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
+        picture = cv2.resize(noise, (size + 80, size + 80), interpolation=cv2.INTER_CUBIC)
+        (folder / f"{index:02d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    return folder
+
+
+def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, float]]:
+    """모든 측정을 하고 이름마다의 값을 돌려준다."""
+    recipe = load_yaml(RECIPE)
+    options = recipe["datasets"]["train"] | {"dataroot_gt": str(data), "meta_info": None, "crop_size": size}
+    options |= {"phase": "train", "scale": recipe["scale"]}
+    dataset, pipeline = RealESRGANDataset(options), PipelineOptions.from_options(recipe)
+    return {
+        "열화": benchmark_degradation(dataset, pipeline, batch, rounds),
+        "항목": benchmark_items(options, rounds),
+        "자료 대기": benchmark_wait(dataset, pipeline, 2, 3),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """명령줄에서 재고 결과를 표준 출력에 적는다."""
+    parser = argparse.ArgumentParser(description="훈련의 빠르기를 BasicSR과 견줍니다.")
+    parser.add_argument("--data", type=Path, help="그림 폴더입니다. 없으면 만든 그림을 씁니다.")
+    parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
+    parser.add_argument("--batch", type=int, default=12, help="배치 크기입니다(기본 12).")
+    parser.add_argument("--size", type=int, default=400, help="조각의 한 변입니다(기본 400).")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        data = given.data or _sample_folder(Path(folder), given.size)
+        results = run(data, given.batch, given.size, given.rounds)
+    sys.stdout.write(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}\n")
+    for name, values in results.items():
+        sys.stdout.write(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

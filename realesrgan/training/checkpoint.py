@@ -1,0 +1,255 @@
+"""체크포인트(checkpoint)를 쓰고, 검사하고, 읽는다. 언제 죽어도 마지막으로 온전한 것이 남는다.
+
+파일마다 임시 이름으로 쓰고 디스크에 내린(fsync) 뒤 이름을 바꾼다. 네트워크가 먼저, 프로세스마다의 상태가 다음이고,
+그 파일들의 해시를 담은 `.state`가 마지막이다. `.state`가 곧 확정(commit)이므로 그것이 없으면 체크포인트도 없다.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import random
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from realesrgan.errors import CheckpointError
+
+LOGGER = logging.getLogger("basicsr")
+STATE_SUFFIX = ".state"
+_CHUNK = 1 << 20
+# 깨진 바이트를 `torch.load`에 주면 깨진 자리에 따라 온갖 오류가 난다.
+LOAD_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class CheckpointFolders:
+    """한 실험의 체크포인트가 놓이는 두 폴더."""
+
+    models: Path
+    states: Path
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> CheckpointFolders:
+        """옵션의 `path` 블록에서 읽는다."""
+        return cls(Path(options["path"]["models"]), Path(options["path"]["training_states"]))
+
+    def network(self, label: str, iteration: int | str) -> Path:
+        """네트워크 파일의 경로. BasicSR과 같은 이름이다."""
+        return self.models / f"{label}_{iteration}.pth"
+
+    def state(self, iteration: int) -> Path:
+        """상태 파일의 경로."""
+        return self.states / f"{iteration}{STATE_SUFFIX}"
+
+    def rank_file(self, iteration: int, rank: int) -> Path:
+        """프로세스마다의 난수 상태 파일의 경로."""
+        return self.states / f"{iteration}.rank{rank}.pth"
+
+    def pool_file(self, iteration: int, rank: int) -> Path:
+        """프로세스마다의 쌍 저수지 파일의 경로."""
+        return self.states / f"{iteration}.pool{rank}.pth"
+
+
+def hash_file(path: Path) -> str:
+    """파일의 SHA-256을 십육진 문자열로 구한다."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_content(content: Any) -> str:
+    """사전, 목록, 텐서, 평범한 값으로 된 내용의 SHA-256. 파일의 꼴이 아니라 값을 본다.
+
+    `torch.load`는 압축 묶음의 검사합(CRC)을 보지 않아, 텐서의 바이트가 뒤집혀도 그대로 읽힌다.
+    """
+    digest = hashlib.sha256()
+    _feed_hash(digest, content)
+    return digest.hexdigest()
+
+
+def _feed_hash(digest: Any, content: Any) -> None:
+    if isinstance(content, torch.Tensor):
+        digest.update(f"{content.dtype}{tuple(content.shape)}".encode())
+        digest.update(content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(content, Mapping):
+        for key in sorted(content, key=str):
+            digest.update(f"<{key}>".encode())
+            _feed_hash(digest, content[key])
+    elif isinstance(content, (list, tuple)):
+        digest.update(f"[{len(content)}]".encode())
+        for one in content:
+            _feed_hash(digest, one)
+    else:
+        digest.update(repr(content).encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows는 폴더를 열 수 없고 이름 바꾸기가 곧바로 기록된다.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_file(path: Path, content: Mapping[str, Any]) -> str:
+    """`content`를 한 번에 나타나게(atomic) 쓰고 SHA-256을 돌려준다.
+
+    Raises:
+        CheckpointError: 쓸 수 없을 때. 임시 파일은 남기지 않는다.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            torch.save(dict(content), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        digest = hash_file(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"체크포인트를 쓰지 못했습니다: {path}\n  {error}\n"
+            "  해결: 디스크의 남은 자리와 권한을 확인하고 --auto_resume으로 이어서 훈련하세요."
+        ) from error
+    return digest
+
+
+def read_file(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """체크포인트 파일을 안전하게(`weights_only=True`) 읽는다.
+
+    Raises:
+        CheckpointError: 없거나, 깨졌거나, 텐서와 평범한 값이 아닌 것이 들어 있을 때.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except LOAD_ERRORS as error:
+        raise CheckpointError(
+            f"체크포인트를 읽지 못했습니다: {path}\n  {str(error).splitlines()[0] if str(error) else error!r}\n"
+            "  해결: 다른 체크포인트를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"체크포인트가 아닙니다: {path}\n  사전(dict)이 아니라 {type(content).__name__}이 들어 있습니다.\n"
+            "  해결: 훈련이 저장한 파일을 고르세요."
+        )
+    return content
+
+
+def remove_old_pools(folders: CheckpointFolders, rank: int, newest: int) -> None:
+    """가장 새 것보다 앞선 쌍 저수지 파일을 지운다. 저수지는 크고, 이어 하기에는 가장 새 것만 있으면 된다."""
+    for path in folders.states.glob(f"*.pool{rank}.pth"):
+        number = path.name.split(".")[0]
+        if number.isdigit() and int(number) < newest:
+            path.unlink(missing_ok=True)
+
+
+def list_states(folders: CheckpointFolders) -> list[Path]:
+    """상태 파일을 새 것부터 늘어놓는다."""
+    found = [path for path in folders.states.glob(f"*{STATE_SUFFIX}") if path.stem.isdigit()]
+    return sorted(found, key=lambda path: int(path.stem), reverse=True)
+
+
+def load_state(path: Path, folders: CheckpointFolders) -> dict[str, Any]:
+    """상태 파일을 읽고, 그것이 가리키는 파일의 해시를 모두 확인한다.
+
+    BasicSR이 쓴 상태에는 해시가 없으므로 읽히는지만 본다.
+
+    Raises:
+        CheckpointError: 상태나 딸린 파일이 없거나 해시가 다를 때.
+    """
+    state = read_file(path)
+    if "iter" not in state:
+        raise CheckpointError(
+            f"훈련 상태가 아닙니다: {path}\n  반복 횟수(iter)가 들어 있지 않습니다.\n  해결: .state 파일을 고르세요."
+        )
+    if "digest" in state and hash_content({k: v for k, v in state.items() if k != "digest"}) != state["digest"]:
+        raise CheckpointError(
+            f"체크포인트가 온전하지 않습니다: {path}\n  내용이 저장할 때와 다릅니다.\n"
+            "  해결: 더 앞의 상태를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
+        )
+    for name, expected in state.get("files", {}).items():
+        target = (folders.models if name.startswith("net_") else folders.states) / name
+        if not target.is_file() or hash_file(target) != expected:
+            problem = "해시가 다릅니다" if target.is_file() else "파일이 없습니다"
+            raise CheckpointError(
+                f"체크포인트가 온전하지 않습니다: {path}\n  {target}: {problem}.\n"
+                "  해결: 더 앞의 상태를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
+            )
+    return state
+
+
+def find_newest_valid(folders: CheckpointFolders) -> tuple[Path, dict[str, Any]] | None:
+    """온전한 상태 가운데 가장 새 것을 찾는다. 깨진 것은 까닭을 기록하고 건너뛴다."""
+    for path in list_states(folders):
+        try:
+            return path, load_state(path, folders)
+        except CheckpointError as error:
+            LOGGER.warning("깨진 체크포인트를 건너뜁니다.\n%s", error)
+    return None
+
+
+# --------------------------------------------------------------------------- 난수
+
+
+def global_random_state() -> dict[str, Any]:
+    """파이썬, NumPy, torch, CUDA의 전역 난수 상태를 텐서와 평범한 값으로 담는다."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  남의 코드가 쓰는 전역 난수를 지킨다
+    state = {
+        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+        "numpy": {
+            "kind": kind,
+            "keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            "rest": [int(position), int(has_gauss), float(cached)],
+        },
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_global_random(state: Mapping[str, Any]) -> None:
+    """`global_random_state`가 담은 상태로 되돌린다."""
+    python, numpy_state = state["python"], state["numpy"]
+    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    keys = numpy_state["keys"].numpy().astype(np.uint32)
+    np.random.set_state((numpy_state["kind"], keys, *numpy_state["rest"]))  # noqa: NPY002
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def strip_wrapper(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """분산 포장이 붙인 `module.`을 떼고 텐서를 CPU로 옮긴 (이름, 값)."""
+    for name, value in state.items():
+        yield name.removeprefix("module."), value.detach().cpu() if isinstance(value, torch.Tensor) else value

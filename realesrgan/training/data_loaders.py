@@ -1,0 +1,118 @@
+"""데이터셋에서 데이터 로더(data loader)를 만든다."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+
+from realesrgan.data.resumable_sampler import ResumableSampler
+from realesrgan.errors import DatasetError, OptionError
+from realesrgan.training.basicsr_bridge import build_dataset
+
+LOGGER = logging.getLogger("basicsr")
+
+
+@dataclass
+class Loaders:
+    """훈련과 검증의 로더들.
+
+    Args:
+        train: 훈련 로더.
+        sampler: 훈련 로더의 표본기.
+        validation: 검증 로더들.
+        batch_size: 한 프로세스의 배치 크기.
+        epoch_iterations: 한 세대의 반복 수.
+    """
+
+    train: DataLoader[Any]
+    sampler: ResumableSampler
+    validation: list[DataLoader[Any]]
+    batch_size: int
+    epoch_iterations: int
+
+
+class _Share(SequentialSampler):
+    """검증 자료를 프로세스마다 나누어 갖는 표본기."""
+
+    def __init__(self, data_source: Dataset[Any], rank: int, world_size: int) -> None:
+        super().__init__(data_source)  # type: ignore[arg-type]
+        self._mine = range(rank, len(data_source), world_size)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Any:
+        return iter(self._mine)
+
+    def __len__(self) -> int:
+        return len(self._mine)
+
+
+def _quiet_worker(_: int) -> None:
+    # 작업자가 여럿이므로 저마다 OpenCV의 스레드를 띄우면 서로 느려진다.
+    cv2.setNumThreads(1)
+
+
+def _train_loader(dataset: Dataset[Any], options: Mapping[str, Any], sampler: ResumableSampler) -> DataLoader[Any]:
+    workers = int(options.get("num_worker_per_gpu") or 0)
+    queue = options.get("num_prefetch_queue")
+    return DataLoader(
+        dataset,
+        batch_size=int(options["batch_size_per_gpu"]),
+        sampler=sampler,
+        num_workers=workers,
+        drop_last=True,
+        pin_memory=bool(options.get("pin_memory", options.get("prefetch_mode") == "cuda")),
+        persistent_workers=bool(options.get("persistent_workers", False)) and workers > 0,
+        prefetch_factor=max(2, int(queue)) if queue and workers else None,
+        worker_init_fn=_quiet_worker,
+    )
+
+
+def build_loaders(options: Mapping[str, Any]) -> Loaders:
+    """옵션의 `datasets`에서 로더를 모두 만든다.
+
+    Raises:
+        OptionError: 훈련 데이터셋이 없을 때.
+        DatasetError: 한 세대에 배치 하나도 나오지 않을 때.
+    """
+    rank, world_size = int(options["rank"]), int(options["world_size"])
+    train_options = options["datasets"].get("train")
+    if train_options is None:
+        raise OptionError(
+            "훈련 데이터셋이 없습니다.\n  datasets 블록에 train이 없습니다.\n  해결: datasets:train을 적으세요."
+        )
+    dataset = build_dataset(train_options)
+    sampler = ResumableSampler(
+        len(dataset),
+        world_size,
+        rank,
+        ratio=int(train_options.get("dataset_enlarge_ratio") or 1),
+        seed=int(options["manual_seed"]),
+        shuffle=bool(train_options.get("use_shuffle", True)),
+    )
+    batch_size = int(train_options["batch_size_per_gpu"])
+    iterations = len(sampler) // batch_size
+    if iterations == 0:
+        raise DatasetError(
+            f"그림이 배치 하나보다 적습니다: 프로세스마다 {len(sampler)}장, 배치 {batch_size}\n"
+            "  배치를 채우지 못하면 훈련이 나아가지 않습니다.\n"
+            "  해결: datasets:train의 dataset_enlarge_ratio를 키우거나 batch_size_per_gpu를 줄이세요."
+        )
+    validation = []
+    for phase, one in options["datasets"].items():
+        if phase.split("_")[0] == "val":
+            held = build_dataset(one)
+            validation.append(DataLoader(held, batch_size=1, sampler=_Share(held, rank, world_size)))
+            LOGGER.info("검증 그림 수(%s): %d", one["name"], len(held))
+    total = int(options["train"]["total_iter"])
+    LOGGER.info(
+        "훈련 통계:\n\t그림 수: %d\n\t세대를 늘리는 배수: %s\n\t프로세스마다의 배치: %d\n\t프로세스 수: %d"
+        "\n\t세대마다의 반복: %d\n\t모두 %d세대, %d번 반복",
+        *(len(dataset), train_options.get("dataset_enlarge_ratio", 1), batch_size, world_size, iterations),
+        *(math.ceil(total / iterations), total),
+    )
+    return Loaders(_train_loader(dataset, train_options, sampler), sampler, validation, batch_size, iterations)

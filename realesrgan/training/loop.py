@@ -1,0 +1,229 @@
+"""훈련 고리(training loop): 이어 할 곳을 찾고, 걷고, 적고, 저장하고, 검증한다."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from realesrgan.training.basicsr_bridge import (
+    AvgTimer,
+    MessageLogger,
+    build_model,
+    dict2str,
+    get_env_info,
+    get_root_logger,
+    get_time_str,
+    init_tb_logger,
+    init_wandb_logger,
+    make_exp_dirs,
+    mkdir_and_rename,
+)
+from realesrgan.training.checkpoint import CheckpointFolders, find_newest_valid, load_state
+from realesrgan.training.data_loaders import Loaders, build_loaders
+
+LOGGER = logging.getLogger("basicsr")
+# 반복마다 (반복 횟수, 마지막 손실들, 자료를 기다린 초)를 받는 함수. 진행 막대가 쓴다.
+Progress = Callable[[int, dict[str, float], float], None]
+
+
+@dataclass
+class Place:
+    """훈련이 와 있는 자리. `position`은 이 세대에서 이 프로세스가 이미 쓴 항목의 수다."""
+
+    iteration: int = 0
+    epoch: int = 0
+    position: int = 0
+
+
+def find_resume_state(options: dict[str, Any], auto_resume: bool) -> tuple[Path, dict[str, Any]] | None:
+    """이어 할 상태를 찾는다. `--auto_resume`이면 온전한 것 가운데 가장 새 것, 아니면 `path:resume_state`다.
+
+    Raises:
+        CheckpointError: 지정한 상태가 온전하지 않을 때.
+    """
+    folders = CheckpointFolders.from_options(options)
+    if auto_resume:
+        return find_newest_valid(folders)
+    given = options["path"].get("resume_state")
+    return (Path(given), load_state(Path(given), folders)) if given else None
+
+
+def place_from_state(state: dict[str, Any], loaders: Loaders, world_size: int) -> Place:
+    """저장한 상태에서 자리를 되살린다. 프로세스 수가 달라졌으면 전체가 쓴 항목 수로 다시 센다."""
+    saved_world = int(state.get("world_size", world_size))
+    consumed = int(state.get("position", 0)) * saved_world // world_size
+    if saved_world != world_size:
+        LOGGER.warning("프로세스 수가 %d에서 %d로 바뀌어 이후의 자료 순서가 달라집니다.", saved_world, world_size)
+    # 배치 크기가 바뀌었어도 배치의 경계에서 다시 시작한다.
+    position = consumed - consumed % loaders.batch_size
+    return Place(int(state["iter"]), int(state["epoch"]), position)
+
+
+def _barrier() -> None:
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def _prepare_folders(options: dict[str, Any], option_file: Path, resuming: bool) -> None:
+    with_boards = options["logger"].get("use_tb_logger") and "debug" not in options["name"]
+    if options["rank"] == 0:
+        if resuming:
+            for key in ("models", "training_states", "visualization"):
+                Path(options["path"][key]).mkdir(parents=True, exist_ok=True)
+        else:
+            make_exp_dirs(options)
+            if with_boards:
+                mkdir_and_rename(str(Path(options["root_path"]) / "tb_logger" / options["name"]))
+        target = Path(options["path"]["experiments_root"]) / option_file.name
+        shutil.copyfile(option_file, target)
+        command = " ".join(sys.argv)
+        target.write_text(f"# {time.asctime()}\n# {command}\n\n{target.read_text(encoding='utf-8')}", encoding="utf-8")
+    _barrier()
+
+
+def _start_logging(options: dict[str, Any]) -> Any:
+    log_file = str(Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log")
+    get_root_logger(logger_name="basicsr", log_level=logging.INFO, log_file=log_file)
+    LOGGER.info(get_env_info())
+    LOGGER.info(dict2str(options))
+    settings = options["logger"]
+    if options["rank"] != 0 or not settings.get("use_tb_logger") or "debug" in options["name"]:
+        return None
+    if (settings.get("wandb") or {}).get("project"):
+        init_wandb_logger(options)
+    return init_tb_logger(log_dir=str(Path(options["root_path"]) / "tb_logger" / options["name"]))
+
+
+def _batches(loaders: Loaders, place: Place) -> Iterator[tuple[int, int, Any]]:
+    """(세대, 그 배치까지 쓴 항목 수, 배치)를 끝없이 준다."""
+    start = place.position
+    for epoch in itertools.count(place.epoch):
+        loaders.sampler.set_epoch(epoch, start)
+        for number, data in enumerate(loaders.train, 1):
+            yield epoch, start + number * loaders.batch_size, data
+        start = 0
+
+
+class Trainer:
+    """준비된 모델과 로더로 끝까지 걷는다.
+
+    Args:
+        options: 준비를 마친 옵션.
+        model: BasicSR 꼴의 모델.
+        loaders: 데이터 로더들.
+        tb_logger: TensorBoard 기록기 또는 None.
+        progress: 반복마다 불리는 함수 또는 None.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        model: Any,
+        loaders: Loaders,
+        tb_logger: Any = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.options = options
+        self.model = model
+        self.loaders = loaders
+        self.tb_logger = tb_logger
+        self.progress = progress
+        self.total = int(options["train"]["total_iter"])
+
+    def _due(self, block: str, key: str, iteration: int) -> bool:
+        value = (self.options.get(block) or {}).get(key)
+        return value is not None and int(value) > 0 and iteration % int(value) == 0
+
+    def validate(self, iteration: int) -> None:
+        """모든 검증 데이터셋을 잰다."""
+        if self.options.get("val"):
+            for loader in self.loaders.validation:
+                self.model.validation(loader, iteration, self.tb_logger, bool(self.options["val"].get("save_img")))
+
+    def run(self, place: Place) -> None:
+        """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다."""
+        # MessageLogger는 TensorBoard를 끈 프로세스에서 기록기를 찾지 않아야 한다.
+        shown = self.options | {"logger": self.options["logger"] | {"use_tb_logger": self.tb_logger is not None}}
+        messages = MessageLogger(shown, place.iteration + 1, self.tb_logger)
+        data_timer, step_timer = AvgTimer(), AvgTimer()
+        began = time.time()
+        LOGGER.info("훈련을 시작합니다. 세대 %d, 반복 %d", place.epoch, place.iteration)
+        iteration = place.iteration
+        for epoch, position, data in _batches(self.loaders, place):
+            if iteration >= self.total:
+                break
+            data_timer.record()
+            iteration += 1
+            self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
+            self.model.feed_data(data)
+            self.model.optimize_parameters(iteration)
+            step_timer.record()
+            self._report(messages, epoch, iteration, step_timer, data_timer)
+            if self._due("logger", "save_checkpoint_freq", iteration):
+                LOGGER.info("네트워크와 훈련 상태를 저장합니다.")
+                self.model.save(epoch, iteration, position)
+            if self._due("val", "val_freq", iteration):
+                self.validate(iteration)
+            data_timer.start()
+            step_timer.start()
+        LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
+        self.model.save(-1, -1)
+        if not self._due("val", "val_freq", iteration):
+            self.validate(iteration)
+
+    def _report(self, messages: Any, epoch: int, iteration: int, step: Any, data: Any) -> None:
+        if self.progress is not None:
+            self.progress(iteration, self.model.get_current_log(), data.get_current_time())
+        if self._due("logger", "print_freq", iteration):
+            values = {"epoch": epoch, "iter": iteration, "lrs": self.model.get_current_learning_rate()}
+            values |= {"time": step.get_avg_time(), "data_time": data.get_avg_time()}
+            messages(values | self.model.get_current_log())
+
+
+def train(
+    options: dict[str, Any], option_file: Path, auto_resume: bool = False, progress: Progress | None = None
+) -> None:
+    """옵션대로 훈련한다.
+
+    Args:
+        options: `prepare_options`를 거친 옵션.
+        option_file: 실험 폴더에 베껴 둘 옵션 파일.
+        auto_resume: 온전한 체크포인트가 있으면 이어 갈지.
+        progress: 반복마다 불리는 함수.
+
+    Raises:
+        TrainingError: 자료, 체크포인트, 손실에 문제가 있을 때.
+    """
+    found = find_resume_state(options, auto_resume)
+    _barrier()
+    _prepare_folders(options, option_file, found is not None)
+    tb_logger = _start_logging(options)
+    loaders = build_loaders(options)
+    if found is not None:
+        # 이어 갈 때는 체크포인트의 가중치가 모두 덮으므로 미리 배운 가중치를 찾지 않는다.
+        options["path"] |= {key: None for key in options["path"] if key.startswith("pretrain_network_")}
+    model = build_model(options)
+    place = Place()
+    if found is not None:
+        path, state = found
+        model.resume_training(state)
+        place = place_from_state(state, loaders, int(options["world_size"]))
+        LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
+    try:
+        Trainer(options, model, loaders, tb_logger, progress).run(place)
+    finally:
+        if tb_logger is not None:
+            tb_logger.close()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,237 @@
+"""옵션의 키를 검사한다. 모르는 키는 가장 가까운 아는 키를 알려 주며 거절한다."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.errors import OptionError
+from realesrgan.models.step_options import STEP_KEYS
+from realesrgan.training.basicsr_bridge import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    CosineAnnealingRestartLR,
+    MultiStepRestartLR,
+)
+
+TOP_KEYS = (
+    *("name", "model_type", "scale", "num_gpu", "manual_seed", "find_unused_parameters"),
+    *("gt_usm", "l1_gt_usm", "percep_gt_usm", "gan_gt_usm", "high_order_degradation", "gt_size", "queue_size"),
+    *PIPELINE_KEYS,
+    *("datasets", "network_g", "network_d", "path", "train", "val", "logger", "dist_params"),
+)
+LOADER_KEYS = (
+    *("name", "type", "io_backend", "use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio"),
+    *("prefetch_mode", "num_prefetch_queue", "pin_memory", "persistent_workers"),
+)
+KERNEL_KEYS = (
+    *("blur_kernel_size", "kernel_list", "kernel_prob", "sinc_prob", "blur_sigma", "betag_range", "betap_range"),
+    *("blur_kernel_size2", "kernel_list2", "kernel_prob2", "sinc_prob2", "blur_sigma2", "betag_range2", "betap_range2"),
+    "final_sinc_prob",
+)
+_GT_KEYS = ("dataroot_gt", "meta_info", "crop_size", "max_bad_ratio", "gt_size", "use_hflip", "use_rot")
+_PAIR_KEYS = ("dataroot_gt", "dataroot_lq", "filename_tmpl", "gt_size", "use_hflip", "use_rot", "mean", "std")
+# 데이터셋은 옵션 사전을 통째로 받아 서명(signature)으로 알 수 없으므로 따로 적는다.
+DATASET_KEYS = {
+    "RealESRGANDataset": (*_GT_KEYS, *KERNEL_KEYS),
+    "RealESRGANPairedDataset": (*_PAIR_KEYS, "meta_info", "max_bad_ratio"),
+    "RealESRGANDegradedDataset": ("dataroot_gt", "meta_info", "seed", "crop_size", *KERNEL_KEYS, *PIPELINE_KEYS),
+    "PairedImageDataset": (*_PAIR_KEYS, "meta_info_file", "color"),
+    "SingleImageDataset": ("dataroot_lq", "meta_info_file", "mean", "std", "color"),
+}
+PATH_KEYS = (
+    *("pretrain_network_g", "param_key_g", "strict_load_g", "resume_state"),
+    *("pretrain_network_d", "param_key_d", "strict_load_d", "ignore_resume_networks"),
+)
+TRAIN_KEYS = (
+    *("ema_decay", "optim_g", "optim_d", "scheduler", "total_iter", "warmup_iter"),
+    *("pixel_opt", "perceptual_opt", "gan_opt", "net_d_iters", "net_d_init_iters"),
+    *STEP_KEYS,
+)
+VAL_KEYS = ("val_freq", "save_img", "pbar", "metrics", "suffix")
+LOGGER_KEYS = ("print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb")
+REQUIRED_TOP = ("name", "model_type", "scale", "datasets", "network_g", "path", "train", "logger")
+SCHEDULERS = {
+    "MultiStepLR": MultiStepRestartLR,
+    "MultiStepRestartLR": MultiStepRestartLR,
+    "CosineAnnealingRestartLR": CosineAnnealingRestartLR,
+}
+# 이 꾸러미들의 클래스만 서명을 따진다. 사용자가 등록한 클래스는 무엇을 받든 그 클래스의 일이다.
+_KNOWN_PACKAGES = ("basicsr", "realesrgan", "torch")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """가장 가까운 이름을 알리는 문장. 가까운 것이 없으면 아는 이름을 모두 적는다."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"혹시 '{close[0]}'입니까?" if close else f"쓸 수 있는 이름: {', '.join(names)}"
+
+
+def check_keys(where: str, options: Any, known: Iterable[str]) -> None:
+    """사전의 키가 모두 `known`에 있는지 본다.
+
+    Raises:
+        OptionError: 사전이 아니거나 모르는 키가 있을 때.
+    """
+    if not isinstance(options, Mapping):
+        raise OptionError(
+            f"옵션 {where}이(가) 사전이 아닙니다: {options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
+            "  해결: options/의 본보기와 들여쓰기를 견주어 고치세요."
+        )
+    known = tuple(known)
+    for key in options:
+        if key not in known:
+            label = key if where == "맨 위" else f"{where}:{key}"
+            raise OptionError(
+                f"모르는 옵션입니다: {label}\n  철자가 틀린 옵션은 조용히 무시되므로 멈춥니다.\n"
+                f"  해결: {nearest(str(key), known)}"
+            )
+
+
+def _is_ours(target: Any) -> bool:
+    return str(getattr(target, "__module__", "")).split(".")[0] in _KNOWN_PACKAGES
+
+
+def check_class_block(where: str, options: Any, find: Callable[[str], Any], names: Iterable[str]) -> None:
+    """클래스를 만드는 블록의 키를 그 클래스의 서명과 견준다.
+
+    Args:
+        where: 오류에 적을 블록의 자리.
+        options: `type`과 인자들.
+        find: 이름으로 클래스를 찾는 함수. 없으면 None을 돌려준다.
+        names: 쓸 수 있는 이름들.
+
+    Raises:
+        OptionError: 이름을 모르거나, 인자가 빠졌거나, 모르는 인자가 있을 때.
+    """
+    if not isinstance(options, Mapping) or not options.get("type"):
+        raise OptionError(f"옵션 {where}에 type이 없습니다.\n  무엇을 만들지 알 수 없습니다.\n  해결: type을 적으세요.")
+    target = find(str(options["type"]))
+    if target is None:
+        raise OptionError(
+            f"모르는 type입니다: {where}:type={options['type']}\n  그런 이름으로 등록된 것이 없습니다.\n"
+            f"  해결: {nearest(str(options['type']), names)}"
+        )
+    if not _is_ours(target):
+        return
+    parameters = list(inspect.signature(target).parameters.values())
+    # 첫 인자가 옵션이 아닌 것들: 옵티마이저의 params, 스케줄러의 optimizer, 지표의 두 그림.
+    skipped = {"params", "optimizer", "img", "img2"}
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in skipped]
+    check_keys(where, options, ("type", "better", *(p.name for p in named)))
+    missing = [p.name for p in named if p.default is p.empty and p.name not in options]
+    if missing:
+        raise OptionError(
+            f"옵션이 빠졌습니다: {where}의 {', '.join(missing)}\n"
+            f"  {options['type']}을(를) 만들려면 있어야 합니다.\n  해결: 값을 적으세요."
+        )
+
+
+def _finder(registry: Any) -> tuple[Callable[[str], Any], list[str]]:
+    entries = dict(iter(registry))
+    return lambda name: entries.get(name, entries.get(f"{name}_basicsr")), list(entries)
+
+
+def _check_datasets(datasets: Any) -> None:
+    find, names = _finder(DATASET_REGISTRY)
+    for phase, options in datasets.items():
+        where = f"datasets:{phase}"
+        if phase.split("_")[0] not in ("train", "val", "test"):
+            raise OptionError(
+                f"모르는 데이터셋 단계입니다: {where}\n  단계의 이름은 train, val, val_2처럼 시작해야 합니다.\n"
+                f"  해결: {nearest(phase, ('train', 'val', 'test'))}"
+            )
+        if not isinstance(options, Mapping) or find(str(options.get("type"))) is None:
+            kind = options.get("type") if isinstance(options, Mapping) else options
+            raise OptionError(
+                f"모르는 데이터셋입니다: {where}:type={kind}\n  그런 이름으로 등록된 것이 없습니다.\n"
+                f"  해결: {nearest(str(kind), names)}"
+            )
+        known = DATASET_KEYS.get(options["type"])
+        if known is not None and _is_ours(find(options["type"])):
+            check_keys(where, options, (*LOADER_KEYS, *known))
+
+
+def _check_train(train: Mapping[str, Any]) -> None:
+    optimizers = {name: getattr(torch.optim, name) for name in torch.optim.__all__ if name[0].isupper()}
+    find_loss, losses = _finder(LOSS_REGISTRY)
+    for key, options in train.items():
+        where = f"train:{key}"
+        if key.startswith("optim_"):
+            check_class_block(where, options, optimizers.get, optimizers)
+        elif key == "scheduler":
+            check_class_block(where, options, SCHEDULERS.get, SCHEDULERS)
+        elif key.endswith("_opt") and options is not None:
+            check_class_block(where, options, find_loss, losses)
+
+
+def check_options(options: Any) -> None:
+    """옵션 파일 전체를 검사한다. 값은 바꾸지 않는다.
+
+    Raises:
+        OptionError: 빠졌거나 모르는 키, 모르는 클래스가 있을 때.
+    """
+    if not isinstance(options, Mapping):
+        raise OptionError(
+            "옵션 파일이 비었거나 사전이 아닙니다.\n  '키: 값'들이 와야 합니다.\n  해결: 파일을 확인하세요."
+        )
+    missing = [key for key in REQUIRED_TOP if options.get(key) is None]
+    if missing:
+        raise OptionError(
+            f"꼭 있어야 할 옵션이 없습니다: {', '.join(missing)}\n  이것 없이는 훈련을 시작할 수 없습니다.\n"
+            "  해결: options/의 본보기에서 옮겨 적으세요."
+        )
+    find_model, models = _finder(MODEL_REGISTRY)
+    model = find_model(str(options["model_type"]))
+    if model is None:
+        raise OptionError(
+            f"모르는 모델입니다: model_type={options['model_type']}\n  그런 이름으로 등록된 것이 없습니다.\n"
+            f"  해결: {nearest(str(options['model_type']), models)}"
+        )
+    if str(model.__module__).startswith("realesrgan."):
+        # 남의 모델은 제 옵션을 어디에 둘지 스스로 정한다.
+        check_keys("맨 위", options, TOP_KEYS)
+        check_keys("train", options["train"], TRAIN_KEYS)
+        check_keys("path", options["path"], PATH_KEYS)
+        check_keys("val", options.get("val") or {}, VAL_KEYS)
+        check_keys("logger", options["logger"], LOGGER_KEYS)
+        check_keys("logger:wandb", options["logger"].get("wandb") or {}, ("project", "resume_id"))
+        check_keys("dist_params", options.get("dist_params") or {}, ("backend", "port"))
+    _check_datasets(options["datasets"])
+    find_arch, archs = _finder(ARCH_REGISTRY)
+    for key in options:
+        if key.startswith("network_") and options[key] is not None:
+            check_class_block(key, options[key], find_arch, archs)
+    _check_train(options["train"])
+    find_metric, metrics = _finder(METRIC_REGISTRY)
+    for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
+        check_class_block(f"val:metrics:{name}", block, find_metric, metrics)
+
+
+def import_user_modules() -> list[str]:
+    """`archs`, `data`, `models` 폴더에 사용자가 둔 모듈을 불러와 등록시킨다.
+
+    BasicSR의 관습대로 이름이 `_arch.py`, `_dataset.py`, `_model.py`로 끝나는 파일이다. 추론은 이 함수를 부르지 않는다.
+    """
+    from pathlib import Path
+
+    from realesrgan.training.basicsr_bridge import sync_archs
+
+    root = Path(__file__).resolve().parent.parent
+    names = []
+    for folder, suffix in (("archs", "_arch"), ("data", "_dataset"), ("models", "_model")):
+        for path in sorted((root / folder).glob(f"*{suffix}.py")):
+            name = f"realesrgan.{folder}.{path.stem}"
+            importlib.import_module(name)
+            names.append(name)
+    sync_archs()
+    return names

@@ -1,0 +1,183 @@
+"""훈련의 명령줄과 옵션 파일을 읽는다. YAML은 안전하게만 읽고, 값을 코드로 실행하지 않는다."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.errors import OptionError
+from realesrgan.training.option_schema import KERNEL_KEYS
+
+DEBUG_FREQ = 8
+
+
+class OptionLoader(yaml.SafeLoader):
+    """`1e-4`도 수로 읽고, 같은 키가 두 번 나오면 거절하는 안전한 YAML 읽기."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """사전 하나를 읽는다.
+
+        Raises:
+            yaml.constructor.ConstructorError: 같은 키가 두 번 나올 때.
+        """
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"같은 키가 두 번 나옵니다: {key}", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1은 점이 없는 1e-4를 문자열로 본다.
+OptionLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """YAML을 안전하게 읽는다.
+
+    Raises:
+        OptionError: 문법이 틀렸거나 파이썬 객체를 만들려는 꼬리표(tag)가 있을 때.
+    """
+    try:
+        return yaml.load(text, Loader=OptionLoader)  # noqa: S506  OptionLoader는 SafeLoader를 이어받아 객체를 만들지 않는다
+    except (yaml.YAMLError, ValueError) as error:
+        raise OptionError(
+            f"옵션을 읽지 못했습니다: {source}\n  {error}\n"
+            "  해결: 표시된 줄의 들여쓰기와 따옴표를 고치고, !!python 같은 꼬리표는 지우세요."
+        ) from error
+
+
+def load_yaml(path: str | Path) -> Any:
+    """옵션 파일을 읽는다.
+
+    Raises:
+        OptionError: 파일이 없거나 문법이 틀렸을 때.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(
+            f"옵션 파일을 읽지 못했습니다: {path}\n  {error}\n  해결: -opt의 경로와 파일의 인코딩(UTF-8)을 확인하세요."
+        ) from error
+    return parse_yaml(text, str(path))
+
+
+def apply_force_yml(options: dict[str, Any], entries: Sequence[str]) -> None:
+    """`--force_yml`의 `a:b=c`들을 옵션에 적는다. 값은 YAML로 읽을 뿐 실행하지 않는다.
+
+    Raises:
+        OptionError: 꼴이 틀렸거나 사이의 블록이 없을 때.
+    """
+    for entry in entries:
+        keys, separator, text = entry.partition("=")
+        names = [name.strip() for name in keys.split(":")]
+        if not separator or not all(names):
+            raise OptionError(
+                f"--force_yml의 꼴이 틀렸습니다: {entry}\n  '블록:키=값'이어야 합니다.\n"
+                "  해결: 예) --force_yml train:total_iter=1000"
+            )
+        target: Any = options
+        for name in names[:-1]:
+            target = target.get(name) if isinstance(target, dict) else None
+            if not isinstance(target, dict):
+                raise OptionError(
+                    f"--force_yml이 가리키는 블록이 없습니다: {entry}\n"
+                    f"  '{name}'이(가) 옵션 파일에 없거나 사전이 아닙니다.\n"
+                    "  해결: 옵션 파일의 키를 확인하세요."
+                )
+        value = parse_yaml(text.strip(), f"--force_yml {entry}")
+        target[names[-1]] = None if isinstance(value, str) and value.lower() == "none" else value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """훈련 명령의 인자 해석기."""
+    parser = argparse.ArgumentParser(prog="train.py", description="Real-ESRGAN을 훈련합니다.", allow_abbrev=False)
+    parser.add_argument("-opt", required=True, metavar="YAML", help="옵션 파일의 경로입니다(options/ 폴더를 보세요).")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm"],
+        default="none",
+        help="여러 프로세스를 띄운 쪽입니다. torchrun이면 pytorch를 씁니다(기본 none).",
+    )
+    parser.add_argument(
+        "--auto_resume", action="store_true", help="온전한 체크포인트 가운데 가장 새 것에서 이어 갑니다."
+    )
+    parser.add_argument("--debug", action="store_true", help="이름 앞에 debug_를 붙이고 8번마다 저장하고 검증합니다.")
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=0, help="띄운 쪽이 주는 값입니다. 쓰지 않아도 됩니다."
+    )
+    parser.add_argument(
+        "--force_yml", nargs="+", default=[], metavar="키=값", help="옵션을 덮어씁니다. 예: train:total_iter=1000"
+    )
+    return parser
+
+
+def prepare_options(
+    options: dict[str, Any], root: Path, *, rank: int = 0, world_size: int = 1, distributed: bool = False
+) -> dict[str, Any]:
+    """검사한 옵션에 BasicSR이 기대하는 값(경로, 단계, 배율, 장치 수)을 채운다.
+
+    Args:
+        options: `check_options`를 거친 옵션. 이 사전을 바꾼다.
+        root: `experiments/`와 `tb_logger/`가 놓일 폴더.
+        rank: 이 프로세스의 번호.
+        world_size: 프로세스 수.
+        distributed: 여러 프로세스로 훈련하는지.
+
+    Returns:
+        같은 사전.
+    """
+    options |= {"is_train": True, "dist": distributed, "rank": rank, "world_size": world_size}
+    options["root_path"] = str(root)
+    # 여러 GPU는 torchrun으로만 쓴다. 한 프로세스가 여러 GPU를 나눠 쓰는 DataParallel은 느리고 상태가 갈린다.
+    available = torch.cuda.device_count()
+    wanted = options.get("num_gpu", "auto")
+    options["num_gpu"] = min(1, available if wanted == "auto" else int(wanted), available)
+    for phase, dataset in options["datasets"].items():
+        dataset["phase"] = phase.split("_")[0]
+        dataset["scale"] = options["scale"]
+        for key in ("dataroot_gt", "dataroot_lq", "meta_info"):
+            if dataset.get(key):
+                dataset[key] = str(Path(dataset[key]).expanduser())
+    _fill_degraded_datasets(options)
+    for key, value in options["path"].items():
+        if value and ("resume_state" in key or "pretrain_network" in key):
+            options["path"][key] = str(Path(value).expanduser())
+    experiment = root / "experiments" / options["name"]
+    folders = {"models": "models", "training_states": "training_states", "log": "", "visualization": "visualization"}
+    options["path"] |= {"experiments_root": str(experiment)}
+    options["path"] |= {key: str(experiment / name) for key, name in folders.items()}
+    return options
+
+
+def _fill_degraded_datasets(options: Mapping[str, Any]) -> None:
+    """씨앗으로 열화시키는 검증 데이터셋에 훈련의 열화와 커널을 물려준다. 적어 둔 값이 앞선다."""
+    train = options["datasets"].get("train") or {}
+    inherited = {key: options[key] for key in PIPELINE_KEYS if key in options}
+    inherited |= {key: train[key] for key in KERNEL_KEYS if key in train}
+    for dataset in options["datasets"].values():
+        if dataset["type"] == "RealESRGANDegradedDataset":
+            dataset |= {key: value for key, value in inherited.items() if key not in dataset}
+
+
+def apply_debug(options: dict[str, Any]) -> None:
+    """디버그 방식으로 바꾼다. BasicSR과 같다."""
+    if not options["name"].startswith("debug"):
+        options["name"] = f"debug_{options['name']}"
+    if options.get("val"):
+        options["val"]["val_freq"] = DEBUG_FREQ
+    options["logger"] |= {"print_freq": 1, "save_checkpoint_freq": DEBUG_FREQ}

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.extra import require_training_extra
+
+require_training_extra()
+
+from basicsr.archs import build_network  # noqa: E402
+from basicsr.utils import DiffJPEG  # noqa: E402
+from basicsr.utils.img_process_util import USMSharp, filter2D  # noqa: E402
+
+from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS  # noqa: E402
+from realesrgan.training import basicsr_bridge as bridge  # noqa: E402
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "num_grow_ch": 4},
+        {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1},
+        {"type": "UNetDiscriminatorSN", "num_in_ch": 3, "num_feat": 8},
+    ],
+)
+def test_build_network_gives_the_project_class(options):
+    network = build_network(options)
+    assert type(network) is PROJECT_ARCHS.get(options["type"])
+    assert type(network).__module__.startswith("realesrgan.archs")
+
+
+def test_basicsr_convention_registers_a_new_arch():
+    @bridge.ARCH_REGISTRY.register()
+    class BridgeTestNet(torch.nn.Module):
+        pass
+
+    assert isinstance(build_network({"type": "BridgeTestNet"}), BridgeTestNet)
+
+
+def test_sync_archs_is_idempotent():
+    before = dict(iter(bridge.ARCH_REGISTRY))
+    bridge.sync_archs()
+    assert dict(iter(bridge.ARCH_REGISTRY)) == before
+
+
+def test_filter2d_accepts_channels_last():
+    image = torch.rand(2, 3, 24, 20)
+    kernel = torch.rand(2, 5, 5)
+    expected = filter2D(image, kernel)
+    torch.testing.assert_close(filter2D(image.to(memory_format=torch.channels_last), kernel), expected)
+    last = image.repeat(1, 1, 3, 3).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(USMSharp()(last), USMSharp()(last.contiguous()))
+
+
+def test_diffjpeg_leaves_the_quality_alone():
+    quality = torch.tensor([40.0, 70.0])
+    DiffJPEG(differentiable=False)(torch.rand(2, 3, 16, 16), quality=quality)
+    assert quality.tolist() == [40.0, 70.0]
+
+
+def test_import_keeps_numpy_error_settings():
+    out = run_python(
+        """
+        import numpy as np
+        before = np.geterr()
+        import realesrgan.training.basicsr_bridge
+        print(np.geterr() == before)
+        """
+    )
+    assert out.strip().splitlines()[-1] == "True"
+    assert np.geterr()["divide"] == "warn"
+
+
+def test_missing_basicsr_is_a_named_error():
+    out = run_python(
+        """
+        import importlib.util
+        found = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name == "basicsr" else found(name, *rest)
+        try:
+            import realesrgan.training.basicsr_bridge
+        except ImportError as error:
+            print(type(error).__name__, "basicsr" in str(error), "해결" in str(error))
+        """
+    )
+    assert out.split() == ["TrainingDependencyError", "True", "True"]
+
+
+def test_inference_side_never_imports_training():
+    out = run_python(
+        """
+        import sys
+        import realesrgan, realesrgan.archs, realesrgan.inference, realesrgan.zoo, realesrgan.media, realesrgan.registry
+        print([name for name in ("basicsr", "torchvision", "scipy", "realesrgan.training") if name in sys.modules])
+        """
+    )
+    assert out.strip() == "[]"

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from tests.data.pictures import write_pictures
+from tests.training.extra import require_training_extra
+
+require_training_extra()
+
+from basicsr.utils import DiffJPEG, USMSharp  # noqa: E402
+
+from realesrgan.data.degradations import DegradationRandom  # noqa: E402
+from realesrgan.data.pipeline import PipelineOptions, draw_plan, synthesise  # noqa: E402
+from realesrgan.data.realesrgan_dataset import RealESRGANDataset  # noqa: E402
+from realesrgan.training import benchmark  # noqa: E402
+from tests.data.recipe import DEGRADATION, KERNELS  # noqa: E402
+
+
+def test_every_measurement_gives_numbers(tmp_path):
+    write_pictures(tmp_path, 4, size=(80, 80))
+    results = benchmark.run(tmp_path, batch=2, size=64, rounds=1)
+    assert set(results) == {"열화", "항목", "자료 대기"}
+    assert all(value > 0 for values in results.values() for value in values.values())
+
+
+def test_the_reference_draws_the_same_pictures(tmp_path):
+    """잡음을 끄면 견주는 두 쪽이 같은 그림을 낸다."""
+    write_pictures(tmp_path, 2, size=(80, 80))
+    quiet = DEGRADATION | {"gaussian_noise_prob": 1.0, "gaussian_noise_prob2": 1.0}
+    quiet |= {"noise_range": [0, 0], "noise_range2": [0, 0]}
+    options = PipelineOptions.from_options({**quiet, "scale": 4})
+    base = {"dataroot_gt": str(tmp_path), "io_backend": {"type": "disk"}, "crop_size": 64, **KERNELS}
+    gt, kernels = benchmark.make_batch(RealESRGANDataset(base), 2)
+    compared = 0
+    for seed in range(12):
+        random = DegradationRandom.from_seed(seed)
+        plan = draw_plan(random.host, options, 2)
+        random = DegradationRandom.from_seed(seed)
+        _, ours = synthesise(gt, kernels, options, random)
+        if plan.jpeg_last or plan.first.factor < 0.5:
+            continue
+        theirs = benchmark.reference_degrade(gt, kernels, plan, 4, USMSharp(), DiffJPEG(differentiable=False))
+        # 반올림의 경계에 놓인 값만 한 눈금 갈린다.
+        assert (ours - theirs).abs().mean() < 1 / 255
+        compared += 1
+    assert compared >= 2
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "1", "--batch", "1", "--size", "64"]])
+def test_command_prints_a_table(capsys, arguments):
+    assert benchmark.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "열화" in out and f"torch {torch.__version__}" in out

@@ -1,0 +1,124 @@
+import logging
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.training.extra import require_training_extra
+from tests.training.tiny_run import (
+    ROOT,
+    call_train,
+    environment,
+    network,
+    run_train,
+    same_tensors,
+    tiny_options,
+    write_options,
+)
+
+require_training_extra()
+
+from realesrgan.errors import OptionError  # noqa: E402
+from realesrgan.training import distributed  # noqa: E402
+from tests.training import ddp_worker  # noqa: E402
+
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone")
+
+
+def worker(folder, processes, *arguments):
+    folder.mkdir()
+    if processes == 1:
+        ddp_worker.main([str(folder), *arguments])
+        return torch.load(folder / "result.pth", weights_only=True)
+    script = str(ROOT / "tests/training/ddp_worker.py")
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, script, str(folder), *arguments],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(folder / "result.pth", weights_only=True)
+
+
+@pytest.mark.parametrize(("kind", "extra"), [("net", ()), ("gan", ("accumulate=2",))])
+def test_two_processes_give_the_gradients_of_one(tmp_path, kind, extra):
+    one = worker(tmp_path / "one", 1, kind)
+    two = worker(tmp_path / "two", 2, kind, *extra)
+    names = [n for n in one["grads"] if kind == "net" or n.startswith("g")]
+    # 토막마다 판별자의 스펙트럼 정규화가 한 걸음씩 나아가므로 GAN의 생성자는 조금 더 느슨하게 견준다.
+    tolerance = 1e-5 if kind == "net" else 2e-4
+    for name in names:
+        torch.testing.assert_close(two["grads"][name], one["grads"][name], rtol=tolerance, atol=tolerance)
+    # 다섯 장을 셋과 둘로 나누어 재도 평균이 같다.
+    assert two["metrics"]["psnr"] == pytest.approx(one["metrics"]["psnr"], abs=0.05)
+
+
+def test_a_nan_on_one_process_skips_the_step_on_all(tmp_path):
+    result = worker(tmp_path / "run", 2, "net", "nan=1")
+    assert result["skipped"] == 1
+    assert all(torch.isfinite(value).all() for value in result["grads"].values())
+
+
+def test_torchrun_trains_saves_and_resumes(tmp_path, caplog, monkeypatch):
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    for folder in (whole, parted):
+        folder.mkdir()
+        options = tiny_options(folder, gan=True)
+        options["datasets"]["train"]["batch_size_per_gpu"] = 1
+        options["train"]["total_iter"] = 8 if folder is whole else 4
+        write_options(folder, options)
+        done = run_train(folder, "--launcher", "pytorch", launcher=TORCHRUN)
+        assert done.returncode == 0, done.stderr[-3000:]
+    states = parted / "experiments/tiny/training_states"
+    assert {p.name for p in states.glob("4.*")} == {
+        "4.state",
+        *(f"4.{kind}{rank}.pth" for kind in ("rank", "pool") for rank in (0, 1)),
+    }
+    arguments = ("--launcher", "pytorch", "--auto_resume", "--force_yml", "train:total_iter=8")
+    done = run_train(parted, *arguments, launcher=TORCHRUN)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert same_tensors(network(whole, "net_g_8.pth"), network(parted, "net_g_8.pth"))
+    # 프로세스 수를 줄여도 이어 갈 수 있다.
+    caplog.set_level("WARNING", logger="basicsr")
+    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
+    code, errors = call_train(parted, "--auto_resume", "--force_yml", "train:total_iter=9")
+    assert code == 0 and "2에서 1로" in caplog.text, errors
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("node1", "node1"),
+        ("node1,node2", "node1"),
+        ("gpu[01-03,07],other", "gpu01"),
+        ("gpu[3,9]", "gpu3"),
+        ("a-b[10-12]-ib.cluster", "a-b10-ib.cluster"),
+    ],
+)
+def test_first_host(text, expected):
+    assert distributed.first_host(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "$(touch x)", "a;b", "a b", "`id`", "-x", "node[", "[01-02", "|", "a\nb"])
+def test_bad_hosts_are_refused(text):
+    with pytest.raises(OptionError, match="SLURM_NODELIST"):
+        distributed.first_host(text)
+
+
+def test_missing_environment_is_a_usage_error(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for launcher in ("pytorch", "slurm"):
+        with pytest.raises(OptionError, match="torchrun"):
+            distributed.start(launcher)
+    assert distributed.start("none") == (0, 1)
+
+
+def test_seed_is_kept_or_drawn():
+    assert distributed.agree_on_seed(7) == 7
+    assert 1 <= distributed.agree_on_seed(None) < 10000

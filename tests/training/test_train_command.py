@@ -1,0 +1,117 @@
+import pytest
+
+from tests.training.extra import require_training_extra
+from tests.training.tiny_run import call_train, network, run_train, tiny_options, write_options
+
+require_training_extra()
+
+
+@pytest.mark.parametrize("gan", [False, True])
+def test_train_writes_the_usual_layout(tmp_path, gan):
+    options = tiny_options(tmp_path, gan)
+    options["logger"]["use_tb_logger"] = True
+    options["datasets"]["val"] = {
+        "name": "held",
+        "type": "RealESRGANDegradedDataset",
+        "dataroot_gt": str(tmp_path / "gt"),
+        "io_backend": {"type": "disk"},
+    }
+    options["val"] = {
+        "val_freq": 4,
+        "save_img": True,
+        "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": False}},
+    }
+    write_options(tmp_path, options)
+    done = run_train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "experiments" / "tiny"
+    names = {path.name for path in (root / "models").iterdir()}
+    expected = {f"net_g_{label}.pth" for label in ("2", "4", "latest")}
+    if gan:
+        expected |= {f"net_d_{label}.pth" for label in ("2", "4", "latest")}
+    assert names == expected
+    assert {p.name for p in (root / "training_states").glob("*.state")} == {"2.state", "4.state"}
+    assert [p.name for p in (root / "training_states").glob("*.pool0.pth")] == ["4.pool0.pth"]
+    assert (root / "tiny.yml").exists() and len(list(root.glob("train_tiny_*.log"))) == 1
+    assert len(list((root / "visualization" / "pic0").iterdir())) == 1
+    assert list((tmp_path / "tb_logger" / "tiny").iterdir())
+    log = next(root.glob("train_tiny_*.log")).read_text(encoding="utf-8")
+    assert "iter:       4" in log and "Validation held" in log and "psnr" in log
+    assert ("l_d_real" in log) is gan
+    assert set(network(tmp_path, "net_g_latest.pth")) == {"params", "params_ema"}
+    if gan:
+        return
+    # 이어 하지 않고 다시 돌리면 앞의 실험을 지우지 않고 이름을 바꿔 둔다.
+    options["train"]["total_iter"] = 1
+    del options["datasets"]["val"], options["val"]
+    write_options(tmp_path, options)
+    assert call_train(tmp_path)[0] == 0
+    assert len(list((tmp_path / "experiments").glob("tiny_archived_*"))) == 1
+
+
+def test_checkpoint_opens_as_an_inference_network(tmp_path):
+    from realesrgan.archs import SRVGGNetCompact
+
+    write_options(tmp_path, tiny_options(tmp_path))
+    assert call_train(tmp_path, "--force_yml", "train:total_iter=1")[0] == 0
+    content = network(tmp_path, "net_g_latest.pth")
+    SRVGGNetCompact(num_feat=8, num_conv=1).load_state_dict(content["params_ema"])
+
+
+def test_debug_renames_and_saves_often(tmp_path):
+    write_options(tmp_path, tiny_options(tmp_path))
+    code, errors = call_train(tmp_path, "--debug", "--force_yml", "train:total_iter=8", "--local-rank", "0")
+    assert code == 0, errors
+    assert (tmp_path / "experiments/debug_tiny/training_states/8.state").exists()
+
+
+def test_usage_errors_exit_2(tmp_path):
+    options = tiny_options(tmp_path)
+    options["trian"] = options.pop("train")
+    write_options(tmp_path, options)
+    done = run_train(tmp_path)
+    assert done.returncode == 2 and "train" in done.stderr and "Traceback" not in done.stderr
+    (tmp_path / "tiny.yml").unlink()
+    code, errors = call_train(tmp_path)
+    assert code == 2 and "tiny.yml" in errors
+
+
+def test_failures_exit_1(tmp_path):
+    options = tiny_options(tmp_path)
+    options["datasets"]["train"]["dataroot_gt"] = str(tmp_path / "nowhere")
+    write_options(tmp_path, options)
+    code, errors = call_train(tmp_path)
+    assert code == 1 and "nowhere" in errors
+
+
+def test_too_few_pictures_for_a_batch(tmp_path):
+    write_options(tmp_path, tiny_options(tmp_path))
+    code, errors = call_train(tmp_path, "--force_yml", "datasets:train:batch_size_per_gpu=12", "queue_size=12")
+    assert code == 1 and "dataset_enlarge_ratio" in errors
+
+
+def test_basicsr_own_pipeline_runs_our_classes(tmp_path):
+    """BasicSR의 `train_pipeline`으로도 한 프로세스에서 돈다."""
+    import subprocess
+    import sys
+
+    from tests.training.tiny_run import environment
+
+    options = tiny_options(tmp_path)
+    options |= {"num_gpu": 0}
+    write_options(tmp_path, options)
+    code = (
+        "import realesrgan.models.realesrnet_model, realesrgan.data.realesrgan_dataset\n"
+        "from basicsr.train import train_pipeline\n"
+        f"train_pipeline({str(tmp_path)!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-opt", str(tmp_path / "tiny.yml")],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "experiments/tiny/models/net_g_latest.pth").exists()
