@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,18 @@ class _Share(SequentialSampler):
         return len(self._mine)
 
 
-def _quiet_worker(_: int) -> None:
-    # 작업자가 여럿이므로 저마다 OpenCV의 스레드를 띄우면 서로 느려진다.
+def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
+    """로더를 처음부터 돌기 시작한다. 작업자(worker)는 OpenCV의 스레드가 없는 동안에 태어난다.
+
+    OpenCV가 스레드를 띄운 뒤에 갈라져 나온(fork) 작업자는 있지도 않은 스레드를 기다리다 멈춘다. 작업자 안에서 스레드
+    수를 줄여도 같은 곳에서 멈추므로, 갈라지기 전에 여기서 내리고 뒤에 되돌린다. 작업자는 한 스레드로 남는다.
+    """
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _train_loader(dataset: Dataset[Any], options: Mapping[str, Any], sampler: ResumableSampler) -> DataLoader[Any]:
@@ -68,7 +77,6 @@ def _train_loader(dataset: Dataset[Any], options: Mapping[str, Any], sampler: Re
         pin_memory=bool(options.get("pin_memory", options.get("prefetch_mode") == "cuda")),
         persistent_workers=bool(options.get("persistent_workers", False)) and workers > 0,
         prefetch_factor=max(2, int(queue)) if queue and workers else None,
-        worker_init_fn=_quiet_worker,
     )
 
 

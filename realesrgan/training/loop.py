@@ -30,7 +30,7 @@ from realesrgan.training.basicsr_bridge import (
     mkdir_and_rename,
 )
 from realesrgan.training.checkpoint import CheckpointFolders, find_newest_valid, load_state
-from realesrgan.training.data_loaders import Loaders, build_loaders
+from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 
 LOGGER = logging.getLogger("basicsr")
 # 반복마다 (반복 횟수, 마지막 손실들, 자료를 기다린 초)를 받는 함수. 진행 막대가 쓴다.
@@ -110,7 +110,7 @@ def _batches(loaders: Loaders, place: Place) -> Iterator[tuple[int, int, Any]]:
     start = place.position
     for epoch in itertools.count(place.epoch):
         loaders.sampler.set_epoch(epoch, start)
-        for number, data in enumerate(loaders.train, 1):
+        for number, data in enumerate(start_workers(loaders.train), 1):
             yield epoch, start + number * loaders.batch_size, data
         start = 0
 
