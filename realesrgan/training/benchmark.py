@@ -1,6 +1,6 @@
 """훈련의 빠르기를 잰다. 견주는 둘을 한 실행에서 번갈아 재므로 기계가 달라도 비율은 믿을 만하다.
 
-실행: `python -m realesrgan.training.benchmark [--data 폴더] [--rounds 3] [--batch 12] [--size 400]`
+실행: `python scripts/benchmark_training.py [--data 폴더] [--rounds 3] [--batch 12] [--size 400]`
 """
 
 from __future__ import annotations
