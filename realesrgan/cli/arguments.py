@@ -30,6 +30,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         groups: Iterable[Any],
         prefix: str | None = None,
     ) -> None:
+        """쓰는 법의 머리말을 한국어로 바꾼다."""
         super().add_usage(usage, actions, groups, prefix or "사용법: ")
 
 
@@ -55,6 +56,7 @@ class _Parser(argparse.ArgumentParser):
     """잘못된 인자를 한국어로 알리고 2로 끝난다."""
 
     def error(self, message: str) -> NoReturn:
+        """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
         say_error(f"인자가 잘못되었습니다: {_translate(message)}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
         raise SystemExit(EXIT_USAGE)
 

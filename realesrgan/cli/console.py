@@ -55,6 +55,7 @@ class _ConsoleHandler(logging.Handler):
     """로그를 진행 막대를 깨지 않고 표준 오류에 쓴다."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """기록 한 줄을 쓴다."""
         from tqdm import tqdm
 
         try:

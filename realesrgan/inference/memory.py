@@ -113,6 +113,8 @@ def _windows_available() -> int:
     import ctypes
 
     class MemoryStatus(ctypes.Structure):
+        """윈도의 MEMORYSTATUSEX 구조체."""
+
         _fields_ = (
             ("length", ctypes.c_ulong),
             ("load", ctypes.c_ulong),

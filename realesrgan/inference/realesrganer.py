@@ -110,6 +110,7 @@ class RealESRGANer:
 
     @model.setter
     def model(self, network: nn.Module) -> None:
+        """네트워크를 장치와 정밀도에 놓고 엔진을 새로 만든다."""
         known = known_generator(network)
         if known is not None and known.scale != self.scale:
             logger.warning("네트워크의 배율이 %d배라 지정한 scale=%d 대신 그것을 씁니다.", known.scale, self.scale)
