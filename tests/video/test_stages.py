@@ -150,6 +150,7 @@ def test_the_slowest_stage_alone_sets_the_pace_and_the_times_say_which():
         return group
 
     times = Stages(entries(), [work], lambda value, result: time.sleep(0.01)).run()
-    assert times.wall < 0.03 * 20 * 1.5
+    # 차례로 했다면 벽시계가 합과 같다. 겹쳤으므로 합보다 확실히 짧다.
+    assert times.wall < 0.8 * sum(times.busy.values())
     assert times.busy["network"] > times.busy["decode"] and times.busy["network"] > times.busy["encode"]
     assert times.waiting["encode"] > times.waiting["network"]
