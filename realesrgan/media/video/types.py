@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Planes = tuple[NDArray[Any], ...]
 """한 프레임의 평면들. 순서는 YUV면 Y, U, V, RGB면 G, B, R(FFmpeg의 gbrp와 같다), 회색이면 하나. 알파는 맨 뒤.
 
-8비트는 uint8, 그보다 깊으면 uint16이고 값은 아래쪽에 붙는다(10비트면 0..1023). 평면마다 `(높이, 너비)`의 이어진 배열이다.
+8비트는 uint8, 그보다 깊으면 uint16이고 값은 아래쪽에 붙는다(10비트면 0..1023).
+평면마다 `(높이, 너비)`의 이어진 배열이다.
 """
 
 
@@ -70,6 +70,7 @@ class VideoInfo:
         time_base: 프레임의 pts와 duration의 단위(초).
         rate: 평균 프레임 속도(초당 프레임).
         sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용하기 전이다.
+        mirrored: 돌리기 전에 좌우로 뒤집어야 하는지(거울 영상).
         interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `detect_interlaced`가 안다.
         frames: 파일이 말하는 프레임 수. 모르면 None.
         duration: 파일이 말하는 길이(초). 모르면 None.
@@ -86,6 +87,7 @@ class VideoInfo:
     time_base: Fraction
     rate: Fraction
     sample_aspect_ratio: Fraction = Fraction(1)
+    mirrored: bool = False
     interlaced: bool = False
     frames: int | None = None
     duration: float | None = None
@@ -162,6 +164,7 @@ class EncodePlan:
         time_base: 결과의 pts의 단위(초). 원본의 시각을 잃지 않는다.
         rate: 평균 프레임 속도.
         sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용한 뒤의 값이다.
+        pix_fmt: 부호기가 받는 픽셀 형식. `layout`과 값이 같고 놓인 모양만 다를 수 있다. 비었으면 `layout`의 것.
         options: 부호기에 넘길 옵션. HDR 정적 메타데이터도 여기에 든다.
         warnings: 사용자에게 알릴 것.
     """
@@ -175,6 +178,7 @@ class EncodePlan:
     time_base: Fraction
     rate: Fraction
     sample_aspect_ratio: Fraction = Fraction(1)
+    pix_fmt: str = ""
     options: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
