@@ -54,7 +54,7 @@ setup(
     entry_points={
         "console_scripts": [
             "realesrgan=realesrgan.cli.image:run",
-            "realesrgan-video=realesrgan.cli.video:main",
+            "realesrgan-video=realesrgan.cli.video:run",
         ]
     },
     classifiers=[

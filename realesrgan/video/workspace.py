@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class SegmentRecord:
 
     Attributes:
         index: 조각의 번호.
-        frames: 든 프레임 수.
+        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 영상).
         offset: 첫 프레임의 시각. 단위는 결과의 time_base.
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수.
         size: 파일의 크기(바이트).
@@ -52,6 +52,15 @@ def file_sha256(path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def content_of(path: Path) -> tuple[int, str]:
+    """파일이나 폴더의 `(바이트 수, 해시)`. 폴더의 해시는 이름과 내용의 해시를 이어 다시 구한 것이다."""
+    if not path.is_dir():
+        return path.stat().st_size, file_sha256(path)
+    parts = sorted(item for item in path.iterdir() if item.is_file())
+    listing = "".join(f"{item.name}\0{file_sha256(item)}\n" for item in parts)
+    return sum(item.stat().st_size for item in parts), hashlib.sha256(listing.encode()).hexdigest()
 
 
 def workspace_folder(target: Path) -> Path:
@@ -145,7 +154,8 @@ class Workspace:
         """
         path = self.segment_path(index)
         try:
-            record = SegmentRecord(index, frames, offset, repeats, path.stat().st_size, file_sha256(path))
+            size, digest = content_of(path) if frames else (0, "")
+            record = SegmentRecord(index, frames, offset, repeats, size, digest)
             with atomic_file(self._record_path(index)) as file:
                 file.write(json.dumps(asdict(record)).encode())
         except OSError as error:
@@ -168,7 +178,7 @@ class Workspace:
         whole: dict[int, SegmentRecord] = {}
         for index, record in self.records().items():
             path = self.segment_path(index)
-            if path.is_file() and path.stat().st_size == record.size and file_sha256(path) == record.sha256:
+            if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
                 whole[index] = record
         return whole
 
@@ -204,8 +214,10 @@ def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], targ
         )
 
 
-def available_bytes(folder: Path) -> int:
-    """그 폴더가 있는 디스크의 남은 자리(바이트)."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(os.fspath(folder)).free
+def folder_size(folder: Path) -> int:
+    """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
