@@ -148,6 +148,8 @@ class FilmWorker:
         except Exception as error:
             status, reason = _failure(error, job)
             return result.ended(status, started, reason)
+        finally:
+            job.source.close()
 
     def _upscale(self, number: int, job: FilmJob, result: FilmResult, started: float) -> FilmResult:
         # 표준 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.

@@ -17,6 +17,7 @@ from realesrgan.media.os_reason import os_reason
 from realesrgan.media.paths import expand_user
 from realesrgan.video.film import PICTURES, FilmSource, FilmTarget
 from realesrgan.video.pictures import is_replaceable
+from realesrgan.video.spool import SpooledInput
 
 # 폴더에서 영상으로 볼 확장자. 파일을 바로 주면 확장자와 상관없이 연다.
 _NAMES = (
@@ -80,6 +81,7 @@ def plan_films(
         raise UsageError(f"키울 영상이 없습니다: {', '.join(inputs)}\n  폴더에 영상이나 그림이 없습니다.")
     jobs = [FilmJob(source, _target(source, output, suffix, ext, alone=len(sources) == 1)) for source in sources]
     _refuse_conflicts(jobs)
+    jobs = [_spooled(job) for job in jobs]
     jobs = [replace(job, problem=_existing(job.target, resume or overwrite)) for job in jobs]
     if len(jobs) == 1 and jobs[0].problem is not None:
         raise UsageError(jobs[0].problem)
@@ -159,6 +161,14 @@ def _named_target(path: Path, given: str, ext: str, *, alone: bool) -> FilmTarge
     if ext != "auto" and CONTAINERS.get(ext) != CONTAINERS[given]:
         raise UsageError(f"-o의 확장자(.{given})와 --ext {ext}가 다릅니다.\n  해결: 하나만 주세요.")
     return FilmTarget(path, CONTAINERS[given])
+
+
+def _spooled(job: FilmJob) -> FilmJob:
+    """파일로 만들 표준 입력은 소리를 꺼낼 수 있게 적어 두며 읽는다."""
+    if not job.source.is_stream or job.target.path is None or job.target.container == PICTURES:
+        return job
+    spool = SpooledInput(job.source.file, job.target.path.parent)  # type: ignore[arg-type]
+    return replace(job, source=replace(job.source, file=spool))  # type: ignore[arg-type]
 
 
 def _existing(target: FilmTarget, allowed: bool) -> str | None:

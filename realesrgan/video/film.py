@@ -37,6 +37,7 @@ from realesrgan.media.video.types import (
 from realesrgan.video.pictures import SRGB, PictureSegmentWriter, PictureSequence, join_pictures, rgb_layout
 from realesrgan.video.segments import Span, plan_spans
 from realesrgan.video.sinks import SegmentSink, StreamSink, Tagged, Timing, Unfinished
+from realesrgan.video.spool import SpooledInput
 from realesrgan.video.stages import Entry, Stages, StageTimes
 from realesrgan.video.timeline import pts_range
 from realesrgan.video.workers import Worker
@@ -80,6 +81,19 @@ class FilmSource:
         if self.file is None:
             return PictureSequence(self.pictures, self.name, self.rate)
         return VideoReader(self.file, deinterlace=deinterlace)
+
+    def tracks(self, *, whole: bool) -> Source | None:
+        """소리와 자막 등을 꺼낼 곳. 그림뿐이면 None.
+
+        Args:
+            whole: 끝까지 키웠는지. 표준 입력이면 마지막 프레임 뒤의 소리까지 읽는다.
+        """
+        return self.file.spooled(to_the_end=whole) if isinstance(self.file, SpooledInput) else self.file
+
+    def close(self) -> None:
+        """표준 입력에서 적어 둔 것을 지운다."""
+        if isinstance(self.file, SpooledInput):
+            self.file.discard()
 
     def digest(self) -> str:
         """내용의 해시."""
@@ -424,7 +438,7 @@ def join_segments(
     segments = _placed(records, workspace, timing, plan)
     warnings = join_film(
         segments,
-        source.file,
+        source.tracks(whole=plan.end is None),
         path,
         plan.encoding,
         plan.info,
