@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -44,3 +46,28 @@ class Clock:
                 pts = self.last + 1
         self.last = pts
         return pts
+
+
+class ArrivalTimes:
+    """보이는 시각(pts)이 없는 묶음(AVI)의 프레임에 시각을 준다.
+
+    AVI는 프레임의 차례만 안다. FFmpeg가 지어낸 pts는 B 프레임이 있으면 차례가 뒤섞이므로 쓰지 않고,
+    나온 차례대로 패킷의 차례 번호(dts)를 준다. 빈 패킷(앞 프레임을 더 보인다)의 번호는 건너뛴다.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[int] = deque()
+
+    def note(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """지나가는 패킷의 번호를 적어 둔다."""
+        for packet in packets:
+            if packet.dts is not None:
+                self._waiting.append(packet.dts)
+            yield packet
+
+    def give(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """프레임에 시각을 붙인다."""
+        for frame in frames:
+            if self._waiting:
+                frame.pts = self._waiting.popleft()
+            yield frame

@@ -1,77 +1,193 @@
-"""잘리거나 깨진 영상을 알아챈다."""
+"""잘리거나 깨진 영상을 알아챈다.
+
+세 가지를 본다. 파일의 뼈대에 적힌 크기(`structure`), mp4 색인의 마지막 표본,
+그리고 풀면서 만나는 오류와 나오지 않은 프레임이다. 성한 파일을 깨졌다고 하지 않도록,
+도중에서 시작하는 방송(첫 열쇠 프레임의 앞)과 숨은 프레임이 있는 코덱은 너그럽게 본다.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from realesrgan.media.video.library import import_av
+from realesrgan.media.video.structure import HEAD, file_extent, head_extent, y4m_frames
 from realesrgan.media.video.types import VideoInfo
+
+_ONE_TO_ONE = frozenset(
+    [
+        "h264",
+        "hevc",
+        "av1",
+        "vp9",
+        "prores",
+        "ffv1",
+        "mjpeg",
+        "dnxhd",
+        "utvideo",
+        "huffyuv",
+        "ffvhuff",
+        "png",
+        "rawvideo",
+    ]
+)
+"""패킷 하나가 프레임 하나가 되는 코덱. VP8과 MPEG-4에는 숨은 프레임이 있고, MPEG-2는 필드마다 패킷일 수 있다."""
+_INDEXED = ("mov", "mp4")
+_TS_PACKETS = (188, 192, 204)
+_TS_SYNC = 0x47
 
 
 def file_shortage(path: str | os.PathLike[str]) -> str:
-    """파일의 뼈대만 보고 모자라면 그 까닭을, 성하면 빈 문자열을 돌려준다."""
-    return ""
+    """파일의 뼈대만 보고 모자라면 그 까닭을, 성하면 빈 문자열을 돌려준다.
+
+    Raises:
+        OSError: 읽을 수 없을 때.
+    """
+    extent, size = file_extent(path)
+    if extent.needed > size:
+        return _short(extent.needed, size)
+    with Path(path).open("rb") as file:
+        return ragged_end(file.read(HEAD), size)
+
+
+def _short(needed: int, size: int) -> str:
+    return f"파일이 {needed:,}바이트여야 하는데 {size:,}바이트뿐입니다."
+
+
+def ragged_end(head: bytes, size: int) -> str:
+    """같은 크기의 덩어리가 이어지는 형식(MPEG-TS, y4m)에서 나머지가 있으면 그 까닭을 돌려준다.
+
+    Args:
+        head: 파일의 앞부분, `HEAD`바이트까지.
+        size: 파일의 크기(바이트).
+    """
+    for length in _TS_PACKETS:
+        start = 4 if length == 192 else 0
+        marks = head[start::length][:4]
+        if len(marks) == 4 and set(marks) == {_TS_SYNC}:
+            return "마지막 패킷이 잘렸습니다." if size % length else ""
+    first, step = y4m_frames(head)
+    return "마지막 프레임이 잘렸습니다." if step and (size - first) % step else ""
 
 
 class Watch:
-    """푸는 동안 깨진 자리를 살핀다.
+    """푸는 동안 깨진 자리를 살핀다. 한 번 푸는 데 하나를 쓴다.
 
     Args:
-        opening: 연 영상(`decoder`, `container`, `stream`, `tap`).
+        opening: 연 영상(`decoder`, `container`, `stream`, `tap`, `path`).
         info: 영상의 정보.
+        shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
     """
 
-    def __init__(self, opening: Any, info: VideoInfo) -> None:
+    def __init__(self, opening: Any, info: VideoInfo, shortage: str = "") -> None:
         self._opening = opening
         self._info = info
+        self._shortage = shortage
         self._problem = ""
-        self._started = False
-        self.finished = False
+        self._keyed = False
+        self._ended = False
+        self._good = False
+        self._first: int | None = None
+        self._awaited: set[int] = set()
+        self._counting = (
+            not opening.counts_arrivals and opening.stream.codec_context.codec.canonical_name in _ONE_TO_ONE
+        )
 
     def decode(self, packets: Iterable[Any]) -> Iterator[Any]:
-        """패킷을 풀어 프레임을 낸다. 깨진 자리를 만나면 그 앞의 것까지만 낸다."""
+        """패킷을 풀어 프레임을 낸다. 깨진 자리를 만나면 그 앞의 프레임까지만 낸다."""
         av = import_av()
-        decoder = self._opening.decoder
         try:
             for packet in packets:
                 if packet.is_corrupt:
                     self._problem = "패킷이 도중에 끊겼습니다."
                     break
                 try:
-                    frames = decoder.decode(packet)
+                    frames = self._opening.decoder.decode(packet)
                 except av.error.FFmpegError as error:
-                    if not self._started:
-                        continue
-                    self._problem = f"프레임을 풀 수 없습니다({error.strerror or error})."
-                    break
-                self._started = self._started or bool(frames)
+                    if self._keyed:
+                        self._problem = f"프레임을 풀 수 없습니다({error.strerror or error})."
+                        break
+                    continue
+                self._keyed = self._keyed or packet.is_keyframe
+                if self._counting and packet.pts is not None and not packet.is_discard:
+                    self._awaited.add(packet.pts)
                 yield from frames
             else:
-                self.finished = True
+                self._ended = True
         except (av.error.FFmpegError, OSError) as error:
             self._problem = f"파일을 더 읽을 수 없습니다({error.strerror or error})."
-        yield from self._flush(decoder)
+        yield from self._flush()
 
-    def _flush(self, decoder: Any) -> Iterator[Any]:
+    def _flush(self) -> Iterator[Any]:
         av = import_av()
         try:
-            yield from decoder.decode(None)
+            yield from self._opening.decoder.decode(None)
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
             self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({error.strerror or error})."
 
-    def seen(self, frame: Any, pts: int) -> None:
-        """프레임이 나왔음을 적는다."""
+    def seen(self, frame: Any) -> None:
+        """프레임이 나왔음을 적는다. 비월은 필드마다 패킷일 수 있어 세지 않는다."""
+        if frame.interlaced_frame:
+            self._counting = False
+            self._awaited.clear()
+        if frame.pts is not None:
+            self._awaited.discard(frame.pts)
+            self._first = frame.pts if self._first is None else self._first
 
-    def broken(self, frame: Any) -> bool:
-        """디코더가 깨졌다고 한 프레임인지."""
-        if frame.is_corrupt:
-            self._problem = "프레임이 깨졌습니다."
-        return bool(frame.is_corrupt)
+    def usable(self, frame: Any) -> bool:
+        """성한 프레임인지. 깨진 프레임이면 까닭을 적어 둔다."""
+        if not frame.is_corrupt:
+            self._good = True
+            return True
+        if self._good:
+            self._problem = "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
+        return False
 
-    def verdict(self, last: int | None) -> str:
-        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다."""
-        return self._problem
+    @property
+    def stopped(self) -> bool:
+        """깨진 자리를 만나 더 낼 것이 없는지."""
+        return bool(self._problem) and self._good
+
+    def verdict(self) -> str:
+        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 풀었을 때 부른다."""
+        if self._problem:
+            return self._problem
+        if not self._ended:
+            return ""
+        return self._shortage or self._cut_index() or self._cut_stream() or self._lost_frames()
+
+    def _size(self) -> int:
+        tap = self._opening.tap
+        if tap is not None:
+            return int(tap.drain())
+        return Path(self._opening.path).stat().st_size
+
+    def _cut_index(self) -> str:
+        """mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다."""
+        names = self._opening.container.format.name.split(",")
+        entries = self._opening.stream.index_entries
+        if not any(name in _INDEXED for name in names) or not len(entries):
+            return ""
+        needed = max(entries[place].pos + entries[place].size for place in (0, -1))
+        size = self._size()
+        return _short(needed, size) if needed > size else ""
+
+    def _cut_stream(self) -> str:
+        """표준 입력의 뼈대. 앞부분에 적힌 크기만큼 읽혔는지 본다."""
+        tap = self._opening.tap
+        if tap is None:
+            return ""
+        size = self._size()
+        needed = max(head_extent(tap.head), tap.boxes.needed)
+        return _short(needed, size) if needed > size else ragged_end(tap.head, size)
+
+    def _lost_frames(self) -> str:
+        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
+        if not lost:
+            return ""
+        where = float(min(lost) * self._info.time_base)
+        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."

@@ -14,7 +14,7 @@ from realesrgan.media.video.library import import_av
 from realesrgan.media.video.replacement import atomic_path
 from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, segment_times, to_plan
 from realesrgan.media.video.source import Source, local_url, open_container
-from realesrgan.media.video.tracks import Tracks, open_tracks
+from realesrgan.media.video.tracks import NoTracks, Tracks, Window, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
 
 _MUXER_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
@@ -77,8 +77,11 @@ def join_film(
         output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
-            tracks = open_tracks(output, source, plan, info, _window(timing, finish, plan, info, start, end, partial))
+            window = _window(timing, finish, plan, info, start, end, partial)
+            tracks = open_tracks(output, source, plan, window)
             with closing(tracks):
+                video.metadata.update(tracks.video_tags)
+                video.disposition = tracks.video_disposition
                 _mux_all(output, _video_packets(segments, video, plan, timing), tracks, plan)
     return tracks.warnings
 
@@ -103,18 +106,19 @@ def _window(
     start: int | None,
     end: int | None,
     partial: bool,
-) -> tuple[float | None, float | None]:
-    """나머지 스트림에서 담을 구간(초). None은 자르지 않는다는 뜻이다."""
+) -> Window:
+    """나머지 스트림에서 담을 구간."""
     if info is None:
-        return None, None
-    first = None
+        return Window()
+    first = last = None
     if start is not None:
         same = plan.time_base == info.time_base
-        first = float(timing.origin * plan.time_base if same else start * info.time_base)
-    last = float(end * info.time_base) if end is not None else None
+        first = timing.origin * plan.time_base if same else start * info.time_base
+    if end is not None:
+        last = end * info.time_base
     if partial:
-        last = float((finish + timing.step) * plan.time_base)
-    return first, last
+        last = (finish + timing.step) * plan.time_base
+    return Window(first, last, partial)
 
 
 def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
@@ -190,7 +194,7 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks, plan: EncodePlan) -> None:
+def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks, plan: EncodePlan) -> None:
     """영상과 나머지를 시각 차례로 섞어 쓴다."""
     others = tracks.packets()
     waiting = next(others, None)

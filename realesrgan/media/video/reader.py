@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
 from realesrgan.media.video import damage
-from realesrgan.media.video.clock import Clock
+from realesrgan.media.video.clock import ArrivalTimes, Clock
 from realesrgan.media.video.deinterlace import Deinterlacer
 from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
@@ -27,17 +27,20 @@ _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1",
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
 _PREROLL_TRIES = 4
 
+_FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."
+_STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 수 없습니다. 파일을 지정하거나 y4m, NUT으로 보내세요."
+
 
 class _Opening:
     """한 번 연 영상. 컨테이너, 스트림, 디코더를 함께 닫는다."""
 
     def __init__(self, source: Source) -> None:
         self.name = source_name(source)
-        self._source = source
+        self.path = source
         self._open()
 
     def _open(self) -> None:
-        source = self._source
+        source = self.path
         self.tap = Tap(source) if is_stream(source) else None  # type: ignore[arg-type]
         self.container = open_container(source if self.tap is None else cast(BinaryIO, self.tap))
         try:
@@ -61,6 +64,11 @@ class _Opening:
         context.extradata = own.extradata
         context.thread_type = "AUTO"
         return context
+
+    @property
+    def counts_arrivals(self) -> bool:
+        """보이는 시각이 없어 차례로 시각을 주어야 하는 묶음인지."""
+        return bool(self.container.format.name == "avi")
 
     def packets(self) -> Iterator[Any]:
         """영상 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
@@ -101,6 +109,7 @@ class VideoReader:
         self._opening: _Opening | None = _Opening(source)
         self._pending: list[Any] = []
         self._used = False
+        self._shortage = ""
         try:
             self.info = self._probe(self._opening)
         except BaseException:
@@ -137,9 +146,10 @@ class VideoReader:
         own.flush_buffers()
         info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
         if not self._stream:
-            shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
-            if shortage:
-                info = replace(info, warnings=(*info.warnings, shortage))
+            self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
+            if self._shortage:
+                note = f"영상이 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
+                info = replace(info, warnings=(*info.warnings, note))
         self._packets = packets
         return info
 
@@ -186,29 +196,37 @@ class VideoReader:
     def _decoded(
         self, opening: _Opening, packets: Iterable[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        watch = damage.Watch(opening, self.info)
+        watch = damage.Watch(opening, self.info, self._shortage)
         clock = Clock(self.info.time_base, self.info.rate)
-        frames: Iterable[Any] = watch.decode(packets)
+        if opening.counts_arrivals:
+            arrivals = ArrivalTimes()
+            frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
+        else:
+            frames = watch.decode(packets)
         if self._deinterlace:
             frames = Deinterlacer(self.info).run(frames)
         good = 0
+        last: int | None = None
         for frame in frames:
+            watch.seen(frame)
             pts = clock.stamp(frame)
             if end is not None and pts >= end:
                 return
-            watch.seen(frame, pts)
             if start is not None and pts < start:
                 continue
-            if watch.broken(frame):
-                break
+            if not watch.usable(frame):
+                if watch.stopped:
+                    break
+                continue
             self._check_shape(frame, pts)
             good += 1
+            last = pts
             yield VideoFrame(planes_of(frame), pts, frame.duration or 0)
         if clock.nudged:
             _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", self.info.name, clock.nudged)
-        problem = watch.verdict(clock.last)
+        problem = watch.verdict()
         if problem:
-            raise VideoDamagedError(_damaged_message(self.info, problem, clock, good))
+            raise VideoDamagedError(_damaged_message(self.info, problem, last, good))
 
     def _check_shape(self, frame: Any, pts: int) -> None:
         info = self.info
@@ -237,12 +255,20 @@ class VideoReader:
             )
         opening = _Opening(self._source)
         with closing(opening):
-            packets = [(packet.pts, packet.is_keyframe) for packet in opening.packets() if not packet.is_discard]
+            arrival = opening.counts_arrivals
+            packets = [
+                (packet.dts if arrival else packet.pts, packet.is_keyframe)
+                for packet in opening.packets()
+                if not packet.is_discard
+            ]
             trusted = _seekable(opening)
         known = sorted(pts for pts, _ in packets if pts is not None)
         keys = sorted({pts for pts, key in packets if key and pts is not None})
         if not known:
-            return PacketIndex((), ())
+            # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
+            step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+            made = tuple(place * step for place in range(len(packets)))
+            return PacketIndex(made, made[:1])
         unique = len(set(known)) == len(packets)
         return PacketIndex(tuple(known), tuple(keys) if trusted and unique and keys else (known[0],))
 
@@ -290,8 +316,8 @@ def _plain_frames(opening: _Opening, packets: Iterable[Any]) -> Iterator[Any]:
             _log.debug("%s: 훑어보다 풀지 못한 패킷을 건너뜁니다: %s", opening.name, error)
 
 
-def _damaged_message(info: VideoInfo, problem: str, clock: Clock, good: int) -> str:
-    where = "처음" if clock.last is None else f"{float(clock.last * info.time_base):.3f}초 뒤"
+def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int) -> str:
+    where = "처음" if last is None else f"{float(last * info.time_base):.3f}초 뒤"
     return (
         f"영상이 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
         "  해결: 원본을 다시 받거나, --end로 성한 구간만 키우세요."
@@ -315,27 +341,31 @@ def _first_frame(decoder: Any, packets: Iterable[Any], opening: _Opening) -> Any
         VideoReadError: 프레임이 하나도 나오지 않을 때.
     """
     av = import_av()
-    problem = ""
-    for packet in packets:
+    problems: list[str] = []
+    for packet in _until_error(packets, problems):
         try:
             frames = decoder.decode(packet)
         except av.error.FFmpegError as error:
-            problem = error.strerror or str(error)
+            problems.append(error.strerror or str(error))
             continue
         if frames:
             return frames[0]
-    try:
-        frames = decoder.decode(None)
-    except av.error.FFmpegError as error:
-        frames, problem = [], error.strerror or str(error)
-    if frames:
-        return frames[0]
-    detail = f"({problem})" if problem else ""
+    detail = f"({problems[-1]})" if problems else ""
     raise VideoReadError(
         f"영상을 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
         "비었거나, 깨졌거나, 암호가 걸렸거나, 지원하지 않는 코덱입니다.\n"
-        "  해결: 다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."
+        f"  해결: {_STREAM_REMEDY if opening.tap is not None else _FILE_REMEDY}"
     )
+
+
+def _until_error(packets: Iterable[Any], problems: list[str]) -> Iterator[Any]:
+    """패킷들과 끝을 알리는 None. 읽다가 오류가 나면 적어 두고 끝낸다."""
+    av = import_av()
+    try:
+        yield from packets
+    except (av.error.FFmpegError, OSError) as error:
+        problems.append(error.strerror or str(error))
+    yield None
 
 
 def _again(pending: list[Any], rest: Iterator[Any], keep: list[Any] | None = None) -> Iterator[Any]:
@@ -348,6 +378,8 @@ def _again(pending: list[Any], rest: Iterator[Any], keep: list[Any] | None = Non
 
 
 def _seekable(opening: _Opening) -> bool:
+    if opening.counts_arrivals and opening.stream.codec_context.has_b_frames:
+        return False  # 되감은 뒤 버려지는 B 프레임이 있으면 차례가 어긋난다.
     names = opening.container.format.name.split(",")
     return not any(name in _UNSEEKABLE for name in names)
 
@@ -386,12 +418,13 @@ def _seek_keys(opening: _Opening, target: int, start: int) -> Iterator[Any] | No
     for packet in packets:
         if not held and not packet.is_keyframe:
             continue
-        if packet.pts is None or (not held and packet.pts > start):
+        moment = packet.dts if opening.counts_arrivals else packet.pts
+        if moment is None or (not held and moment > start):
             return None
         held.append(packet)
-        keys += bool(packet.is_keyframe and packet.pts <= start)
+        keys += bool(packet.is_keyframe and moment <= start)
         if keys >= 2:
             return _again(held, packets)
-        if packet.pts > start and packet.dts is not None and packet.dts > start:
+        if moment > start and packet.dts is not None and packet.dts > start:
             return None
     return None

@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from realesrgan.errors import VideoReadError
+from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.os_reason import os_reason
 from realesrgan.media.video.library import import_av
+from realesrgan.media.video.structure import missing_index
 
 Source = str | os.PathLike[str] | BinaryIO
 """영상이 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""
@@ -60,8 +61,17 @@ def open_container(source: Source) -> Any:
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if not stream and missing_index(source):  # type: ignore[arg-type]
+            raise _cut_before_index(name) from error
         raise unreadable(name, error) from error
     return container
+
+
+def _cut_before_index(name: str) -> VideoDamagedError:
+    return VideoDamagedError(
+        f"영상이 깨졌거나 잘렸습니다: {name}\n  이유: 색인(moov)이 없습니다. 쓰다가 끊겼거나 뒤가 잘린 파일입니다. "
+        "성한 프레임은 0개입니다.\n  해결: 원본을 다시 받으세요."
+    )
 
 
 def _allowed_formats(av: Any) -> str:

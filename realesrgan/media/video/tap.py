@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-_HEAD = 4096
+from realesrgan.media.video.structure import HEAD, BoxWalk
 
 
 class Tap:
     """읽은 바이트 수와 맨 앞 조각을 기억하는 파일 객체. 되감기(seek)를 내보이지 않는다.
 
     Attributes:
-        head: 맨 앞 최대 4096바이트. 묶음 형식의 머리를 보는 데 쓴다.
+        head: 맨 앞 최대 `HEAD`바이트. 묶음 형식의 머리를 보는 데 쓴다.
+        boxes: 지나간 mp4의 뼈대.
         count: 지금까지 읽은 바이트 수.
         ended: 입력의 끝에 닿았는지.
     """
@@ -22,6 +23,7 @@ class Tap:
         self.head = b""
         self.count = 0
         self.ended = False
+        self.boxes = BoxWalk()
 
     def read(self, size: int) -> bytes:
         """최대 `size`바이트를 읽는다. 빈 바이트열이면 끝이다."""
@@ -29,8 +31,9 @@ class Tap:
         data: bytes = reader(size)
         self.count += len(data)
         self.ended = self.ended or not data
-        if len(self.head) < _HEAD:
-            self.head += data[: _HEAD - len(self.head)]
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
+        self.boxes.feed(data)
         return data
 
     def drain(self) -> int:
