@@ -89,7 +89,10 @@ class Watch:
         self._keyed = False
         self._ended = False
         self._good = False
+        self._judged = False
         self._first: int | None = None
+        self._last_dts: int | None = None
+        self._lossy_transport = opening.container.format.name == "mpegts"
         self._awaited: set[int] = set()
         self._counting = (
             not opening.counts_arrivals and opening.stream.codec_context.codec.canonical_name in _ONE_TO_ONE
@@ -100,7 +103,10 @@ class Watch:
         av = import_av()
         try:
             for packet in packets:
-                if packet.is_corrupt:
+                if self._lossy_transport:
+                    # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
+                    packet.is_corrupt = False
+                elif packet.is_corrupt:
                     self._problem = "패킷이 도중에 끊겼습니다."
                     break
                 try:
@@ -111,23 +117,45 @@ class Watch:
                         break
                     continue
                 self._keyed = self._keyed or packet.is_keyframe
-                if self._counting and packet.pts is not None and not packet.is_discard:
-                    self._awaited.add(packet.pts)
+                self._note(packet)
                 yield from frames
             else:
                 self._ended = True
         except (av.error.FFmpegError, OSError) as error:
             self._problem = f"파일을 더 읽을 수 없습니다({error.strerror or error})."
-        yield from self._flush()
+        if self._ended and not self._problem:
+            self._problem = self._shortage or self._cut_index() or self._cut_stream()
+        yield from self._settled(self._flush())
 
-    def _flush(self) -> Iterator[Any]:
+    def _note(self, packet: Any) -> None:
+        if packet.dts is not None:
+            self._last_dts = packet.dts
+        if self._counting and packet.pts is not None and not packet.is_discard:
+            self._awaited.add(packet.pts)
+
+    def _flush(self) -> list[Any]:
         av = import_av()
         try:
-            yield from self._opening.decoder.decode(None)
+            return list(self._opening.decoder.decode(None))
         except av.error.EOFError:
-            return
+            return []
         except av.error.FFmpegError as error:
             self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({error.strerror or error})."
+            return []
+
+    def _settled(self, frames: list[Any]) -> list[Any]:
+        """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
+
+        B 프레임은 뒤의 프레임보다 나중에 담기므로, 잘린 자리의 뒤 프레임을 내면 그 앞이 빌 수 있다.
+        오지 않은 패킷의 pts는 모두 마지막 dts보다 크므로 그때까지의 프레임만 온전하다.
+        """
+        if not self._problem:
+            return frames
+        if self._opening.counts_arrivals:
+            depth = int(self._opening.stream.codec_context.reorder_depth)
+            return frames[: len(frames) - depth] if depth else frames
+        last = self._last_dts
+        return [frame for frame in frames if frame.pts is None or last is None or frame.pts <= last]
 
     def seen(self, frame: Any) -> None:
         """프레임이 나왔음을 적는다. 비월은 필드마다 패킷일 수 있어 세지 않는다."""
@@ -144,21 +172,20 @@ class Watch:
             self._good = True
             return True
         if self._good:
-            self._problem = "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
+            self._judged = True
+            self._problem = self._problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
         return False
 
     @property
     def stopped(self) -> bool:
-        """깨진 자리를 만나 더 낼 것이 없는지."""
-        return bool(self._problem) and self._good
+        """깨진 프레임을 만나 더 낼 것이 없는지."""
+        return self._judged
 
     def verdict(self) -> str:
         """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 풀었을 때 부른다."""
         if self._problem:
             return self._problem
-        if not self._ended:
-            return ""
-        return self._shortage or self._cut_index() or self._cut_stream() or self._lost_frames()
+        return self._lost_frames() if self._ended else ""
 
     def _size(self) -> int:
         tap = self._opening.tap

@@ -11,12 +11,15 @@ from realesrgan.media.video.colours import encoded_colour
 from realesrgan.media.video.encoder_trial import try_encoder
 from realesrgan.media.video.encoders import Encoder, find_encoder, is_built
 from realesrgan.media.video.hdr import check_hdr, hdr_parameters
-from realesrgan.media.video.layouts import layout_of
+from realesrgan.media.video.layouts import layout_of, planar_layout
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 
 _COARSER = {(1, 2): (1, 1), (4, 1): (2, 1), (4, 4): (2, 2)}
 """부호기들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
 _PRORES_PROFILES = {"proxy": "0", "lt": "1", "standard": "2", "hq": "3", "4444": "4", "4444xq": "5"}
+_X26X_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
 _RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
 
 
@@ -61,7 +64,7 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
 
 def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
     """청하지 않았을 때의 코덱."""
-    wanted = layout_of(request.pix_fmt) if request.pix_fmt else info.layout
+    wanted = planar_layout(request.pix_fmt or "") or info.layout
     deep = wanted.bits > 8 or info.colour.is_hdr
     if wanted.alpha and container in ("webm", "mov", "matroska"):
         return {"webm": "libvpx-vp9", "mov": "prores_ks", "matroska": "ffv1"}[container]
@@ -177,7 +180,7 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
         # 보이지 않는 대체 참조 프레임(alt-ref)과 알파를 libvpx가 함께 쓰지 못한다.
         options["auto-alt-ref"] = "0"
     if request.crf is not None:
-        options[_named(encoder.crf, encoder, "--crf")] = f"{request.crf:g}"
+        options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
     options["threads"] = str(request.threads)
@@ -203,6 +206,17 @@ def _named(name: str | None, encoder: Encoder, option: str) -> str:
     return name
 
 
+def _quality(crf: float, encoder: Encoder) -> str:
+    """FFmpeg는 넘치는 값을 조용히 자르므로 미리 막는다."""
+    if not 0 <= crf <= encoder.worst:
+        raise VideoFormatError(
+            f"{encoder.name}의 --crf로 쓸 수 없는 값입니다: {crf:g}\n"
+            f"  이유: 0(가장 좋음)에서 {encoder.worst}(가장 나쁨)까지입니다.\n"
+            f"  해결: 그 사이의 값을 쓰세요. 기본은 {encoder.defaults.get(encoder.crf or '', '')}입니다."
+        )
+    return f"{crf:g}"
+
+
 def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
     if encoder.name == "prores_ks":
         if preset not in _PRORES_PROFILES:
@@ -211,6 +225,12 @@ def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
                 f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(_PRORES_PROFILES)}"
             )
         return {"profile": _PRORES_PROFILES[preset]}
+    if encoder.name in ("libx264", "libx265") and preset not in _X26X_PRESETS:
+        # x264는 모르는 이름을 제 손으로 표준 오류에 쓴다.
+        raise VideoFormatError(
+            f"{encoder.name}에 없는 preset입니다: {preset}\n  이유: 속도의 이름이 정해져 있습니다.\n"
+            f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(_X26X_PRESETS)}"
+        )
     if encoder.name == "libvpx-vp9" and preset in ("good", "best", "realtime"):
         return {"deadline": preset}
     return {_named(encoder.preset, encoder, "--preset"): preset}

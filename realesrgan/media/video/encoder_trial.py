@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from typing import Any
 
 from realesrgan.errors import VideoFormatError
@@ -32,6 +33,9 @@ def set_up(context: Any, plan: EncodePlan) -> None:
     # PyAV의 기본은 조각(slice) 스레드인데, x264는 그것을 보고 화질이 떨어지는 방식으로 돈다.
     context.thread_type = "AUTO"
     context.options = dict(plan.options)
+    if plan.codec == "libsvtav1":
+        # SVT-AV1은 제 손으로 표준 오류에 쓰고, 환경 변수로만 조용히 할 수 있다(1은 오류만).
+        os.environ.setdefault("SVT_LOG", "1")
 
 
 def try_encoder(plan: EncodePlan, request: EncodeRequest) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class Encoder:
         formats: 부호기가 받는 픽셀 형식.
         defaults: 알아서 정하는 옵션. 아래의 근거를 보라.
         crf: `--crf`가 갈 옵션의 이름. None이면 품질 값이 없다.
+        worst: 품질 값의 가장 큰(나쁜) 값.
         preset: `--preset`이 갈 옵션의 이름. None이면 없다.
         static_hdr: HDR 정적 메타데이터를 담을 수 있는지.
         params: 부호기 자신의 옵션을 한 줄로 받는 옵션의 이름.
@@ -29,6 +30,7 @@ class Encoder:
     formats: tuple[str, ...]
     defaults: dict[str, str] = field(default_factory=dict)
     crf: str | None = "crf"
+    worst: int = 51
     preset: str | None = "preset"
     static_hdr: bool = False
     params: str | None = None
@@ -60,9 +62,9 @@ ENCODERS = {
         Encoder("libx265", _ALL, _formats("420 422 444", "8 10 12"), {"crf": "18", "preset": "medium"},
                 static_hdr=True, params="x265-params"),
         Encoder("libsvtav1", _AV1, _formats("420", "8 10"), {"crf": "20", "preset": "6"},
-                static_hdr=True, params="svtav1-params"),
+                worst=63, static_hdr=True, params="svtav1-params"),
         Encoder("libvpx-vp9", _AV1, (*_formats("420 422 444", "8"), "yuva420p"),
-                {"crf": "20", "row-mt": "1", "cpu-used": "2"}, preset="cpu-used"),
+                {"crf": "20", "row-mt": "1", "cpu-used": "2"}, worst=63, preset="cpu-used"),
         Encoder("ffv1", ("matroska",), (*_formats("420 422 444", "8 10 12 16", "420 422 444"), *_FFV1_OTHERS),
                 {"level": "3", "slicecrc": "1", "g": "1"}, crf=None, preset=None),
         Encoder("prores_ks", ("mov", "matroska"), ("yuv422p10le", "yuv444p10le", "yuva444p10le"), {},

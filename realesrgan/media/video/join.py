@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from realesrgan.media.video.source import Source, local_url, open_container
 from realesrgan.media.video.tracks import NoTracks, Tracks, Window, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
 
-_MUXER_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
+_FINE_TIMESCALE = 10_000
+"""mp4의 편집 목록(edit list)에 쓸 눈금의 아래 한도(1초에)."""
+_MAX_TIMESCALE = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ def join_film(
         )
     timing, finish = _timing(segments, plan, start)
     with korean_write_errors(target), atomic_path(Path(target)) as temporary:
-        options = _MUXER_OPTIONS.get(plan.container, {})
-        output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
+        output = import_av().open(
+            local_url(temporary), "w", format=plan.container, container_options=_muxer_options(plan)
+        )
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
             window = _window(timing, finish, plan, info, start, end, partial)
@@ -82,8 +86,18 @@ def join_film(
             with closing(tracks):
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
-                _mux_all(output, _video_packets(segments, video, plan, timing), tracks, plan)
+                _mux_all(output, _video_packets(segments, video, plan, timing), tracks)
     return tracks.warnings
+
+
+def _muxer_options(plan: EncodePlan) -> dict[str, str]:
+    """mp4와 mov는 색인을 앞에 두고, 늦게 시작하는 스트림의 시각이 1/1000초로 반올림되지 않게 한다."""
+    if plan.container not in ("mp4", "mov"):
+        return {}
+    base = plan.time_base.denominator
+    scale = base * -(-_FINE_TIMESCALE // base)
+    options = {"movflags": "+faststart"}
+    return {**options, "movie_timescale": str(scale)} if scale < _MAX_TIMESCALE else options
 
 
 def _timing(segments: Sequence[Segment], plan: EncodePlan, start: int | None) -> tuple[_Timing, int]:
@@ -132,6 +146,8 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
     context.color_range = 2 if plan.colour.full_range else 1
     if plan.codec in ("libx265", "hevc_nvenc") and plan.container in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # 애플의 재생기는 hev1을 읽지 못한다.
+    elif plan.codec == "prores_ks":
+        context.codec_tag = template.codec_context.codec_tag  # 프로파일은 꼬리표(ap4h 등)에만 적힌다.
     stream.time_base = plan.time_base
     # 원본의 다른 스트림에서 온 것이 아니므로 조각의 handler 이름 같은 것은 물려받지 않는다.
     stream.metadata.clear()
@@ -148,18 +164,47 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
     조각의 경계에서도 언제나 늘어나고 pts를 넘지 않는다.
     """
     tail: list[int] = []
+    grid = _Grid(plan)
     for segment in segments:
         shift = segment.offset - timing.origin
         times = sorted(pts + shift for pts in segment_times(segment.path, plan))
+        placed = grid.place(times)
         if not tail:
-            tail = [times[0] - timing.step * back for back in range(timing.delay, 0, -1)]
-        line = tail + times
+            step = max(1, round(timing.step * plan.time_base / grid.unit))
+            tail = [placed[times[0]] - step * back for back in range(timing.delay, 0, -1)]
+        line = tail + [placed[pts] for pts in times]
         for place, packet in enumerate(_segment_packets(segment.path, plan)):
-            packet.pts = packet.pts + shift
+            packet.pts = placed[packet.pts + shift]
             packet.dts = line[place]
+            packet.duration = round((packet.duration or 0) * plan.time_base / grid.unit)
+            packet.time_base = grid.unit
             packet.stream = video
             yield packet
         tail = line[len(line) - timing.delay :]
+
+
+class _Grid:
+    """결과의 묶음 형식이 시각을 적는 눈금.
+
+    FFmpeg의 Matroska와 WebM은 1/1000초로만 적는다. 반올림한 뒤 겹치는 프레임은 한 눈금 늦춘다.
+
+    Attributes:
+        unit: 눈금(초).
+    """
+
+    def __init__(self, plan: EncodePlan) -> None:
+        self._base = plan.time_base
+        self.unit = Fraction(1, 1000) if plan.container in ("matroska", "webm") else plan.time_base
+        self._last: int | None = None
+
+    def place(self, times: Sequence[int]) -> dict[int, int]:
+        """늘어나는 시각(계획의 `time_base`)마다 눈금 위의 자리. 부를 때마다 이어진다."""
+        placed = {}
+        for pts in times:
+            spot = round(pts * self._base / self.unit)
+            self._last = spot if self._last is None else max(spot, self._last + 1)
+            placed[pts] = self._last
+        return placed
 
 
 def _segment_packets(path: str, plan: EncodePlan) -> Iterator[Any]:
@@ -194,12 +239,12 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks, plan: EncodePlan) -> None:
+def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks) -> None:
     """영상과 나머지를 시각 차례로 섞어 쓴다."""
     others = tracks.packets()
     waiting = next(others, None)
     for packet in video:
-        moment = float(packet.dts * plan.time_base)
+        moment = float(packet.dts * packet.time_base)
         while waiting is not None and waiting[0] <= moment:
             output.mux_one(waiting[1])
             waiting = next(others, None)

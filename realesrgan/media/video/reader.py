@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
 _PREROLL_TRIES = 4
+_CHECKED_CODECS = ("ffv1", "prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
+"""깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
 _FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."
 _STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 수 없습니다. 파일을 지정하거나 y4m, NUT으로 보내세요."
@@ -56,6 +58,8 @@ class _Opening:
     def _decoder(self) -> Any:
         own = self.stream.codec_context
         own.thread_type = "AUTO"
+        if own.codec.canonical_name in _CHECKED_CODECS:
+            own.options = {"err_detect": "explode+crccheck"}
         name = wants_alpha_decoder(self.stream)
         if name is None:
             return own

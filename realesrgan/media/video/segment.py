@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +71,9 @@ class SegmentWriter:
         set_up(self._stream.codec_context, plan)
         self._stream.time_base = plan.time_base
         if plan.codec == "libvpx-vp9" and plan.layout.alpha:
-            self._alpha = container.add_mux_stream("vp9", width=plan.width, height=plan.height)
+            # mp4는 부호기의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 부호기로 부호화하지는 않는다.
+            self._alpha = container.add_stream(plan.codec, rate=plan.rate)
+            set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
             self._alpha.time_base = plan.time_base
         return container
 

@@ -178,7 +178,7 @@ def ebml_extent(head: bytes) -> int:
 
 def _riff_extent(file: BinaryIO, size: int) -> int:
     """AVI: 잇단 RIFF 조각(OpenDML)의 끝. 색인을 쓰기 전에 끊긴 파일은 크기가 0으로 남는다."""
-    place = 0
+    place = padding = 0
     while place + 12 <= size:
         file.seek(place)
         head = file.read(8)
@@ -187,9 +187,10 @@ def _riff_extent(file: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[4:8], "little")
         if length == 0:
             return 0
-        place += 8 + length + (length & 1)
+        padding = length & 1
+        place += 8 + length + padding
     # 홀수 길이의 채움 바이트는 마지막 조각에서 빠지기도 한다.
-    return place - 1 if place - 1 == size else place
+    return place - padding
 
 
 def _box_extent(file: BinaryIO, size: int) -> Extent:
