@@ -57,7 +57,9 @@ _AV1 = ("mp4", "matroska", "webm")
 ENCODERS = {
     item.name: item
     for item in (
-        Encoder("libx264", _ALL, _formats("420 422 444", "8 10"), {"crf": "17", "preset": "medium"},
+        # x264의 mbtree는 스레드가 여럿이면 같은 프레임에서도 다른 결과를 낸다. 이어 하기와 torchrun의 결과가
+        # 중단 없이 혼자 한 것과 같아야 하므로 끈다. 같은 crf에서 파일이 조금 커지고 화질은 나빠지지 않는다.
+        Encoder("libx264", _ALL, _formats("420 422 444", "8 10"), {"crf": "17", "preset": "medium", "mbtree": "0"},
                 params="x264-params"),
         Encoder("libx265", _ALL, _formats("420 422 444", "8 10 12"), {"crf": "18", "preset": "medium"},
                 static_hdr=True, params="x265-params"),
