@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -20,6 +21,9 @@ _PRORES_PROFILES = {"proxy": "0", "lt": "1", "standard": "2", "hq": "3", "4444":
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
+_NO_ASPECT = ("libvpx-vp9", "libsvtav1", "av1_nvenc", "prores_ks")
+"""비트열에 픽셀의 비율이 없는 코덱. PyAV로는 Matroska의 표시 크기(DisplayWidth)를 적을 수 없다."""
+_CONTAINER_NAMES = {"matroska": "mkv", "webm": "webm"}
 _RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
 
 
@@ -57,9 +61,14 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
         sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
         pix_fmt=pix_fmt,
         options=_options(info, request, encoder, layout),
-        warnings=tuple(warnings),
     )
-    return replace(plan, warnings=(*plan.warnings, *try_encoder(plan, request)))
+    if plan.sample_aspect_ratio != 1 and container in ("matroska", "webm") and encoder.name in _NO_ASPECT:
+        warnings.append(
+            f"{encoder.name}의 {_CONTAINER_NAMES[container]}에는 픽셀의 가로세로 비율({plan.sample_aspect_ratio})을 "
+            "적을 수 없어 눌려 보일 수 있습니다. 지키려면 .mp4로 쓰거나 --codec libx264를 쓰세요."
+        )
+    try_encoder(plan, request)
+    return replace(plan, warnings=tuple(warnings))
 
 
 def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
@@ -181,15 +190,31 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
         options["auto-alt-ref"] = "0"
     if request.crf is not None:
         options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
+    elif request.options.get("lossless", "0") != "0":
+        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 거절한다.
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
-    options["threads"] = str(request.threads)
+    options["threads"] = str(request.threads or _threads(encoder))
     own = {**_quiet(encoder), **hdr_parameters(info.side_data, encoder)}
     user = dict(request.options)
     if encoder.params and own:
         mine = ":".join(f"{key}={value}" for key, value in own.items())
         user[encoder.params] = ":".join(part for part in (mine, user.get(encoder.params, "")) if part)
     return {**options, **user}
+
+
+def _threads(encoder: Encoder) -> int:
+    """알아서 정하는 스레드 수. 0은 부호기에 맡긴다.
+
+    x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
+    이어 하거나 나누어 해도 같은 영상이 되게 한다. 수는 두 부호기가 스스로 고르는 것과 같다.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if encoder.name == "libx264":
+        return max(1, min(cores * 3 // 2, 16))
+    if encoder.name == "libx265":
+        return next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
+    return 0
 
 
 def _quiet(encoder: Encoder) -> dict[str, str]:

@@ -38,8 +38,8 @@ def set_up(context: Any, plan: EncodePlan) -> None:
         os.environ.setdefault("SVT_LOG", "1")
 
 
-def try_encoder(plan: EncodePlan, request: EncodeRequest) -> tuple[str, ...]:
-    """부호기를 한 번 열어 옵션이 모두 받아들여지는지 본다. 알릴 것을 돌려준다.
+def try_encoder(plan: EncodePlan, request: EncodeRequest) -> None:
+    """부호기를 한 번 열어 옵션이 모두 받아들여지는지 본다.
 
     FFmpeg는 모르는 옵션을 조용히 남기고, x264와 x265는 모르는 매개변수를 경고로만 알린다. 둘 다 오류로 만든다.
 
@@ -74,7 +74,6 @@ def try_encoder(plan: EncodePlan, request: EncodeRequest) -> tuple[str, ...]:
             f"{plan.codec} 부호기가 매개변수를 받아들이지 않습니다.\n  이유: {complaints[0]}\n"
             "  해결: --encoder_options의 이름과 값을 확인하세요."
         )
-    return ()
 
 
 def _is_complaint(message: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _timing(segments: Sequence[Segment], plan: EncodePlan, start: int | None) ->
     """모든 조각을 훑어 시각을 정한다. 온전하지 않은 조각은 여기서 걸린다. 둘째 값은 마지막 프레임의 시각."""
     delay, last = 0, 0
     for segment in segments:
-        times = segment_times(segment.path, plan)
+        times = segment_times(segment.path, plan).pts
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
@@ -165,18 +166,23 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
     """
     tail: list[int] = []
     grid = _Grid(plan)
-    for segment in segments:
+    ends = [segment.offset - timing.origin for segment in segments[1:]]
+    for segment, after in zip(segments, [*ends, None], strict=True):
         shift = segment.offset - timing.origin
-        times = sorted(pts + shift for pts in segment_times(segment.path, plan))
+        found = segment_times(segment.path, plan)
+        times = sorted(pts + shift for pts in found.pts)
         placed = grid.place(times)
         if not tail:
             step = max(1, round(timing.step * plan.time_base / grid.unit))
             tail = [placed[times[0]] - step * back for back in range(timing.delay, 0, -1)]
         line = tail + [placed[pts] for pts in times]
+        following = dict(pairwise([*times, *([] if after is None else [after])]))
         for place, packet in enumerate(_segment_packets(segment.path, plan)):
-            packet.pts = placed[packet.pts + shift]
+            moment = packet.pts + shift
+            length = following[moment] - moment if moment in following else found.tail
+            packet.duration = round(length * plan.time_base / grid.unit)
+            packet.pts = placed[moment]
             packet.dts = line[place]
-            packet.duration = round((packet.duration or 0) * plan.time_base / grid.unit)
             packet.time_base = grid.unit
             packet.stream = video
             yield packet

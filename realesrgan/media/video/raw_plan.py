@@ -40,4 +40,6 @@ def raw_layout(info: VideoInfo, request: EncodeRequest, container: str) -> tuple
 def _fits_y4m(layout: PixelLayout) -> bool:
     if layout.alpha or layout.bits not in _Y4M_BITS:
         return False
-    return layout.family == "gray" or (layout.family == "yuv" and layout.subsampling in _Y4M_CHROMA)
+    if layout.family == "gray":
+        return layout.bits in (8, 16)
+    return layout.family == "yuv" and layout.subsampling in _Y4M_CHROMA

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
 _PREROLL_TRIES = 4
-_CHECKED_CODECS = ("ffv1", "prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
+_CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
 """깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
 _FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."
@@ -122,6 +122,7 @@ class VideoReader:
         if not self._stream:
             self._opening.close()
             self._opening = None
+            self._pending, self._packets = [], iter(())
 
     def __enter__(self) -> VideoReader:
         return self

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
+from realesrgan.media.video.damage import file_shortage
 from realesrgan.media.video.encoder_trial import set_up
 from realesrgan.media.video.failures import korean_write_errors
 from realesrgan.media.video.layouts import frame_of
@@ -143,7 +144,13 @@ class SegmentWriter:
                 "  해결: 구간(--start, --end)을 확인하세요."
             )
         with korean_write_errors(self._target):
-            self._mux(self._stream.encode(None))
+            last = self._durations.get(self._last, 0)
+            rest = list(self._stream.encode(None))
+            self._mux(rest[:-1])
+            for packet in rest[-1:]:
+                # mp4는 마지막으로 담긴 패킷의 길이만 그대로 둔다. 거기에 마지막으로 보일 프레임의 길이를 적는다.
+                self._durations[packet.pts] = last
+                self._mux([packet])
             self._container.close()
             settle(self._temporary, self._target)
         self._finished = True
@@ -171,13 +178,28 @@ def tagged_frame(planes: Planes, plan: EncodePlan) -> Any:
     return frame
 
 
-def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> list[int]:
-    """조각의 패킷들의 시각(pts)을 담긴 차례(부호화 순서)로. 단위는 계획의 `time_base`.
+@dataclass(frozen=True)
+class SegmentTimes:
+    """조각에 든 시각. 단위는 계획의 `time_base`.
+
+    Attributes:
+        pts: 패킷들의 보이는 시각, 담긴 차례(부호화 순서).
+        tail: 마지막으로 보이는 프레임의 길이.
+    """
+
+    pts: tuple[int, ...]
+    tail: int
+
+
+def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTimes:
+    """조각의 시각들을 읽는다. 풀지는 않는다.
 
     Raises:
         VideoDamagedError: 조각이 온전하지 않을 때.
     """
     av = import_av()
+    if Path(path).exists() and file_shortage(path):
+        raise _broken(path, "잘렸습니다")
     try:
         container = open_container(path)
     except VideoReadError as error:
@@ -192,7 +214,11 @@ def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> list[int]:
             raise _broken(path, "끝까지 읽을 수 없습니다") from error
         if len(packets) != stream.frames or any(packet.is_corrupt for packet in packets):
             raise _broken(path, f"{stream.frames}개 가운데 {len(packets)}개만 있습니다")
-        return [to_plan(packet.pts, stream.time_base, plan, path) for packet in packets]
+        base = stream.time_base
+        # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다.
+        width = packets[-1].dts - packets[0].dts if packets else 0
+        tail = max(0, (stream.duration or 0) - width) * base / plan.time_base
+        return SegmentTimes(tuple(to_plan(packet.pts, base, plan, path) for packet in packets), round(tail))
 
 
 def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:
@@ -216,7 +242,7 @@ def check_segment(path: str | os.PathLike[str], plan: EncodePlan) -> int:
     Raises:
         VideoDamagedError: 온전하지 않을 때.
     """
-    times = segment_times(path, plan)
+    times = segment_times(path, plan).pts
     if len(set(times)) != len(times) or min(times, default=0) != 0:
         raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
     return len(times)
