@@ -8,6 +8,7 @@ import subprocess
 import wave
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,22 @@ def same_frames(left: Sequence[VideoFrame], right: Sequence[VideoFrame]) -> bool
     return [frame.pts for frame in left] == [frame.pts for frame in right] and all(
         np.array_equal(a, b) for x, y in zip(left, right, strict=True) for a, b in zip(x.planes, y.planes, strict=True)
     )
+
+
+def lavfi_film(path: Path, source: str, size: str, frames: int = 40) -> Path:
+    """FFmpeg의 시험 화면(lavfi)으로 만든 순차 영상."""
+    graph = av.filter.Graph()
+    steps = [graph.add(source, f"size={size}:rate=24"), graph.add("format", "yuv420p"), graph.add("buffersink")]
+    for first, second in pairwise(steps):
+        first.link_to(second)
+    graph.configure()
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=24, options={"crf": "12", "preset": "ultrafast"})
+        stream.width, stream.height = (int(side) for side in size.split("x"))
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = graph.vpull()
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return path

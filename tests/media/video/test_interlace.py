@@ -54,3 +54,9 @@ def test_deinterlacing_a_range_keeps_its_times(tmp_path: Path) -> None:
         whole = list(reader.frames())
         part = list(reader.frames(whole[10].pts, whole[20].pts))
     assert films.same_frames(part, whole[10:20])
+
+
+@pytest.mark.parametrize(("source", "size"), [("testsrc2", "640x360"), ("testsrc2", "160x90"), ("life", "160x90")])
+def test_fine_moving_patterns_are_not_taken_for_fields(tmp_path: Path, source: str, size: str) -> None:
+    """idet는 시험 화면의 자잘한 무늬를 비월로 본다. 표시가 없으면 빗살을 따로 확인한다."""
+    assert not detect_interlaced(films.lavfi_film(tmp_path / "f.mp4", source, size))
