@@ -13,15 +13,12 @@ from typing import Any
 from realesrgan.errors import VideoWriteError
 from realesrgan.media.video.failures import korean_write_errors
 from realesrgan.media.video.library import import_av
+from realesrgan.media.video.muxing import muxer_options
 from realesrgan.media.video.replacement import atomic_path
 from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, segment_times, to_plan
 from realesrgan.media.video.source import Source, local_url, open_container
 from realesrgan.media.video.tracks import NoTracks, Tracks, Window, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
-
-_FINE_TIMESCALE = 10_000
-"""mp4의 편집 목록(edit list)에 쓸 눈금의 아래 한도(1초에)."""
-_MAX_TIMESCALE = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def join_film(
     timing, finish = _timing(segments, plan, start)
     with korean_write_errors(target), atomic_path(Path(target)) as temporary:
         output = import_av().open(
-            local_url(temporary), "w", format=plan.container, container_options=_muxer_options(plan)
+            local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
         )
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
@@ -89,16 +86,6 @@ def join_film(
                 video.disposition = tracks.video_disposition
                 _mux_all(output, _video_packets(segments, video, plan, timing), tracks)
     return tracks.warnings
-
-
-def _muxer_options(plan: EncodePlan) -> dict[str, str]:
-    """mp4와 mov는 색인을 앞에 두고, 늦게 시작하는 스트림의 시각이 1/1000초로 반올림되지 않게 한다."""
-    if plan.container not in ("mp4", "mov"):
-        return {}
-    base = plan.time_base.denominator
-    scale = base * -(-_FINE_TIMESCALE // base)
-    options = {"movflags": "+faststart"}
-    return {**options, "movie_timescale": str(scale)} if scale < _MAX_TIMESCALE else options
 
 
 def _timing(segments: Sequence[Segment], plan: EncodePlan, start: int | None) -> tuple[_Timing, int]:
@@ -179,7 +166,8 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
         following = dict(pairwise([*times, *([] if after is None else [after])]))
         for place, packet in enumerate(_segment_packets(segment.path, plan)):
             moment = packet.pts + shift
-            length = following[moment] - moment if moment in following else found.tail
+            # 길이가 0인 마지막 프레임은 mp4의 편집 목록에 들지 못해 보이지 않는다.
+            length = following[moment] - moment if moment in following else found.tail or timing.step
             packet.duration = round(length * plan.time_base / grid.unit)
             packet.pts = placed[moment]
             packet.dts = line[place]

@@ -98,7 +98,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         time_base=stream.time_base,
         rate=frame_rate(stream),
         sample_aspect_ratio=aspect if aspect else Fraction(1),
-        interlaced=bool(frame.interlaced_frame) or context.field_order in _INTERLACED_ORDERS,
+        # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
+        interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=duration_of(container, stream),
         side_data=hdr_side_data(frame),

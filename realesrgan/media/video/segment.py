@@ -21,6 +21,7 @@ from realesrgan.media.video.encoder_trial import set_up
 from realesrgan.media.video.failures import korean_write_errors
 from realesrgan.media.video.layouts import frame_of
 from realesrgan.media.video.library import import_av
+from realesrgan.media.video.muxing import muxer_options
 from realesrgan.media.video.replacement import hidden_beside, settle
 from realesrgan.media.video.source import local_url, open_container
 from realesrgan.media.video.types import EncodePlan, Planes
@@ -61,7 +62,7 @@ class SegmentWriter:
 
     def _open(self) -> Any:
         plan = self._plan
-        options = {"flush_packets": "0"}
+        options = muxer_options(segment_container(plan), plan, index_first=False)
         if plan.time_base.numerator == 1 and plan.time_base.denominator < 1 << 31:
             options["video_track_timescale"] = str(plan.time_base.denominator)
         container = import_av().open(
@@ -184,7 +185,7 @@ class SegmentTimes:
 
     Attributes:
         pts: 패킷들의 보이는 시각, 담긴 차례(부호화 순서).
-        tail: 마지막으로 보이는 프레임의 길이.
+        tail: 마지막으로 보이는 프레임의 길이. 모르면 0.
     """
 
     pts: tuple[int, ...]
@@ -215,9 +216,11 @@ def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTime
         if len(packets) != stream.frames or any(packet.is_corrupt for packet in packets):
             raise _broken(path, f"{stream.frames}개 가운데 {len(packets)}개만 있습니다")
         base = stream.time_base
-        # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다.
+        # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 판에 따라
+        # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
         width = packets[-1].dts - packets[0].dts if packets else 0
-        tail = max(0, (stream.duration or 0) - width) * base / plan.time_base
+        ticks = (stream.duration or 0) - width
+        tail = (ticks if ticks > 0 else packets[-1].duration or 0) * base / plan.time_base if packets else 0
         return SegmentTimes(tuple(to_plan(packet.pts, base, plan, path) for packet in packets), round(tail))
 
 
