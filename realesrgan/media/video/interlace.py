@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realesrgan.media.video.library import import_av
-
 SAMPLE_FRAMES = 90
 """한 자리에서 볼 프레임 수."""
 _ENOUGH = 8
@@ -22,6 +20,8 @@ _PLAIN_SHARE = 0.5
 _COMB_RATIO = 1.15
 """표시가 없는 영상에서, 움직이는 곳의 빗살이 순차 영상의 무늬보다 이만큼은 많아야 한다. 순차 영상은 아무리 자잘한
 무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 영상은 2를 넘는 것이 보통이다."""
+_FIELD_THRESHOLD = 1.04
+_FRAME_THRESHOLD = 1.5
 _MOVED = 12
 _COMBED = 144
 _WIDEST = 480
@@ -74,41 +74,56 @@ def is_interlaced(count: FieldCount, declared: bool) -> bool:
     share = count.interlaced / decided
     if flagged:
         return share >= _FLAGGED_SHARE
-    # idet는 움직이는 자잘한 무늬(시험 화면 따위)를 비월로 잘못 본다. 표시도 없으면 빗살을 따로 세어 확인한다.
+    # 이 판단은 움직이는 자잘한 무늬(시험 화면 따위)를 비월로 잘못 본다. 표시도 없으면 빗살을 따로 세어 확인한다.
     return share >= _PLAIN_SHARE and count.near > _COMB_RATIO * count.far
 
 
-def count_fields(frames: Iterable[Any], time_base: Any, limit: int = SAMPLE_FRAMES) -> FieldCount:
-    """PyAV 프레임들을 idet 필터로 본다.
+def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCount:
+    """PyAV 프레임들의 줄을 견주어 본다.
 
     Args:
         frames: 잇닿은 프레임들.
-        time_base: 프레임의 시각의 단위.
         limit: 볼 프레임 수.
     """
-    graph: Any = None
-    total = flagged = interlaced = progressive = near = far = 0
-    previous: NDArray[np.int32] | None = None
+    total = flagged = 0
+    verdicts: list[bool | None] = []
+    near = far = 0
+    window: list[NDArray[np.int32]] = []
     for frame in frames:
         if total >= limit:
             break
-        graph = graph or _idet(frame, time_base)
-        flagged += bool(frame.interlaced_frame)
-        luma = _luma(frame)
-        if previous is not None:
-            combed_near, combed_far = count_combs(previous, luma)
-            near, far = near + combed_near, far + combed_far
-        previous = luma
-        frame.pts = total
         total += 1
-        graph.push(frame)
-        combed, clean = _read(graph)
-        interlaced, progressive = interlaced + combed, progressive + clean
-    if graph is not None:
-        graph.push(None)
-        combed, clean = _read(graph)
-        interlaced, progressive = interlaced + combed, progressive + clean
-    return FieldCount(interlaced, progressive, flagged, total, near, far)
+        flagged += bool(frame.interlaced_frame)
+        window = [*window[-2:], _luma(frame)]
+        if len(window) > 1:
+            combed_near, combed_far = count_combs(window[-2], window[-1])
+            near, far = near + combed_near, far + combed_far
+        if len(window) == 3:
+            verdicts.append(looks_woven(*window))
+    return FieldCount(verdicts.count(True), verdicts.count(False), flagged, total, near, far)
+
+
+def looks_woven(previous: NDArray[np.int32], current: NDArray[np.int32], following: NDArray[np.int32]) -> bool | None:
+    """가운데 프레임이 두 때의 줄을 엮은 것인지.
+
+    FFmpeg의 idet 필터와 같은 생각이다. 짝수 줄과 홀수 줄을 따로, 위아래 줄이 앞 프레임과 뒤 프레임의 사이 줄 가운데
+    어느 쪽에 더 맞는지 본다. 두 필드의 때가 다르면 한쪽으로 뚜렷이 기운다. 문턱도 그 필터의 기본값이다.
+
+    Args:
+        previous, current, following: 잇닿은 세 프레임의 휘도 `(H, W)`, 0..255.
+
+    Returns:
+        엮었으면 True, 아니면 False, 움직임이 없어 모르면 None.
+    """
+    around = current[:-2] + current[2:]
+    before = np.abs(around - 2 * previous[1:-1]).sum(1)
+    after = np.abs(around - 2 * following[1:-1]).sum(1)
+    within = int(np.abs(around - 2 * current[1:-1]).sum())
+    first = int(before[::2].sum() + after[1::2].sum())
+    second = int(before[1::2].sum() + after[::2].sum())
+    if max(first, second) > _FIELD_THRESHOLD * min(first, second):
+        return True
+    return False if second > _FRAME_THRESHOLD * within else None
 
 
 def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tuple[int, int]:
@@ -132,28 +147,3 @@ def _luma(frame: Any) -> NDArray[np.int32]:
     """휘도. 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다."""
     gray: NDArray[Any] = frame.reformat(format="gray").to_ndarray()
     return gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
-
-
-def _idet(frame: Any, time_base: Any) -> Any:
-    graph = import_av().filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=time_base)
-    idet = graph.add("idet")
-    sink = graph.add("buffersink")
-    source.link_to(idet)
-    idet.link_to(sink)
-    graph.configure()
-    return graph
-
-
-def _read(graph: Any) -> tuple[int, int]:
-    """나온 프레임들의 판단을 센다. `undetermined`는 움직임이 없어 모르는 것이다."""
-    av = import_av()
-    combed = clean = 0
-    while True:
-        try:
-            frame = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return combed, clean
-        kind = frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")
-        combed += kind in ("tff", "bff")
-        clean += kind == "progressive"

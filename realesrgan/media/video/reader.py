@@ -287,16 +287,16 @@ class VideoReader:
                 return self.info.interlaced
             opening = self._opening
             packets = _again(self._pending, self._packets, self._pending)
-            count = count_fields(_plain_frames(opening, packets), self.info.time_base)
+            count = count_fields(_plain_frames(opening, packets))
             opening.stream.codec_context.flush_buffers()
             return is_interlaced(count, self.info.interlaced)
         opening = _Opening(self._source)
         with closing(opening):
-            count = count_fields(_plain_frames(opening, opening.packets()), self.info.time_base)
+            count = count_fields(_plain_frames(opening, opening.packets()))
             if self.info.duration and count.total >= SAMPLE_FRAMES:
                 opening.reopen()
                 middle = int(self.info.duration / 2 / self.info.time_base) + (opening.stream.start_time or 0)
-                count += count_fields(_plain_frames(opening, _packets_from(opening, middle)), self.info.time_base)
+                count += count_fields(_plain_frames(opening, _packets_from(opening, middle)))
         return is_interlaced(count, self.info.interlaced)
 
 
