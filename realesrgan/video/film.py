@@ -21,7 +21,6 @@ from realesrgan.media.video import (
     Source,
     VideoReader,
     check_segment,
-    detect_interlaced,
     join_film,
     plan_encoding,
 )
@@ -214,7 +213,7 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
             f"색의 행렬 계수(matrix coefficients)를 다룰 수 없습니다: {info.name} (H.273의 {info.colour.matrix}번)\n"
             "  해결: 먼저 BT.709나 BT.2020(비고정 휘도)으로 바꾸세요."
         )
-    deinterlace = _needs_deinterlacing(source, info, settings.deinterlace)
+    deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     start, end = pts_range(info, index, settings.start, settings.end)
     spans = [Span(start, end)] if target.container in STREAM_CONTAINERS else plan_spans(index, start, end)
@@ -230,10 +229,10 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
     )
 
 
-def _needs_deinterlacing(source: FilmSource, info: VideoInfo, wanted: bool) -> bool:
-    if source.file is None:
+def _needs_deinterlacing(reader: FilmReader, wanted: bool) -> bool:
+    if isinstance(reader, PictureSequence):
         return False
-    found = info.interlaced if source.is_stream else detect_interlaced(source.file)
+    info, found = reader.info, reader.looks_interlaced()
     if found and not wanted:
         raise VideoFormatError(
             f"비월(interlaced) 영상입니다: {info.name}\n"

@@ -226,6 +226,6 @@ def test_an_odd_size_is_made_even_without_cutting(tmp_path, nearest_weights):
 
 def test_interlaced_film_is_refused_with_the_remedy(tmp_path, monkeypatch, nearest_weights):
     source = make_film(tmp_path / "a.mp4", 4)
-    monkeypatch.setattr("realesrgan.video.film.detect_interlaced", lambda path: True)
+    monkeypatch.setattr("realesrgan.video.film.VideoReader.looks_interlaced", lambda reader: True)
     with pytest.raises(VideoFormatError, match="--deinterlace"):
         Film(tmp_path, nearest_weights(2), source).run()
