@@ -13,7 +13,7 @@ SAMPLE_FRAMES = 90
 """한 자리에서 볼 프레임 수."""
 _ENOUGH = 8
 """판단에 필요한, 움직임이 있는 프레임 수."""
-_FLAGGED_SHARE = 0.2
+_FLAGGED_SHARE = 0.15
 """비월 표시가 있는 영상에서, 빗살 무늬가 이만큼 있어야 정말 비월로 본다. 2:3 풀다운(telecine)은 0.4쯤이다."""
 _PLAIN_SHARE = 0.5
 """표시가 없는 영상에서의 문턱. 가는 가로줄 무늬를 비월로 잘못 보지 않게 더 높다."""
@@ -21,7 +21,8 @@ _COMB_RATIO = 1.15
 """표시가 없는 영상에서, 움직이는 곳의 빗살이 순차 영상의 무늬보다 이만큼은 많아야 한다. 순차 영상은 아무리 자잘한
 무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 영상은 2를 넘는 것이 보통이다."""
 _FIELD_THRESHOLD = 1.04
-_FRAME_THRESHOLD = 1.5
+_MOVING_SHARE = 0.002
+"""화소가 이만큼은 움직여야 순차라고 말할 수 있다."""
 _MOVED = 12
 _COMBED = 144
 _WIDEST = 480
@@ -107,7 +108,7 @@ def looks_woven(previous: NDArray[np.int32], current: NDArray[np.int32], followi
     """가운데 프레임이 두 때의 줄을 엮은 것인지.
 
     FFmpeg의 idet 필터와 같은 생각이다. 짝수 줄과 홀수 줄을 따로, 위아래 줄이 앞 프레임과 뒤 프레임의 사이 줄 가운데
-    어느 쪽에 더 맞는지 본다. 두 필드의 때가 다르면 한쪽으로 뚜렷이 기운다. 문턱도 그 필터의 기본값이다.
+    어느 쪽에 더 맞는지 본다. 두 필드의 때가 다르면 한쪽으로 뚜렷이 기운다(문턱은 그 필터의 기본값이다).
 
     Args:
         previous, current, following: 잇닿은 세 프레임의 휘도 `(H, W)`, 0..255.
@@ -118,12 +119,12 @@ def looks_woven(previous: NDArray[np.int32], current: NDArray[np.int32], followi
     around = current[:-2] + current[2:]
     before = np.abs(around - 2 * previous[1:-1]).sum(1)
     after = np.abs(around - 2 * following[1:-1]).sum(1)
-    within = int(np.abs(around - 2 * current[1:-1]).sum())
     first = int(before[::2].sum() + after[1::2].sum())
     second = int(before[1::2].sum() + after[::2].sum())
     if max(first, second) > _FIELD_THRESHOLD * min(first, second):
         return True
-    return False if second > _FRAME_THRESHOLD * within else None
+    moving = (np.abs(current - previous) > _MOVED).mean()
+    return False if moving > _MOVING_SHARE else None
 
 
 def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tuple[int, int]:
