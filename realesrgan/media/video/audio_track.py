@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from realesrgan.media.video.library import import_av
+from realesrgan.media.video.window import Window
 
 _RATES = {"libopus": (48000, 24000, 16000, 12000, 8000)}
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -20,16 +21,16 @@ class AudioEncoding:
         output: 결과.
         source: 원본의 소리 스트림.
         encoder: 부호기 이름.
-        first, last: 담을 구간(초). 샘플 단위로 자르고 `first`가 0이 되게 옮긴다.
+        window: 담을 구간. 샘플 단위로 자른다.
 
     Attributes:
         stream: 결과에 만든 스트림.
     """
 
-    def __init__(self, output: Any, source: Any, encoder: str, first: Fraction | None, last: Fraction | None) -> None:
+    def __init__(self, output: Any, source: Any, encoder: str, window: Window) -> None:
         context = source.codec_context
         self._source = source
-        self._first, self._last = first, last
+        self._window = window
         self._rate = _nearest_rate(encoder, context.sample_rate)
         self.stream = output.add_stream(encoder, rate=self._rate)
         self.stream.codec_context.layout = context.layout.name
@@ -47,7 +48,8 @@ class AudioEncoding:
         return results
 
     def _encode(self, frame: Any) -> list[Any]:
-        if self._first is None and self._last is None:
+        if self._window.first is None and self._window.last is None:
+            frame.pts -= round(self._window.shift / frame.time_base)
             return list(self.stream.encode(frame))
         self._graph = self._graph or self._trimmer(frame)
         self._graph.push(frame)
@@ -68,7 +70,7 @@ class AudioEncoding:
                 frame = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return results
-            frame.pts -= round((self._first or 0) / frame.time_base)
+            frame.pts -= round(self._window.shift / frame.time_base)
             results += self.stream.encode(frame)
 
     def _trimmer(self, frame: Any) -> Any:
@@ -80,7 +82,7 @@ class AudioEncoding:
             layout=frame.layout.name,
             time_base=frame.time_base,
         )
-        ends = {"start": self._first, "end": self._last}
+        ends = {"start": self._window.first, "end": self._window.last}
         trim = graph.add("atrim", **{name: f"{float(value):.9f}" for name, value in ends.items() if value is not None})
         sink = graph.add("abuffersink")
         source.link_to(trim)

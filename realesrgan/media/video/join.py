@@ -16,9 +16,10 @@ from realesrgan.media.video.library import import_av
 from realesrgan.media.video.muxing import muxer_options
 from realesrgan.media.video.replacement import atomic_path
 from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, segment_times, to_plan
-from realesrgan.media.video.source import Source, local_url, open_container
-from realesrgan.media.video.tracks import NoTracks, Tracks, Window, open_tracks
+from realesrgan.media.video.source import Source, broadcast_start, local_url, open_container
+from realesrgan.media.video.tracks import NoTracks, Tracks, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
+from realesrgan.media.video.window import Window
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,15 @@ def join_film(
             f"영상을 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
             "  해결: 구간(--start, --end)을 확인하세요."
         )
-    timing, finish = _timing(segments, plan, start)
+    begun = broadcast_start(source) if start is None else Fraction(0)
+    timing, finish = _timing(segments, plan, _origin(segments, plan, info, start, begun))
     with korean_write_errors(target), atomic_path(Path(target)) as temporary:
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
         )
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
-            window = _window(timing, finish, plan, info, start, end, partial)
+            window = _window(timing, finish, plan, info, start, end, partial, begun)
             tracks = open_tracks(output, source, plan, window)
             with closing(tracks):
                 video.metadata.update(tracks.video_tags)
@@ -88,7 +90,17 @@ def join_film(
     return tracks.warnings
 
 
-def _timing(segments: Sequence[Segment], plan: EncodePlan, start: int | None) -> tuple[_Timing, int]:
+def _origin(
+    segments: Sequence[Segment], plan: EncodePlan, info: VideoInfo | None, start: int | None, begun: Fraction
+) -> int:
+    """결과의 0이 될 시각(계획의 `time_base`). 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다."""
+    if start is not None:
+        return min(segment.offset for segment in segments)
+    # 속도를 새로 정한 영상은 이미 0에서 시작한다.
+    return round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
+
+
+def _timing(segments: Sequence[Segment], plan: EncodePlan, origin: int) -> tuple[_Timing, int]:
     """모든 조각을 훑어 시각을 정한다. 온전하지 않은 조각은 여기서 걸린다. 둘째 값은 마지막 프레임의 시각."""
     delay, last = 0, 0
     for segment in segments:
@@ -96,7 +108,6 @@ def _timing(segments: Sequence[Segment], plan: EncodePlan, start: int | None) ->
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
-    origin = min(segment.offset for segment in segments) if start is not None else 0
     return _Timing(delay, origin, max(1, round(1 / (plan.rate * plan.time_base)))), last
 
 
@@ -108,6 +119,7 @@ def _window(
     start: int | None,
     end: int | None,
     partial: bool,
+    begun: Fraction,
 ) -> Window:
     """나머지 스트림에서 담을 구간."""
     if info is None:
@@ -120,7 +132,7 @@ def _window(
         last = end * info.time_base
     if partial:
         last = (finish + timing.step) * plan.time_base
-    return Window(first, last, partial)
+    return Window(first, last, begun if first is None else first, partial)
 
 
 def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:

@@ -210,18 +210,18 @@ def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTime
             raise _broken(path, "다른 계획으로 쓴 조각입니다")
         stream = container.streams.video[0]
         try:
-            packets = [p for p in container.demux(stream) if p.size]
+            # 패킷의 내용은 붙들지 않는다. 긴 조각은 수백 MB일 수 있다.
+            found = [(p.pts, p.dts, p.duration or 0, p.is_corrupt) for p in container.demux(stream) if p.size]
         except (av.error.FFmpegError, OSError) as error:
             raise _broken(path, "끝까지 읽을 수 없습니다") from error
-        if len(packets) != stream.frames or any(packet.is_corrupt for packet in packets):
-            raise _broken(path, f"{stream.frames}개 가운데 {len(packets)}개만 있습니다")
+        if not found or len(found) != stream.frames or any(corrupt for *_, corrupt in found):
+            raise _broken(path, f"{stream.frames}개 가운데 {len(found)}개만 있습니다")
         base = stream.time_base
         # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 판에 따라
         # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
-        width = packets[-1].dts - packets[0].dts if packets else 0
-        ticks = (stream.duration or 0) - width
-        tail = (ticks if ticks > 0 else packets[-1].duration or 0) * base / plan.time_base if packets else 0
-        return SegmentTimes(tuple(to_plan(packet.pts, base, plan, path) for packet in packets), round(tail))
+        ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
+        tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
+        return SegmentTimes(tuple(to_plan(pts, base, plan, path) for pts, *_ in found), round(tail))
 
 
 def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:

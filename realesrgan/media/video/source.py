@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,6 +74,24 @@ def _cut_before_index(name: str) -> VideoDamagedError:
         f"영상이 깨졌거나 잘렸습니다: {name}\n  이유: 색인(moov)이 없습니다. 쓰다가 끊겼거나 뒤가 잘린 파일입니다. "
         "성한 프레임은 0개입니다.\n  해결: 원본을 다시 받으세요."
     )
+
+
+def broadcast_start(source: Source | None) -> Fraction:
+    """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
+
+    방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 영상이 된다.
+    다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
+
+    Raises:
+        VideoReadError: 열 수 없을 때.
+    """
+    if source is None or is_stream(source):
+        return Fraction(0)
+    with closing(open_container(source)) as container:
+        if container.format.name not in ("mpegts", "mpeg"):
+            return Fraction(0)
+        starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
+        return min(starts, default=Fraction(0))
 
 
 def _allowed_formats(av: Any) -> str:

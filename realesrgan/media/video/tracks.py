@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +15,7 @@ from realesrgan.media.video.probe import choose_stream
 from realesrgan.media.video.source import Source, is_stream, open_container, source_name
 from realesrgan.media.video.subtitle_track import TEXT_SUBTITLES, SubtitleConversion
 from realesrgan.media.video.types import EncodePlan
+from realesrgan.media.video.window import Window
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _SEEK_MARGIN = 5
@@ -25,25 +25,6 @@ _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
 
 _OPUS_DELAY = Fraction(8, 100)
 _NONE = Fraction(0)
-
-
-@dataclass(frozen=True)
-class Window:
-    """담을 구간(초). None은 자르지 않는다는 뜻이고, 자르면 `first`가 결과의 0이 된다.
-
-    Attributes:
-        first, last: 구간의 처음과 끝.
-        tolerant: 원본을 읽다가 난 오류를 알림으로만 남길지.
-    """
-
-    first: Fraction | None = None
-    last: Fraction | None = None
-    tolerant: bool = False
-
-    @property
-    def shift(self) -> Fraction:
-        """결과의 시각을 얻으려고 뺄 값(초)."""
-        return self.first or Fraction(0)
 
 
 Handler = Callable[[Any], list[Any]]
@@ -131,7 +112,7 @@ class Tracks:
             return self._copy(stream)
         encoder = self._rules.audio_encoder
         self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
-        encoding = AudioEncoding(self._output, stream, encoder, self._window.first, self._window.last)
+        encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
         return encoding.handle
 
@@ -237,7 +218,7 @@ class Tracks:
         overlap = self._rules.muxer in ("mp4", "mov")
         if first is None and not overlap:
             # Matroska는 음수 시각을 담지 못해 전체를 뒤로 민다. 준비 패킷을 빼면 시각이 그대로다.
-            first = -padding
+            first = self._window.shift - padding
         waiting: list[Any] = []
 
         def gate(packet: Any) -> list[Any]:
@@ -271,14 +252,15 @@ class Tracks:
     def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
         """구간에 맞추어 자르고 옮긴 장. 구간 밖이면 None."""
         base = Fraction(chapter["time_base"])
-        low = 0 if self._window.first is None else round(self._window.first / base)
+        shift = round(self._window.shift / base)
         begin, finish = chapter["start"], chapter["end"]
         if self._window.last is not None:
             finish = min(finish, round(self._window.last / base))
-        begin = max(begin, low) if self._window.first is not None else begin
+        if self._window.first is not None:
+            begin = max(begin, round(self._window.first / base))
         if finish <= begin:
             return None
-        return {**chapter, "time_base": base, "start": begin - low, "end": finish - low}
+        return {**chapter, "time_base": base, "start": begin - shift, "end": finish - shift}
 
     def packets(self) -> Iterator[tuple[float, Any]]:
         """결과의 `(시각(초), 패킷)`을 원본에 담긴 차례로 낸다. 시각은 앞의 것보다 작아지지 않는다.

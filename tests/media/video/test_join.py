@@ -304,3 +304,19 @@ def test_the_film_alone_can_be_joined(tmp_path: Path) -> None:
         writer.finish()
     assert join_film([Segment(str(tmp_path / "a.seg"), 0, 5)], None, tmp_path / "o.mp4", plan, None) == ()
     assert len(times_of(tmp_path / "o.mp4")) == 5
+
+
+def test_the_clock_of_a_broadcast_starts_at_zero_and_sound_stays_in_sync(rich_mkv: Path, tmp_path: Path) -> None:
+    """방송의 시계는 몇 시간에서 시작하기도 한다. 그대로 옮기면 그만큼 빈 영상이 된다."""
+    films.ffmpeg("-i", rich_mkv, "-map", "0:v", "-map", "0:a:1", "-c", "copy", "-output_ts_offset", "36000",
+                 tmp_path / "b.ts")  # fmt: skip
+    with VideoReader(tmp_path / "b.ts") as reader:
+        begin = next(reader.frames()).pts * reader.info.time_base
+    assert begin > 36000
+    for container, suffix in CONTAINERS[:3]:
+        films.remake(tmp_path / "b.ts", tmp_path / f"out{suffix}", container)
+        assert times_of(tmp_path / f"out{suffix}")[0] < Fraction(1, 10)
+        first = float(times_of(tmp_path / f"out{suffix}")[0])
+        expected = [moment - float(begin) for moment in films.heard_clicks(tmp_path / "b.ts")]
+        heard = [moment - first for moment in films.heard_clicks(tmp_path / f"out{suffix}")]
+        assert heard == pytest.approx(expected, abs=0.0015)

@@ -270,3 +270,29 @@ def test_a_display_matrix_that_is_not_a_quarter_turn_is_told(tmp_path: Path) -> 
     info = probe_video(plain)
     assert info.rotation == 0
     assert any("90도" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("edit.mp4", ("-ss", "0.5", "-i", "{tail}", "-c", "copy")),
+        ("late.mp4", ("-itsoffset", "0.7", "-i", "{tail}", "-i", "{tail}", "-map", "0:v", "-map", "1:a", "-c", "copy")),
+        ("late.mkv", ("-itsoffset", "0.7", "-i", "{tail}", "-i", "{tail}", "-map", "0:v", "-map", "1:a", "-c", "copy")),
+        ("short.mkv", ("-i", "{tail}", "-i", "{tail}", "-map", "0:v", "-map", "1:a", "-t", "0.6", "-c", "copy")),
+        ("mute.mp4", ("-i", "{tail}", "-an", "-c", "copy")),
+        ("live.mkv", ("-i", "{plain}", "-c", "copy", "-live", "1")),
+        ("two.mp4", ("-i", "{tail}", "-i", "{plain}", "-map", "0", "-map", "1:a", "-c", "copy", "-shortest")),
+    ],
+)
+def test_remuxed_films_with_offsets_and_edit_lists_are_healthy(
+    name: str, arguments: tuple[str, ...], healthy: dict[str, Path], tmp_path: Path
+) -> None:
+    paths = {"tail": healthy["tail.mp4"], "plain": healthy["plain.mkv"]}
+    films.ffmpeg(*(argument.format(**paths) for argument in arguments), tmp_path / name)
+    with VideoReader(tmp_path / name) as reader:
+        frames = list(reader.frames())
+        cuts = reader.packet_index().keyframes[1:]
+        parts = [f for a, b in zip((None, *cuts), (*cuts, None), strict=True) for f in reader.frames(a, b)]
+        base = reader.info.time_base
+    assert films.same_frames(parts, frames)
+    assert [frame.pts * base for frame in frames] == films.judged_times(tmp_path / name)
