@@ -113,7 +113,12 @@ def _check_file(path: Path, name: str) -> None:
         raise VideoReadError(
             f"영상을 읽을 수 없습니다: {name}\n  이유: 파일이 아니라 폴더입니다.\n  해결: 영상 파일을 지정하세요."
         )
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoReadError(
+            f"영상을 읽을 수 없습니다: {name}\n  이유: 보통 파일이 아니라 여러 번 열 수 없습니다(파이프나 장치).\n"
+            "  해결: 표준 입력(-i -)으로 넘기거나 파일로 저장한 뒤 지정하세요."
+        )
+    if status.st_size == 0:
         raise VideoReadError(
             f"영상을 읽을 수 없습니다: {name}\n  이유: 파일이 비어 있습니다(0바이트).\n  해결: 파일을 다시 받으세요."
         )

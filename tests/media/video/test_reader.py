@@ -296,3 +296,20 @@ def test_remuxed_films_with_offsets_and_edit_lists_are_healthy(
         base = reader.info.time_base
     assert films.same_frames(parts, frames)
     assert [frame.pts * base for frame in frames] == films.judged_times(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="이름 있는 파이프는 POSIX에만 있다")
+def test_a_named_pipe_is_refused_instead_of_hanging(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(VideoReadError, match="표준 입력"):
+        probe_video(tmp_path / "pipe.mp4")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="UTF-8이 아닌 이름은 리눅스에만 있다")
+def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
+    films.write_film(tmp_path / "plain.mp4", count=3).rename(path)
+    with VideoReader(path) as reader:
+        assert len(list(reader.frames())) == 3
+    films.remake(path, tmp_path / os.fsdecode(b"\xfd.mkv"), "matroska")
+    assert probe_video(tmp_path / os.fsdecode(b"\xfd.mkv")).width == 64
