@@ -232,6 +232,34 @@ def execute(folder: Path, model: list[str], *arguments: str, **options) -> subpr
     return subprocess.run(command, cwd=folder, capture_output=True, timeout=120, **options)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="파일 크기의 한도가 없다")
+@pytest.mark.parametrize("limit", [2_000, 20_000])
+def test_a_full_disk_is_explained_and_the_old_result_is_intact(tmp_path, model, limit):
+    make_film(tmp_path / "a.mp4", 300, (64, 48), gop=24)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    script = (
+        "import resource, sys\n"
+        "from realesrgan.cli.video import main\n"
+        "import realesrgan.cli.film_worker\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["-i", "a.mp4", "-o", "b.mp4", "--overwrite", *model]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+    assert done.returncode == 1 and "쓸 수 없습니다" in done.stderr, done.stderr
+    assert (tmp_path / "b.mp4").read_bytes() == b"precious"
+    again = execute(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4", "--overwrite")
+    assert again.returncode == 0 and len(pixels(tmp_path / "b.mp4")) == 300
+    assert not leftovers(tmp_path)
+
+
 @pytest.mark.slow
 def test_standard_input_and_output_carry_the_film(tmp_path, model):
     make_film(tmp_path / "a.mp4", 12)
@@ -321,6 +349,35 @@ def test_two_ranks_make_the_same_film_as_one(tmp_path, model):
     found = report(tmp_path / "r.json")
     assert found["frames"] == 600 and found["stages"]["workers"] >= 2
     assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+def test_a_rank_that_dies_fails_the_job_and_its_segments_are_redone(tmp_path, model):
+    psutil = pytest.importorskip("psutil")
+    make_film(tmp_path / "a.mp4", 1200, gop=24)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(SCRIPT)]
+    process = subprocess.Popen(
+        [*command, "-i", "a.mp4", "-o", "b.mp4", *model],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".realesrgan-*/0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if str(SCRIPT) in child.cmdline()]
+    ranks[-1].kill()
+    _, said = process.communicate(timeout=90)
+    assert process.returncode != 0 and "--resume" in said
+    assert not (tmp_path / "b.mp4").exists()
+    done = torchrun(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4", "--resume", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < report(tmp_path / "r.json")["resumed"] < 1200
+    assert execute(tmp_path, model, "-i", "a.mp4", "-o", "one.mp4").returncode == 0
+    assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "one.mp4")
 
 
 @pytest.mark.slow
