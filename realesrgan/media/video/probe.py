@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -193,9 +192,3 @@ def wants_alpha_decoder(stream: Any) -> str | None:
     name = stream.codec_context.codec.name
     decoders = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
     return decoders.get(name) if alpha == "1" else None
-
-
-def median(values: Iterable[int]) -> int:
-    """정수들의 가운데 값. 비었으면 0."""
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else 0
