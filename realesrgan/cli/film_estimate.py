@@ -61,6 +61,7 @@ def _measure(frame: VideoFrame, plan: FilmPlan, workers: WorkerPlan, worker: Fil
         plan.source_format,
         plan.target_format,
         rotation=plan.info.rotation,
+        mirrored=plan.info.mirrored,
         network_alpha=worker.settings.network_alpha,
     )
     began = time.perf_counter()

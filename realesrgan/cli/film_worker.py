@@ -231,6 +231,7 @@ class FilmWorker:
                         plan.source_format,
                         plan.target_format,
                         rotation=plan.info.rotation,
+                        mirrored=plan.info.mirrored,
                         network_alpha=self.settings.network_alpha,
                     ),
                     sink,

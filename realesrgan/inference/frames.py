@@ -77,6 +77,7 @@ class FrameUpscaler:
         source: 들어오는 프레임의 모양. 크기는 회전하기 전이다.
         target: 나가는 프레임의 모양. 네트워크의 배율과 다르면 계단 현상을 막는 쌍삼차(antialiased bicubic)로 맞춘다.
         rotation: 시계 방향으로 돌릴 각도(0, 90, 180, 270).
+        mirrored: 돌리기 전에 좌우로 뒤집을지.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째.
         network_alpha: 알파도 네트워크로 키울지. 아니면 쌍삼차로 키운다.
 
@@ -91,6 +92,7 @@ class FrameUpscaler:
         target: FrameFormat,
         *,
         rotation: int = 0,
+        mirrored: bool = False,
         tile: int = 0,
         network_alpha: bool = True,
     ) -> None:
@@ -100,6 +102,7 @@ class FrameUpscaler:
         self._source = source
         self._target = target
         self._turns = -rotation // 90
+        self._mirrored = mirrored
         self._tile = tile
         self._network_alpha = network_alpha
         self._whole_batch = True
@@ -141,6 +144,7 @@ class FrameUpscaler:
         return unit_to_alpha(self._resized(turned), bits)
 
     def _turned(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.flip(3) if self._mirrored else tensor
         return torch.rot90(tensor, self._turns, dims=(2, 3)) if self._turns % 4 else tensor
 
     def _resized(self, tensor: Tensor) -> Tensor:

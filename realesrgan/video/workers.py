@@ -105,13 +105,14 @@ def make_workers(
     target: FrameFormat,
     *,
     rotation: int = 0,
+    mirrored: bool = False,
     network_alpha: bool = True,
 ) -> list[Worker]:
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
     made: list[Worker] = []
     for upsampler in upsamplers:
         upscale = FrameUpscaler(
-            upsampler, source, target, rotation=rotation, tile=plan.tile, network_alpha=network_alpha
+            upsampler, source, target, rotation=rotation, mirrored=mirrored, tile=plan.tile, network_alpha=network_alpha
         )
         made += [_worker(upscale, upsampler.device, plan.threads) for _ in range(plan.workers)]
     return made

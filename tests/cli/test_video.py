@@ -199,6 +199,15 @@ def test_a_cut_film_fails_and_keeps_the_good_part(run, tmp_path):
     assert not leftovers(tmp_path)
 
 
+def test_an_interlaced_film_needs_the_option(run, tmp_path):
+    films = pytest.importorskip("tests.media.video.films")
+    films.weave_film(tmp_path / "a.mp4", flagged=True)
+    refused = run("-i", "a.mp4", "-o", "b.mp4")
+    assert refused.returncode == 2 and "--deinterlace" in refused.stderr
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--deinterlace").returncode == 0
+    assert len(pixels(tmp_path / "b.mp4")) == 40
+
+
 def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
     make_film(tmp_path / "a.mp4", 12)
     before = sorted(path.name for path in tmp_path.iterdir())

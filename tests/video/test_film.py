@@ -12,6 +12,7 @@ pytest.importorskip("av")
 
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.media.video import container_of
 from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.video.film import (
     FilmSettings,
@@ -138,7 +139,7 @@ class Film:
             outscale=2, request=settings.pop("request", EncodeRequest(crf=0, pix_fmt="yuv444p")), **settings
         )
         self.source = FilmSource(str(source), file=source)
-        self.target = FilmTarget(folder / target, "matroska" if target.endswith("mkv") else "mp4")
+        self.target = FilmTarget(folder / target, container_of(target))
         self.upsampler = RealESRGANer(2, weights, pre_pad=0, device="cpu")
 
     def run(self, numbers: list[int] | None = None, *, resume: bool = False, join: bool = True):
@@ -150,7 +151,14 @@ class Film:
             left = left if numbers is None else numbers
             timing = timing_of(plan, self.settings)
             sink = SegmentSink(work, segment_writer(plan, self.target), timing, lambda planes, repeats: None)
-            workers = make_workers([self.upsampler], WorkerPlan(2, 1, 1, 0), plan.source_format, plan.target_format)
+            workers = make_workers(
+                [self.upsampler],
+                WorkerPlan(2, 1, 1, 0),
+                plan.source_format,
+                plan.target_format,
+                rotation=plan.info.rotation,
+                mirrored=plan.info.mirrored,
+            )
             done = run_film(reader, plan, workers, sink, lambda: left.pop(0) if left else None)
         if join:
             join_segments(self.source, self.target, plan, work, timing, done.unfinished, whole=done.damage is None)
