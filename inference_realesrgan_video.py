@@ -1,8 +1,6 @@
 """영상을 키우는 명령. `realesrgan-video`와 같다."""
 
-import sys
-
-from realesrgan.cli.video import main
+from realesrgan.cli.video import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

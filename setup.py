@@ -29,6 +29,7 @@ EXTRAS = {
     "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
     "test": [
         "hypothesis>=6.100",
+        "imageio-ffmpeg>=0.5",  # 영상의 시험을 따로 판단하는 ffmpeg 프로그램
         "mypy>=1.15",
         "pillow-heif>=1.0",
         "psutil>=6",
@@ -54,7 +55,7 @@ setup(
     entry_points={
         "console_scripts": [
             "realesrgan=realesrgan.cli.image:run",
-            "realesrgan-video=realesrgan.cli.video:main",
+            "realesrgan-video=realesrgan.cli.video:run",
         ]
     },
     classifiers=[

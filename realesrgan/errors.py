@@ -73,3 +73,27 @@ class CheckpointError(TrainingError):
 
 class NonFiniteLossError(TrainingError):
     """손실(loss)이 여러 번 잇달아 NaN이나 Inf일 때."""
+
+
+class VideoError(RealESRGANError):
+    """영상을 읽고 쓰는 오류의 바탕."""
+
+
+class VideoDependencyError(VideoError, ImportError):
+    """영상을 다루는 꾸러미(PyAV)가 없을 때."""
+
+
+class VideoReadError(VideoError):
+    """영상을 읽을 수 없을 때(없음, 영상이 아님, 지원하지 않는 코덱, 프레임 없음)."""
+
+
+class VideoDamagedError(VideoReadError):
+    """영상이 잘렸거나 깨졌을 때. 성한 프레임을 다 내준 뒤에 일어난다."""
+
+
+class VideoFormatError(VideoError):
+    """청한 코덱이나 픽셀 형식, 묶음 형식을 쓸 수 없을 때."""
+
+
+class VideoWriteError(VideoError):
+    """영상을 쓸 수 없을 때(권한, 디스크 가득 참, 부호기의 오류)."""

@@ -46,6 +46,26 @@ def _isolated_home(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield
 
 
+def nearest_network(scale: int) -> SRVGGNetCompact:
+    """최근접 확대만 하는 네트워크. 값이 모두 0인 SRVGG는 원본을 늘린 것만 남는다."""
+    network = SRVGGNetCompact(num_feat=4, num_conv=1, upscale=scale).eval()
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    return network
+
+
+@pytest.fixture(scope="session")
+def nearest_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """최근접 확대 네트워크의 가중치 파일을 만드는 함수. 네트워크가 아니라 그 앞뒤를 판단하는 시험을 위한 것이다."""
+
+    def save(scale: int) -> Path:
+        path = tmp_path_factory.mktemp("nearest") / f"nearest_x{scale}.pth"
+        torch.save({"params": nearest_network(scale).state_dict()}, path)
+        return path
+
+    return save
+
+
 @pytest.fixture
 def real_weights() -> Callable[[str], Path]:
     """이름의 진짜 가중치(가중치 꾸러미에서 변환한 것)를 찾는 함수."""

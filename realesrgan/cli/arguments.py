@@ -3,85 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NoReturn
+from collections.abc import Sequence
 
-from realesrgan.cli.console import EXIT_USAGE, say_error
+from realesrgan.cli.parsing import Formatter, Parser, number, suffix, tile_size
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
 from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
 
 DEFAULT_DENOISE_STRENGTH = 0.5
 MAX_OUTSCALE = 100
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """도움말의 머리말을 한국어로 쓴다."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
-
-    def add_usage(
-        self,
-        usage: str | None,
-        actions: Iterable[argparse.Action],
-        groups: Iterable[Any],
-        prefix: str | None = None,
-    ) -> None:
-        """쓰는 법의 머리말을 한국어로 바꾼다."""
-        super().add_usage(usage, actions, groups, prefix or "사용법: ")
-
-
-# argparse가 영어로 하는 말과 그 번역.
-_TRANSLATIONS = (
-    (r"unrecognized arguments: (.*)", r"모르는 옵션입니다: \1"),
-    (r"argument (.*?): expected one argument", r"\1에 값이 하나 필요합니다."),
-    (r"argument (.*?): expected at least one argument", r"\1에 값이 하나 이상 필요합니다."),
-    (r"argument (.*?): invalid choice: (.*?) \(choose from (.*)\)", r"\1에 쓸 수 없는 값입니다: \2. 쓸 수 있는 값: \3"),
-    (r"argument (.*?): ignored explicit argument (.*)", r"\1에는 값을 줄 수 없습니다: \2"),
-    (r"argument (.*?): (.*)", r"\1: \2"),
-)
-
-
-def _translate(message: str) -> str:
-    for pattern, korean in _TRANSLATIONS:
-        if re.fullmatch(pattern, message, re.S):
-            return re.sub(pattern, korean, message, flags=re.S)
-    return message
-
-
-class _Parser(argparse.ArgumentParser):
-    """잘못된 인자를 한국어로 알리고 2로 끝난다."""
-
-    def error(self, message: str) -> NoReturn:
-        """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
-        say_error(f"인자가 잘못되었습니다: {_translate(message)}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
-        raise SystemExit(EXIT_USAGE)
-
-
-def _number(
-    convert: Callable[[str], Any], low: float, high: float = math.inf, *, above: bool = False
-) -> Callable[[str], Any]:
-    """범위를 확인하는 변환 함수를 만든다. `above`면 `low`보다 커야 한다."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = convert(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}'은(는) 수가 아닙니다.") from None
-        if not low <= value <= high or (above and value == low) or not math.isfinite(value):
-            bound = f"{low:g}보다 큰" if above else f"{low:g} 이상"
-            top = "" if high == math.inf else f" {high:g} 이하"
-            raise argparse.ArgumentTypeError(f"{bound}{top}의 수여야 합니다: {text}")
-        return value
-
-    return parse
-
-
-def _tile(text: str) -> int | Literal["auto"]:
-    return "auto" if text == "auto" else _number(int, 0)(text)
 
 
 def _extension(text: str) -> str:
@@ -93,22 +23,16 @@ def _extension(text: str) -> str:
     return name
 
 
-def _suffix(text: str) -> str:
-    if any(letter in text for letter in '/\\:*?"<>|\0'):
-        raise argparse.ArgumentTypeError(f"파일 이름에 쓸 수 없는 글자가 있습니다: {text}")
-    return text
-
-
 def build_parser() -> argparse.ArgumentParser:
     """사진 명령의 인자 해석기를 만든다."""
-    parser = _Parser(
+    parser = Parser(
         prog="realesrgan",
         description="Real-ESRGAN으로 사진과 그림을 키웁니다(초해상도(Super-Resolution)).",
         epilog="보기:\n"
         "  realesrgan -i inputs -o results\n"
         "  realesrgan -i photo.jpg -o photo_4x.png\n"
         "  realesrgan -i 그림폴더 -n RealESRGAN_x4plus_anime_6B -s 2 --recursive\n",
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         add_help=False,
         allow_abbrev=False,
     )
@@ -138,7 +62,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--recursive", action="store_true", help="하위 폴더까지 읽고 결과도 같은 모양의 폴더에 둡니다.")
     group.add_argument(
-        "--suffix", type=_suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
+        "--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
     )
     group.add_argument(
         "--ext",
@@ -152,7 +76,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dry_run", action="store_true", help="키우지 않고 무엇을 할지와 예상 메모리, 시간만 보입니다.")
     group.add_argument(
         "--max_pixels",
-        type=_number(int, 0),
+        type=number(int, 0),
         default=DEFAULT_MAX_OUTPUT_PIXELS,
         metavar="N",
         help=f"결과 픽셀 수의 한도(압축 폭탄 방지). 0이면 한도 없음. 기본: {DEFAULT_MAX_OUTPUT_PIXELS:,}",
@@ -171,7 +95,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-dn",
         "--denoise_strength",
-        type=_number(float, 0, 1),
+        type=number(float, 0, 1),
         metavar="0..1",
         help="잡음 제거 세기. 0은 약하게, 1은 강하게. realesr-general-x4v3에만 듣습니다. "
         f"기본: {DEFAULT_DENOISE_STRENGTH}",
@@ -189,7 +113,7 @@ def _add_quality(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-s",
         "--outscale",
-        type=_number(float, 0, MAX_OUTSCALE, above=True),
+        type=number(float, 0, MAX_OUTSCALE, above=True),
         default=4,
         metavar="X",
         help="마지막 업스케일 배율. 소수도 됩니다. 기본: 4",
@@ -203,7 +127,7 @@ def _add_quality(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--quality",
-        type=_number(int, 1, 100),
+        type=number(int, 1, 100),
         metavar="1..100",
         help="jpg, webp, avif, heic의 품질. 기본: 형식마다 다름",
     )
@@ -214,23 +138,23 @@ def _add_computing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-t",
         "--tile",
-        type=_tile,
+        type=tile_size,
         default="auto",
         metavar="auto|0|N",
         help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
     )
-    group.add_argument("--tile_pad", type=_number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10")
+    group.add_argument("--tile_pad", type=number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10")
     group.add_argument(
-        "--pre_pad", type=_number(int, 0), default=0, metavar="N", help="영상 가장자리에 덧댈 픽셀. 기본: 0"
+        "--pre_pad", type=number(int, 0), default=0, metavar="N", help="영상 가장자리에 덧댈 픽셀. 기본: 0"
     )
-    group.add_argument("--batch", type=_number(int, 1), default=1, metavar="N", help="한 번에 계산할 타일 수. 기본: 1")
+    group.add_argument("--batch", type=number(int, 1), default=1, metavar="N", help="한 번에 계산할 타일 수. 기본: 1")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것")
     group.add_argument(
         "-g",
         "--gpu-id",
         "--gpu_id",
         dest="gpu_id",
-        type=_number(int, 0),
+        type=number(int, 0),
         metavar="N",
         help="CUDA 장치 번호(--device cuda:N)",
     )

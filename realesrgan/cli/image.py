@@ -341,7 +341,7 @@ def _conclude(args: argparse.Namespace, results: Sequence[FileResult], ranks: Ra
     (say if code == EXIT_DONE else say_error)(summary(results, seconds))
     if args.report:
         try:
-            write_report(expand_user(args.report), results, seconds)
+            write_report(expand_user(args.report), results, seconds, code)
         except ReportError as error:
             say_error(str(error))
             code = code or EXIT_SOME_FAILED

@@ -137,10 +137,10 @@ def _is_picture(name: str) -> bool:
 
 
 def _unique(sources: Iterable[_Source]) -> list[_Source]:
-    return list({_identity(source.path): source for source in sources}.values())
+    return list({identity(source.path): source for source in sources}.values())
 
 
-def _identity(path: Path) -> str:
+def identity(path: Path) -> str:
     """같은 파일을 가리키는 경로는 같은 글자가 되게 한다."""
     text = unicodedata.normalize("NFC", str(Path(os.path.realpath(path))))
     # 대소문자를 가리지 않는 파일 시스템이 기본인 곳에서는 접어서 견준다.
@@ -208,12 +208,12 @@ def _checked(job: Job, outscale: float) -> Job:
 
 
 def _refuse_conflicts(jobs: list[Job]) -> None:
-    inputs = {_identity(job.source): job.source for job in jobs}
+    inputs = {identity(job.source): job.source for job in jobs}
     seen: dict[str, Job] = {}
     for job in jobs:
         if job.problem is not None:
             continue
-        key = _identity(job.target)
+        key = identity(job.target)
         if key in inputs:
             raise UsageError(
                 f"결과가 입력을 덮어씁니다: {job.source} -> {job.target}\n"

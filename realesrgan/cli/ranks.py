@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +37,14 @@ class Ranks:
     local_rank: int = 0
     local_size: int = 1
     store: Store | None = None
+    _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def claim(self, name: str) -> int:
+        """모든 프로세스를 통틀어 그 이름으로 몇 번째로 불렀는지(0부터). 일을 먼저 온 차례로 나누는 데 쓴다."""
+        if self.store is not None:
+            return int(self.store.add(f"claim/{name}", 1)) - 1
+        self._counts[name] = self._counts.get(name, -1) + 1
+        return self._counts[name]
 
     def publish(self, name: str, text: str) -> None:
         """글을 모두가 볼 수 있게 둔다. 중단되어 모으지 못할 때를 위한 것이다."""

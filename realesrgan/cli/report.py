@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from realesrgan.errors import ReportError, UsageError
@@ -54,6 +54,15 @@ class FileResult:
         return cls(**json.loads(text))
 
 
+class Result(Protocol):
+    """끝난 상태를 말하는 결과. 데이터클래스다."""
+
+    @property
+    def status(self) -> str:
+        """`done`, `failed`, `skipped`, `refused`, `interrupted` 가운데 하나."""
+        ...
+
+
 def exit_code(results: Sequence[FileResult]) -> int:
     """결과 전체의 종료 코드."""
     statuses = {result.status for result in results}
@@ -62,31 +71,37 @@ def exit_code(results: Sequence[FileResult]) -> int:
     return EXIT_SOME_FAILED if "failed" in statuses else EXIT_DONE
 
 
-def count(results: Sequence[FileResult], status: str) -> int:
+def count(results: Sequence[Result], status: str) -> int:
     """그 상태인 파일의 수."""
     return sum(result.status == status for result in results)
 
 
-def summary(results: Sequence[FileResult], seconds: float) -> str:
+def summary(results: Sequence[Result], seconds: float) -> str:
     """한 줄 요약."""
-    words = {"done": "완료", "failed": "실패", "skipped": "건너뜀", "interrupted": "중단"}
+    words = {"done": "완료", "failed": "실패", "refused": "거절", "skipped": "건너뜀", "interrupted": "중단"}
     parts = [f"{word} {count(results, status)}" for status, word in words.items() if count(results, status)]
     return f"{', '.join(parts) or '한 일 없음'} ({seconds:.1f}초)"
 
 
-def write_report(path: Path, results: Sequence[FileResult], seconds: float) -> None:
+def write_report(path: Path, results: Sequence[Result], seconds: float, code: int) -> None:
     """JSON 보고서를 쓴다. 임시 파일에 쓰고 이름을 바꾸므로 반쪽 파일이 남지 않는다.
+
+    Args:
+        path: 보고서의 경로.
+        results: 결과들.
+        seconds: 모두 걸린 시간(초).
+        code: 종료 코드.
 
     Raises:
         ReportError: 쓸 수 없을 때.
     """
-    statuses = ("done", "failed", "skipped", "interrupted")
+    statuses = sorted({"done", "failed", "skipped", "interrupted"} | {result.status for result in results})
     content: dict[str, Any] = {
         "version": __version__,
         "seconds": round(seconds, 3),
-        "exit_code": exit_code(results),
+        "exit_code": code,
         "counts": {status: count(results, status) for status in statuses},
-        "files": [asdict(result) for result in results],
+        "files": [asdict(result) for result in results],  # type: ignore[call-overload]
     }
     # UTF-8이 아닌 파일 이름은 JSON의 \\u 표기로 남긴다.
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -1,18 +1,169 @@
-"""영상을 키우는 명령의 자리. 이 판은 사진만 다룬다."""
+"""영상을 키우는 명령. 인자를 읽고, 일을 정하고, 한 편씩 키우고, 종료 코드를 돌려준다."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-from realesrgan.cli.console import EXIT_USAGE, prepare_streams, say_error
+from realesrgan.cli.console import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    configure_logging,
+    leave,
+    prepare_streams,
+    say,
+    say_error,
+    stop_cleanly_on_terminate,
+)
+from realesrgan.cli.video_arguments import STANDARD, parse_arguments, warn_ignored
+from realesrgan.errors import RealESRGANError, ReportError, UsageError
+from realesrgan.media.paths import expand_user
+
+if TYPE_CHECKING:
+    from realesrgan.cli.films import FilmJob
+    from realesrgan.cli.ranks import Ranks
+    from realesrgan.cli.video_report import FilmResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """영상을 아직 다루지 않음을 알리고 2를 돌려준다."""
+    """영상 명령을 실행한다.
+
+    Args:
+        argv: 인자. 없으면 명령줄에서 읽는다.
+
+    Returns:
+        종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
+    """
     prepare_streams()
-    say_error(
-        "이 판은 영상을 다루지 않습니다.\n"
-        "  영상 업스케일은 다음 판에 들어갑니다.\n"
-        "  해결: 영상을 그림으로 풀어 `realesrgan -i 그림폴더 -n realesr-animevideov3`으로 키우세요."
-    )
-    return EXIT_USAGE
+    stop_cleanly_on_terminate()
+    try:
+        args = parse_arguments(argv)
+        configure_logging(args.verbose)
+        return _run(args)
+    except KeyboardInterrupt:
+        say_error("중단했습니다.")
+        return EXIT_INTERRUPTED
+    except RealESRGANError as error:
+        say_error(str(error))
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+
+def run() -> NoReturn:
+    """명령줄에서 불리는 자리. `main`을 실행하고 그 코드로 끝난다."""
+    leave(main())
+
+
+def _run(args: argparse.Namespace) -> int:
+    """일을 정해 한 편씩 하고 보고한다. torchrun이면 모든 프로세스가 한 편의 조각들을 나눈다."""
+    from realesrgan.cli.ranks import join_ranks
+
+    started = time.perf_counter()
+    # 표준 출력으로 영상을 내보낼 때는 알리는 말이 섞이면 안 된다.
+    tell = say_error if args.output == STANDARD else say
+    with join_ranks() as ranks:
+        if ranks.leads:
+            warn_ignored(args)
+        jobs, problem = _agree_on_films(args, ranks)
+        if problem is not None:
+            if ranks.leads:
+                say_error(problem)
+            return EXIT_USAGE
+        if args.dry_run:
+            return _dry_run(args, jobs, ranks, tell)
+        results = _process(args, jobs, ranks, tell)
+        return _conclude(args, results, ranks, tell, time.perf_counter() - started)
+
+
+def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJob], str | None]:
+    """첫 프로세스가 일을 정해 모두에게 알린다.
+
+    Returns:
+        일의 목록과, 시작할 수 없으면 그 이유.
+    """
+    from realesrgan.cli.films import plan_films
+    from realesrgan.cli.report import check_report_path
+
+    if ranks.size > 1 and STANDARD in (*args.input, args.output):
+        return (
+            [],
+            "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요.",
+        )
+    jobs: list[FilmJob] = []
+    problem: str | None = None
+    if ranks.leads:
+        try:
+            jobs = plan_films(
+                args.input,
+                args.output,
+                suffix=args.suffix,
+                ext=args.ext,
+                fps=args.fps,
+                resume=args.resume,
+                overwrite=args.overwrite or args.dry_run,
+            )
+            if args.report and not args.dry_run:
+                check_report_path(expand_user(args.report), (path for job in jobs for path in job.paths))
+        except RealESRGANError as error:
+            problem = str(error)
+    return (jobs, problem) if ranks.size == 1 else ranks.broadcast((jobs, problem))
+
+
+def _process(
+    args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]
+) -> list[FilmResult]:
+    """한 편씩 키운다. 중단되면 남은 것을 중단으로 적는다."""
+    from realesrgan.cli.film_worker import FilmWorker
+    from realesrgan.cli.video_report import FilmResult, describe
+
+    worker = FilmWorker(args, ranks)
+    worker.load()
+    results: list[FilmResult] = []
+    for number, job in enumerate(jobs):
+        results.append(worker.process(number, job))
+        if ranks.leads:
+            (tell if results[-1].status == "done" else say_error)(describe(results[-1], number + 1, len(jobs)))
+        if results[-1].status == "interrupted":
+            left = jobs[number + 1 :]
+            results += [FilmResult(one.source.name, str(one.target.path), "interrupted") for one in left]
+            break
+    return results
+
+
+def _dry_run(args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]) -> int:
+    from realesrgan.cli.film_estimate import show_plan
+    from realesrgan.cli.film_worker import FilmWorker
+
+    if not ranks.leads:
+        return EXIT_DONE
+    worker = FilmWorker(args, ranks)
+    worker.load()
+    return EXIT_DONE if show_plan(jobs, worker, tell) else EXIT_SOME_FAILED
+
+
+def _conclude(
+    args: argparse.Namespace,
+    results: Sequence[FilmResult],
+    ranks: Ranks,
+    tell: Callable[[str], None],
+    seconds: float,
+) -> int:
+    """보고서를 쓰고 종료 코드를 정한다."""
+    from realesrgan.cli.report import summary, write_report
+    from realesrgan.cli.video_report import exit_code
+
+    code = exit_code(results)
+    if not ranks.leads:
+        return code
+    if len(results) > 1:
+        (tell if code == EXIT_DONE else say_error)(summary(results, seconds))
+    if args.report:
+        try:
+            write_report(expand_user(args.report), results, seconds, code)
+        except ReportError as error:
+            say_error(str(error))
+            code = code or EXIT_SOME_FAILED
+    return code

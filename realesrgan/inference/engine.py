@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from realesrgan.errors import OutOfMemoryError
 from realesrgan.inference.precision import PRECISION_DTYPES
@@ -53,6 +55,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
 
 
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """장치의 메모리 부족을 이름 있는 예외로 바꾼다."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError("장치 메모리가 모자랍니다.") from error
+        raise
+
+
 class TorchEngine:
     """PyTorch 네트워크를 부르는 엔진.
 
@@ -93,16 +106,22 @@ class TorchEngine:
         Raises:
             OutOfMemoryError: 장치 메모리가 모자랄 때.
         """
-        try:
-            with torch.inference_mode():
-                tensor = torch.from_numpy(batch).to(self.device, self._input_dtype())
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
-                output = self.network(tensor).to("cpu", torch.float32)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise OutOfMemoryError("장치 메모리가 모자랍니다.") from error
-            raise
-        return output.numpy()
+        with _memory_errors():
+            return self._run(torch.from_numpy(batch)).to("cpu", torch.float32).numpy()
+
+    def on_device(self, batch: Tensor) -> Tensor:
+        """`(N, 3, h, w)` 텐서를 키워, 장치에 그대로 둔 float32 텐서로 돌려준다.
+
+        Raises:
+            OutOfMemoryError: 장치 메모리가 모자랄 때.
+        """
+        with _memory_errors():
+            return self._run(batch).to(torch.float32)
+
+    def _run(self, batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            tensor = batch.to(self.device, self._input_dtype())
+            return self.network(tensor.contiguous(memory_format=torch.channels_last))
 
     def _input_dtype(self) -> torch.dtype:
         """네트워크가 지금 쓰는 자료형. 밖에서 `model.float()`처럼 바꾸어도 따라간다."""

@@ -104,6 +104,17 @@ class RealESRGANer:
         self.model = self._load_model(model_path, dni_weight, model, act_type)
 
     @property
+    def engine(self) -> TorchEngine:
+        """지금의 네트워크를 부르는 엔진."""
+        return self._engine
+
+    @property
+    def size_multiple(self) -> int:
+        """네트워크에 넣을 영상의 크기가 맞춰야 하는 배수(픽셀)."""
+        self._update_mod_scale()
+        return self._multiple()
+
+    @property
     def model(self) -> nn.Module:
         """장치와 정밀도에 놓인 네트워크. 바꾸어 넣으면(예: `torch.compile`) 다음 호출부터 쓰인다."""
         return self._engine.network

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realesrgan.errors import NonFiniteOutputError, OutOfMemoryError
 from realesrgan.inference.engine import Engine
@@ -20,7 +20,30 @@ logger = logging.getLogger(__name__)
 MIN_TILE = 16
 
 Progress = Callable[[int, int], None]
-Store = Callable[[NDArray[np.float32], "Box"], None]
+# 배열의 종류는 엔진이 정한다: NumPy 배열이거나, 장치에 놓인 텐서다.
+Array = Any
+Store = Callable[[Array, "Box"], None]
+
+
+@dataclass(frozen=True)
+class ArrayTools:
+    """타일러가 배열에 대해 알아야 하는 두 가지. 타일러가 배열의 종류를 모르게 한다.
+
+    Attributes:
+        stack: `(3, h, w)` 여럿을 `(N, 3, h, w)`로 쌓는 함수.
+        is_finite: 배열에 NaN이나 Inf가 없는지 보는 함수.
+    """
+
+    stack: Callable[[list[Array]], Array]
+    is_finite: Callable[[Array], bool]
+
+
+def _numpy_is_finite(array: Array) -> bool:
+    # 합은 NaN과 Inf를 그대로 물려받는다. 불리언 배열을 만드는 것보다 싸다.
+    return bool(np.isfinite(np.sum(array, dtype=np.float64)))
+
+
+NUMPY_ARRAYS = ArrayTools(np.stack, _numpy_is_finite)
 
 
 @dataclass(frozen=True)
@@ -129,20 +152,22 @@ def _batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
             yield same[start : start + size]
 
 
-def _run_finite(engine: Engine, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+def run_finite(engine: Engine, batch: Array, arrays: ArrayTools = NUMPY_ARRAYS) -> tuple[Array, bool]:
     """엔진을 돌리고, 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
 
     Returns:
         유한한 결과와, 다시 돌렸는지.
+
+    Raises:
+        NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
     """
     output = engine(batch)
-    # 합은 NaN과 Inf를 그대로 물려받는다. 불리언 배열을 만드는 것보다 싸다.
-    if np.isfinite(np.sum(output, dtype=np.float64)):
+    if arrays.is_finite(output):
         return output, False
     safer = engine.fallback()
     if safer is not None:
         output = safer(batch)
-        if np.isfinite(np.sum(output, dtype=np.float64)):
+        if arrays.is_finite(output):
             return output, True
     raise NonFiniteOutputError(
         "네트워크의 출력에 NaN이나 Inf가 있어 그림을 만들 수 없습니다.\n"
@@ -188,7 +213,7 @@ class _Plan:
 
 def upscale_tiled(
     engine: Engine,
-    read: Callable[[Box], NDArray[np.float32]],
+    read: Callable[[Box], Array],
     store: Store,
     *,
     height: int,
@@ -197,7 +222,8 @@ def upscale_tiled(
     pad: int = 10,
     batch: int = 1,
     progress: Progress | None = None,
-) -> None:
+    arrays: ArrayTools = NUMPY_ARRAYS,
+) -> int:
     """영상을 타일마다 엔진에 넣고 결과를 `store`로 넘긴다.
 
     원본과 결과는 호출한 쪽의 메모리에 있고, 이 함수는 타일 몇 개만 들고 있다. 메모리가 모자라면 배치, 다음으로
@@ -212,6 +238,10 @@ def upscale_tiled(
         pad: 타일의 패딩(픽셀).
         batch: 한 번에 넣을 타일 수.
         progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+        arrays: 배열을 다루는 도구. 없으면 NumPy 배열이다.
+
+    Returns:
+        끝까지 간 타일 한 변. 메모리에 맞추어 줄었으면 줄어든 값이고, 다음 영상은 이것으로 시작하면 된다.
 
     Raises:
         OutOfMemoryError: 타일을 가장 작게 해도 메모리가 모자랄 때.
@@ -226,7 +256,7 @@ def upscale_tiled(
         output, reran = None, False
         # 예외가 살아 있는 동안은 실패한 계산의 텐서도 살아 있다. 여기를 나간 뒤에 메모리를 비운다.
         with suppress(OutOfMemoryError):
-            output, reran = _run_finite(engine, np.stack([read(tile.read) for tile in group]))
+            output, reran = run_finite(engine, arrays.stack([read(tile.read) for tile in group]), arrays)
         if output is None:
             engine.release()
             change = plan.shrink()
@@ -243,7 +273,8 @@ def upscale_tiled(
         del plan.remaining[: len(group)]
         if progress is not None:
             progress(done, total)
+    return plan.tile if told_memory else tile
 
 
-def _crop(result: NDArray[np.float32], crop: Box, scale: int) -> NDArray[np.float32]:
+def _crop(result: Array, crop: Box, scale: int) -> Array:
     return result[:, crop.top * scale : crop.bottom * scale, crop.left * scale : crop.right * scale]

@@ -1,0 +1,212 @@
+"""어떤 영상을 읽어 어디에 쓸지를 일을 시작하기 전에 모두 정한다."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from realesrgan.cli.jobs import identity, natural_key
+from realesrgan.cli.video_arguments import FILM_EXTENSIONS, STANDARD
+from realesrgan.errors import UsageError
+from realesrgan.media.formats import is_image_name
+from realesrgan.media.os_reason import os_reason
+from realesrgan.media.paths import expand_user
+from realesrgan.video.film import PICTURES, FilmSource, FilmTarget
+from realesrgan.video.pictures import is_replaceable
+from realesrgan.video.spool import SpooledInput
+
+# 폴더에서 영상으로 볼 확장자. 파일을 바로 주면 확장자와 상관없이 연다.
+_NAMES = (
+    "3g2 3gp asf avi dv f4v flv gxf m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf nut ogm ogv qt rm rmvb ts vob webm "
+    "wmv y4m"
+)
+VIDEO_EXTENSIONS = frozenset(_NAMES.split())
+CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mkv": "matroska", "mov": "mov", "qt": "mov", "webm": "webm"}
+STREAMS = {"nut": "nut", "y4m": "yuv4mpegpipe"}
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """영상 한 편을 키우는 일.
+
+    Attributes:
+        source: 입력.
+        target: 결과.
+        problem: 시작하기 전에 알게 된 실패의 이유. 없으면 None.
+    """
+
+    source: FilmSource
+    target: FilmTarget
+    problem: str | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """입력과 결과의 경로. 표준 입력과 출력은 빠진다."""
+        return _paths(self.source) + ([] if self.target.path is None else [self.target.path])
+
+
+def plan_films(
+    inputs: Sequence[str],
+    output: str,
+    *,
+    suffix: str,
+    ext: str,
+    fps: Fraction | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> list[FilmJob]:
+    """입력을 모두 찾아 결과의 이름을 정한다.
+
+    Args:
+        inputs: 파일, 폴더, 또는 `-`(표준 입력).
+        output: 결과 폴더, 입력이 하나면 결과 파일, 또는 `-`(표준 출력).
+        suffix: 결과 이름 뒤에 붙일 글자.
+        ext: `auto`나 점 없는 확장자. 그림의 형식이면 결과는 그림이 든 폴더다.
+        fps: 그림의 차례를 읽을 속도. None이면 기본.
+        resume: 남은 일을 이어 할지.
+        overwrite: 있는 결과를 새로 만들지.
+
+    Returns:
+        일의 목록. 할 수 없는 것은 이유를 담은 채로 들어 있다.
+
+    Raises:
+        UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력을 덮어쓸 때.
+    """
+    sources = [source for text in inputs for source in _find(text, fps, expand_user(output))]
+    if not sources:
+        raise UsageError(f"키울 영상이 없습니다: {', '.join(inputs)}\n  폴더에 영상이나 그림이 없습니다.")
+    jobs = [FilmJob(source, _target(source, output, suffix, ext, alone=len(sources) == 1)) for source in sources]
+    _refuse_conflicts(jobs)
+    jobs = [_spooled(job) for job in jobs]
+    jobs = [replace(job, problem=_existing(job.target, resume or overwrite)) for job in jobs]
+    if len(jobs) == 1 and jobs[0].problem is not None:
+        raise UsageError(jobs[0].problem)
+    return jobs
+
+
+def _find(text: str, fps: Fraction | None, output: Path) -> list[FilmSource]:
+    if text == STANDARD:
+        return [FilmSource("표준 입력", file=sys.stdin.buffer)]
+    path = expand_user(text)
+    try:
+        if path.is_dir():
+            return _find_in_folder(path, fps, output)
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise UsageError(f"입력을 열 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+    if not path.exists():
+        raise UsageError(f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")
+    if is_image_name(path):
+        raise UsageError(
+            f"그림 한 장은 영상이 아닙니다: {path}\n"
+            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 그림이 차례대로 든 폴더를 주세요."
+        )
+    return [FilmSource(str(path), file=path)]
+
+
+def _find_in_folder(folder: Path, fps: Fraction | None, output: Path) -> list[FilmSource]:
+    """폴더의 영상들, 또는 그림들을 모은 영상 하나."""
+    entries = sorted((item for item in folder.iterdir() if not item.name.startswith(".")), key=natural_key)
+    files = [item for item in entries if item.is_file()]
+    films = [item for item in files if item.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS]
+    pictures = tuple(item for item in files if is_image_name(item))
+    if films and pictures:
+        raise UsageError(
+            f"폴더에 영상 {len(films)}개와 그림 {len(pictures)}장이 함께 있습니다: {folder}\n"
+            "  그림을 한 편의 영상으로 볼지 알 수 없습니다.\n  해결: 영상 파일의 이름을 직접 주거나 폴더를 나누세요."
+        )
+    if pictures:
+        return [FilmSource(str(folder), pictures=pictures, rate=fps)]
+    return [FilmSource(str(film), file=film) for film in films]
+
+
+def _target(source: FilmSource, output: str, suffix: str, ext: str, *, alone: bool) -> FilmTarget:
+    if output == STANDARD:
+        if not alone:
+            raise UsageError("표준 출력(-)에는 영상 하나만 쓸 수 있습니다.\n  해결: 입력을 하나만 주세요.")
+        return FilmTarget(None, STREAMS["nut" if ext == "auto" else ext])
+    path = expand_user(output)
+    given = path.suffix.lower().lstrip(".")
+    if not path.is_dir() and given and (given in CONTAINERS or given in VIDEO_EXTENSIONS or is_image_name(path)):
+        return _named_target(path, given, ext, alone=alone)
+    name = "stdin" if source.is_stream else Path(source.name).resolve().stem if source.file else _folder_name(source)
+    stem = f"{name}_{suffix}" if suffix else name
+    extension = "mp4" if ext == "auto" else ext
+    if extension in FILM_EXTENSIONS:
+        return FilmTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
+    return FilmTarget(path / stem, PICTURES, extension)
+
+
+def _folder_name(source: FilmSource) -> str:
+    return Path(os.path.realpath(source.name)).name or "pictures"
+
+
+def _named_target(path: Path, given: str, ext: str, *, alone: bool) -> FilmTarget:
+    if not alone:
+        raise UsageError(
+            f"-o {path}은(는) 파일 이름이라 영상 하나만 담을 수 있는데 입력이 여럿입니다.\n"
+            "  해결: -o에 폴더 이름을 주세요."
+        )
+    if given not in CONTAINERS:
+        remedy = (
+            f"그림의 차례는 -o 폴더 --ext {given}로 만드세요."
+            if is_image_name(path)
+            else "mp4, mkv, mov, webm을 쓰세요."
+        )
+        raise UsageError(f"쓸 수 없는 형식입니다: {path}\n  해결: {remedy}")
+    if ext != "auto" and CONTAINERS.get(ext) != CONTAINERS[given]:
+        raise UsageError(f"-o의 확장자(.{given})와 --ext {ext}가 다릅니다.\n  해결: 하나만 주세요.")
+    return FilmTarget(path, CONTAINERS[given])
+
+
+def _spooled(job: FilmJob) -> FilmJob:
+    """파일로 만들 표준 입력은 소리를 꺼낼 수 있게 적어 두며 읽는다."""
+    if not job.source.is_stream or job.target.path is None or job.target.container == PICTURES:
+        return job
+    spool = SpooledInput(job.source.file, job.target.path.parent)  # type: ignore[arg-type]
+    return replace(job, source=replace(job.source, file=spool))  # type: ignore[arg-type]
+
+
+def _existing(target: FilmTarget, allowed: bool) -> str | None:
+    """이미 있는 결과를 어떻게 할지 말하지 않았으면 그 이유."""
+    path = target.path
+    if path is None or not path.exists():
+        return None
+    if target.container != PICTURES and path.is_dir():
+        return f"결과의 자리에 폴더가 있습니다: {path}\n  해결: -o에 다른 이름을 주세요."
+    if target.container == PICTURES and (not path.is_dir() or not is_replaceable(path)):
+        return f"결과의 자리에 다른 파일이 있습니다: {path}\n  해결: -o나 --suffix로 다른 이름을 주세요."
+    if allowed:
+        return None
+    return f"결과가 이미 있습니다: {path}\n  해결: --overwrite로 새로 만들거나, -o나 --suffix로 다른 이름을 주세요."
+
+
+def _refuse_conflicts(jobs: Iterable[FilmJob]) -> None:
+    jobs = list(jobs)
+    inputs = {identity(path): path for job in jobs for path in _paths(job.source)}
+    seen: dict[str, FilmJob] = {}
+    for job in jobs:
+        if job.target.path is None:
+            continue
+        key = identity(job.target.path)
+        if key in inputs:
+            raise UsageError(
+                f"결과가 입력을 덮어씁니다: {inputs[key]}\n  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
+            )
+        if key in seen:
+            raise UsageError(
+                f"두 입력의 결과가 같은 파일이 됩니다: {seen[key].source.name}, {job.source.name}\n"
+                f"  결과: {job.target.path}\n"
+                "  해결: 파일 이름을 바꾸거나, -o를 달리하여 따로 실행하세요."
+            )
+        seen[key] = job
+
+
+def _paths(source: FilmSource) -> list[Path]:
+    if source.pictures:
+        return [Path(source.name), *source.pictures]
+    return [] if source.is_stream else [Path(source.name)]

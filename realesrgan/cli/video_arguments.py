@@ -1,0 +1,299 @@
+"""영상 명령의 인자. torch와 PyAV 없이 불러와 `--help`가 바로 답하게 한다."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from fractions import Fraction
+
+from realesrgan.cli.arguments import DEFAULT_DENOISE_STRENGTH, MAX_OUTSCALE
+from realesrgan.cli.parsing import Formatter, Parser, number, parse_time, suffix, tile_size
+from realesrgan.errors import UsageError
+from realesrgan.media.formats import writable_extensions
+from realesrgan.version import __version__
+from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
+
+logger = logging.getLogger(__name__)
+
+FILM_EXTENSIONS = ("mp4", "mkv", "mov", "webm")
+STREAM_FORMATS = ("nut", "y4m")
+STANDARD = "-"
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(
+            f"'{text}'은(는) 프레임 속도가 아닙니다. 보기: 24, 23.976, 30000/1001"
+        ) from None
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"0보다 크고 1000 이하여야 합니다: {text}")
+    return rate
+
+
+def _time(text: str) -> Fraction:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 보기: 12.5, 1:30, 1:02:03") from None
+
+
+def _encoder_option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"이름=값의 모양이어야 합니다: {text}")
+    return name, value
+
+
+def _extension(text: str) -> str:
+    name = text.lower().lstrip(".")
+    pictures = [extension.lstrip(".") for extension in writable_extensions()]
+    if name not in ("auto", *FILM_EXTENSIONS, *STREAM_FORMATS, *pictures):
+        allowed = ", ".join(("auto", *FILM_EXTENSIONS, *pictures))
+        raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {allowed}")
+    return name
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """영상 명령의 인자 해석기를 만든다."""
+    parser = Parser(
+        prog="realesrgan-video",
+        description="Real-ESRGAN으로 영상을 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
+        epilog="보기:\n"
+        "  realesrgan-video -i film.mp4 -o results\n"
+        "  realesrgan-video -i film.mkv -o film_2x.mkv -s 2 --codec libx265\n"
+        "  realesrgan-video -i film.mp4 -o results --resume\n"
+        "  torchrun --nproc_per_node=2 inference_realesrgan_video.py -i film.mp4 -o results\n",
+        formatter_class=Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    _add_files(parser.add_argument_group("입력과 출력"))
+    _add_part(parser.add_argument_group("구간과 시각"))
+    _add_encoding(parser.add_argument_group("부호화(encoding)"))
+    _add_model(parser.add_argument_group("모델"))
+    _add_computing(parser.add_argument_group("계산"))
+    _add_others(parser.add_argument_group("그 밖"))
+    return parser
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-i",
+        "--input",
+        nargs="+",
+        default=["inputs"],
+        metavar="PATH",
+        help="영상 파일(여럿도 됩니다), 영상이 든 폴더, 차례대로의 그림이 든 폴더, 또는 -(표준 입력: y4m, NUT, "
+        "Matroska). 기본: inputs",
+    )
+    group.add_argument(
+        "-o",
+        "--output",
+        default="results",
+        metavar="PATH",
+        help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
+    )
+    group.add_argument(
+        "--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
+    )
+    group.add_argument(
+        "--ext",
+        type=_extension,
+        default="auto",
+        metavar="EXT",
+        help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 그림 형식이면 결과는 그림이 든 폴더입니다. "
+        "표준 출력은 nut나 y4m. 기본: auto",
+    )
+    group.add_argument("--resume", action="store_true", help="중단된 작업을 이어서 합니다.")
+    group.add_argument("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다.")
+    group.add_argument("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 그림으로 적어 둡니다.")
+    group.add_argument("--report", metavar="FILE.json", help="영상마다의 결과를 JSON으로 적습니다.")
+    group.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="키우지 않고 무엇을 할지와 예상 시간만 보입니다. --preview와 함께면 첫 프레임만 키워 적습니다.",
+    )
+
+
+def _add_part(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--start", type=_time, metavar="TIME", help="키우기 시작할 시각(초, 분:초, 시:분:초).")
+    group.add_argument("--end", type=_time, metavar="TIME", help="키우기를 그칠 시각.")
+    group.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="N",
+        help="결과의 초당 프레임. 프레임 수는 그대로이므로 길이가 달라집니다. 그림의 차례면 그 속도입니다(기본 24).",
+    )
+    group.add_argument(
+        "--deinterlace", action="store_true", help="비월(interlaced) 영상을 펴서(bwdif) 키웁니다. 없으면 거절합니다."
+    )
+
+
+def _add_encoding(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--codec",
+        metavar="NAME",
+        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores, h264_nvenc, hevc_nvenc, av1_nvenc. "
+        "기본: 원본과 형식에 맞춤",
+    )
+    group.add_argument(
+        "--crf", type=number(float, 0, 63), metavar="N", help="품질. 작을수록 좋고 큽니다. 기본: 코덱마다 다름"
+    )
+    group.add_argument("--preset", metavar="NAME", help="코덱의 빠르기와 압축의 균형. 기본: 코덱마다 다름")
+    group.add_argument("--pix_fmt", metavar="NAME", help="결과의 픽셀 형식(yuv420p10le 등). 기본: 원본에 맞춤")
+    group.add_argument(
+        "--encoder_options",
+        nargs="+",
+        type=_encoder_option,
+        default=[],
+        metavar="K=V",
+        help="코덱에 그대로 넘길 옵션. 모르는 옵션이면 시작하기 전에 거절합니다.",
+    )
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-n", "--model_name", metavar="NAME", help=f"모델 이름. 기본: {DEFAULT_VIDEO_MODEL}")
+    group.add_argument("--model_path", metavar="PATH", help="가중치 파일이나 주소(.pth, .safetensors).")
+    group.add_argument(
+        "-dn",
+        "--denoise_strength",
+        type=number(float, 0, 1),
+        metavar="0..1",
+        help=f"잡음 제거 세기. realesr-general-x4v3에만 듣습니다. 기본: {DEFAULT_DENOISE_STRENGTH}",
+    )
+    group.add_argument(
+        "--act_type",
+        choices=["relu", "prelu", "leakyrelu"],
+        metavar="NAME",
+        help="직접 훈련한 SRVGG의 활성화 함수(relu, leakyrelu). 가중치에서 알 수 없을 때만 필요합니다.",
+    )
+    group.add_argument(
+        "-s",
+        "--outscale",
+        type=number(float, 0, MAX_OUTSCALE, above=True),
+        default=4,
+        metavar="X",
+        help="마지막 업스케일 배율. 소수도 됩니다. 기본: 4",
+    )
+    group.add_argument(
+        "--alpha_upsampler",
+        choices=["realesrgan", "bicubic"],
+        default="realesrgan",
+        metavar="NAME",
+        help="알파 채널을 키우는 방법: realesrgan(네트워크) 또는 bicubic(빠른 보간). 기본: realesrgan",
+    )
+    group.add_argument("--face_enhance", action="store_true", help="얼굴 향상(GFPGAN). 이 판에는 없습니다.")
+
+
+def _add_computing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-t",
+        "--tile",
+        type=tile_size,
+        default="auto",
+        metavar="auto|0|N",
+        help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
+    )
+    group.add_argument("--tile_pad", type=number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10")
+    group.add_argument(
+        "--pre_pad", type=number(int, 0), default=0, metavar="N", help="프레임 가장자리에 덧댈 픽셀. 기본: 0"
+    )
+    group.add_argument(
+        "--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"
+    )
+    group.add_argument(
+        "--num_process_per_gpu",
+        type=number(int, 1),
+        metavar="N",
+        help="장치 하나에서 동시에 일할 작업자의 수. 기본: CPU는 코어 수, GPU는 1",
+    )
+    group.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것"
+    )
+    group.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "fp16", "bf16"],
+        metavar="NAME",
+        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, 다른 곳에서 fp32. 기본: auto",
+    )
+    group.add_argument("--fp32", action="store_true", help="--precision fp32와 같습니다.")
+
+
+def _add_others(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다.")
+    group.add_argument("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다.")
+    group.add_argument("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다.")
+    group.add_argument("--version", action="version", version=f"realesrgan {__version__}", help="판 번호를 보입니다.")
+    group.add_argument("-h", "--help", action="help", help="이 도움말을 보입니다.")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """인자를 읽고 서로 맞지 않는 것을 걸러 낸다.
+
+    Returns:
+        인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를 말한다.
+
+    Raises:
+        SystemExit: 인자가 잘못되었을 때(코드 2).
+        UsageError: 모델 이름을 모를 때.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.fp32 and args.precision not in (None, "auto", "fp32"):
+        parser.error(f"--fp32와 --precision {args.precision}은(는) 함께 쓸 수 없습니다.")
+    if args.start is not None and args.end is not None and args.start >= args.end:
+        parser.error("--end는 --start보다 뒤여야 합니다.")
+    if args.resume and args.overwrite:
+        parser.error("--resume과 --overwrite는 하나만 주세요.")
+    if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
+        parser.error("-dn을 --model_path와 함께 쓰려면 -n realesr-general-x4v3도 주세요.")
+    args.precision = "fp32" if args.fp32 else args.precision or "auto"
+    args.named = args.model_name is not None
+    args.model_name = get_model(args.model_name or DEFAULT_VIDEO_MODEL).name
+    args.gpu_id = None
+    _check_pipes(args)
+    _check_face_enhance(args)
+    return args
+
+
+def _check_pipes(args: argparse.Namespace) -> None:
+    """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 거절한다."""
+    if STANDARD in args.input and len(args.input) > 1:
+        raise UsageError("표준 입력(-)은 다른 입력과 함께 줄 수 없습니다.\n  해결: 입력을 하나만 주세요.")
+    if STANDARD in (*args.input, args.output) and args.resume:
+        raise UsageError(
+            "표준 입력과 표준 출력은 이어 할 수 없습니다.\n"
+            "  되감을 수 없어 어디까지 했는지 다시 맞출 수 없습니다.\n"
+            "  해결: 파일로 저장해 쓰거나 --resume을 빼세요."
+        )
+    if args.output != STANDARD and args.ext in STREAM_FORMATS:
+        raise UsageError(f"--ext {args.ext}는 표준 출력(-o -)에만 씁니다.\n  해결: mp4, mkv, mov, webm을 쓰세요.")
+    if args.output == STANDARD and args.ext not in ("auto", *STREAM_FORMATS):
+        raise UsageError(
+            f"표준 출력에는 {args.ext}를 쓸 수 없습니다.\n  되감아 고쳐 써야 하는 형식입니다.\n"
+            "  해결: --ext nut나 --ext y4m을 쓰세요."
+        )
+
+
+def _check_face_enhance(args: argparse.Namespace) -> None:
+    if not args.face_enhance:
+        return
+    if "anime" not in args.model_name:
+        raise UsageError(
+            "--face_enhance는 이 판에 아직 없습니다.\n"
+            "  해결: 이 옵션을 빼고 실행하거나, 그림으로 키운 뒤 GFPGAN을 쓰세요."
+        )
+    args.face_enhance = False
+    args.ignored_face_enhance = True
+
+
+def warn_ignored(args: argparse.Namespace) -> None:
+    """받기만 하고 쓰지 않는 옵션을 한 번 알린다."""
+    unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
+    if unused:
+        logger.warning("%s: 더는 필요 없는 옵션이라 무시합니다. 영상은 PyAV가 직접 읽고 씁니다.", ", ".join(unused))
+    if getattr(args, "ignored_face_enhance", False):
+        logger.warning("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")

@@ -1,0 +1,199 @@
+"""영상의 평면(YUV, RGB, 회색)과 네트워크의 RGB 사이를 장치에서 오간다. 순수 함수만 있다.
+
+식은 ITU-T H.273 (2021) 8.3절의 행렬 계수와 범위를 따른다. 색차(chroma)는 가로로는 왼쪽 화소와 같은 자리에, 세로로는 두
+화소의 가운데에 있다고 본다(MPEG-2부터의 관례, H.273 chroma sample location type 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realesrgan.media.video.types import Colour, PixelLayout
+
+# H.273 표 4의 (Kr, Kb).
+LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
+YCGCO = 8
+
+
+def known_matrix(matrix: int) -> bool:
+    """이 행렬 계수의 색을 바꿀 수 있는지."""
+    return matrix in LUMA_WEIGHTS or matrix == YCGCO
+
+
+def ycc_matrix(matrix: int) -> Tensor:
+    """RGB를 휘도와 색차로 바꾸는 `(3, 3)` 행렬, float64. 색차는 -0.5..0.5다.
+
+    Raises:
+        ValueError: 모르는 행렬 계수일 때(ICtCp, 고정 휘도 등).
+    """
+    if matrix == YCGCO:
+        return torch.tensor([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0.0, -0.5]], dtype=torch.float64)
+    if matrix not in LUMA_WEIGHTS:
+        raise ValueError(f"모르는 행렬 계수(matrix coefficients)입니다: {matrix}")
+    kr, kb = LUMA_WEIGHTS[matrix]
+    luma = torch.tensor([kr, 1 - kr - kb, kb], dtype=torch.float64)
+    blue = (torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64) - luma) / (2 * (1 - kb))
+    red = (torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64) - luma) / (2 * (1 - kr))
+    return torch.stack([luma, blue, red])
+
+
+def code_range(bits: int, full_range: bool) -> tuple[Tensor, Tensor]:
+    """휘도와 두 색차의 `(배율, 더할 값)`, float64 세 개씩. 부호 = 값 * 배율 + 더할 값 (H.273 식 20..31)."""
+    step, half, top = 2 ** (bits - 8), 2 ** (bits - 1), 2**bits - 1
+    scale = [top, top, top] if full_range else [219 * step, 224 * step, 224 * step]
+    offset = [0, half, half] if full_range else [16 * step, half, half]
+    return torch.tensor(scale, dtype=torch.float64), torch.tensor(offset, dtype=torch.float64)
+
+
+def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour) -> Tensor:
+    """정수 평면들을 네트워크의 입력으로 바꾼다.
+
+    Args:
+        planes: 평면마다 `(N, h, w)`의 정수. 순서는 `media.video.types.Planes`와 같다. 알파는 보지 않는다.
+        layout: 평면의 배치.
+        colour: 행렬과 범위.
+
+    Returns:
+        `(N, 3, H, W)` float32, 0..1의 RGB.
+    """
+    if layout.family == "gray":
+        return _gray_to_rgb(planes[0], layout.bits, colour.full_range)
+    if layout.family == "rgb":
+        green, blue, red = (_unit(plane, layout.bits) for plane in planes[:3])
+        return torch.stack([red, green, blue], dim=1)
+    height, width = planes[0].shape[-2:]
+    chroma = torch.stack([planes[1], planes[2]], dim=1).to(torch.float32)
+    chroma = upsample_chroma(chroma, layout.subsampling, height, width)
+    codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
+    scale, offset = code_range(layout.bits, colour.full_range)
+    weight = torch.linalg.inv(ycc_matrix(colour.matrix)) / scale
+    bias = -weight @ offset
+    return _mix(codes, weight[:, :, None, None], bias).clamp_(0, 1)
+
+
+def alpha_to_unit(plane: Tensor, bits: int) -> Tensor:
+    """알파 평면 `(N, h, w)`를 `(N, 1, h, w)` float32, 0..1로 바꾼다. 알파는 언제나 전체 범위(full range)다."""
+    return _unit(plane, bits)[:, None]
+
+
+def unit_to_alpha(alpha: Tensor, bits: int) -> Tensor:
+    """`(N, 1, h, w)` float32를 알파 평면 `(N, h, w)`로 바꾼다."""
+    return quantise(alpha[:, 0] * (2**bits - 1), bits)
+
+
+def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tensor]:
+    """네트워크의 출력을 정수 평면들로 바꾼다. 알파 평면은 만들지 않는다.
+
+    Args:
+        rgb: `(N, 3, H, W)` float32, 0..1. 벗어난 값은 잘린다. 제자리에서 바뀔 수 있다.
+        layout: 만들 평면의 배치.
+        colour: 행렬과 범위.
+
+    Returns:
+        평면마다 `(N, h, w)`, 8비트면 uint8, 더 깊으면 uint16.
+    """
+    rgb = rgb.clamp_(0, 1)
+    bits = layout.bits
+    if layout.family == "rgb":
+        return [quantise(rgb[:, channel] * (2**bits - 1), bits) for channel in (1, 2, 0)]
+    matrix = ycc_matrix(1 if layout.family == "gray" and not known_matrix(colour.matrix) else colour.matrix)
+    scale, offset = code_range(bits, colour.full_range)
+    weight = matrix * scale[:, None]
+    luma = quantise(_mix(rgb, weight[:1, :, None, None], offset[:1])[:, 0], bits)
+    if layout.family == "gray":
+        return [luma]
+    chroma = quantise(_downsampled_mix(rgb, weight[1:], offset[1:], layout.subsampling), bits)
+    return [luma, chroma[:, 0], chroma[:, 1]]
+
+
+def quantise(codes: Tensor, bits: int) -> Tensor:
+    """실수 부호를 반올림해 정수로 바꾼다. 받은 텐서를 고쳐 쓴다."""
+    codes = codes.add_(0.5).clamp_(0, 2**bits - 1)
+    # uint16으로 곧바로 바꾸지 못하는 장치가 있어 한 번 거친다.
+    return codes.to(torch.uint8) if bits == 8 else codes.to(torch.int32).to(torch.uint16)
+
+
+def upsample_chroma(chroma: Tensor, subsampling: tuple[int, int], height: int, width: int) -> Tensor:
+    """부표본화된 색차를 휘도의 크기로 늘린다(선형 보간).
+
+    Args:
+        chroma: `(N, C, h, w)` float32.
+        subsampling: `(가로, 세로)` 배수.
+        height, width: 휘도의 크기(픽셀).
+
+    Returns:
+        `(N, C, height, width)`.
+    """
+    across, down = subsampling
+    if across > 1:
+        following = torch.cat([chroma[..., 1:], chroma[..., -1:]], dim=-1)
+        steps = [torch.lerp(chroma, following, k / across) for k in range(across)]
+        chroma = torch.stack(steps, dim=-1).flatten(-2)
+    if down > 1:
+        # 가운데에 놓인 표본의 선형 보간은 align_corners=False의 쌍일차와 같다.
+        size = (chroma.shape[-2] * down, chroma.shape[-1])
+        chroma = F.interpolate(chroma, size=size, mode="bilinear", align_corners=False)
+    return chroma[..., :height, :width]
+
+
+def _downsampled_mix(rgb: Tensor, weight: Tensor, offset: Tensor, subsampling: tuple[int, int]) -> Tensor:
+    """색차를 섞는 일과 부표본화를 합성곱(convolution) 하나로 한다. 큰 중간 텐서를 만들지 않는다."""
+    across, down = subsampling
+    if subsampling == (1, 1):
+        return _mix(rgb, weight[:, :, None, None], offset)
+    # 가로는 왼쪽 화소에 놓이므로 그 자리를 중심으로 한 삼각형, 세로는 가운데에 놓이므로 상자.
+    row = across - torch.arange(1 - across, across, dtype=torch.float64).abs()
+    kernel = weight[:, :, None, None] * (torch.full((down, 1), 1 / down, dtype=torch.float64) * (row / row.sum()))
+    height, width = rgb.shape[-2:]
+    if height % down or width % across:
+        rgb = F.pad(rgb, (0, -width % across, 0, -height % down), mode="replicate")
+    mixed = _mix(rgb, kernel, offset, stride=(down, across), padding=(0, across - 1))
+    if across > 1:
+        # 합성곱의 패딩은 0이라 첫 열만 틀린다. 큰 텐서를 복사해 덧대는 대신 그 열만 다시 구한다.
+        edge = F.pad(rgb[..., :across], (across - 1, 0, 0, 0), mode="replicate")
+        mixed[..., :1] = _mix(edge, kernel, offset, stride=(down, across))
+    return mixed
+
+
+def _mix(
+    channels: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    def place(values: Tensor) -> Tensor:
+        return values.to(channels.device, torch.float32)
+
+    return F.conv2d(channels, place(weight), place(bias), stride=stride, padding=padding)
+
+
+def _unit(plane: Tensor, bits: int) -> Tensor:
+    return plane.to(torch.float32) / (2**bits - 1)
+
+
+def _gray_to_rgb(plane: Tensor, bits: int, full_range: bool) -> Tensor:
+    scale, offset = code_range(bits, full_range)
+    gray = ((plane.to(torch.float32) - float(offset[0])) / float(scale[0])).clamp_(0, 1)
+    return gray[:, None].expand(-1, 3, -1, -1)
+
+
+def to_tensor(planes: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """같은 크기의 평면들을 `(N, h, w)` 텐서 하나로 장치에 올린다."""
+    stacked = np.stack(planes)
+    tensor = torch.from_numpy(stacked)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")

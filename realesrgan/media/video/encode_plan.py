@@ -1,0 +1,287 @@
+"""무엇으로 어떻게 부호화(encoding)할지 정한다."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import replace
+from fractions import Fraction
+
+from realesrgan.errors import VideoFormatError
+from realesrgan.media.video.colours import encoded_colour
+from realesrgan.media.video.encoder_trial import try_encoder
+from realesrgan.media.video.encoders import Encoder, find_encoder, is_built
+from realesrgan.media.video.hdr import check_hdr, hdr_parameters
+from realesrgan.media.video.layouts import layout_of, planar_layout
+from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
+
+_COARSER = {(1, 2): (1, 1), (4, 1): (2, 1), (4, 4): (2, 2)}
+"""부호기들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
+_PRORES_PROFILES = {"proxy": "0", "lt": "1", "standard": "2", "hq": "3", "4444": "4", "4444xq": "5"}
+_X26X_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+_NO_ASPECT = ("libvpx-vp9", "libsvtav1", "av1_nvenc", "prores_ks")
+"""비트열에 픽셀의 비율이 없는 코덱. PyAV로는 Matroska의 표시 크기(DisplayWidth)를 적을 수 없다."""
+_CONTAINER_NAMES = {"matroska": "mkv", "webm": "webm"}
+_RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
+
+
+def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
+    """입력과 청한 것에서 부호화를 정하고, 부호기를 한 번 열어 확인한다.
+
+    코덱은 청하지 않으면 묶음 형식과 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
+    8비트는 H.264(webm은 VP9), 그보다 깊거나 HDR이면 H.265(webm은 AV1). 색차와 비트 수는 코덱이 받는 한 그대로 둔다.
+
+    Args:
+        info: 입력의 정보.
+        request: 청한 것.
+        container: `container_of`의 묶음 형식, 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
+        size: 결과의 `(너비, 높이)`, 픽셀. 회전을 적용한 뒤다.
+
+    Raises:
+        VideoFormatError: 코덱, 픽셀 형식, 옵션, 크기를 쓸 수 없을 때.
+    """
+    warnings: list[str] = []
+    if container in _RAW_CODECS:
+        return _raw_plan(info, request, container, size)
+    encoder = find_encoder(request.codec or default_codec(info, container, request), container)
+    pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
+    layout = layout_of(pix_fmt)
+    check_hdr(info, encoder, layout.bits)
+    plan = EncodePlan(
+        container=container,
+        codec=encoder.name,
+        layout=layout,
+        colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
+        width=size[0],
+        height=size[1],
+        time_base=_time_base(info, request),
+        rate=request.rate or info.rate,
+        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        pix_fmt=pix_fmt,
+        options=_options(info, request, encoder, layout),
+    )
+    if plan.sample_aspect_ratio != 1 and container in ("matroska", "webm") and encoder.name in _NO_ASPECT:
+        warnings.append(
+            f"{encoder.name}의 {_CONTAINER_NAMES[container]}에는 픽셀의 가로세로 비율({plan.sample_aspect_ratio})을 "
+            "적을 수 없어 눌려 보일 수 있습니다. 지키려면 .mp4로 쓰거나 --codec libx264를 쓰세요."
+        )
+    try_encoder(plan, request)
+    return replace(plan, warnings=tuple(warnings))
+
+
+def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
+    """청하지 않았을 때의 코덱."""
+    wanted = planar_layout(request.pix_fmt or "") or info.layout
+    deep = wanted.bits > 8 or info.colour.is_hdr
+    if wanted.alpha and container in ("webm", "mov", "matroska"):
+        return {"webm": "libvpx-vp9", "mov": "prores_ks", "matroska": "ffv1"}[container]
+    if container == "webm":
+        return "libsvtav1" if deep else "libvpx-vp9"
+    preferred = "libx265" if deep else "libx264"
+    # x264와 x265 없이 만든 PyAV도 있다. 그때는 있는 것 가운데 같은 깊이를 담는 것을 쓴다.
+    return preferred if is_built(preferred) else "libsvtav1"
+
+
+def _time_base(info: VideoInfo, request: EncodeRequest) -> Fraction:
+    """원본의 시각을 그대로 담는 단위. 속도를 청했으면 그 속도의 한 프레임이다."""
+    return 1 / request.rate if request.rate else info.time_base
+
+
+def _turned(aspect: Fraction, rotation: int) -> Fraction:
+    return 1 / aspect if rotation % 180 else aspect
+
+
+def _chosen_format(
+    info: VideoInfo,
+    request: EncodeRequest,
+    encoder: Encoder,
+    size: tuple[int, int],
+    warnings: list[str],
+    container: str,
+) -> str:
+    if request.pix_fmt is not None:
+        return _requested_format(request.pix_fmt, encoder)
+    formats = encoder.formats
+    if encoder.name == "libvpx-vp9" and container == "mp4":
+        # mp4의 VP9에는 알파를 둘 자리가 없다.
+        formats = tuple(name for name in formats if not layout_of(name).alpha)
+    bits = 10 if info.colour.is_hdr and info.layout.bits < 10 else info.layout.bits
+    wanted = replace(info.layout, bits=bits, subsampling=_wanted_subsampling(info, encoder, size))
+    best = min(formats, key=lambda name: _distance(layout_of(name), wanted, encoder.name))
+    warnings.extend(_losses(info.layout, layout_of(best), encoder))
+    return best
+
+
+def _wanted_subsampling(info: VideoInfo, encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
+    """결과의 색차. RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다."""
+    subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
+    width, height = info.display_size
+    if info.layout.family == "gray":
+        return (2, 2)
+    if info.layout.family == "rgb" and size[0] >= 2 * width and size[1] >= 2 * height:
+        return (2, 2)
+    return subsampling
+
+
+def _distance(candidate: PixelLayout, wanted: PixelLayout, codec: str) -> tuple[int, ...]:
+    """작을수록 원본에 가깝다. 알파, 갈래, 잃는 비트, 잃는 색차, 넘치는 비트, 넘치는 색차의 차례로 본다."""
+    keeps = codec == "ffv1"
+    family = 0 if candidate.family == wanted.family and (keeps or wanted.family == "yuv") else 1
+    if wanted.family != "yuv" and not keeps:
+        family = 0 if candidate.family == "yuv" else 1
+    coarse = [max(0, c - w) for c, w in zip(candidate.subsampling, wanted.subsampling, strict=True)]
+    fine = [max(0, w - c) for c, w in zip(candidate.subsampling, wanted.subsampling, strict=True)]
+    return (
+        int(candidate.alpha != wanted.alpha),
+        family,
+        max(0, wanted.bits - candidate.bits),
+        0 if candidate.family != "yuv" else sum(coarse),
+        max(0, candidate.bits - wanted.bits),
+        0 if candidate.family != "yuv" else sum(fine),
+    )
+
+
+def _losses(source: PixelLayout, chosen: PixelLayout, encoder: Encoder) -> list[str]:
+    lost = []
+    if source.alpha and not chosen.alpha:
+        lost.append(
+            f"알파 채널은 {encoder.name}에 담을 수 없어 버립니다. 지키려면 .webm(libvpx-vp9), "
+            ".mov(prores_ks), .mkv(ffv1) 가운데 하나로 쓰세요."
+        )
+    if chosen.bits < source.bits:
+        lost.append(f"{source.bits}비트를 {encoder.name}가 받지 않아 {chosen.bits}비트로 줄입니다.")
+    if source.family == chosen.family == "yuv":
+        coarser = any(c > s for c, s in zip(chosen.subsampling, source.subsampling, strict=True))
+        if coarser:
+            lost.append(f"{encoder.name}가 받지 않아 색차를 {chosen.pix_fmt}로 줄입니다.")
+    if chosen.subsampling != (2, 2) and encoder.name in ("libx264", "libx265", "h264_nvenc", "hevc_nvenc"):
+        lost.append(f"{chosen.pix_fmt}는 재생하지 못하는 기기가 있습니다. 널리 재생하려면 --pix_fmt yuv420p를 쓰세요.")
+    return lost
+
+
+def _requested_format(pix_fmt: str, encoder: Encoder) -> str:
+    if pix_fmt in encoder.formats:
+        return pix_fmt
+    # 8비트 FFV1의 gbrp처럼 값은 같고 놓인 모양만 다른 이름도 받는다.
+    try:
+        layout = layout_of(pix_fmt)
+    except VideoFormatError:
+        layout = None
+    same = [name for name in encoder.formats if layout is not None and layout_of(name) == layout]
+    if same:
+        return same[0]
+    near = difflib.get_close_matches(pix_fmt, encoder.formats, 1, 0.6)
+    hint = f" 혹시 {near[0]}?" if near else ""
+    raise VideoFormatError(
+        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 부호기가 받지 않습니다.\n"
+        f"  해결: --pix_fmt에 다음 가운데 하나를 쓰거나 빼세요: {', '.join(encoder.formats)}"
+    )
+
+
+def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: PixelLayout) -> dict[str, str]:
+    """부호기에 넘길 옵션. 사용자가 적은 것이 마지막에 이긴다."""
+    options = dict(encoder.defaults)
+    if encoder.name == "prores_ks":
+        options["profile"] = "4" if layout.subsampling == (1, 1) else "3"
+    if layout.alpha and encoder.name == "libvpx-vp9":
+        # 보이지 않는 대체 참조 프레임(alt-ref)과 알파를 libvpx가 함께 쓰지 못한다.
+        options["auto-alt-ref"] = "0"
+    if request.crf is not None:
+        options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
+    elif request.options.get("lossless", "0") != "0":
+        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 거절한다.
+    if request.preset is not None:
+        options.update(_preset(request.preset, encoder))
+    options["threads"] = str(request.threads or _threads(encoder))
+    own = {**_quiet(encoder), **hdr_parameters(info.side_data, encoder)}
+    user = dict(request.options)
+    if encoder.params and own:
+        mine = ":".join(f"{key}={value}" for key, value in own.items())
+        user[encoder.params] = ":".join(part for part in (mine, user.get(encoder.params, "")) if part)
+    return {**options, **user}
+
+
+def _threads(encoder: Encoder) -> int:
+    """알아서 정하는 스레드 수. 0은 부호기에 맡긴다.
+
+    x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
+    이어 하거나 나누어 해도 같은 영상이 되게 한다. 수는 두 부호기가 스스로 고르는 것과 같다.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if encoder.name == "libx264":
+        return max(1, min(cores * 3 // 2, 16))
+    if encoder.name == "libx265":
+        return next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
+    return 0
+
+
+def _quiet(encoder: Encoder) -> dict[str, str]:
+    """x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다."""
+    return {"log-level": "none"} if encoder.name == "libx265" else {}
+
+
+def _named(name: str | None, encoder: Encoder, option: str) -> str:
+    if name is None:
+        raise VideoFormatError(
+            f"{encoder.name}에는 {option}이(가) 없습니다.\n  이유: 무손실이거나 프로파일로 화질을 정하는 코덱입니다.\n"
+            f"  해결: {option}을(를) 빼거나 --encoder_options를 쓰세요."
+        )
+    return name
+
+
+def _quality(crf: float, encoder: Encoder) -> str:
+    """FFmpeg는 넘치는 값을 조용히 자르므로 미리 막는다."""
+    if not 0 <= crf <= encoder.worst:
+        raise VideoFormatError(
+            f"{encoder.name}의 --crf로 쓸 수 없는 값입니다: {crf:g}\n"
+            f"  이유: 0(가장 좋음)에서 {encoder.worst}(가장 나쁨)까지입니다.\n"
+            f"  해결: 그 사이의 값을 쓰세요. 기본은 {encoder.defaults.get(encoder.crf or '', '')}입니다."
+        )
+    return f"{crf:g}"
+
+
+def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
+    if encoder.name == "prores_ks":
+        if preset not in _PRORES_PROFILES:
+            raise VideoFormatError(
+                f"ProRes에 없는 프로파일입니다: {preset}\n  이유: ProRes는 --preset으로 프로파일을 고릅니다.\n"
+                f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(_PRORES_PROFILES)}"
+            )
+        return {"profile": _PRORES_PROFILES[preset]}
+    if encoder.name in ("libx264", "libx265") and preset not in _X26X_PRESETS:
+        # x264는 모르는 이름을 제 손으로 표준 오류에 쓴다.
+        raise VideoFormatError(
+            f"{encoder.name}에 없는 preset입니다: {preset}\n  이유: 속도의 이름이 정해져 있습니다.\n"
+            f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(_X26X_PRESETS)}"
+        )
+    if encoder.name == "libvpx-vp9" and preset in ("good", "best", "realtime"):
+        return {"deadline": preset}
+    return {_named(encoder.preset, encoder, "--preset"): preset}
+
+
+def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
+    """표준 출력의 압축하지 않은 영상. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
+    from realesrgan.media.video.raw_plan import raw_layout
+
+    if request.codec not in (None, "rawvideo") or request.options or request.crf is not None or request.preset:
+        raise VideoFormatError(
+            "표준 출력에는 압축하지 않은 영상만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
+            "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
+        )
+    layout, warnings = raw_layout(info, request, container)
+    return EncodePlan(
+        container=container,
+        codec="rawvideo",
+        layout=layout,
+        colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
+        width=size[0],
+        height=size[1],
+        time_base=_time_base(info, request),
+        rate=request.rate or info.rate,
+        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        pix_fmt=layout.pix_fmt,
+        options={},
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,150 @@
+"""비월(interlaced) 영상인지 알아본다."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_FRAMES = 90
+"""한 자리에서 볼 프레임 수."""
+_ENOUGH = 8
+"""판단에 필요한, 움직임이 있는 프레임 수."""
+_FLAGGED_SHARE = 0.15
+"""비월 표시가 있는 영상에서, 빗살 무늬가 이만큼 있어야 정말 비월로 본다. 2:3 풀다운(telecine)은 0.4쯤이다."""
+_PLAIN_SHARE = 0.5
+"""표시가 없는 영상에서의 문턱. 가는 가로줄 무늬를 비월로 잘못 보지 않게 더 높다."""
+_COMB_RATIO = 1.15
+"""표시가 없는 영상에서, 움직이는 곳의 빗살이 순차 영상의 무늬보다 이만큼은 많아야 한다. 순차 영상은 아무리 자잘한
+무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 영상은 2를 넘는 것이 보통이다."""
+_FIELD_THRESHOLD = 1.04
+_MOVING_SHARE = 0.002
+"""화소가 이만큼은 움직여야 순차라고 말할 수 있다."""
+_MOVED = 12
+_COMBED = 144
+_WIDEST = 480
+
+
+@dataclass(frozen=True)
+class FieldCount:
+    """본 프레임들.
+
+    Attributes:
+        interlaced, progressive: 내용이 비월로, 순차로 보인 프레임 수.
+        flagged: 디코더가 비월이라고 표시한 프레임 수.
+        total: 본 프레임 수.
+        near, far: 움직이는 화소 가운데 바로 위아래 줄, 두 줄 위아래와 함께 빗살을 이루는 것의 수.
+            비월이면 이웃한 줄만 다른 시각의 것이라 `near`가 훨씬 많다.
+    """
+
+    interlaced: int = 0
+    progressive: int = 0
+    flagged: int = 0
+    total: int = 0
+    near: int = 0
+    far: int = 0
+
+    def __add__(self, other: FieldCount) -> FieldCount:
+        return FieldCount(
+            self.interlaced + other.interlaced,
+            self.progressive + other.progressive,
+            self.flagged + other.flagged,
+            self.total + other.total,
+            self.near + other.near,
+            self.far + other.far,
+        )
+
+
+def is_interlaced(count: FieldCount, declared: bool) -> bool:
+    """비월로 볼지 정한다.
+
+    표시보다 내용이 먼저다. 순차 영상에 비월 표시가 붙은 것이 흔하기 때문이다.
+    움직임이 없어 내용으로 알 수 없으면 표시를 따른다.
+
+    Args:
+        count: 본 프레임들.
+        declared: 묶음이나 코덱이 비월이라고 했는지.
+    """
+    flagged = declared or count.flagged * 2 > count.total
+    decided = count.interlaced + count.progressive
+    if decided < _ENOUGH:
+        return flagged
+    share = count.interlaced / decided
+    if flagged:
+        return share >= _FLAGGED_SHARE
+    # 이 판단은 움직이는 자잘한 무늬(시험 화면 따위)를 비월로 잘못 본다. 표시도 없으면 빗살을 따로 세어 확인한다.
+    return share >= _PLAIN_SHARE and count.near > _COMB_RATIO * count.far
+
+
+def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCount:
+    """PyAV 프레임들의 줄을 견주어 본다.
+
+    Args:
+        frames: 잇닿은 프레임들.
+        limit: 볼 프레임 수.
+    """
+    total = flagged = 0
+    verdicts: list[bool | None] = []
+    near = far = 0
+    window: list[NDArray[np.int32]] = []
+    for frame in frames:
+        if total >= limit:
+            break
+        total += 1
+        flagged += bool(frame.interlaced_frame)
+        window = [*window[-2:], _luma(frame)]
+        if len(window) > 1:
+            combed_near, combed_far = count_combs(window[-2], window[-1])
+            near, far = near + combed_near, far + combed_far
+        if len(window) == 3:
+            verdicts.append(looks_woven(*window))
+    return FieldCount(verdicts.count(True), verdicts.count(False), flagged, total, near, far)
+
+
+def looks_woven(previous: NDArray[np.int32], current: NDArray[np.int32], following: NDArray[np.int32]) -> bool | None:
+    """가운데 프레임이 두 때의 줄을 엮은 것인지.
+
+    FFmpeg의 idet 필터와 같은 생각이다. 짝수 줄과 홀수 줄을 따로, 위아래 줄이 앞 프레임과 뒤 프레임의 사이 줄 가운데
+    어느 쪽에 더 맞는지 본다. 두 필드의 때가 다르면 한쪽으로 뚜렷이 기운다(문턱은 그 필터의 기본값이다).
+
+    Args:
+        previous, current, following: 잇닿은 세 프레임의 휘도 `(H, W)`, 0..255.
+
+    Returns:
+        엮었으면 True, 아니면 False, 움직임이 없어 모르면 None.
+    """
+    around = current[:-2] + current[2:]
+    before = np.abs(around - 2 * previous[1:-1]).sum(1)
+    after = np.abs(around - 2 * following[1:-1]).sum(1)
+    first = int(before[::2].sum() + after[1::2].sum())
+    second = int(before[1::2].sum() + after[::2].sum())
+    if max(first, second) > _FIELD_THRESHOLD * min(first, second):
+        return True
+    moving = (np.abs(current - previous) > _MOVED).mean()
+    return False if moving > _MOVING_SHARE else None
+
+
+def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tuple[int, int]:
+    """움직인 화소 가운데 위아래 줄과 빗살을 이루는 것을 센다.
+
+    Args:
+        previous, current: 잇닿은 두 프레임의 휘도 `(H, W)`, 0..255. 높이는 5 이상이어야 셀 것이 있다.
+
+    Returns:
+        바로 위아래 줄과, 두 줄 위아래와 빗살을 이루는 화소의 수.
+    """
+    moving = np.abs(current - previous) > _MOVED
+    around = moving[2:-2] | moving[1:-3] | moving[3:-1]
+    line = current[2:-2]
+    near = (line - current[1:-3]) * (line - current[3:-1]) > _COMBED
+    far = (line - current[:-4]) * (line - current[4:]) > _COMBED
+    return int((near & around).sum()), int((far & around).sum())
+
+
+def _luma(frame: Any) -> NDArray[np.int32]:
+    """휘도. 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다."""
+    gray: NDArray[Any] = frame.reformat(format="gray").to_ndarray()
+    return gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)

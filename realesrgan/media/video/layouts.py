@@ -1,0 +1,284 @@
+"""FFmpeg의 픽셀 형식(pixel format)과 평면(plane)을 오간다."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realesrgan.errors import VideoFormatError
+from realesrgan.media.video.types import PixelLayout, Planes
+
+_SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
+_YUV = re.compile(r"yuv(?P<alpha>a)?(?P<full>j)?(?P<chroma>4\d\d)p(?:(?P<bits>\d+)(?P<order>le|be))?")
+_RGB = re.compile(r"gbr(?P<alpha>a)?p(?:(?P<bits>\d+)(?P<order>le|be))?")
+_GRAY = re.compile(r"gray(?:(?P<bits>\d+)(?P<order>le|be)?)?")
+
+
+@dataclass(frozen=True)
+class Picker:
+    """섞인(packed) 형식에서 채널 하나를 골라내는 법.
+
+    Attributes:
+        plane: 몇째 평면인지.
+        start, step: 줄에서의 첫 자리와 간격(원소 수).
+        shift: 오른쪽으로 밀 비트 수.
+        mask: 민 뒤에 남길 비트들. 0이면 모두 남긴다.
+    """
+
+    plane: int
+    start: int
+    step: int = 1
+    shift: int = 0
+    mask: int = 0
+
+
+@dataclass(frozen=True)
+class PackedFormat:
+    """섞인 형식 하나. `dtype`의 원소들에서 `pickers`가 `layout`의 평면들을 차례로 고른다."""
+
+    layout: PixelLayout
+    dtype: str
+    pickers: tuple[Picker, ...]
+
+
+def planar_name(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), alpha: bool = False) -> str:
+    """평면 리틀 엔디언 픽셀 형식의 이름.
+
+    Raises:
+        VideoFormatError: 그런 부표본화의 형식이 FFmpeg에 없을 때.
+    """
+    depth = "" if bits == 8 else f"{bits}le"
+    if family == "gray":
+        return f"gray{depth}"
+    if family == "rgb":
+        return f"gbr{'a' if alpha else ''}p{depth}"
+    for chroma, factors in _SUBSAMPLING.items():
+        if factors == subsampling:
+            return f"yuv{'a' if alpha else ''}{chroma}p{depth}"
+    raise VideoFormatError(f"다룰 수 없는 색차 부표본화(chroma subsampling)입니다: {subsampling}")
+
+
+def make_layout(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), alpha: bool = False) -> PixelLayout:
+    """이름까지 채운 평면 배치. 인자는 `PixelLayout`과 같다."""
+    return PixelLayout(planar_name(family, bits, subsampling, alpha), family, bits, subsampling, alpha)
+
+
+def planar_layout(pix_fmt: str) -> PixelLayout | None:
+    """평면 형식의 이름을 배치로 푼다. 아니면 None. 빅 엔디언과 `yuvj`는 짝이 되는 형식의 배치가 된다."""
+    if match := _YUV.fullmatch(pix_fmt):
+        bits = int(match["bits"] or 8)
+        factors = _SUBSAMPLING.get(match["chroma"])
+        return make_layout("yuv", bits, factors, bool(match["alpha"])) if factors and bits <= 16 else None
+    if match := _RGB.fullmatch(pix_fmt):
+        bits = int(match["bits"] or 8)
+        return make_layout("rgb", bits, alpha=bool(match["alpha"])) if bits <= 16 else None
+    if match := _GRAY.fullmatch(pix_fmt):
+        bits = int(match["bits"] or 8)
+        return make_layout("gray", bits) if bits <= 16 else None
+    return None
+
+
+def _semi_planar(chroma: str, bits: int, shift: int, swap: bool = False) -> PackedFormat:
+    first, second = (1, 0) if swap else (0, 1)
+    pickers = (Picker(0, 0, 1, shift), Picker(1, first, 2, shift), Picker(1, second, 2, shift))
+    return PackedFormat(make_layout("yuv", bits, _SUBSAMPLING[chroma]), "u1" if bits == 8 else "u2", pickers)
+
+
+def _interleaved(family: str, order: str, bits: int, shift: int = 0) -> PackedFormat:
+    """`order`는 원소의 차례다. `x`는 버린다. 보기: `bgrx`, `rgb`, `vuya`."""
+    names = "gbr" if family == "rgb" else "yuv"
+    alpha = "a" in order
+    pickers = tuple(Picker(0, order.index(name), len(order), shift) for name in names + "a" * alpha)
+    return PackedFormat(make_layout(family, bits, alpha=alpha), "u1" if bits == 8 else "u2", pickers)
+
+
+def _yuyv(order: str, bits: int, shift: int = 0) -> PackedFormat:
+    pickers = (
+        Picker(0, order.index("y"), 2, shift),
+        Picker(0, order.index("u"), 4, shift),
+        Picker(0, order.index("v"), 4, shift),
+    )
+    return PackedFormat(make_layout("yuv", bits, (2, 1)), "u1" if bits == 8 else "u2", pickers)
+
+
+def _bit_packed(family: str, shifts: tuple[int, int, int]) -> PackedFormat:
+    """32비트 한 칸에 10비트 셋이 든 형식. `shifts`는 평면 차례의 자리다."""
+    return PackedFormat(make_layout(family, 10), "u4", tuple(Picker(0, 0, 1, shift, 1023) for shift in shifts))
+
+
+_PACKED: dict[str, PackedFormat] = {
+    "nv12": _semi_planar("420", 8, 0),
+    "nv21": _semi_planar("420", 8, 0, swap=True),
+    "nv16": _semi_planar("422", 8, 0),
+    "nv24": _semi_planar("444", 8, 0),
+    "nv42": _semi_planar("444", 8, 0, swap=True),
+    "nv20": _semi_planar("422", 10, 0),
+    **{f"p0{bits}": _semi_planar("420", bits, 16 - bits) for bits in (10, 12, 16)},
+    **{f"p2{bits}": _semi_planar("422", bits, 16 - bits) for bits in (10, 12, 16)},
+    **{f"p4{bits}": _semi_planar("444", bits, 16 - bits) for bits in (10, 12, 16)},
+    "yuyv422": _yuyv("yuyv", 8),
+    "uyvy422": _yuyv("uyvy", 8),
+    "yvyu422": _yuyv("yvyu", 8),
+    **{f"y2{bits}": _yuyv("yuyv", bits, 16 - bits) for bits in (10, 12, 16)},
+    "vuya": _interleaved("yuv", "vuya", 8),
+    "vuyx": _interleaved("yuv", "vuyx", 8),
+    "ayuv": _interleaved("yuv", "ayuv", 8),
+    "uyva": _interleaved("yuv", "uyva", 8),
+    "vyu444": _interleaved("yuv", "vyu", 8),
+    "ayuv64": _interleaved("yuv", "ayuv", 16),
+    "xv36": _interleaved("yuv", "uyvx", 12, 4),
+    "xv48": _interleaved("yuv", "uyvx", 16),
+    "xv30": _bit_packed("yuv", (10, 0, 20)),
+    "v30x": _bit_packed("yuv", (12, 2, 22)),
+    "x2rgb10": _bit_packed("rgb", (10, 0, 20)),
+    "x2bgr10": _bit_packed("rgb", (10, 20, 0)),
+    **{name: _interleaved("rgb", name[:3], 8) for name in ("rgb24", "bgr24")},
+    **{name: _interleaved("rgb", name.replace("0", "x"), 8) for name in ("rgb0", "bgr0", "0rgb", "0bgr")},
+    **{name: _interleaved("rgb", name, 8) for name in ("rgba", "bgra", "argb", "abgr")},
+    **{f"{name}48": _interleaved("rgb", name, 16) for name in ("rgb", "bgr")},
+    **{f"{name}64": _interleaved("rgb", name, 16) for name in ("rgba", "bgra")},
+    "ya8": PackedFormat(make_layout("rgb", 8, alpha=True), "u1", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
+    "ya16": PackedFormat(make_layout("rgb", 16, alpha=True), "u2", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
+}
+
+_BY_SCALER = {
+    # 채널의 비트 수가 서로 다르거나 비트로 묶인 옛 형식. 8비트로 펴는 일은 FFmpeg의 swscale에 맡긴다.
+    **dict.fromkeys(("rgb565", "bgr565", "rgb555", "bgr555", "rgb444", "bgr444"), make_layout("rgb", 8)),
+    **dict.fromkeys(("rgb8", "bgr8", "rgb4_byte", "bgr4_byte"), make_layout("rgb", 8)),
+    **dict.fromkeys(("monow", "monob"), make_layout("gray", 8)),
+    "uyyvyy411": make_layout("yuv", 8, (4, 1)),
+}
+
+
+def _order(pix_fmt: str) -> tuple[str, str]:
+    """이름을 엔디언 표시가 없는 이름과 numpy의 바이트 차례로 나눈다."""
+    for suffix, order in (("le", "<"), ("be", ">")):
+        if pix_fmt.endswith(suffix):
+            return pix_fmt[:-2], order
+    return pix_fmt, "<"
+
+
+def layout_of(pix_fmt: str) -> PixelLayout:
+    """디코더(decoder)가 내는 픽셀 형식이 어떤 평면 배치가 되는지.
+
+    Raises:
+        VideoFormatError: 다룰 수 없는 형식일 때(부동소수점, 바이어(Bayer), XYZ 등).
+    """
+    name = _order(pix_fmt)[0]
+    if layout := planar_layout(pix_fmt):
+        return layout
+    if pix_fmt == "pal8":
+        return make_layout("rgb", 8, alpha=True)
+    if name in _PACKED:
+        return _PACKED[name].layout
+    if name in _BY_SCALER:
+        return _BY_SCALER[name]
+    raise VideoFormatError(
+        f"다룰 수 없는 픽셀 형식입니다: {pix_fmt}\n  이유: 값을 잃지 않고 평면으로 옮기는 방법을 모릅니다.\n"
+        "  해결: 다른 프로그램으로 yuv444p16le나 gbrp16le 같은 형식으로 바꾼 뒤 다시 하세요."
+    )
+
+
+def is_full_range_by_name(pix_fmt: str) -> bool:
+    """형식의 이름만으로 전체 범위(full range)인지. `yuvj`, RGB, 회색이 그렇다."""
+    return pix_fmt.startswith(("yuvj", "gray", "mono")) or layout_of(pix_fmt).family == "rgb"
+
+
+def _rows(plane: Any, dtype: str) -> NDArray[Any]:
+    """PyAV의 평면을 `(높이, 한 줄의 원소 수)`로 본다. 줄이 거꾸로 놓였으면 바로 세운다."""
+    line = plane.line_size
+    height = plane.buffer_size // abs(line)
+    rows = np.frombuffer(plane, np.uint8).reshape(height, abs(line))
+    usable = rows[:, : abs(line) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize]
+    array = usable.view(dtype)
+    return array[::-1] if line < 0 else array
+
+
+def plane_shapes(layout: PixelLayout, width: int, height: int) -> tuple[tuple[int, int], ...]:
+    """평면마다의 `(높이, 너비)`. 홀수 크기의 색차는 올린다."""
+    full = (height, width)
+    if layout.family == "gray":
+        return (full,)
+    across, down = layout.subsampling
+    chroma = (-(-height // down), -(-width // across))
+    return (full, chroma, chroma, *[full] * layout.alpha)
+
+
+def planes_of(frame: Any) -> Planes:
+    """PyAV의 프레임에서 평면들을 값 그대로 꺼낸다.
+
+    Args:
+        frame: `av.VideoFrame`. 형식은 `layout_of`가 아는 것.
+
+    Returns:
+        `layout_of(frame.format.name)`의 차례와 값의 평면들. 프레임의 메모리와 나누지 않는다.
+
+    Raises:
+        VideoFormatError: 다룰 수 없는 형식일 때.
+    """
+    pix_fmt = frame.format.name
+    layout = layout_of(pix_fmt)
+    name, order = _order(pix_fmt)
+    if name in _BY_SCALER:
+        return planes_of(frame.reformat(format=layout.pix_fmt))
+    shapes = plane_shapes(layout, frame.width, frame.height)
+    target = np.uint8 if layout.bits == 8 else np.uint16
+    if pix_fmt == "pal8":
+        return _palette_planes(frame, shapes[0])
+    if name in _PACKED:
+        packed = _PACKED[name]
+        rows = [_rows(plane, order + packed.dtype) for plane in frame.planes]
+        return tuple(
+            _pick(rows[picker.plane], picker, shape, target)
+            for picker, shape in zip(packed.pickers, shapes, strict=True)
+        )
+    dtype = order + ("u1" if layout.bits == 8 else "u2")
+    return tuple(
+        _rows(plane, dtype)[: shape[0], : shape[1]].astype(target, order="C")
+        for plane, shape in zip(frame.planes, shapes, strict=True)
+    )
+
+
+def _pick(rows: NDArray[Any], picker: Picker, shape: tuple[int, int], target: type) -> NDArray[Any]:
+    height, width = shape
+    values = rows[:height, picker.start :: picker.step][:, :width]
+    if picker.shift:
+        values = values >> picker.shift
+    if picker.mask:
+        values = values & picker.mask
+    return values.astype(target, order="C")
+
+
+def _palette_planes(frame: Any, shape: tuple[int, int]) -> Planes:
+    """팔레트(palette)는 원소마다 네이티브 32비트 0xAARRGGBB다."""
+    indices = _rows(frame.planes[0], "u1")[: shape[0], : shape[1]]
+    palette = np.frombuffer(frame.planes[1], np.uint32, 256)
+    return tuple(((palette >> shift) & 255).astype(np.uint8)[indices] for shift in (8, 0, 16, 24))
+
+
+def frame_of(planes: Planes, layout: PixelLayout) -> Any:
+    """평면들을 `av.VideoFrame`으로 옮긴다. 시각은 비어 있다.
+
+    Args:
+        planes: `layout`의 차례와 모양의 평면들.
+        layout: 평면 배치.
+
+    Raises:
+        ValueError: 평면의 수나 모양이 배치와 다를 때.
+    """
+    from realesrgan.media.video.library import import_av
+
+    height, width = planes[0].shape
+    shapes = plane_shapes(layout, width, height)
+    if [plane.shape for plane in planes] != list(shapes):
+        raise ValueError(f"평면의 모양이 {layout.pix_fmt}와 맞지 않습니다: {[plane.shape for plane in planes]}")
+    frame = import_av().VideoFrame(width, height, layout.pix_fmt)
+    dtype = "<u1" if layout.bits == 8 else "<u2"
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size).view(dtype)
+        rows[: values.shape[0], : values.shape[1]] = values
+    return frame

@@ -1,0 +1,194 @@
+"""영상의 정보를 읽는다."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from typing import Any
+
+from realesrgan.errors import VideoReadError
+from realesrgan.media.video.colours import concrete_colour
+from realesrgan.media.video.layouts import is_full_range_by_name, layout_of
+from realesrgan.media.video.source import is_picture_format
+from realesrgan.media.video.types import VideoInfo
+
+_FULL, _LIMITED = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
+_ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
+_THUMBNAILS = (1 << 11) | (1 << 20)  # timed_thumbnails, still_image
+_INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
+_DYNAMIC = ("DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
+DEFAULT_RATE = Fraction(25)
+
+
+def choose_stream(container: Any, name: str) -> Any:
+    """영상 스트림을 고른다. 표지 그림(attached picture)은 영상이 아니다.
+
+    기본(default) 표시가 있는 것, 그다음 큰 것을 고른다.
+
+    Raises:
+        VideoReadError: 영상이 없거나(소리뿐), 그림이거나, 코덱을 풀 수 없을 때.
+    """
+    head = f"영상을 읽을 수 없습니다: {name}"
+    if is_picture_format(container.format.name):
+        raise VideoReadError(
+            f"{head}\n  이유: 영상이 아니라 그림 파일입니다.\n"
+            "  해결: 그림은 python inference_realesrgan.py -i 로 키우거나, 그림이 든 폴더를 지정하세요."
+        )
+    streams = [s for s in container.streams.video if not s.disposition & (_ATTACHED | _THUMBNAILS)]
+    if not streams:
+        kind = "소리만" if container.streams.audio else "영상이 아닌 것만"
+        raise VideoReadError(f"{head}\n  이유: {kind} 들어 있습니다.\n  해결: 영상이 든 파일을 지정하세요.")
+    best = max(streams, key=lambda s: (bool(s.disposition & 1), _area(s), -s.index))
+    if best.codec_context is None:
+        raise VideoReadError(
+            f"{head}\n  이유: 이 영상의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
+            "  해결: 다른 프로그램으로 H.264나 FFV1로 바꾼 뒤 다시 하세요."
+        )
+    return best
+
+
+def _area(stream: Any) -> int:
+    context = stream.codec_context
+    return context.width * context.height if context is not None else 0
+
+
+def other_video(container: Any, chosen: Any) -> list[Any]:
+    """키우지 않는 나머지 영상 스트림. 표지 그림은 넣지 않는다."""
+    return [s for s in container.streams.video if s.index != chosen.index and not s.disposition & _ATTACHED]
+
+
+def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -> VideoInfo:
+    """연 영상과 첫 프레임에서 정보를 모은다.
+
+    Args:
+        container, stream: 연 영상과 고른 스트림.
+        frame: 첫 프레임. 회전과 HDR 메타데이터는 PyAV가 프레임에서만 보여 준다.
+        name: 사람에게 보일 이름.
+        pix_fmt: 실제로 풀 디코더의 픽셀 형식(알파 때문에 `frame`의 것과 다를 수 있다).
+
+    Raises:
+        VideoFormatError: 다룰 수 없는 픽셀 형식일 때.
+    """
+    layout = layout_of(pix_fmt)
+    context = stream.codec_context
+    colour_range = frame.color_range or context.color_range
+    full = {_FULL: True, _LIMITED: False}.get(colour_range, is_full_range_by_name(frame.format.name))
+    colour = concrete_colour(
+        _tag(frame.colorspace, context.colorspace),
+        _tag(frame.color_primaries, context.color_primaries),
+        _tag(frame.color_trc, context.color_trc),
+        full,
+        layout.family,
+        frame.height,
+    )
+    rotation, mirrored, notes = display_rotation(frame)
+    others = other_video(container, stream)
+    if others:
+        notes.append(f"영상 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
+    aspect = stream.sample_aspect_ratio
+    return VideoInfo(
+        name=name,
+        width=frame.width,
+        height=frame.height,
+        rotation=rotation,
+        mirrored=mirrored,
+        layout=layout,
+        colour=colour,
+        time_base=stream.time_base,
+        rate=frame_rate(stream),
+        sample_aspect_ratio=aspect if aspect else Fraction(1),
+        # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
+        interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
+        frames=stream.frames or None,
+        duration=duration_of(container, stream),
+        side_data=hdr_side_data(frame),
+        warnings=tuple(notes),
+    )
+
+
+def _tag(frame_tag: int, stream_tag: int) -> int:
+    """프레임의 꼬리표가 먼저고, 모르면 묶음의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
+    known = [int(tag) for tag in (frame_tag, stream_tag) if int(tag) != 2]
+    return known[0] if known else 2
+
+
+def frame_rate(stream: Any) -> Fraction:
+    """평균 프레임 속도. 없거나 터무니없으면 25."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= 100_000:
+            return Fraction(rate)
+    return DEFAULT_RATE
+
+
+def duration_of(container: Any, stream: Any) -> float | None:
+    """파일이 말하는 길이(초). 스트림의 것이 먼저다."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1_000_000 if container.duration else None
+
+
+def _side_data(frame: Any) -> dict[str, Any]:
+    return {data.type.name: data for data in frame.side_data}
+
+
+def display_rotation(frame: Any) -> tuple[int, bool, list[str]]:
+    """표시 행렬(display matrix)을 시계 방향 각도와 뒤집힘으로 푼다.
+
+    행렬은 16.16 고정소수점 3x3이다(ISO/IEC 14496-12, 6.2.2). 뒤집힘은 돌리기 전에 좌우로 뒤집는 것으로 나타낸다.
+
+    Returns:
+        `(각도, 좌우 뒤집힘, 알릴 것)`. 각도는 0, 90, 180, 270.
+    """
+    data = _side_data(frame).get("DISPLAYMATRIX")
+    if data is None:
+        return 0, False, []
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b  # 먼저 좌우로 뒤집었다고 보면 첫 열의 부호가 바뀐다.
+    quarter = 1 << 15
+    turns = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}
+    key = tuple((value > quarter) - (value < -quarter) for value in (a, b))
+    if key in turns:
+        return turns[key], mirrored, []
+    return 0, False, ["90도의 배수가 아닌 회전이 적혀 있어 회전을 적용하지 않습니다."]
+
+
+def hdr_side_data(frame: Any) -> dict[str, Any]:
+    """프레임에 붙은 HDR 메타데이터.
+
+    Returns:
+        `mastering_display`(`red`, `green`, `blue`, `white`의 xy와 `luminance`의 (최소, 최대) cd/m2, 모두 `Fraction`),
+        `content_light`((MaxCLL, MaxFALL) cd/m2), `dynamic`(동적 메타데이터의 이름들) 가운데 있는 것.
+    """
+    found = _side_data(frame)
+    result: dict[str, Any] = {}
+    if "MASTERING_DISPLAY_METADATA" in found:
+        result.update(_mastering(bytes(found["MASTERING_DISPLAY_METADATA"])))
+    if "CONTENT_LIGHT_LEVEL" in found:
+        result["content_light"] = struct.unpack("=II", bytes(found["CONTENT_LIGHT_LEVEL"])[:8])
+    dynamic = tuple(name for name in _DYNAMIC if name in found)
+    if dynamic:
+        result["dynamic"] = dynamic
+    return result
+
+
+def _mastering(data: bytes) -> dict[str, Any]:
+    """AVMasteringDisplayMetadata: 유리수 10개(원색 3x2, 흰점 2, 최소, 최대)와 있음 표시 둘."""
+    numbers = struct.unpack("=22i", data[:88])
+    values = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    result: dict[str, Any] = {}
+    if numbers[20]:
+        names = ("red", "green", "blue", "white")
+        result.update({name: (values[2 * i], values[2 * i + 1]) for i, name in enumerate(names)})
+    if numbers[21]:
+        result["luminance"] = (values[8], values[9])
+    return {"mastering_display": result} if result else {}
+
+
+def wants_alpha_decoder(stream: Any) -> str | None:
+    """알파를 풀려면 써야 하는 디코더의 이름. FFmpeg의 기본 VP8/VP9 디코더는 알파를 버린다."""
+    alpha = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode")
+    name = stream.codec_context.codec.name
+    decoders = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
+    return decoders.get(name) if alpha == "1" else None

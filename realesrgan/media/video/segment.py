@@ -1,0 +1,251 @@
+"""부호화한 조각(segment) 하나를 쓰고 확인한다.
+
+조각은 mp4(ProRes는 mov)다. 눈금(timescale)을 원본의 시각 단위에 맞출 수 있어 시각을 잃지 않고,
+마지막 프레임의 길이까지 담으며, 다 쓰이지 않은 파일은 열리지 않는다.
+VP9의 알파는 mp4에 자리가 없어 둘째 영상 스트림으로 담았다가 이을 때 되돌린다.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
+from realesrgan.media.video.damage import file_shortage
+from realesrgan.media.video.encoder_trial import set_up
+from realesrgan.media.video.failures import korean_write_errors
+from realesrgan.media.video.layouts import frame_of
+from realesrgan.media.video.library import import_av
+from realesrgan.media.video.muxing import muxer_options
+from realesrgan.media.video.replacement import hidden_beside, settle
+from realesrgan.media.video.source import local_url, open_container
+from realesrgan.media.video.types import EncodePlan, Planes
+
+ALPHA_SIDE_DATA = "matroska_block_additional"
+"""VP9 부호기가 알파를 담아 주는 곁 데이터. 앞의 8바이트는 종류 번호(1)다(Matroska BlockAddID)."""
+ALPHA_HEADER = (1).to_bytes(8, "big")
+
+
+def segment_container(plan: EncodePlan) -> str:
+    """조각의 묶음 형식."""
+    return "mov" if plan.codec == "prores_ks" else "mp4"
+
+
+class SegmentWriter:
+    """프레임들을 부호화해 조각 파일 하나로 쓴다. 문맥 관리자(context manager)로 쓴다.
+
+    같은 계획과 같은 프레임이면 언제나 같은 조각이 된다. `finish`를 불러야 제 이름의 파일이 생긴다.
+
+    Args:
+        path: 조각 파일의 경로. 확장자는 무엇이든 좋다.
+        plan: 부호화 계획.
+
+    Raises:
+        VideoWriteError: 만들 수 없을 때.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], plan: EncodePlan) -> None:
+        self._target, self._temporary = hidden_beside(Path(path))
+        self._plan = plan
+        self._frames = 0
+        self._last = -1
+        self._durations: dict[int, int] = {}
+        self._alpha: Any = None
+        self._finished = False
+        with korean_write_errors(self._target):
+            self._container = self._open()
+
+    def _open(self) -> Any:
+        plan = self._plan
+        options = muxer_options(segment_container(plan), plan, index_first=False)
+        if plan.time_base.numerator == 1 and plan.time_base.denominator < 1 << 31:
+            options["video_track_timescale"] = str(plan.time_base.denominator)
+        container = import_av().open(
+            local_url(self._temporary), "w", format=segment_container(plan), container_options=options
+        )
+        container.flags |= import_av().container.core.Flags.bitexact.value
+        self._stream = container.add_stream(plan.codec, rate=plan.rate)
+        set_up(self._stream.codec_context, plan)
+        self._stream.time_base = plan.time_base
+        if plan.codec == "libvpx-vp9" and plan.layout.alpha:
+            # mp4는 부호기의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 부호기로 부호화하지는 않는다.
+            self._alpha = container.add_stream(plan.codec, rate=plan.rate)
+            set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
+            self._alpha.time_base = plan.time_base
+        return container
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+        """프레임 하나를 쓴다.
+
+        Args:
+            planes: 계획의 `layout`의 평면들.
+            pts: 조각의 처음부터의 시각, 단위는 계획의 `time_base`. 첫째는 0이고 언제나 늘어난다.
+            duration: 보이는 길이. 모르면 0.
+
+        Raises:
+            VideoWriteError: 부호기가 거절하거나 디스크가 가득 찼을 때.
+            ValueError: 시각이 늘어나지 않거나 평면의 모양이 다를 때.
+        """
+        if pts <= self._last or (self._last < 0 and pts != 0):
+            raise ValueError(f"조각의 시각이 0에서 시작해 늘어나지 않습니다: {self._last} 다음에 {pts}")
+        frame = tagged_frame(planes, self._plan)
+        frame.pts, frame.duration = pts, duration
+        self._durations[pts] = duration
+        with korean_write_errors(self._target):
+            self._mux(self._stream.encode(frame))
+        self._last = pts
+        self._frames += 1
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            duration = self._durations.pop(packet.pts, 0)
+            if duration:
+                packet.duration = duration
+            twin = self._alpha_packet(packet, duration) if self._alpha is not None else None
+            self._container.mux_one(packet)
+            if twin is not None:
+                self._container.mux_one(twin)
+
+    def _alpha_packet(self, packet: Any, duration: int) -> Any:
+        data = bytes(packet.get_sidedata(ALPHA_SIDE_DATA))
+        if not data.startswith(ALPHA_HEADER):
+            raise VideoWriteError(
+                f"영상을 쓸 수 없습니다: {self._target}\n  이유: VP9 부호기가 알파를 내지 않았습니다.\n"
+                "  해결: --pix_fmt yuv420p로 알파를 빼거나 --codec ffv1을 쓰세요."
+            )
+        twin = import_av().Packet(data[len(ALPHA_HEADER) :])
+        twin.pts, twin.dts, twin.time_base = packet.pts, packet.dts, packet.time_base
+        twin.duration = duration or packet.duration
+        twin.is_keyframe = packet.is_keyframe
+        twin.stream = self._alpha
+        return twin
+
+    def finish(self) -> int:
+        """남은 것을 다 쓰고 제 이름을 준다. 쓴 프레임 수를 돌려준다.
+
+        Raises:
+            VideoWriteError: 프레임이 없거나, 부호기가 거절하거나, 디스크가 가득 찼을 때.
+        """
+        if not self._frames:
+            raise VideoWriteError(
+                f"영상을 쓸 수 없습니다: {self._target}\n  이유: 프레임이 하나도 없습니다.\n"
+                "  해결: 구간(--start, --end)을 확인하세요."
+            )
+        with korean_write_errors(self._target):
+            last = self._durations.get(self._last, 0)
+            rest = list(self._stream.encode(None))
+            self._mux(rest[:-1])
+            for packet in rest[-1:]:
+                # mp4는 마지막으로 담긴 패킷의 길이만 그대로 둔다. 거기에 마지막으로 보일 프레임의 길이를 적는다.
+                self._durations[packet.pts] = last
+                self._mux([packet])
+            self._container.close()
+            settle(self._temporary, self._target)
+        self._finished = True
+        return self._frames
+
+    def close(self) -> None:
+        """`finish` 없이 닫으면 쓰던 것을 지운다."""
+        if self._finished:
+            return
+        self._finished = True
+        # 이미 버리기로 한 파일이므로 마무리하다 나는 오류는 뜻이 없다.
+        with suppress(Exception):
+            self._container.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+
+def tagged_frame(planes: Planes, plan: EncodePlan) -> Any:
+    """평면들을 색의 꼬리표가 붙은 `av.VideoFrame`으로. ProRes 부호기는 꼬리표를 프레임에서 읽는다."""
+    frame = frame_of(planes, plan.layout)
+    frame.colorspace, frame.color_primaries = plan.colour.matrix, plan.colour.primaries
+    frame.color_trc = plan.colour.transfer
+    frame.color_range = 2 if plan.colour.full_range else 1
+    frame.time_base = plan.time_base
+    return frame
+
+
+@dataclass(frozen=True)
+class SegmentTimes:
+    """조각에 든 시각. 단위는 계획의 `time_base`.
+
+    Attributes:
+        pts: 패킷들의 보이는 시각, 담긴 차례(부호화 순서).
+        tail: 마지막으로 보이는 프레임의 길이. 모르면 0.
+    """
+
+    pts: tuple[int, ...]
+    tail: int
+
+
+def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTimes:
+    """조각의 시각들을 읽는다. 풀지는 않는다.
+
+    Raises:
+        VideoDamagedError: 조각이 온전하지 않을 때.
+    """
+    av = import_av()
+    if Path(path).exists() and file_shortage(path):
+        raise _broken(path, "잘렸습니다")
+    try:
+        container = open_container(path)
+    except VideoReadError as error:
+        raise _broken(path, "열 수 없습니다") from error
+    with closing(container):
+        if not container.streams.video or (container.streams.video[0].codec_context.width) != plan.width:
+            raise _broken(path, "다른 계획으로 쓴 조각입니다")
+        stream = container.streams.video[0]
+        try:
+            # 패킷의 내용은 붙들지 않는다. 긴 조각은 수백 MB일 수 있다.
+            found = [(p.pts, p.dts, p.duration or 0, p.is_corrupt) for p in container.demux(stream) if p.size]
+        except (av.error.FFmpegError, OSError) as error:
+            raise _broken(path, "끝까지 읽을 수 없습니다") from error
+        if not found or len(found) != stream.frames or any(corrupt for *_, corrupt in found):
+            raise _broken(path, f"{stream.frames}개 가운데 {len(found)}개만 있습니다")
+        base = stream.time_base
+        # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 판에 따라
+        # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
+        ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
+        tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
+        return SegmentTimes(tuple(to_plan(pts, base, plan, path) for pts, *_ in found), round(tail))
+
+
+def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:
+    """조각의 시각을 계획의 단위로. 딱 떨어지지 않으면 깨진 조각이다."""
+    value = ticks * time_base / plan.time_base
+    if value.denominator != 1:
+        raise _broken(path, "시각의 단위가 다릅니다")
+    return int(value)
+
+
+def _broken(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:
+    return VideoDamagedError(
+        f"조각 파일이 온전하지 않습니다: {os.fspath(path)}\n  이유: {reason}.\n"
+        "  해결: 그 파일을 지우고 --resume으로 다시 하세요."
+    )
+
+
+def check_segment(path: str | os.PathLike[str], plan: EncodePlan) -> int:
+    """조각이 온전한지 보고 프레임 수를 돌려준다.
+
+    Raises:
+        VideoDamagedError: 온전하지 않을 때.
+    """
+    times = segment_times(path, plan).pts
+    if len(set(times)) != len(times) or min(times, default=0) != 0:
+        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
+    return len(times)

@@ -1,0 +1,150 @@
+"""영상의 입구. 이름을 글자 그대로 열고, 파일이 다른 파일이나 주소를 불러들이지 못하게 한다."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from realesrgan.errors import VideoDamagedError, VideoReadError
+from realesrgan.media.os_reason import os_reason
+from realesrgan.media.video.library import import_av
+from realesrgan.media.video.structure import missing_index
+
+Source = str | os.PathLike[str] | BinaryIO
+"""영상이 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""
+
+# 이들은 그림이거나, 속에 적힌 다른 파일과 주소를 여는 목록이다. 영상 파일 하나로 다루지 않는다.
+_PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
+_PLAYLIST_FORMATS = ("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest")
+
+
+def is_stream(source: Source) -> bool:
+    """되감을 수 없는 입력인지."""
+    return not isinstance(source, (str, os.PathLike))
+
+
+def source_name(source: Source) -> str:
+    """사람에게 보일 이름."""
+    return "표준 입력" if is_stream(source) else os.fspath(source)  # type: ignore[arg-type]
+
+
+def local_url(path: str | os.PathLike[str]) -> str:
+    """FFmpeg가 프로토콜이나 무늬로 읽지 않을 이름. `concat:`, `http:`, `%03d`, `-`로 시작해도 파일 이름일 뿐이다."""
+    return "file:" + str(Path(os.fspath(path)).absolute())
+
+
+def open_container(source: Source) -> Any:
+    """영상을 연다. 부르는 쪽이 닫는다.
+
+    Args:
+        source: 경로, 또는 읽을 수 있는 바이너리 파일 객체.
+
+    Returns:
+        `av.container.InputContainer`.
+
+    Raises:
+        VideoReadError: 없거나, 읽을 수 없거나, 영상이 아닐 때.
+        VideoDependencyError: PyAV가 없을 때.
+    """
+    av = import_av()
+    name = source_name(source)
+    stream = is_stream(source)
+    if not stream:
+        _check_file(Path(os.fspath(source)), name)  # type: ignore[arg-type]
+    try:
+        container = av.open(
+            source if stream else local_url(source),  # type: ignore[arg-type]
+            mode="r",
+            container_options={"protocol_whitelist": "file", "format_whitelist": _allowed_formats(av)},
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if not stream and missing_index(source):  # type: ignore[arg-type]
+            raise _cut_before_index(name) from error
+        raise unreadable(name, error) from error
+    return container
+
+
+def _cut_before_index(name: str) -> VideoDamagedError:
+    return VideoDamagedError(
+        f"영상이 깨졌거나 잘렸습니다: {name}\n  이유: 색인(moov)이 없습니다. 쓰다가 끊겼거나 뒤가 잘린 파일입니다. "
+        "성한 프레임은 0개입니다.\n  해결: 원본을 다시 받으세요."
+    )
+
+
+def broadcast_start(source: Source | None) -> Fraction:
+    """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
+
+    방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 영상이 된다.
+    다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
+
+    Raises:
+        VideoReadError: 열 수 없을 때.
+    """
+    if source is None or is_stream(source):
+        return Fraction(0)
+    with closing(open_container(source)) as container:
+        if container.format.name not in ("mpegts", "mpeg"):
+            return Fraction(0)
+        starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
+        return min(starts, default=Fraction(0))
+
+
+def _allowed_formats(av: Any) -> str:
+    """열어도 되는 형식들. 목록 형식(playlist)은 다른 파일을 열 수 있으므로 뺀다."""
+    return ",".join(sorted(name for name in av.formats_available if name not in _PLAYLIST_FORMATS))
+
+
+def is_picture_format(name: str) -> bool:
+    """FFmpeg의 형식 이름이 그림의 것인지."""
+    return any(part.endswith(_PICTURE_FORMATS) for part in name.split(","))
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unreadable(name, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoReadError(
+            f"영상을 읽을 수 없습니다: {name}\n  이유: 파일이 아니라 폴더입니다.\n  해결: 영상 파일을 지정하세요."
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoReadError(
+            f"영상을 읽을 수 없습니다: {name}\n  이유: 보통 파일이 아니라 여러 번 열 수 없습니다(파이프나 장치).\n"
+            "  해결: 표준 입력(-i -)으로 넘기거나 파일로 저장한 뒤 지정하세요."
+        )
+    if status.st_size == 0:
+        raise VideoReadError(
+            f"영상을 읽을 수 없습니다: {name}\n  이유: 파일이 비어 있습니다(0바이트).\n  해결: 파일을 다시 받으세요."
+        )
+
+
+def unreadable(name: str, error: BaseException) -> VideoReadError:
+    """연 자리에서 난 오류를 한국어로 옮긴다."""
+    av = import_av()
+    head = f"영상을 읽을 수 없습니다: {name}"
+    if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+        reason, remedy = _ffmpeg_reason(error)
+    elif isinstance(error, OSError) and isinstance(error.errno, int) and 0 < error.errno < 1000:
+        reason, remedy = os_reason(error)
+        if isinstance(error, av.error.FFmpegError) and error.errno == 22:
+            reason, remedy = _ffmpeg_reason(error)
+    else:
+        reason, remedy = _ffmpeg_reason(error)
+    return VideoReadError(f"{head}\n  이유: {reason}\n  해결: {remedy}")
+
+
+def _ffmpeg_reason(error: BaseException) -> tuple[str, str]:
+    av = import_av()
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
+        return (
+            "영상 파일이 아니거나 머리가 깨졌습니다.",
+            "다른 재생기로 열리는지 확인하고, 내려받은 것이면 다시 받으세요.",
+        )
+    detail = getattr(error, "strerror", None) or str(error)
+    return f"FFmpeg가 열지 못했습니다({detail}).", "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."

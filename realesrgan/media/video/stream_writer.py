@@ -1,0 +1,204 @@
+"""표준 출력처럼 되감을 수 없는 곳에 압축하지 않은 영상을 쓴다(NUT, y4m)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from realesrgan.errors import VideoFormatError
+from realesrgan.media.video.encoder_trial import set_up
+from realesrgan.media.video.failures import korean_write_errors
+from realesrgan.media.video.library import import_av
+from realesrgan.media.video.segment import tagged_frame
+from realesrgan.media.video.types import EncodePlan, PixelLayout, Planes
+
+_NAME = "표준 출력"
+
+
+class _Format(Protocol):
+    def write(self, planes: Planes, pts: int, duration: int) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class StreamWriter:
+    """프레임을 `file`에 곧바로 쓴다. `SegmentWriter`와 같이 쓴다. `file`은 닫지 않는다.
+
+    `plan.container`가 `nut`이면 압축하지 않은 NUT(시각과 픽셀 형식을 그대로 담는다),
+    `yuv4mpegpipe`면 y4m(고른 속도의 YUV만 담는다)이다. 소리는 담지 않는다.
+
+    Args:
+        file: 쓸 수 있는 바이너리 파일 객체.
+        plan: 부호화 계획.
+
+    Raises:
+        VideoFormatError: 그 묶음 형식으로 쓸 수 없을 때.
+        VideoWriteError: 쓸 수 없을 때.
+    """
+
+    def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
+        self._frames = 0
+        self._last = -1
+        self._done = False
+        kinds: dict[str, type[_Nut] | type[_Y4m]] = {"nut": _Nut, "yuv4mpegpipe": _Y4m}
+        if plan.container not in kinds:
+            raise VideoFormatError(
+                f"표준 출력에는 {plan.container}(으)로 쓸 수 없습니다.\n  이유: 되감을 수 없는 곳입니다.\n"
+                "  해결: NUT이나 y4m으로 쓰거나 -o에 파일을 지정하세요."
+            )
+        with korean_write_errors(_NAME):
+            self._format: _Format = kinds[plan.container](file, plan)
+
+    def __enter__(self) -> StreamWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+        """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.
+
+        Raises:
+            VideoWriteError: 받는 쪽이 닫혔거나 쓸 수 없을 때.
+            VideoFormatError: y4m에 속도가 고르지 않은 영상을 쓸 때.
+            ValueError: 시각이 늘어나지 않을 때.
+        """
+        if pts <= self._last:
+            raise ValueError(f"시각이 늘어나지 않습니다: {self._last} 다음에 {pts}")
+        with korean_write_errors(_NAME):
+            self._format.write(planes, pts, duration)
+        self._last = pts
+        self._frames += 1
+
+    def finish(self) -> int:
+        """남은 것을 모두 내보내고 쓴 프레임 수를 돌려준다.
+
+        Raises:
+            VideoWriteError: 받는 쪽이 닫혔거나 쓸 수 없을 때.
+        """
+        self._done = True
+        with korean_write_errors(_NAME):
+            self._format.finish()
+        return self._frames
+
+    def close(self) -> None:
+        """`finish` 없이 닫는다."""
+        if not self._done:
+            self._done = True
+            self._format.abandon()
+
+
+class _Sink:
+    """PyAV에 쓰기만 내보이는 파일 객체. 되감기를 숨겨 묶음 형식이 고쳐 쓰지 않게 한다."""
+
+    name = "<stdout>"
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.silent = False
+
+    def write(self, data: bytes) -> int:
+        """모두 쓴다. 조용히 하라고 했으면 버린다."""
+        view = memoryview(data)
+        while view and not self.silent:
+            written = self._file.write(view)
+            view = view[written if written is not None else len(view) :]
+        return len(data)
+
+    def flush(self) -> None:
+        """버퍼에 남은 것을 내보낸다."""
+        self._file.flush()
+
+
+class _Nut:
+    def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
+        self._plan = plan
+        self._sink = _Sink(file)
+        self._container = import_av().open(self._sink, "w", format="nut")
+        self._stream: Any = self._container.add_stream("rawvideo", rate=plan.rate)
+        set_up(self._stream.codec_context, plan)
+        self._stream.time_base = plan.time_base
+
+    def write(self, planes: Planes, pts: int, duration: int) -> None:
+        frame = tagged_frame(planes, self._plan)
+        frame.pts, frame.duration = pts, duration
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._sink.flush()
+
+    def abandon(self) -> None:
+        self._sink.silent = True
+        # 이미 그만두기로 한 출력이므로 마무리하다 나는 오류는 뜻이 없다.
+        with suppress(Exception):
+            self._container.close()
+
+
+class _Y4m:
+    """YUV4MPEG2(mjpegtools의 yuv4mpeg(5))."""
+
+    def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
+        self._file = _Sink(file)
+        self._plan = plan
+        self._written = 0
+        self._file.write(y4m_header(plan))
+
+    def write(self, planes: Planes, pts: int, duration: int) -> None:
+        place = Fraction(pts) * self._plan.time_base * self._plan.rate
+        if abs(place - self._written) >= Fraction(1, 2):
+            raise VideoFormatError(
+                f"y4m에는 속도가 고르지 않은 영상을 쓸 수 없습니다({float(pts * self._plan.time_base):.3f}초).\n"
+                f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
+                "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
+            )
+        self._file.write(b"FRAME\n")
+        for plane in planes:
+            little = plane if plane.dtype == np.uint8 else plane.astype("<u2", copy=False)
+            self._file.write(little.tobytes())
+        self._written += 1
+
+    def finish(self) -> None:
+        self._file.flush()
+
+    def abandon(self) -> None:
+        """이미 쓴 것은 거둘 수 없다."""
+
+
+def y4m_header(plan: EncodePlan) -> bytes:
+    """y4m의 첫 줄.
+
+    Raises:
+        VideoFormatError: 담을 수 없는 배치일 때.
+    """
+    aspect = plan.sample_aspect_ratio
+    full = "FULL" if plan.colour.full_range else "LIMITED"
+    return (
+        f"YUV4MPEG2 W{plan.width} H{plan.height} F{plan.rate.numerator}:{plan.rate.denominator} Ip "
+        f"A{aspect.numerator}:{aspect.denominator} C{_y4m_colour(plan.layout)} XCOLORRANGE={full}\n"
+    ).encode("ascii")
+
+
+def _y4m_colour(layout: PixelLayout) -> str:
+    deep = layout.bits > 8
+    if layout.family == "gray" and not layout.alpha and layout.bits in (8, 16):
+        return "mono16" if deep else "mono"
+    chroma = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}.get(layout.subsampling)
+    if layout.family != "yuv" or layout.alpha or chroma is None:
+        raise VideoFormatError(
+            f"y4m에는 픽셀 형식 {layout.pix_fmt}을(를) 담을 수 없습니다.\n"
+            "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
+            "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
+        )
+    if deep:
+        return f"{chroma}p{layout.bits} XYSCSS={chroma}P{layout.bits}"
+    return "420mpeg2 XYSCSS=420MPEG2" if chroma == "420" else f"{chroma} XYSCSS={chroma}"

@@ -1,0 +1,362 @@
+"""원본의 영상이 아닌 스트림들(소리, 자막, 첨부, 장, 메타데이터)을 결과로 옮긴다."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+from realesrgan.errors import VideoDamagedError
+from realesrgan.media.video.audio_track import AudioEncoding
+from realesrgan.media.video.containers import CONTAINERS
+from realesrgan.media.video.library import import_av
+from realesrgan.media.video.notes import film_tags, stream_label, stream_tags, titled, untold_tags
+from realesrgan.media.video.probe import choose_stream
+from realesrgan.media.video.source import Source, is_stream, open_container, source_name
+from realesrgan.media.video.subtitle_track import TEXT_SUBTITLES, SubtitleConversion
+from realesrgan.media.video.types import EncodePlan
+from realesrgan.media.video.window import Window
+
+_ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
+_SEEK_MARGIN = 5
+"""구간의 앞에서부터 다시 읽을 여유(초). 소리의 준비 패킷까지 넉넉히 든다."""
+_PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
+"""바르게 풀기 위해 앞서 있어야 하는 패킷 수. mp4와 mov는 편집 목록(edit list)으로 들리지 않게 담는다."""
+
+_OPUS_DELAY = Fraction(8, 100)
+_NONE = Fraction(0)
+
+
+Handler = Callable[[Any], list[Any]]
+"""원본의 패킷 하나(None은 끝)를 받아 결과의 패킷들을 낸다."""
+
+
+class Tracks:
+    """옮길 스트림들.
+
+    Args:
+        output: 아직 머리를 쓰지 않은 결과.
+        source: 원본.
+        plan: 부호화 계획.
+        window: 담을 구간.
+
+    Attributes:
+        video_tags: 결과의 영상 스트림이 물려받을 메타데이터.
+        warnings: 담지 못한 것들에 대한 알림.
+
+    Raises:
+        VideoReadError: 원본을 열 수 없을 때.
+    """
+
+    def __init__(self, output: Any, source: Source, plan: EncodePlan, window: Window) -> None:
+        self._output = output
+        self._rules = CONTAINERS[plan.container]
+        self._window = window
+        self._warnings: list[str] = []
+        self._handlers: dict[int, Handler] = {}
+        self._container = open_container(source)
+        try:
+            film = choose_stream(self._container, source_name(source))
+            self.video_tags = titled(stream_tags(film), plan.container)
+            self.video_disposition = int(film.disposition)
+            self._prepare(film)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """담지 못한 것들에 대한 알림."""
+        return tuple(self._warnings)
+
+    def close(self) -> None:
+        """원본을 닫는다."""
+        self._container.close()
+
+    def _prepare(self, film: Any) -> None:
+        for stream in self._container.streams:
+            if stream.index == film.index:
+                continue
+            handler = self._handler(stream)
+            if handler is None:
+                stream.discard = import_av().stream.Discard.all
+            else:
+                self._handlers[stream.index] = handler
+        film.discard = import_av().stream.Discard.all
+        tags = film_tags(self._container)
+        self._output.metadata.update(tags)
+        lost = untold_tags(tags, self._rules.muxer)
+        if lost:
+            self._warn(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
+        self._chapters()
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+
+    def _handler(self, stream: Any) -> Handler | None:
+        """스트림 하나를 어떻게 옮길지 정한다. 옮기지 않으면 None."""
+        kinds: dict[str, Callable[[Any], Handler | None]] = {
+            "audio": self._audio,
+            "subtitle": self._subtitle,
+            "video": self._picture,
+            "attachment": self._attachment,
+        }
+        return kinds.get(stream.type, self._data)(stream)
+
+    def _audio(self, stream: Any) -> Handler | None:
+        if stream.codec_context is None:
+            self._refuse(stream, "풀 수도 복사할 수도 없는 코덱이라")
+            return None
+        name = stream.codec_context.codec.canonical_name
+        if name in self._rules.audio:
+            return self._copy(stream)
+        encoder = self._rules.audio_encoder
+        self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
+        encoding = AudioEncoding(self._output, stream, encoder, self._window)
+        self._inherit(stream, encoding.stream)
+        return encoding.handle
+
+    def _subtitle(self, stream: Any) -> Handler | None:
+        name = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+        if name in self._rules.subtitles:
+            return self._copy(stream)
+        if name in TEXT_SUBTITLES and self._rules.text_encoder is not None:
+            conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window.shift)
+            self._inherit(stream, conversion.stream)
+            return self._inside(conversion.handle)
+        self._refuse(stream, "이 형식이 담지 못하는 자막이라")
+        return None
+
+    def _picture(self, stream: Any) -> Handler | None:
+        if not stream.disposition & _ATTACHED:
+            try:
+                return self._copy(stream)
+            except ValueError:
+                self._refuse(stream, "이 형식이 담지 못하는 영상이라")
+                return None
+        if not self._rules.cover:
+            self._refuse(stream, "이 형식이 표지 그림을 담지 못해")
+            return None
+        if self._rules.attachments:
+            self._cover_as_attachment(stream)
+            return None
+        return self._copy(stream, cover=True)
+
+    def _cover_as_attachment(self, stream: Any) -> None:
+        """Matroska의 표지 그림은 `cover`라는 이름의 첨부 파일이다."""
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "mjpeg"
+        mime, suffix = {"png": ("image/png", "png")}.get(codec, ("image/jpeg", "jpg"))
+        for packet in self._container.demux(stream):
+            if packet.size:
+                name = stream.metadata.get("filename", f"cover.{suffix}")
+                self._output.add_attachment(name, stream.metadata.get("mimetype", mime), bytes(packet))
+                break
+        self._container.seek(0)
+
+    def _attachment(self, stream: Any) -> Handler | None:
+        if self._rules.attachments:
+            self._output.add_stream_from_template(stream)
+        else:
+            self._refuse(stream, "이 형식이 첨부 파일을 담지 못해")
+        return None
+
+    def _data(self, stream: Any) -> Handler | None:
+        """mp4의 장은 데이터 스트림으로도, 시간 코드(timecode)는 메타데이터로도 보인다. 둘은 따로 옮긴다."""
+        if "timecode" in stream.metadata:
+            self.video_tags.setdefault("timecode", stream.metadata["timecode"])
+        elif not (self._container.chapters() and stream.type == "data"):
+            self._refuse(stream, "뜻을 모르는 데이터라")
+        return None
+
+    def _refuse(self, stream: Any, reason: str) -> None:
+        self._warn(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
+
+    def _inherit(self, stream: Any, target: Any) -> None:
+        target.metadata.update(titled(stream_tags(stream), self._rules.muxer))
+        target.disposition = int(stream.disposition)
+
+    def _copy(self, stream: Any, cover: bool = False) -> Handler:
+        target = self._output.add_stream_from_template(stream, opaque=True)
+        self._inherit(stream, target)
+        shift = round(self._window.shift / stream.time_base)
+
+        def handle(packet: Any) -> list[Any]:
+            if packet is None:
+                return []
+            packet.stream = target
+            if cover:
+                packet.pts = packet.dts = 0
+                return [packet]
+            if packet.pts is not None:
+                packet.pts -= shift
+            if packet.dts is not None:
+                packet.dts -= shift
+            return [packet]
+
+        return handle if cover else self._inside(handle, self._preroll(stream), self._padding(stream))
+
+    def _padding(self, stream: Any) -> Fraction:
+        """Matroska가 스스로 다루는 앞의 덧댐(초). Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다)."""
+        opus = stream.type == "audio" and stream.codec_context.codec.canonical_name == "opus"
+        return Fraction(_OPUS_DELAY) if opus and self._rules.muxer in ("matroska", "webm") else Fraction(0)
+
+    def _preroll(self, stream: Any) -> int:
+        """구간의 앞에 함께 담을 준비 패킷 수. 들리지 않게 할 수 없는 형식에는 담지 않는다."""
+        if stream.type != "audio" or self._rules.muxer not in ("mp4", "mov"):
+            return 0
+        return _PREROLL_PACKETS.get(stream.codec_context.codec.canonical_name, 0)
+
+    def _inside(self, handle: Handler, preroll: int = 0, padding: Fraction = _NONE) -> Handler:
+        """구간에 걸친 패킷만 넘긴다. 편집 목록이 없는 형식에서는 구간의 앞에서 시작하는 소리 패킷도 뺀다.
+
+        Args:
+            handle: 패킷을 옮길 것.
+            preroll: 구간의 앞에 함께 담을 패킷 수.
+            padding: 자르지 않을 때 0보다 앞에 있어도 되는 길이(초).
+        """
+        first, last = self._window.first, self._window.last
+        overlap = self._rules.muxer in ("mp4", "mov")
+        if first is None and not overlap:
+            # Matroska는 음수 시각을 담지 못해 전체를 뒤로 민다. 준비 패킷을 빼면 시각이 그대로다.
+            first = self._window.shift - padding
+        waiting: list[Any] = []
+
+        def gate(packet: Any) -> list[Any]:
+            if packet is None or packet.pts is None:
+                return handle(packet)
+            begin = packet.pts * packet.time_base
+            finish = begin + (packet.duration or 0) * packet.time_base
+            if last is not None and begin >= last:
+                return []
+            audible = packet.stream.type != "audio" or overlap
+            if first is not None and (finish <= first or (begin < first and not audible)):
+                waiting.append(packet)
+                del waiting[: max(0, len(waiting) - preroll)]
+                return []
+            ready = [*waiting, packet] if preroll else [packet]
+            waiting.clear()
+            return [result for item in ready for result in handle(item)]
+
+        return gate
+
+    def _chapters(self) -> None:
+        chapters = self._container.chapters()
+        if not chapters:
+            return
+        if not self._rules.chapters:
+            self._warn(f"장(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
+            return
+        kept = [moved for moved in (self._moved(chapter) for chapter in chapters) if moved is not None]
+        self._output.set_chapters(kept)
+
+    def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
+        """구간에 맞추어 자르고 옮긴 장. 구간 밖이면 None."""
+        base = Fraction(chapter["time_base"])
+        shift = round(self._window.shift / base)
+        begin, finish = chapter["start"], chapter["end"]
+        if self._window.last is not None:
+            finish = min(finish, round(self._window.last / base))
+        if self._window.first is not None:
+            begin = max(begin, round(self._window.first / base))
+        if finish <= begin:
+            return None
+        return {**chapter, "time_base": base, "start": begin - shift, "end": finish - shift}
+
+    def packets(self) -> Iterator[tuple[float, Any]]:
+        """결과의 `(시각(초), 패킷)`을 원본에 담긴 차례로 낸다. 시각은 앞의 것보다 작아지지 않는다.
+
+        Raises:
+            VideoReadError: 원본을 끝까지 읽을 수 없을 때(`tolerant`가 아니면).
+        """
+        if not self._handlers:
+            return
+        av = import_av()
+        self._seek()
+        moment = float("-inf")
+        streams = [self._container.streams[index] for index in self._handlers]
+        flowing = self._container.demux(*streams)
+        while True:
+            try:
+                packet = next(flowing, None)
+            except (av.error.FFmpegError, OSError) as error:
+                self._unfinished(error)
+                packet = None
+            if packet is None:
+                break
+            if not packet.size or packet.is_corrupt:
+                continue
+            if self._beyond(packet):
+                break
+            for result in self._handlers[packet.stream.index](packet):
+                moment = max(moment, _moment(result, moment))
+                yield moment, result
+        for handler in self._handlers.values():
+            for result in handler(None):
+                moment = max(moment, _moment(result, moment))
+                yield moment, result
+
+    def _unfinished(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if not self._window.tolerant:
+            raise VideoDamagedError(
+                f"원본의 소리와 자막을 끝까지 읽지 못했습니다: {self._container.name}\n  이유: {reason}\n"
+                "  해결: 원본을 다시 받으세요."
+            ) from error
+        self._warn(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
+
+    def _beyond(self, packet: Any) -> bool:
+        """구간의 끝에서 한참 지났는지. 스트림마다 조금씩 어긋나게 담기므로 여유를 둔다."""
+        last = self._window.last
+        return last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
+
+    def _seek(self) -> None:
+        av = import_av()
+        first = self._window.first
+        covers = any(s.disposition & _ATTACHED for s in self._container.streams.video)
+        if first is None or covers or first <= _SEEK_MARGIN:
+            return
+        try:
+            self._container.seek(int((first - _SEEK_MARGIN) * 1_000_000))
+        except (av.error.FFmpegError, OSError):
+            # 되감지 못하는 형식은 처음부터 읽어도 결과가 같다.
+            self._container.seek(0)
+
+
+def _moment(packet: Any, default: float) -> float:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return default if ticks is None or not packet.time_base else float(ticks * packet.time_base)
+
+
+class NoTracks:
+    """원본이 없을 때."""
+
+    def __init__(self, warnings: tuple[str, ...] = ()) -> None:
+        self.warnings = warnings
+        self.video_tags: dict[str, str] = {}
+        self.video_disposition = 1
+
+    def packets(self) -> Iterator[tuple[float, Any]]:
+        """아무것도 내지 않는다."""
+        return iter(())
+
+    def close(self) -> None:
+        """닫을 것이 없다."""
+
+
+def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Window) -> Tracks | NoTracks:
+    """원본을 열어 결과에 스트림들을 마련한다.
+
+    Args:
+        output: 아직 머리를 쓰지 않은 결과.
+        source: 원본. 없으면 None. 표준 입력은 되감을 수 없어 영상만 담는다.
+        plan: 부호화 계획.
+        window: 담을 구간.
+
+    Raises:
+        VideoReadError: 원본을 열 수 없을 때.
+    """
+    if source is None:
+        return NoTracks()
+    if is_stream(source):
+        return NoTracks(("표준 입력에서는 소리와 자막을 담지 못합니다. 담으려면 파일을 지정하세요.",))
+    return Tracks(output, source, plan, window)

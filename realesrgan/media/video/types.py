@@ -1,0 +1,198 @@
+"""영상(video)의 값들. 파일을 읽고 쓰는 쪽과 키우는 쪽이 이 약속만 함께 안다."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from numpy.typing import NDArray
+
+Planes = tuple[NDArray[Any], ...]
+"""한 프레임의 평면들. 순서는 YUV면 Y, U, V, RGB면 G, B, R(FFmpeg의 gbrp와 같다), 회색이면 하나. 알파는 맨 뒤.
+
+8비트는 uint8, 그보다 깊으면 uint16이고 값은 아래쪽에 붙는다(10비트면 0..1023).
+평면마다 `(높이, 너비)`의 이어진 배열이다.
+"""
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """평면의 배치(pixel layout).
+
+    Attributes:
+        pix_fmt: FFmpeg의 픽셀 형식 이름. 언제나 평면(planar)이고 리틀 엔디언이다.
+        family: `yuv`, `rgb`, `gray` 가운데 하나.
+        bits: 채널마다의 비트 수(8..16).
+        subsampling: 색차의 가로와 세로 부표본화(chroma subsampling). 4:2:0이면 `(2, 2)`, 4:2:2면 `(2, 1)`.
+        alpha: 마지막 평면이 알파인지.
+    """
+
+    pix_fmt: str
+    family: str
+    bits: int
+    subsampling: tuple[int, int] = (1, 1)
+    alpha: bool = False
+
+
+@dataclass(frozen=True)
+class Colour:
+    """색의 꼬리표. 값은 ITU-T H.273의 번호이고 모르는 것은 2(unspecified)다.
+
+    Attributes:
+        matrix: 행렬 계수(matrix coefficients). 0 RGB, 1 BT.709, 5와 6 BT.601, 7 SMPTE 240M, 9 BT.2020.
+        primaries: 원색(primaries).
+        transfer: 전달 함수(transfer characteristics). 16은 PQ, 18은 HLG.
+        full_range: 전체 범위(full range)인지. 아니면 제한 범위(limited range)다.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    full_range: bool = False
+
+    @property
+    def is_hdr(self) -> bool:
+        """PQ나 HLG인지."""
+        return self.transfer in (16, 18)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """입력 영상에서 키우기 전에 알 수 있는 것.
+
+    Attributes:
+        name: 사람에게 보일 이름.
+        width, height: 부호화된 프레임의 크기(픽셀). 회전을 적용하기 전이다.
+        rotation: 똑바로 보이려면 시계 방향으로 돌려야 할 각도(0, 90, 180, 270).
+        layout: `read_frames`가 내는 평면의 배치.
+        colour: 색의 꼬리표. 행렬과 범위는 언제나 정해져 있다(파일이 말하지 않으면 크기와 형식에서 정한다).
+        time_base: 프레임의 pts와 duration의 단위(초).
+        rate: 평균 프레임 속도(초당 프레임).
+        sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용하기 전이다.
+        mirrored: 돌리기 전에 좌우로 뒤집어야 하는지(거울 영상).
+        interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `detect_interlaced`가 안다.
+        frames: 파일이 말하는 프레임 수. 모르면 None.
+        duration: 파일이 말하는 길이(초). 모르면 None.
+        side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
+        warnings: 읽으면서 알게 된, 사용자에게 알릴 것.
+    """
+
+    name: str
+    width: int
+    height: int
+    rotation: int
+    layout: PixelLayout
+    colour: Colour
+    time_base: Fraction
+    rate: Fraction
+    sample_aspect_ratio: Fraction = Fraction(1)
+    mirrored: bool = False
+    interlaced: bool = False
+    frames: int | None = None
+    duration: float | None = None
+    side_data: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """회전을 적용한 `(너비, 높이)`, 픽셀."""
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """푼 프레임 하나.
+
+    Attributes:
+        planes: 평면들. 다른 곳이 고치지 않는 독립된 배열이다.
+        pts: 보이는 시각. 단위는 `VideoInfo.time_base`, 원본의 값 그대로다.
+        duration: 보이는 길이. 모르면 0.
+    """
+
+    planes: Planes
+    pts: int
+    duration: int = 0
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """풀지 않고 훑어 안 것. 조각(segment)의 경계를 정하는 데 쓴다.
+
+    Attributes:
+        pts: 패킷의 pts, 오름차순.
+        keyframes: 그 가운데 열쇠 프레임(keyframe)의 pts, 오름차순.
+    """
+
+    pts: tuple[int, ...]
+    keyframes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """사용자가 청한 부호화(encoding). None은 알아서 정하라는 뜻이다.
+
+    Attributes:
+        codec: FFmpeg의 부호기 이름(`libx264` 등).
+        crf: 품질(작을수록 좋다).
+        preset: 부호기의 preset.
+        pix_fmt: 결과의 픽셀 형식.
+        options: 부호기에 그대로 넘길 옵션.
+        rate: 결과의 프레임 속도. None이면 원본의 시각을 그대로 둔다.
+        threads: 부호기의 스레드 수. 0이면 부호기가 정한다.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    rate: Fraction | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class EncodePlan:
+    """정해진 부호화. 같은 계획으로 쓴 조각은 이어 붙일 수 있다.
+
+    Attributes:
+        container: FFmpeg의 묶음 형식(muxer) 이름(`mp4`, `matroska`, `mov`, `webm`, `nut`, `yuv4mpegpipe`).
+        codec: 부호기 이름.
+        layout: `SegmentWriter.write`가 받을 평면의 배치.
+        colour: 결과에 적을 색의 꼬리표.
+        width, height: 결과의 크기(픽셀).
+        time_base: 결과의 pts의 단위(초). 원본의 시각을 잃지 않는다.
+        rate: 평균 프레임 속도.
+        sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용한 뒤의 값이다.
+        pix_fmt: 부호기가 받는 픽셀 형식. `layout`과 값이 같고 놓인 모양만 다를 수 있다. 비었으면 `layout`의 것.
+        options: 부호기에 넘길 옵션. HDR 정적 메타데이터도 여기에 든다.
+        warnings: 사용자에게 알릴 것.
+    """
+
+    container: str
+    codec: str
+    layout: PixelLayout
+    colour: Colour
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    sample_aspect_ratio: Fraction = Fraction(1)
+    pix_fmt: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """부호화를 마친 조각 하나.
+
+    Attributes:
+        path: 조각 파일의 경로.
+        offset: 조각의 시각 0이 놓일 곳. 단위는 `EncodePlan.time_base`.
+        frames: 든 프레임 수.
+    """
+
+    path: str
+    offset: int
+    frames: int

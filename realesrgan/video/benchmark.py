@@ -1,0 +1,162 @@
+"""영상의 세 단계를 함께 돌린 시간을, 네트워크와 코덱을 따로 돌린 CPU 시간의 합과 견준다."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from realesrgan.inference.frames import FrameFormat
+from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.inference.yuv import planes_to_rgb, to_tensor
+from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
+from realesrgan.video.film import (
+    FilmPlan,
+    FilmSettings,
+    FilmSource,
+    FilmTarget,
+    join_segments,
+    plan_film,
+    run_film,
+    segment_writer,
+    timing_of,
+)
+from realesrgan.video.sinks import SegmentSink
+from realesrgan.video.stages import Entry, Stages
+from realesrgan.video.workers import Worker, WorkerPlan, make_workers, plan_workers
+from realesrgan.video.workspace import Workspace
+from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
+from realesrgan.zoo.weights import find_weights
+
+T = TypeVar("T")
+
+
+def cpu_seconds(work: Callable[[], T]) -> tuple[T, float]:
+    """일을 하고 이 프로세스의 모든 스레드가 쓴 CPU 시간(초)을 함께 돌려준다."""
+    began = time.process_time()
+    value = work()
+    return value, time.process_time() - began
+
+
+def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) -> Worker:
+    """네트워크만 부르는 작업자. 앞뒤의 색 바꾸기는 재지 않도록 미리 바꾼 입력 하나를 되풀이한다."""
+    made: dict[int, torch.Tensor] = {}
+
+    def work(frames: list[VideoFrame]) -> list[Planes]:
+        torch.set_num_threads(threads)
+        key = id(frames[0])
+        if key not in made:
+            planes = [to_tensor([plane], upsampler.device) for plane in frames[0].planes]
+            made[key] = planes_to_rgb(planes, shape.layout, shape.colour)
+        upsampler.engine.on_device(made[key])
+        return [()]
+
+    return work
+
+
+def measure(film: Path, cores: int) -> dict[str, float]:
+    """영상 하나를 네 가지로 잰다: 풀기, 네트워크, 쓰기를 따로, 그리고 모두 함께.
+
+    Returns:
+        CPU 시간(초), 함께 돌린 벽시계 시간(초), 그리고 그 비. 한도는 1.05다.
+    """
+    upsampler = RealESRGANer(4, find_weights(get_model(DEFAULT_VIDEO_MODEL)), tile="auto", pre_pad=0, device="cpu")
+    settings = FilmSettings()
+    with tempfile.TemporaryDirectory() as name:
+        source, target = FilmSource(str(film), file=film), FilmTarget(Path(name) / "out.mp4", "mp4")
+        with VideoReader(film) as reader:
+            plan = plan_film(source, target, settings, reader)
+            workers = plan_workers(upsampler, (plan.info.height, plan.info.width), cores=cores)
+            inputs, decode = cpu_seconds(lambda: list(reader.frames()))
+            network = _network(upsampler, plan, workers, inputs)
+            outputs = _outputs(upsampler, plan, workers, inputs)
+            _, encode = cpu_seconds(partial(_encode, plan, inputs, outputs, Path(name)))
+            outputs.clear()
+            wall = _together(reader, source, target, plan, settings, workers, upsampler)
+    alone = decode + network + encode
+    return {
+        "프레임": len(inputs),
+        "풀기": decode,
+        "네트워크": network,
+        "쓰기": encode,
+        "벽시계": wall,
+        "코어": cores,
+        "비": wall / (alone / cores),
+    }
+
+
+def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> float:
+    made = [network_worker(upsampler, plan.source_format, workers.threads) for _ in range(workers.workers)]
+    for work in made:
+        work([inputs[0]])
+    entries = (Entry(inputs[0]) for _ in inputs)
+    _, seconds = cpu_seconds(lambda: Stages(entries, made, lambda value, result: None).run())
+    return seconds
+
+
+def _outputs(
+    upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]
+) -> list[Planes]:
+    results: list[Planes] = []
+    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
+    Stages((Entry(frame) for frame in inputs), made, lambda frame, planes: results.append(planes)).run()
+    return results
+
+
+def _encode(plan: FilmPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
+    scale = plan.info.time_base / plan.encoding.time_base
+    with SegmentWriter(folder / "alone.seg", plan.encoding) as writer:
+        for frame, planes in zip(inputs, outputs, strict=True):
+            writer.write(planes, int((frame.pts - inputs[0].pts) * scale), int(frame.duration * scale))
+        writer.finish()
+
+
+def _together(
+    reader: VideoReader,
+    source: FilmSource,
+    target: FilmTarget,
+    plan: FilmPlan,
+    settings: FilmSettings,
+    workers: WorkerPlan,
+    upsampler: RealESRGANer,
+) -> float:
+    """처음부터 이어 붙이기까지의 벽시계 시간."""
+    began = time.perf_counter()
+    if target.path is None:
+        raise ValueError("결과 파일이 있어야 합니다.")
+    work = Workspace.prepare(target.path, {}, plan.spans, resume=False, overwrite=True)
+    left = list(range(len(plan.spans)))
+    timing = timing_of(plan, settings)
+    sink = SegmentSink(work, segment_writer(plan, target), timing, lambda planes, repeats: None)
+    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
+    run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
+    join_segments(source, target, plan, work, timing)
+    return time.perf_counter() - began
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """명령줄에서 재고 결과를 표준 출력에 JSON으로 적는다."""
+    parser = argparse.ArgumentParser(description="영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견줍니다.")
+    parser.add_argument("film", type=Path, help="영상 파일입니다.")
+    parser.add_argument("--cores", type=int, default=2, help="코어 수입니다(기본 2).")
+    parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
+    given = parser.parse_args(arguments)
+    for _ in range(given.rounds):
+        values = measure(given.film, given.cores)
+        sys.stdout.write(
+            json.dumps({name: round(value, 3) for name, value in values.items()}, ensure_ascii=False) + "\n"
+        )
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""그림의 차례(picture sequence)를 영상처럼 읽고 쓴다."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realesrgan.errors import ImageReadError, VideoDamagedError, VideoReadError, VideoWriteError
+from realesrgan.media.image import probe_image, read_image, still, write_image
+from realesrgan.media.os_reason import os_reason
+from realesrgan.media.video.types import Colour, PacketIndex, PixelLayout, Planes, VideoFrame, VideoInfo
+
+logger = logging.getLogger(__name__)
+
+# 그림은 속도를 말하지 않는다. 영화의 속도를 기본으로 한다.
+DEFAULT_RATE = Fraction(24)
+SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
+
+
+def rgb_layout(bits: int, alpha: bool) -> PixelLayout:
+    """그림을 담는 평면의 배치. 8비트나 16비트."""
+    name = ("gbrap" if alpha else "gbrp") + ("" if bits == 8 else "16le")
+    return PixelLayout(name, "rgb", bits, alpha=alpha)
+
+
+class PictureSequence:
+    """크기가 같은 그림들을 차례로 내는 영상. `media.video.VideoReader`와 같이 쓴다.
+
+    Args:
+        paths: 그림들, 보일 차례대로.
+        name: 사람에게 보일 이름.
+        rate: 초당 프레임.
+
+    Raises:
+        VideoReadError: 그림이 없거나 크기가 서로 다를 때.
+    """
+
+    def __init__(self, paths: Sequence[Path], name: str, rate: Fraction | None = None) -> None:
+        self.paths = tuple(paths)
+        rate = rate or DEFAULT_RATE
+        if not self.paths:
+            raise VideoReadError(f"그림이 없습니다: {name}\n  해결: 그림이 든 폴더를 주세요.")
+        width, height, bits, alpha = _common_shape(self.paths)
+        self._layout = rgb_layout(bits, alpha)
+        self.info = VideoInfo(
+            name=name,
+            width=width,
+            height=height,
+            rotation=0,
+            layout=self._layout,
+            colour=SRGB,
+            time_base=1 / rate,
+            rate=rate,
+            frames=len(self.paths),
+            duration=float(len(self.paths) / rate),
+        )
+
+    def packet_index(self) -> PacketIndex:
+        """모든 그림이 열쇠 프레임이다."""
+        pts = tuple(range(len(self.paths)))
+        return PacketIndex(pts, pts)
+
+    def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
+        """`start <= pts < end`의 그림을 차례로 낸다.
+
+        Raises:
+            VideoDamagedError: 읽을 수 없는 그림을 만났을 때. 앞의 그림들은 모두 낸 뒤다.
+        """
+        first = max(start or 0, 0)
+        last = len(self.paths) if end is None else min(end, len(self.paths))
+        for pts in range(first, last):
+            try:
+                array = read_image(self.paths[pts], max_output_pixels=None).first.array
+            except ImageReadError as error:
+                raise VideoDamagedError(f"{error}\n  앞의 그림 {pts}장은 온전합니다.") from error
+            yield VideoFrame(to_planes(array, self._layout), pts, 1)
+
+    def __enter__(self) -> PictureSequence:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+def _common_shape(paths: Sequence[Path]) -> tuple[int, int, int, bool]:
+    """모두를 담는 `(너비, 높이, 비트, 알파)`. 머리만 읽는다. 읽을 수 없는 것은 차례가 왔을 때 알린다."""
+    first = probe_image(paths[0])
+    size, bits, alpha = (first.width, first.height), first.bit_depth, first.mode == "RGBA"
+    for path in paths[1:]:
+        try:
+            info = probe_image(path)
+        except ImageReadError as error:
+            logger.warning("읽을 수 없는 그림이 있어 그 앞까지만 키웁니다: %s", error)
+            break
+        if size != (info.width, info.height):
+            raise VideoReadError(
+                f"그림의 크기가 서로 다릅니다: {path}\n"
+                f"  첫 그림은 {size[0]}x{size[1]}인데 이 그림은 {info.width}x{info.height}입니다.\n"
+                "  해결: 크기가 같은 그림만 두거나, 사진 명령(realesrgan)으로 하나씩 키우세요."
+            )
+        bits, alpha = max(bits, info.bit_depth), alpha or info.mode == "RGBA"
+    return *size, bits, alpha
+
+
+def to_planes(array: NDArray[Any], layout: PixelLayout) -> Planes:
+    """`(H, W)`, `(H, W, 3)` BGR, `(H, W, 4)` BGRA 배열을 평면으로 바꾼다. 8비트는 필요하면 16비트로 넓힌다."""
+    wide = array.dtype == np.uint8 and layout.bits == 16
+    pixels = array.astype(np.uint16) * np.uint16(257) if wide else array
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    planes = [np.ascontiguousarray(pixels[..., channel]) for channel in (1, 0, 2)]
+    if layout.alpha:
+        opaque = np.full(pixels.shape[:2], 2**layout.bits - 1, pixels.dtype)
+        planes.append(np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else opaque)
+    return tuple(planes)
+
+
+def to_array(planes: Planes) -> NDArray[Any]:
+    """RGB 평면을 `(H, W, 3)` BGR이나 `(H, W, 4)` BGRA로 바꾼다."""
+    green, blue, red = planes[:3]
+    return np.dstack([blue, green, red, *planes[3:]])
+
+
+class PictureSegmentWriter:
+    """조각 하나를 그림들로 쓴다. `media.video.SegmentWriter`와 같이 쓴다.
+
+    Args:
+        folder: 그림을 둘 폴더. 다 쓴 뒤에야 이 이름으로 나타난다.
+        extension: 점 없는 확장자.
+    """
+
+    def __init__(self, folder: Path, extension: str) -> None:
+        self._folder = folder
+        self._temporary = folder.with_name(folder.name + ".part")
+        self._extension = extension
+        self._count = 0
+        try:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.mkdir(parents=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+        """그림 하나를 쓴다.
+
+        Raises:
+            ImageWriteError: 쓸 수 없을 때.
+        """
+        write_image(picture_path(self._temporary, self._count, self._extension), still(to_array(planes)))
+        self._count += 1
+
+    def finish(self) -> int:
+        """쓰기를 마치고 그림의 수를 돌려준다.
+
+        Raises:
+            VideoWriteError: 폴더의 이름을 바꿀 수 없을 때.
+        """
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._temporary.replace(self._folder)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        return self._count
+
+    def __enter__(self) -> PictureSegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def picture_path(folder: Path, number: int, extension: str) -> Path:
+    """차례의 `number`번째(0부터) 그림의 경로. 이름순이 곧 차례다."""
+    return folder / f"{number:08d}.{extension}"
+
+
+def join_pictures(segments: Sequence[Path], target: Path, extension: str) -> int:
+    """조각마다의 그림을 한 폴더로 모은다. 폴더는 다 모인 뒤에야 제 이름으로 나타난다.
+
+    Args:
+        segments: 조각의 폴더들, 차례대로. 그대로 남는다.
+        target: 결과 폴더. 있으면 바뀐다(`is_replaceable`을 먼저 보라).
+        extension: 점 없는 확장자.
+
+    Returns:
+        그림의 수.
+
+    Raises:
+        VideoWriteError: 옮길 수 없을 때.
+    """
+    gathered = segments[0].with_name("joined")
+    count = 0
+    try:
+        shutil.rmtree(gathered, ignore_errors=True)
+        gathered.mkdir()
+        for folder in segments:
+            for path in sorted(folder.iterdir()):
+                _link(path, picture_path(gathered, count, extension))
+                count += 1
+        replace_folder(gathered, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    return count
+
+
+def _link(source: Path, target: Path) -> None:
+    """같은 파일을 다른 이름으로도 보이게 한다. 옮기지 않으므로 여기서 죽어도 조각은 온전하다."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)  # 하드 링크가 없는 파일 시스템(exFAT 등)
+
+
+def is_replaceable(folder: Path) -> bool:
+    """있는 폴더를 새 결과로 바꾸어도 되는지. 이 패키지가 쓴 그림만 있어야 한다."""
+    return all(re.fullmatch(r"\d{8}\.\w+", path.name) for path in folder.iterdir())
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """만든 폴더를 결과의 자리에 놓는다. 있던 폴더는 새것이 놓인 뒤에 지운다."""
+    old = made.with_name("old")
+    if target.exists():
+        target.replace(old)
+    try:
+        made.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> VideoWriteError:
+    reason, remedy = os_reason(error)
+    return VideoWriteError(f"그림을 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}")

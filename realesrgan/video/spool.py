@@ -1,0 +1,93 @@
+"""표준 입력을 읽으면서 곁에 적어 둔다. 소리와 자막은 영상을 다 키운 뒤에 거기서 꺼낸다."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from realesrgan.errors import VideoWriteError
+from realesrgan.media.os_reason import os_reason
+
+# y4m에는 그림밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
+PICTURES_ONLY = b"YUV4MPEG2"
+CHUNK = 1 << 20
+
+
+class SpooledInput(io.RawIOBase):
+    """한 번만 읽을 수 있는 입력. 읽은 것을 임시 파일에 남긴다. 되감기는 내보이지 않는다.
+
+    Args:
+        source: 원래의 입력.
+        folder: 임시 파일을 둘 폴더. 있어야 한다.
+    """
+
+    def __init__(self, source: BinaryIO, folder: Path) -> None:
+        super().__init__()
+        self._source = source
+        self._folder = folder
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self._started = False
+
+    def readable(self) -> bool:
+        """읽을 수 있다."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """최대 `size`바이트를 읽는다. 빈 바이트열이면 끝이다.
+
+        Raises:
+            VideoWriteError: 읽은 것을 적어 둘 수 없을 때.
+        """
+        reader = getattr(self._source, "read1", self._source.read)
+        data: bytes = reader(CHUNK if size is None or size < 0 else size)
+        if data:
+            self._keep(data)
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            if not self._started and not data.startswith(PICTURES_ONLY):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix=".realesrgan-", suffix=".part", dir=self._folder)
+                self._file, self._path = os.fdopen(handle, "wb"), Path(name)
+            self._started = True
+            if self._file is not None:
+                self._file.write(data)
+        except OSError as error:
+            reason, remedy = os_reason(error)
+            raise VideoWriteError(
+                f"표준 입력의 소리를 담아 둘 수 없습니다: {self._folder}\n  {reason}\n  해결: {remedy}"
+            ) from error
+
+    def spooled(self, *, to_the_end: bool) -> Path | None:
+        """적어 둔 파일. 그림뿐인 입력이면 None.
+
+        Args:
+            to_the_end: 남은 입력까지 마저 읽을지. 마지막 프레임 뒤에도 소리가 남아 있을 수 있다.
+        """
+        while to_the_end and self.read(CHUNK):
+            continue
+        if self._file is not None:
+            self._file.flush()
+        return self._path
+
+    def discard(self) -> None:
+        """적어 둔 것을 지운다."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+            self._path = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()

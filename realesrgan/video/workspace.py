@@ -1,0 +1,223 @@
+"""하던 일을 남겨 두는 작업 폴더. 언제 죽어도 마친 조각은 남고, 이어 하면 중단 없이 한 것과 결과가 같다.
+
+폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 영상 파일 하나와 그것이 온전하다는 증명서(`.json`)
+하나가 있다. 증명서는 영상 파일이 제 이름으로 놓인 뒤에 쓰므로, 증명서가 있으면 그 조각은 끝난 것이다.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from realesrgan.errors import UsageError, VideoWriteError
+from realesrgan.media.atomic import atomic_file
+from realesrgan.media.os_reason import os_reason
+from realesrgan.video.segments import Span
+
+FORMAT = 1
+CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """끝난 조각의 증명서.
+
+    Attributes:
+        index: 조각의 번호.
+        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 영상).
+        offset: 첫 프레임의 시각. 단위는 결과의 time_base.
+        repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수.
+        size: 파일의 크기(바이트).
+        sha256: 파일의 해시.
+    """
+
+    index: int
+    frames: int
+    offset: int
+    repeats: int
+    size: int
+    sha256: str
+
+
+def file_sha256(path: Path) -> str:
+    """파일의 SHA-256을 구한다."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def content_of(path: Path) -> tuple[int, str]:
+    """파일이나 폴더의 `(바이트 수, 해시)`. 폴더의 해시는 이름과 내용의 해시를 이어 다시 구한 것이다."""
+    if not path.is_dir():
+        return path.stat().st_size, file_sha256(path)
+    parts = sorted(item for item in path.iterdir() if item.is_file())
+    listing = "".join(f"{item.name}\0{file_sha256(item)}\n" for item in parts)
+    return sum(item.stat().st_size for item in parts), hashlib.sha256(listing.encode()).hexdigest()
+
+
+def workspace_folder(target: Path) -> Path:
+    """결과 파일의 작업 폴더. 결과 곁에 두어 마지막에 이름만 바꾸면 되게 한다.
+
+    이름에 결과의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
+    """
+    key = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return target.with_name(f".realesrgan-{key}")
+
+
+class Workspace:
+    """작업 폴더 하나. 여러 프로세스가 함께 쓴다: 조각마다 파일이 따로라 서로 부딪치지 않는다.
+
+    Args:
+        folder: 폴더의 경로. 만들어져 있어야 한다.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def prepare(
+        cls,
+        target: Path,
+        fingerprint: Mapping[str, Any],
+        spans: Sequence[Span],
+        *,
+        resume: bool,
+        overwrite: bool,
+    ) -> Workspace:
+        """작업 폴더를 새로 만들거나, 이어 할 것을 확인해 연다.
+
+        Args:
+            target: 결과 파일.
+            fingerprint: 결과를 정하는 모든 것(입력의 해시, 모델, 옵션, 판). 하나라도 다르면 이어 하지 않는다.
+            spans: 조각들.
+            resume: 남은 것을 이어 할지.
+            overwrite: 이어 하지 않고 처음부터 다시 할지.
+
+        Raises:
+            UsageError: 남은 일이 있는데 어떻게 할지 말하지 않았거나, 남은 것이 다른 일일 때.
+            VideoWriteError: 폴더를 쓸 수 없을 때.
+        """
+        workspace = cls(workspace_folder(target))
+        content = {
+            "format": FORMAT,
+            "fingerprint": dict(fingerprint),
+            "segments": [[span.start, span.end] for span in spans],
+        }
+        found = workspace.manifest()
+        if found is not None and resume:
+            _refuse_other_work(found, content, target)
+            return workspace
+        if found is not None and not overwrite and workspace.records():
+            raise UsageError(
+                f"하다 만 작업이 남아 있습니다: {target} (조각 {len(workspace.records())}/{len(found['segments'])}개)\n"
+                "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
+            )
+        workspace._start(content)
+        return workspace
+
+    def _start(self, content: dict[str, Any]) -> None:
+        try:
+            self.remove()
+            self.folder.mkdir(parents=True)
+            with atomic_file(self.folder / "manifest.json") as file:
+                file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
+        except OSError as error:
+            reason, remedy = os_reason(error)
+            raise VideoWriteError(
+                f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
+            ) from error
+
+    def manifest(self) -> dict[str, Any] | None:
+        """적힌 일. 없거나 읽을 수 없으면 None."""
+        return _read_json(self.folder / "manifest.json")
+
+    def segment_path(self, index: int) -> Path:
+        """조각의 영상 파일."""
+        return self.folder / f"{index:06d}.seg"
+
+    def _record_path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.json"
+
+    def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
+        """제 이름으로 놓인 조각의 증명서를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
+
+        Raises:
+            VideoWriteError: 쓸 수 없을 때.
+        """
+        path = self.segment_path(index)
+        try:
+            size, digest = content_of(path) if frames else (0, "")
+            record = SegmentRecord(index, frames, offset, repeats, size, digest)
+            with atomic_file(self._record_path(index)) as file:
+                file.write(json.dumps(asdict(record)).encode())
+        except OSError as error:
+            reason, remedy = os_reason(error)
+            raise VideoWriteError(f"조각의 기록을 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+        return record
+
+    def records(self) -> dict[int, SegmentRecord]:
+        """증명서가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
+        found: dict[int, SegmentRecord] = {}
+        for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
+            content = _read_json(path)
+            if content is not None and set(content) == set(SegmentRecord.__dataclass_fields__):
+                record = SegmentRecord(**content)
+                found[record.index] = record
+        return found
+
+    def verified(self) -> dict[int, SegmentRecord]:
+        """파일의 크기와 해시까지 증명서와 같은 조각들. 다른 것은 다시 한다."""
+        whole: dict[int, SegmentRecord] = {}
+        for index, record in self.records().items():
+            path = self.segment_path(index)
+            if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
+                whole[index] = record
+        return whole
+
+    def remove(self) -> None:
+        """작업 폴더를 지운다.
+
+        Raises:
+            OSError: 지울 수 없을 때.
+        """
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], target: Path) -> None:
+    """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 거절한다."""
+    before, now = found.get("fingerprint", {}), wanted["fingerprint"]
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    if found.get("format") != wanted["format"] or found.get("segments") != wanted["segments"]:
+        changed.append("조각의 나눔")
+    if changed:
+        raise UsageError(
+            f"이어 할 수 없습니다: {target}\n"
+            f"  하다 만 작업과 다른 것이 있습니다: {', '.join(changed)}\n"
+            "  해결: 그때와 같은 입력과 옵션을 쓰거나, --resume 대신 --overwrite로 처음부터 다시 하세요."
+        )
+
+
+def folder_size(folder: Path) -> int:
+    """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total

@@ -1,0 +1,12 @@
+"""영상의 세 단계가 함께 도는 빠르기를 잰다. 재는 일은 `realesrgan/video/benchmark.py`에 있다."""
+
+import sys
+from pathlib import Path
+
+# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from realesrgan.video.benchmark import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,409 @@
+"""영상 명령을 사람이 쓰듯 프로세스로 돌려 본다. 네트워크는 최근접 확대라 영상의 길을 판단한다."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+from realesrgan.cli.video import main
+from realesrgan.media.image import read_image, still, write_image
+from tests.conftest import ROOT
+from tests.video.samples import hashes, make_film, pixels
+
+SCRIPT = ROOT / "inference_realesrgan_video.py"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def model(nearest_weights) -> list[str]:
+    return ["--model_path", str(nearest_weights(2)), "-s", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def run(model, tmp_path, monkeypatch, capsys) -> Iterator[Run]:
+    """명령을 이 프로세스에서 부르는 함수."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def execute(*arguments: object, use_model: bool = True) -> subprocess.CompletedProcess[str]:
+        line = [*map(str, arguments), *(model if use_model else [])]
+        capsys.readouterr()
+        try:
+            code = main(line)
+        except SystemExit as error:
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(line, code, captured.out, captured.err)
+
+    yield execute
+    signal.signal(signal.SIGTERM, before)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.startswith(".") or path.suffix == ".part"]
+
+
+def report(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))["files"][0]
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "가족 여행 '22; rm -rf $HOME.mkv", "-앞에 줄표.mp4", "%03d.mov"])
+def test_a_film_is_enlarged_whole_with_its_sound(run, tmp_path, name):
+    make_film(tmp_path / "in" / name if (tmp_path / "in").mkdir() is None else tmp_path, 20)
+    done = run("-i", "in", "-o", "결과", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "결과" / f"{Path(name).stem}_out.mp4"
+    assert [image.shape for image in pixels(out)] == [(48, 64, 3)] * 20
+    found = report(tmp_path / "r.json")
+    assert (found["status"], found["frames"], found["output_size"]) == ("done", 20, [64, 48])
+    assert found["stages"]["network"]["busy"] > 0
+    assert "시간이 간 곳" in done.stdout and not leftovers(tmp_path)
+    import av
+
+    with av.open(str(out)) as container:
+        assert len(container.streams.audio) == 1
+
+
+def test_an_output_name_chooses_the_container(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 6)
+    assert run("-i", "a.mp4", "-o", "b.mkv", "--codec", "ffv1").returncode == 0
+    import av
+
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert "matroska" in container.format.name and container.streams.video[0].codec_context.name == "ffv1"
+
+
+def test_pictures_become_a_film_and_a_film_becomes_pictures(run, tmp_path):
+    folder = tmp_path / "그림"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        write_image(folder / f"{number}.png", still(np.full((24, 32, 3), number * 20, np.uint8)))
+    assert run("-i", "그림", "-o", "film.mkv", "--codec", "ffv1", "--fps", "10").returncode == 0
+    assert [round(float(image.mean())) for image in pixels(tmp_path / "film.mkv")] == [20, 40, 200]
+    assert [round(when, 6) for when, _ in hashes(tmp_path / "film.mkv")] == [0, 0.1, 0.2]
+    done = run("-i", "film.mkv", "-o", "out", "--ext", "png")
+    assert done.returncode == 0 and "그림의 차례" in done.stdout
+    made = sorted((tmp_path / "out" / "film_out").iterdir())
+    assert [path.name for path in made] == ["00000000.png", "00000001.png", "00000002.png"]
+    assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [20, 40, 200]
+
+
+def test_a_part_of_the_film_starts_at_zero(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 48)
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--start", "0.5", "--end", "0:01.5").returncode == 0
+    found = hashes(tmp_path / "b.mp4")
+    assert len(found) == 24 and found[0][0] == 0
+
+
+def test_several_films_and_a_broken_one(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    make_film(tmp_path / "in" / "a.mp4", 4)
+    (tmp_path / "in" / "b.mp4").write_bytes(b"not a film")
+    make_film(tmp_path / "in" / "c.mp4", 4)
+    done = run("-i", "in", "-o", "out", "--report", "r.json")
+    statuses = [item["status"] for item in json.loads((tmp_path / "r.json").read_text())["files"]]
+    assert done.returncode == 1 and statuses == ["done", "failed", "done"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_out.mp4", "c_out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-i", "없음.mp4"], "입력이 없습니다"),
+        (["-i", "a.mp4", "--codec", "libx246"], "libx264"),
+        (["-i", "a.mp4", "-o", "b.webm", "--codec", "libx264"], "webm"),
+        (["-i", "a.mp4", "-o", "b.avi"], "쓸 수 없는 형식"),
+        (["-i", "a.mp4", "-o", "b.png"], "--ext png"),
+        (["-i", "a.mp4", "--encoder_options", "없는옵션=1"], "없는옵션"),
+        (["-i", "a.mp4", "--encoder_options", "값없음"], "이름=값"),
+        (["-i", "a.mp4", "--start", "9", "--end", "3"], "--end"),
+        (["-i", "a.mp4", "--start", "99"], "프레임이 없습니다"),
+        (["-i", "a.mp4", "--fps", "0"], "0보다"),
+        (["-i", "a.mp4", "a.mp4", "-o", "b.mp4"], "입력이 여럿"),
+        (["-i", "a.mp4", "-o", "a.mp4"], "덮어씁니다"),
+        (["-i", "-", "--resume"], "--resume"),
+        (["-i", "a.mp4", "--resume", "--overwrite"], "하나만"),
+        (["-i", "a.mp4", "-n", "RealESRGAN_x4plus", "--face_enhance"], "face_enhance"),
+        (["-i", "사진.png"], "inference_realesrgan.py"),
+        (["-i", "a.mp4", "--모름"], "모르는 옵션"),
+    ],
+)
+def test_wrong_use_is_explained_and_exits_with_two(run, tmp_path, arguments, said):
+    make_film(tmp_path / "a.mp4", 4)
+    write_image(tmp_path / "사진.png", still(np.zeros((4, 4, 3), np.uint8)))
+    before = (tmp_path / "a.mp4").read_bytes()
+    done = run(*arguments)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert (tmp_path / "a.mp4").read_bytes() == before
+
+
+def test_options_of_old_commands_are_accepted_with_one_warning(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 4)
+    done = run(
+        "-i", "a.mp4", "-o", "out", "--ffmpeg_bin", "ffmpeg", "--extract_frame_first", "--num_process_per_gpu", "1",
+        "--face_enhance", "-n", "realesr-animevideov3", "-dn", "0.5", "--fp32", "--tile", "0",
+        "--tile_pad", "10", "--pre_pad", "0", "--alpha_upsampler", "realesrgan", "--ext", "auto", "--suffix", "out",
+        "-s", "2", "--device", "cpu", use_model=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("더는 필요 없는") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
+
+
+def test_an_existing_result_is_kept_unless_told_otherwise(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    assert run("-i", "a.mp4", "-o", "b.mp4").returncode == 2
+    assert (tmp_path / "b.mp4").read_bytes() == b"precious"
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--overwrite").returncode == 0
+    assert len(pixels(tmp_path / "b.mp4")) == 4
+
+
+def test_a_folder_of_pictures_with_other_files_is_not_replaced(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 4)
+    (tmp_path / "out" / "a_out").mkdir(parents=True)
+    (tmp_path / "out" / "a_out" / "일기.txt").write_text("소중한 것")
+    assert run("-i", "a.mp4", "-o", "out", "--ext", "png", "--overwrite").returncode == 2
+    assert (tmp_path / "out" / "a_out" / "일기.txt").read_text() == "소중한 것"
+
+
+def test_a_cut_film_fails_and_keeps_the_good_part(run, tmp_path):
+    import av
+
+    make_film(tmp_path / "a.mp4", 60)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.mkv"), "w") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    whole = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(whole[: len(whole) * 6 // 10])
+    done = run("-i", "a.mkv", "-o", "b.mp4", "--report", "r.json")
+    assert done.returncode == 1 and "b.partial.mp4" in done.stderr
+    assert not (tmp_path / "b.mp4").exists()
+    good = pixels(tmp_path / "b.partial.mp4")
+    assert 0 < len(good) < 60 and report(tmp_path / "r.json")["status"] == "failed"
+    assert len(good) == report(tmp_path / "r.json")["frames"]
+    assert not leftovers(tmp_path)
+
+
+def test_an_interlaced_film_needs_the_option(run, tmp_path):
+    films = pytest.importorskip("tests.media.video.films")
+    films.weave_film(tmp_path / "a.mp4", flagged=True)
+    refused = run("-i", "a.mp4", "-o", "b.mp4")
+    assert refused.returncode == 2 and "--deinterlace" in refused.stderr
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--deinterlace").returncode == 0
+    assert len(pixels(tmp_path / "b.mp4")) == 40
+
+
+def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 12)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = run("-i", "a.mp4", "-o", "out", "--dry_run")
+    assert done.returncode == 0 and "프레임 12" in done.stdout and "64x48" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert run("-i", "a.mp4", "-o", "out", "--dry_run", "--preview", "p.png").returncode == 0
+    assert read_image(tmp_path / "p.png").first.array.shape == (48, 64, 3)
+
+
+def test_the_preview_shows_the_colours_of_the_film(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 6)
+    assert run("-i", "a.mp4", "-o", "out", "--preview", "p.png").returncode == 0
+    shown = read_image(tmp_path / "p.png").first.array[..., ::-1].astype(int)
+    expected = pixels(tmp_path / "a.mp4")[0].repeat(2, axis=0).repeat(2, axis=1)
+    assert np.abs(shown - expected).mean() < 3
+
+
+def test_help_answers_without_loading_torch_or_pyav():
+    code = (
+        "import sys\nfrom realesrgan.cli.video import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'av', 'numpy', 'cv2')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0 and "사용법" in done.stdout
+
+
+def execute(folder: Path, model: list[str], *arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(SCRIPT), *arguments, *model]
+    return subprocess.run(command, cwd=folder, capture_output=True, timeout=120, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="파일 크기의 한도가 없다")
+@pytest.mark.parametrize("limit", [2_000, 20_000])
+def test_a_full_disk_is_explained_and_the_old_result_is_intact(tmp_path, model, limit):
+    make_film(tmp_path / "a.mp4", 300, (64, 48), gop=24)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    script = (
+        "import resource, sys\n"
+        "from realesrgan.cli.video import main\n"
+        "import realesrgan.cli.film_worker\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["-i", "a.mp4", "-o", "b.mp4", "--overwrite", *model]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+    assert done.returncode == 1 and "쓸 수 없습니다" in done.stderr, done.stderr
+    assert (tmp_path / "b.mp4").read_bytes() == b"precious"
+    again = execute(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4", "--overwrite")
+    assert again.returncode == 0 and len(pixels(tmp_path / "b.mp4")) == 300
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+def test_standard_input_and_output_carry_the_film(tmp_path, model):
+    make_film(tmp_path / "a.mp4", 12)
+    out = execute(tmp_path, model, "-i", "a.mp4", "-o", "-")
+    assert out.returncode == 0 and b"\xec\x99\x84\xeb\xa3\x8c" in out.stderr
+    (tmp_path / "a.nut").write_bytes(out.stdout)
+    assert [image.shape for image in pixels(tmp_path / "a.nut")] == [(48, 64, 3)] * 12
+    back = execute(tmp_path, model, "-i", "-", "-o", "b.mkv", input=out.stdout)
+    assert back.returncode == 0, back.stderr.decode()
+    assert len(pixels(tmp_path / "b.mkv")) == 12
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+def test_killed_at_random_moments_and_resumed_gives_the_same_film(tmp_path, nearest_weights, model):
+    make_film(tmp_path / "a.mp4", 720, gop=24)
+    assert execute(tmp_path, model, "-i", "a.mp4", "-o", "whole.mp4").returncode == 0
+    killed = 0
+    for attempt in range(12):
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), "-i", "a.mp4", "-o", "cut.mp4", "--resume", *model],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        began = len(list(tmp_path.glob(".realesrgan-*/*.seg")))
+        wait = random.Random(attempt).uniform(0, 0.8)  # noqa: S311 - 죽일 때를 고르는 것이지 암호가 아니다
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if killed < 3 and len(list(tmp_path.glob(".realesrgan-*/*.seg"))) > began:
+                time.sleep(wait)
+                process.kill()
+                killed += 1
+                break
+            time.sleep(0.01)
+        process.wait(60)
+        if process.returncode == 0:
+            break
+        assert not (tmp_path / "cut.mp4").exists()
+    assert killed >= 1 and process.returncode == 0, process.stderr.read()
+    assert hashes(tmp_path / "cut.mp4") == hashes(tmp_path / "whole.mp4")
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+def test_ctrl_c_leaves_a_resumable_state_and_no_broken_output(tmp_path, model):
+    make_film(tmp_path / "a.mp4", 720, gop=24)
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "-i", "a.mp4", "-o", "b.mp4", "--report", "r.json", *model],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".realesrgan-*/0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in said
+    assert report(tmp_path / "r.json")["status"] == "interrupted"
+    assert not (tmp_path / "b.mp4").exists()
+    done = execute(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4")
+    assert done.returncode == 2 and "--resume" in done.stderr.decode()
+    assert execute(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4", "--resume").returncode == 0
+    assert len(pixels(tmp_path / "b.mp4")) == 720
+
+
+def torchrun(folder: Path, model: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(SCRIPT)]
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.run(
+        [*command, *arguments, *model], cwd=folder, capture_output=True, text=True, env=environment, timeout=180
+    )
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_same_film_as_one(tmp_path, model):
+    make_film(tmp_path / "a.mp4", 600, gop=24)
+    assert execute(tmp_path, model, "-i", "a.mp4", "-o", "one.mp4").returncode == 0
+    done = torchrun(tmp_path, model, "-i", "a.mp4", "-o", "two.mp4", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "two.mp4") == hashes(tmp_path / "one.mp4")
+    found = report(tmp_path / "r.json")
+    assert found["frames"] == 600 and found["stages"]["workers"] >= 2
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+def test_a_rank_that_dies_fails_the_job_and_its_segments_are_redone(tmp_path, model):
+    psutil = pytest.importorskip("psutil")
+    make_film(tmp_path / "a.mp4", 1200, gop=24)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(SCRIPT)]
+    process = subprocess.Popen(
+        [*command, "-i", "a.mp4", "-o", "b.mp4", *model],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".realesrgan-*/0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if str(SCRIPT) in child.cmdline()]
+    ranks[-1].kill()
+    _, said = process.communicate(timeout=90)
+    assert process.returncode != 0 and "--resume" in said
+    assert not (tmp_path / "b.mp4").exists()
+    done = torchrun(tmp_path, model, "-i", "a.mp4", "-o", "b.mp4", "--resume", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < report(tmp_path / "r.json")["resumed"] < 1200
+    assert execute(tmp_path, model, "-i", "a.mp4", "-o", "one.mp4").returncode == 0
+    assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "one.mp4")
+
+
+@pytest.mark.slow
+def test_a_film_that_cannot_be_read_fails_on_every_rank_without_hanging(tmp_path, model):
+    (tmp_path / "a.mp4").write_bytes(b"not a film")
+    make_film(tmp_path / "b.mp4", 6)
+    done = torchrun(tmp_path, model, "-i", "a.mp4", "b.mp4", "-o", "out", "--report", "r.json")
+    assert done.returncode == 1
+    files = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert [item["status"] for item in files] == ["failed", "done"]
+
+
+@pytest.mark.slow
+def test_the_real_model_makes_a_film_that_looks_like_its_source(tmp_path, run):
+    make_film(tmp_path / "a.mp4", 3, (48, 32))
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--device", "cpu", use_model=False)
+    assert done.returncode == 0, done.stderr
+    for small, large in zip(pixels(tmp_path / "a.mp4"), pixels(tmp_path / "b.mp4"), strict=True):
+        shrunk = large.reshape(32, 4, 48, 4, 3).mean(axis=(1, 3))
+        assert np.abs(shrunk - small).mean() < 4

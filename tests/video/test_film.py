@@ -1,0 +1,239 @@
+"""영상 한 편을 키우는 일. 네트워크는 최근접 확대다."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
+from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.media.video import container_of
+from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
+from realesrgan.video.film import (
+    FilmSettings,
+    FilmSource,
+    FilmTarget,
+    fingerprint,
+    join_segments,
+    output_size,
+    plan_film,
+    run_film,
+    segment_writer,
+    tagged_frames,
+    timing_of,
+)
+from realesrgan.video.segments import Span
+from realesrgan.video.sinks import SegmentSink, Tagged, Timing
+from realesrgan.video.timeline import pts_range, to_ticks
+from realesrgan.video.workers import WorkerPlan, make_workers
+from realesrgan.video.workspace import Workspace
+from tests.video.samples import hashes, make_film, pixels
+
+GRAY = PixelLayout("gray", "gray", 8)
+
+
+class FakeReader:
+    """시각만 있는 영상. 어디서부터 읽었는지 적어 둔다."""
+
+    def __init__(self, pts: list[int], values: list[int] | None = None, breaks_after: int | None = None) -> None:
+        self.pts, self.values, self.breaks_after = pts, values or list(range(len(pts))), breaks_after
+        self.starts: list[int | None] = []
+
+    def frames(self, start: int | None = None, end: int | None = None):
+        self.starts.append(start)
+        for pts, value in zip(self.pts, self.values, strict=True):
+            if (start is None or pts >= start) and (end is None or pts < end):
+                if self.breaks_after is not None and pts > self.breaks_after:
+                    raise VideoDamagedError("깨졌습니다")
+                yield VideoFrame((np.full((2, 2), value % 256, np.uint8),), pts, 1)
+
+
+def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[Tagged], list[str]]:
+    left, problems = list(numbers), []
+    entries = tagged_frames(reader, spans, lambda: left.pop(0) if left else None, problems.append)
+    return [entry.value for entry in entries], problems
+
+
+SPANS = [Span(None, 10), Span(10, 20), Span(20, 30), Span(30, None)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "starts"), [([0, 1, 2, 3], [None]), ([0, 2, 3], [None, 20]), ([3], [30]), ([1, 3], [10, 30]), ([], [])]
+)
+def test_claimed_segments_come_whole_and_neighbours_are_read_without_seeking(numbers, starts):
+    reader = FakeReader(list(range(0, 40, 2)))
+    found, _ = gather(reader, SPANS, numbers)
+    expected: list[tuple[int, int | None]] = []
+    for number in numbers:
+        expected += [(number, pts) for pts in range(number * 10, number * 10 + 10, 2)] + [(number, None)]
+    assert [(tagged.segment, tagged.frame and tagged.frame.pts) for tagged in found] == expected
+    assert reader.starts == starts
+
+
+def test_a_segment_with_no_frames_is_still_finished():
+    found, _ = gather(FakeReader([0, 5, 31, 32]), SPANS, [0, 1, 2, 3])
+    assert [tagged.segment for tagged in found if tagged.frame is None] == [0, 1, 2, 3]
+    assert [tagged.frame.pts for tagged in found if tagged.frame is not None] == [0, 5, 31, 32]
+
+
+def test_damage_ends_the_frames_without_marking_the_segment_finished():
+    found, problems = gather(FakeReader(list(range(40)), breaks_after=24), SPANS, [0, 1, 2, 3])
+    assert [tagged.segment for tagged in found if tagged.frame is None] == [0, 1]
+    assert found[-1].frame.pts == 24 and problems == ["깨졌습니다"]
+
+
+def test_only_exactly_equal_neighbours_in_a_segment_repeat():
+    reader = FakeReader(list(range(6)), [5, 5, 6, 6, 6, 5])
+    found, _ = gather(reader, [Span(None, 3), Span(3, None)], [0, 1])
+    # 조각의 첫 프레임은 앞 조각과 같아도 다시 계산한다. 조각마다 따로 해도 같은 결과가 나오게 하기 위해서다.
+    assert [tagged.repeats for tagged in found if tagged.frame] == [False, True, False, False, True, False]
+
+
+def test_times_are_kept_or_evenly_spaced_when_a_rate_is_asked():
+    frame = VideoFrame((), 3003, 1001)
+    kept = Timing.of(_info(), Fraction(1, 90000), None)
+    assert kept.ticks(frame, 7) == 3003 * 3 and kept.duration(frame) == 3003
+    even = Timing.of(_info(), Fraction(1, 90000), Fraction(30))
+    assert even.ticks(frame, 7) == 7 * 3000 and even.duration(frame) == 3000
+
+
+def _info(**changes) -> VideoInfo:
+    values = {"name": "영화", "width": 32, "height": 24, "rotation": 0, "layout": GRAY, "colour": None}
+    values |= {"time_base": Fraction(1, 30000), "rate": Fraction(30)} | changes
+    return VideoInfo(**values)
+
+
+def test_a_part_is_measured_from_the_first_frame():
+    index = PacketIndex(tuple(range(500, 90500, 1000)), (500,))
+    assert pts_range(_info(), index, Fraction(1), Fraction(2)) == (30500, 60500)
+    assert pts_range(_info(), index, None, None) == (None, None)
+    assert pts_range(_info(), index, Fraction(0), None) == (None, None)
+
+
+@pytest.mark.parametrize(("start", "end"), [(Fraction(60), None), (None, Fraction(0)), (Fraction(2), Fraction(1))])
+def test_a_part_without_frames_is_refused(start, end):
+    with pytest.raises(UsageError, match="--start"):
+        pts_range(_info(), PacketIndex((0, 1000, 2000), (0,)), start, end)
+
+
+def test_times_between_ticks_go_to_the_nearest():
+    assert to_ticks(1, Fraction(1, 3), Fraction(1, 10)) == 3
+    assert to_ticks(1001, Fraction(1, 30000), Fraction(1, 90000)) == 3003
+
+
+def test_the_output_size_follows_the_rotation():
+    assert output_size(_info(rotation=90), 2) == (48, 64)
+    assert output_size(_info(), 1.5) == (48, 36)
+
+
+class Film:
+    """영상 한 편을 명령 없이 키운다."""
+
+    def __init__(self, folder: Path, weights: Path, source: Path, target: str = "out.mp4", **settings) -> None:
+        self.settings = FilmSettings(
+            outscale=2, request=settings.pop("request", EncodeRequest(crf=0, pix_fmt="yuv444p")), **settings
+        )
+        self.source = FilmSource(str(source), file=source)
+        self.target = FilmTarget(folder / target, container_of(target))
+        self.upsampler = RealESRGANer(2, weights, pre_pad=0, device="cpu")
+
+    def run(self, numbers: list[int] | None = None, *, resume: bool = False, join: bool = True):
+        with self.source.open() as reader:
+            plan = plan_film(self.source, self.target, self.settings, reader)
+            marks = fingerprint(self.source, plan, self.settings, {})
+            work = Workspace.prepare(self.target.path, marks, plan.spans, resume=resume, overwrite=not resume)
+            left = [index for index in range(len(plan.spans)) if index not in work.verified()]
+            left = left if numbers is None else numbers
+            timing = timing_of(plan, self.settings)
+            sink = SegmentSink(work, segment_writer(plan, self.target), timing, lambda planes, repeats: None)
+            workers = make_workers(
+                [self.upsampler],
+                WorkerPlan(2, 1, 1, 0),
+                plan.source_format,
+                plan.target_format,
+                rotation=plan.info.rotation,
+                mirrored=plan.info.mirrored,
+            )
+            done = run_film(reader, plan, workers, sink, lambda: left.pop(0) if left else None)
+        if join:
+            join_segments(self.source, self.target, plan, work, timing, done.unfinished, whole=done.damage is None)
+        return plan, done
+
+
+@pytest.fixture
+def film(tmp_path, nearest_weights, monkeypatch):
+    monkeypatch.setattr(plan_film.__globals__["plan_spans"], "__kwdefaults__", {"shortest": 10, "longest": 40})
+    source = make_film(tmp_path / "영화 1.mp4", 50)
+    return lambda **options: Film(tmp_path, nearest_weights(2), source, **options)
+
+
+def test_every_frame_is_enlarged_in_its_place(film, tmp_path):
+    plan, done = film().run()
+    before, after = pixels(tmp_path / "영화 1.mp4"), pixels(tmp_path / "out.mp4")
+    assert len(plan.spans) > 2 and done.frames == len(before) == len(after) == 50
+    for small, large in zip(before, after, strict=True):
+        expected = small.repeat(2, axis=0).repeat(2, axis=1)
+        assert np.abs(large.astype(int) - expected).max() <= 3
+    times = [[time for time, _ in hashes(tmp_path / name)] for name in ("영화 1.mp4", "out.mp4")]
+    np.testing.assert_allclose(times[0], times[1], atol=1e-9)
+
+
+def test_finishing_what_was_left_gives_the_same_frames_as_doing_it_at_once(film, tmp_path):
+    film(target="whole.mp4").run()
+    part = film(target="part.mp4")
+    part.run([1, 3], join=False)
+    _, done = part.run(resume=True)
+    assert done.frames < 50
+    assert hashes(tmp_path / "part.mp4") == hashes(tmp_path / "whole.mp4")
+
+
+def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
+    source = make_film(tmp_path / "a.mp4", 24, hold=3)
+    seen = 0
+    job = Film(tmp_path, nearest_weights(2), source)
+    run = type(job.upsampler.engine).on_device
+
+    def count(self, batch):
+        nonlocal seen
+        seen += len(batch)
+        return run(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(job.upsampler.engine), "on_device", count)
+        _, done = job.run()
+    assert (done.frames, done.repeats, seen) == (24, 16, 8)
+    assert len(hashes(tmp_path / "out.mp4")) == 24
+
+
+def test_a_segment_that_changed_on_disk_is_not_joined(film):
+    job = film()
+    plan, _ = job.run(join=False)
+    work = Workspace.prepare(
+        job.target.path, fingerprint(job.source, plan, job.settings, {}), plan.spans, resume=True, overwrite=False
+    )
+    path = work.segment_path(1)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(VideoDamagedError, match="--resume"):
+        join_segments(job.source, job.target, plan, work, timing_of(plan, job.settings))
+    assert not job.target.path.exists()
+
+
+def test_an_odd_size_is_made_even_without_cutting(tmp_path, nearest_weights):
+    source = make_film(tmp_path / "a.mp4", 4, (31, 23))
+    job = Film(tmp_path, nearest_weights(2), source, request=EncodeRequest(pix_fmt="yuv420p"))
+    job.settings = FilmSettings(outscale=1.5, request=EncodeRequest(pix_fmt="yuv420p"))
+    plan, _ = job.run()
+    assert (plan.encoding.width, plan.encoding.height) == (46, 34)
+    assert pixels(tmp_path / "out.mp4")[0].shape == (34, 46, 3)
+
+
+def test_interlaced_film_is_refused_with_the_remedy(tmp_path, monkeypatch, nearest_weights):
+    source = make_film(tmp_path / "a.mp4", 4)
+    monkeypatch.setattr("realesrgan.video.film.VideoReader.looks_interlaced", lambda reader: True)
+    with pytest.raises(VideoFormatError, match="--deinterlace"):
+        Film(tmp_path, nearest_weights(2), source).run()

@@ -1,0 +1,156 @@
+"""세 단계를 잇는 줄."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realesrgan.video.stages import Entry, Stages
+
+
+def run(values, workers=1, batch=1, spare=3, work=None, repeats=(), tick=None):
+    """정수를 제곱하는 단계들. 나온 차례와 작업자가 받은 배치들을 돌려준다."""
+    seen: list[tuple[int, int]] = []
+    batches: list[list[int]] = []
+
+    def square(group: list[int]) -> list[int]:
+        batches.append(group)
+        return (work or (lambda numbers: [number**2 for number in numbers]))(group)
+
+    entries = (Entry(value, index in repeats) for index, value in enumerate(values))
+    stages = Stages(
+        entries, [square] * workers, lambda value, result: seen.append((value, result)), batch=batch, spare=spare
+    )
+    times = stages.run(tick)
+    return seen, batches, times
+
+
+@given(
+    count=st.integers(0, 40),
+    workers=st.integers(1, 4),
+    batch=st.integers(1, 5),
+    spare=st.integers(0, 3),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=40)
+def test_everything_comes_out_once_and_in_order(count, workers, batch, spare, data):
+    values = list(range(count))
+    repeats = set(data.draw(st.lists(st.integers(1, max(count - 1, 1)), max_size=8)))
+    for index in sorted(repeats & set(values)):
+        values[index] = values[index - 1]
+    seen, batches, _ = run(values, workers, batch, spare, repeats=repeats)
+    assert seen == [(value, value**2) for value in values]
+    assert all(len(group) <= batch for group in batches)
+    assert sum(len(group) for group in batches) == count - len(repeats & set(range(count)))
+
+
+def test_order_is_kept_when_a_later_batch_finishes_first():
+    def slow_first(group: list[int]) -> list[int]:
+        time.sleep(0.2 if group == [0] else 0)
+        return group
+
+    seen, _, _ = run(range(6), workers=2, work=slow_first)
+    assert [value for value, _ in seen] == list(range(6))
+
+
+def test_a_repeat_uses_the_previous_result_without_running_the_network():
+    seen, batches, _ = run([7, 7, 7, 8], repeats={1, 2})
+    assert seen == [(7, 49), (7, 49), (7, 49), (8, 64)]
+    assert [value for group in batches for value in group] == [7, 8]
+
+
+def test_an_endless_run_of_repeats_does_not_grow_without_bound():
+    largest = 0
+    entries = (Entry(0, index > 0) for index in range(500))
+    stages = Stages(entries, [lambda group: group], lambda value, result: None, batch=2)
+    write = stages._write
+
+    def watch(batch, latest):
+        nonlocal largest
+        largest = max(largest, len(batch.entries))
+        return write(batch, latest)
+
+    stages._write = watch
+    stages.run()
+    assert largest <= 8
+
+
+def test_no_more_is_decoded_than_the_line_holds():
+    decoded = written = ahead = 0
+
+    def entries():
+        nonlocal decoded, ahead
+        for number in range(50):
+            decoded += 1
+            ahead = max(ahead, decoded - written)
+            yield Entry(number)
+
+    def consume(value: int, result: int) -> None:
+        nonlocal written
+        time.sleep(0.002)
+        written += 1
+
+    Stages(entries(), [lambda group: group] * 2, consume, batch=1, spare=2).run()
+    # 작업자 둘, 여분 둘, 그리고 자리를 기다리며 손에 든 것과 다음에 푼 것.
+    assert written == 50 and ahead <= 2 + 2 + 2
+
+
+@pytest.mark.parametrize("stage", ["decode", "network", "encode", "tick"])
+def test_a_failure_in_any_stage_stops_the_others_and_reaches_the_caller(stage):
+    def fail(name: str, number: int) -> None:
+        if name == stage and number == 5:
+            raise ValueError(f"{name}에서 실패")
+
+    def entries():
+        number = 0
+        while True:  # 멈추게 하지 않으면 끝나지 않는다.
+            fail("decode", number)
+            yield Entry(number)
+            number += 1
+
+    def work(group: list[int]) -> list[int]:
+        fail("network", group[0])
+        return group
+
+    def tick() -> None:
+        fail("tick", 5)
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match=f"{stage}에서 실패"):
+        Stages(entries(), [work] * 2, lambda value, result: fail("encode", value)).run(tick)
+    assert threading.active_count() == before
+
+
+def test_ctrl_c_in_the_caller_stops_every_stage():
+    def entries():
+        while True:
+            yield Entry(0)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        Stages(entries(), [lambda group: group], lambda value, result: None).run(interrupt)
+    assert threading.active_count() == before
+
+
+def test_the_slowest_stage_alone_sets_the_pace_and_the_times_say_which():
+    def entries():
+        for number in range(20):
+            time.sleep(0.01)
+            yield Entry(number)
+
+    def work(group: list[int]) -> list[int]:
+        time.sleep(0.03)
+        return group
+
+    times = Stages(entries(), [work], lambda value, result: time.sleep(0.01)).run()
+    # 차례로 했다면 벽시계가 합과 같다. 겹쳤으므로 합보다 확실히 짧다.
+    assert times.wall < 0.8 * sum(times.busy.values())
+    assert times.busy["network"] > times.busy["decode"] and times.busy["network"] > times.busy["encode"]
+    assert times.waiting["encode"] > times.waiting["network"]

@@ -1,0 +1,103 @@
+"""작업 폴더와 이어 하기의 기록."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from realesrgan.errors import UsageError, VideoWriteError
+from realesrgan.video.segments import Span
+from realesrgan.video.workspace import Workspace, file_sha256, workspace_folder
+
+SPANS = [Span(None, 10), Span(10, None)]
+WORK = {"입력": "abc", "배율": 2}
+
+
+def prepare(target: Path, work=WORK, spans=SPANS, resume=False, overwrite=False) -> Workspace:
+    return Workspace.prepare(target, work, spans, resume=resume, overwrite=overwrite)
+
+
+def finish(workspace: Workspace, index: int, content: bytes = b"film") -> None:
+    workspace.segment_path(index).write_bytes(content)
+    workspace.commit(index, frames=3, offset=10 * index, repeats=1)
+
+
+def test_a_finished_segment_is_found_again_on_resume(tmp_path):
+    finish(prepare(tmp_path / "영화.mp4"), 0)
+    found = prepare(tmp_path / "영화.mp4", resume=True).verified()
+    assert list(found) == [0]
+    assert (found[0].frames, found[0].offset, found[0].repeats) == (3, 0, 1)
+
+
+def test_a_segment_without_its_record_is_not_finished(tmp_path):
+    workspace = prepare(tmp_path / "a.mp4")
+    workspace.segment_path(0).write_bytes(b"film")
+    assert workspace.verified() == {}
+
+
+@pytest.mark.parametrize("damage", [b"", b"fil", b"bilm"])
+def test_a_segment_that_changed_on_disk_is_done_again(tmp_path, damage):
+    workspace = prepare(tmp_path / "a.mp4")
+    finish(workspace, 0)
+    finish(workspace, 1)
+    workspace.segment_path(0).write_bytes(damage)
+    assert list(workspace.verified()) == [1]
+
+
+def test_a_damaged_record_is_ignored(tmp_path):
+    workspace = prepare(tmp_path / "a.mp4")
+    finish(workspace, 0)
+    (workspace.folder / "000000.json").write_text('{"index": 0')
+    (workspace.folder / "000001.json").write_text('{"index": 1}')
+    assert workspace.verified() == {}
+
+
+def test_work_left_behind_is_not_thrown_away_without_being_asked(tmp_path):
+    finish(prepare(tmp_path / "a.mp4"), 0)
+    with pytest.raises(UsageError, match="--resume"):
+        prepare(tmp_path / "a.mp4")
+    assert list(prepare(tmp_path / "a.mp4", resume=True).verified()) == [0]
+    assert prepare(tmp_path / "a.mp4", overwrite=True).verified() == {}
+
+
+@pytest.mark.parametrize(
+    ("work", "spans", "named"),
+    [({**WORK, "배율": 4}, SPANS, "배율"), ({"입력": "abc"}, SPANS, "배율"), (WORK, SPANS[:1], "조각")],
+)
+def test_resuming_other_work_is_refused_and_names_what_changed(tmp_path, work, spans, named):
+    finish(prepare(tmp_path / "a.mp4"), 0)
+    with pytest.raises(UsageError, match=named):
+        prepare(tmp_path / "a.mp4", work, spans, resume=True)
+
+
+def test_resuming_when_nothing_was_left_starts_anew(tmp_path):
+    workspace = prepare(tmp_path / "a.mp4", resume=True)
+    assert workspace.verified() == {}
+    assert json.loads((workspace.folder / "manifest.json").read_text())["fingerprint"] == WORK
+
+
+def test_two_targets_in_one_folder_do_not_share_a_workspace(tmp_path):
+    assert workspace_folder(tmp_path / "a.mp4") != workspace_folder(tmp_path / "b.mp4")
+    long = tmp_path / ("가" * 80 + ".mp4")
+    assert len(workspace_folder(long).name.encode()) < 64
+
+
+def test_removing_leaves_nothing(tmp_path):
+    workspace = prepare(tmp_path / "a.mp4")
+    finish(workspace, 0)
+    workspace.remove()
+    workspace.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_named_error(tmp_path):
+    (tmp_path / "파일").write_bytes(b"")
+    with pytest.raises(VideoWriteError, match="작업 폴더"):
+        prepare(tmp_path / "파일" / "a.mp4")
+
+
+def test_the_hash_is_the_usual_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
