@@ -97,6 +97,22 @@ def read_array(path: Path) -> NDArray[Any]:
     return picture.first.array
 
 
+def read_bgr8(path: Path) -> NDArray[np.uint8]:
+    """그림을 훈련과 평가가 보는 모양 `(H, W, 3)` BGR uint8로 읽는다. 회색은 세 채널로 펴고 알파는 버리고 16비트는
+    줄인다.
+
+    Raises:
+        ImageReadError, DatasetError: `read_array`와 같다.
+    """
+    array = read_array(path)
+    if array.dtype == np.uint16:
+        # 65535 = 255 * 257이므로 257로 나누어 반올림한다.
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    return np.ascontiguousarray(array[..., :3])
+
+
 def encode_png(array: NDArray[Any], level: int) -> bytes:
     """배열을 PNG로 부호화한다.
 
