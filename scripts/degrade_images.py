@@ -8,13 +8,13 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from realesrgan.cli.console import say
 from realesrgan.command import (
     collect_outcomes,
     number,
     report_outcomes,
     run_and_leave,
     run_tool,
-    say,
     tool_parser,
     with_progress,
 )
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from realesrgan.data.preview import load_recipe
     from realesrgan.dataset_tools import degrade
     from realesrgan.dataset_tools.job_record import check_job, open_job
+    from realesrgan.dataset_tools.outcome import Outcome
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
     from realesrgan.dataset_tools.workers import map_items
 
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     options = degrade.DegradeOptions(recipe, args.seed, args.sheet, args.save_gt, args.region)
     numbers = {path: index for index, path in enumerate(pictures)}
 
-    def work(path: Path) -> degrade.Outcome:
+    def work(path: Path) -> Outcome:
         return degrade.degrade_file(path, numbers[path], stems[path], args.output, options)
 
     # 열화는 torch가 여러 스레드로 하므로 프로세스를 나누지 않는다.

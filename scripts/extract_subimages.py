@@ -8,6 +8,7 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from realesrgan.cli.console import say
 from realesrgan.command import (
     add_workers,
     collect_outcomes,
@@ -16,7 +17,6 @@ from realesrgan.command import (
     report_outcomes,
     run_and_leave,
     run_tool,
-    say,
     tool_parser,
 )
 
