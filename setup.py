@@ -27,9 +27,15 @@ EXTRAS = {
     "heic": ["pillow-heif>=1.0"],
     # torch를 먼저 설치한 뒤 `--no-build-isolation`으로 설치한다(basicsr의 설치가 torch를 부른다).
     "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
+    "export": ["onnx>=1.17", "onnxruntime>=1.20"],
+    "openvino": ["openvino>=2025.0"],
+    # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)와 ncnn은 있을 때만 시험한다.
     "test": [
         "hypothesis>=6.100",
+        "lmdb>=1.4",
         "mypy>=1.15",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
         "pillow-heif>=1.0",
         "psutil>=6",
         "pytest>=8",
