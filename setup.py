@@ -29,11 +29,12 @@ EXTRAS = {
     "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "openvino": ["openvino>=2025.0"],
-    # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)와 ncnn은 있을 때만 시험한다.
+    # onnx, onnxruntime, ncnn, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     "test": [
         "hypothesis>=6.100",
         "lmdb>=1.4",
         "mypy>=1.15",
+        "ncnn>=1.0.20240820",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "pillow-heif>=1.0",
