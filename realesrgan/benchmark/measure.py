@@ -25,7 +25,7 @@ ENGINES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = {"torch": ("fp32", "bf16"), "onnxruntime": ("fp32", "fp16"), "openvino": ("fp32", "fp16")}
 CUDA_PRECISIONS = ("fp32", "fp16", "bf16")
 REFERENCE = "torch fp32"
-PEER = "realesrgan 0.3.0"
+PEER = "견준 realesrgan"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ JSON 한 줄씩
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -49,8 +50,8 @@ def prepare_torchvision() -> Any:
     return kept
 
 
-def build(job: dict[str, Any]) -> tuple[Callable[[], Any], Any]:
-    """작업을 준비하고, 한 번 키우는 함수를 돌려준다."""
+def build(job: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """작업을 준비하고, 한 번 키우는 함수와 그 꾸러미의 판 번호를 돌려준다."""
     import numpy as np
 
     kept = prepare_torchvision()
@@ -65,7 +66,8 @@ def build(job: dict[str, Any]) -> tuple[Callable[[], Any], Any]:
         scale=job["scale"], model_path=job["weights"], model=network, tile=0, tile_pad=10, pre_pad=0, half=False
     )
     image = np.load(job["image"])
-    return lambda: upsampler.enhance(image, outscale=job["scale"])[0], kept
+    version = importlib.metadata.version("realesrgan")
+    return lambda: upsampler.enhance(image, outscale=job["scale"])[0], {"version": version, "kept": kept}
 
 
 def peak_bytes() -> int | None:
@@ -80,7 +82,7 @@ def peak_bytes() -> int | None:
     return None
 
 
-def serve(prepare: Callable[[dict[str, Any]], tuple[Callable[[], Any], Any]]) -> int:
+def serve(prepare: Callable[[dict[str, Any]], tuple[Callable[[], Any], dict[str, Any]]]) -> int:
     """명령을 받아 답한다. 꾸러미들이 찍는 글이 답에 섞이지 않도록 표준 출력을 오류 쪽으로 돌린다."""
     import numpy as np
 
@@ -92,8 +94,8 @@ def serve(prepare: Callable[[dict[str, Any]], tuple[Callable[[], Any], Any]]) ->
         answers.flush()
 
     try:
-        work, _kept = prepare(json.loads(sys.stdin.readline()))
-        answer({"ready": True})
+        work, details = prepare(json.loads(sys.stdin.readline()))
+        answer({"ready": True, "version": details.get("version")})
         for line in sys.stdin:
             command = json.loads(line)
             began = time.perf_counter()

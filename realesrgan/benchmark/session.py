@@ -64,10 +64,12 @@ class Session:
                 "  해결: --peer의 경로를 고치세요."
             ) from error
         try:
-            self._ask(job)
+            # 견줄 꾸러미는 제 판 번호를 알려 온다. 표에는 짐작한 것이 아니라 실제의 판을 적는다.
+            version = self._ask(job).get("version")
         except BaseException:
             self.close()
             raise
+        self.name = name if version is None else f"{name} {version}"
 
     def run(self, save: Path | None = None) -> Sample:
         """한 번 키운다.

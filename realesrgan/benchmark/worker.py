@@ -40,7 +40,7 @@ def enhance_with(engine: Engine, image: Picture) -> NDArray[Any]:
     return join_image(split_image(image), upscale, engine.scale, "realesrgan", None)
 
 
-def build(job: Mapping[str, Any]) -> tuple[Callable[[], NDArray[Any]], None]:
+def build(job: Mapping[str, Any]) -> tuple[Callable[[], NDArray[Any]], dict[str, Any]]:
     """작업을 준비하고, 한 번 키우는 함수를 돌려준다.
 
     Args:
@@ -59,9 +59,9 @@ def build(job: Mapping[str, Any]) -> tuple[Callable[[], NDArray[Any]], None]:
             precision=job["precision"],
             act_type=job.get("act_type"),
         )
-        return lambda: upsampler.enhance(image)[0], None
+        return lambda: upsampler.enhance(image)[0], {}
     engine = _other_engine(job)
-    return lambda: enhance_with(engine, image), None
+    return lambda: enhance_with(engine, image), {}
 
 
 def _other_engine(job: Mapping[str, Any]) -> Engine:

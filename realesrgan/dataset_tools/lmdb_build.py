@@ -17,7 +17,7 @@ from realesrgan.dataset_tools.lmdb_store import (
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import find_pictures
 from realesrgan.dataset_tools.workers import Failure
-from realesrgan.errors import UsageError
+from realesrgan.errors import DatasetError, UsageError
 
 
 def plan(
@@ -82,6 +82,11 @@ def build(
     with open_writers(targets, [fingerprint(entries, level) for entries in sets]) as writers:
         for entries, writer in zip(sets, writers, strict=True):
             outcomes += _fill(writer, entries, encode, bad)
+        if bad >= {entry.key for entry in sets[0]}:
+            raise DatasetError(
+                f"담을 수 있는 그림이 하나도 없습니다: {targets[0]}\n  {outcomes[-1].detail}\n"
+                "  해결: --input을 확인하세요."
+            )
         for entries, writer in zip(sets, writers, strict=True):
             writer.remove(bad)
             writer.finish([entry.key for entry in entries if entry.key not in bad], level)

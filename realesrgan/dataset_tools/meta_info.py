@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,14 +34,14 @@ def pair_roots(inputs: Sequence[Path], roots: Sequence[Path] | None) -> list[tup
     Raises:
         UsageError: 개수가 다르거나 입력이 뿌리 아래에 있지 않을 때.
     """
-    chosen = [folder.resolve().parent for folder in inputs] if not roots else list(roots)
+    chosen = [_absolute(folder).parent for folder in inputs] if not roots else list(roots)
     if len(chosen) != len(inputs):
         raise UsageError(
             f"--input은 {len(inputs)}개인데 --root는 {len(chosen)}개입니다.\n"
             "  폴더마다 뿌리 폴더가 하나씩 있어야 합니다.\n"
             "  해결: 개수를 맞추거나 --root를 빼세요(입력의 위 폴더를 씁니다)."
         )
-    pairs = [(folder.resolve(), root.resolve()) for folder, root in zip(inputs, chosen, strict=True)]
+    pairs = [(_absolute(folder), _absolute(root)) for folder, root in zip(inputs, chosen, strict=True)]
     for folder, root in pairs:
         if not folder.is_relative_to(root):
             raise UsageError(
@@ -48,6 +49,11 @@ def pair_roots(inputs: Sequence[Path], roots: Sequence[Path] | None) -> list[tup
                 "  목록에는 뿌리에서의 상대 경로를 적습니다.\n  해결: --root에 입력의 위 폴더를 주세요."
             )
     return pairs
+
+
+def _absolute(folder: Path) -> Path:
+    """절대 경로. 데이터셋 폴더는 심볼릭 링크일 때가 많아 링크를 따라가지 않는다."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100  Path.resolve는 링크를 따라간다
 
 
 def list_pictures(folder: Path, root: Path, *, recursive: bool) -> list[Listed]:

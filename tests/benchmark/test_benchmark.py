@@ -24,6 +24,7 @@ from realesrgan.errors import BenchmarkError, UsageError
 from realesrgan.export.source import load_generator
 from realesrgan.inference.engine import TorchEngine
 from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.version import __version__
 from realesrgan.zoo.models import get_model
 from realesrgan.zoo.weights import build_network
 from tests.scripts.command import run_script
@@ -118,7 +119,7 @@ def test_peer_gets_the_missing_module_and_pth_weights(tmp_path: Path, save_netwo
     settings = bench.Settings(["torch"], ["fp32"], runs=1, threads=1, peer=sys.executable)
     files = bench.prepare(generator, bench.targets(settings), tmp_path, peer=True)
     rows = bench.measure(generator, (12, 8), settings, files, tmp_path, 100.0, lambda: None)
-    assert [row.target for row in rows] == ["torch fp32", bench.PEER]
+    assert [row.target for row in rows] == ["torch fp32", f"{bench.PEER} {__version__}"]
     assert rows[1].psnr > 45 and rows[1].ratio > 0 and rows[0].psnr == math.inf
 
 

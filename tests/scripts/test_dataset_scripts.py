@@ -183,6 +183,15 @@ def test_meta_info_refuses_roots_that_do_not_fit(tmp_path: Path) -> None:
     assert not (tmp_path / "m.txt").exists()
 
 
+def test_meta_info_does_not_follow_links_out_of_the_root(tmp_path: Path) -> None:
+    draw(tmp_path / "disk" / "a.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "HR").symlink_to(tmp_path / "disk", target_is_directory=True)
+    arguments = ("--input", tmp_path / "data" / "HR", "--root", tmp_path / "data", "--meta_info", tmp_path / "m.txt")
+    assert run_script("generate_meta_info", *arguments) == 0
+    assert (tmp_path / "m.txt").read_text() == "HR/a.png\n"
+
+
 def test_pairs_are_matched_by_name_and_checked_against_the_scale(tmp_path: Path, capsys) -> None:
     for name, size in (("01", (40, 48)), ("02", (40, 44)), ("03", (40, 48)), ("04", (41, 48))):
         draw(tmp_path / "HR" / f"{name}.png", *size)
@@ -249,6 +258,13 @@ def test_lmdb_command_skips_what_is_in_and_drops_a_bad_pair(lmdb, tmp_path: Path
     assert run_script("create_lmdb", *arguments) == 2
     assert not list(tmp_path.glob(".*.part"))
     shutil.rmtree(targets[0])
+
+
+def test_lmdb_of_nothing_but_broken_pictures_is_not_made(lmdb, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"x")
+    assert run_script("create_lmdb", "--input", tmp_path / "in", "--output", tmp_path / "a.lmdb") == 1
+    assert not (tmp_path / "a.lmdb").exists()
 
 
 def test_lmdb_refuses_wrong_names_and_counts(lmdb, tmp_path: Path) -> None:
