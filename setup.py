@@ -27,10 +27,17 @@ EXTRAS = {
     "heic": ["pillow-heif>=1.0"],
     # torch를 먼저 설치한 뒤 `--no-build-isolation`으로 설치한다(basicsr의 설치가 torch를 부른다).
     "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
+    "export": ["onnx>=1.17", "onnxruntime>=1.20"],
+    "openvino": ["openvino>=2025.0"],
+    # onnx, onnxruntime, ncnn, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     "test": [
         "hypothesis>=6.100",
         "imageio-ffmpeg>=0.5",  # 영상의 시험을 따로 판단하는 ffmpeg 프로그램
+        "lmdb>=1.4",
         "mypy>=1.15",
+        "ncnn>=1.0.20240820",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
         "pillow-heif>=1.0",
         "psutil>=6",
         "pytest>=8",

@@ -51,6 +51,22 @@ class ReportError(RealESRGANError):
     """보고서 파일을 쓸 수 없을 때."""
 
 
+class MissingPackageError(RealESRGANError, ImportError):
+    """고를 수 있는 기능(내보내기, 지표 등)에 필요한 꾸러미가 설치되어 있지 않을 때."""
+
+
+class EvaluationError(RealESRGANError):
+    """지표를 재거나 견줄 그림을 짝지을 수 없을 때."""
+
+
+class ExportError(RealESRGANError):
+    """네트워크를 다른 형식으로 내보낼 수 없거나, 내보낸 것이 본래와 다를 때."""
+
+
+class BenchmarkError(RealESRGANError):
+    """빠르기를 재는 프로세스를 띄우지 못했거나 그것이 실패했을 때."""
+
+
 class TrainingError(RealESRGANError):
     """훈련(training)에서 사용자에게 알리는 오류의 바탕."""
 

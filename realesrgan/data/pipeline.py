@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,8 +201,23 @@ class Kernels:
         return cls(*(data[name].to(device, non_blocking=True) for name in ("kernel1", "kernel2", "sinc_kernel")))
 
 
+# 단계의 이름과 그 단계를 마친 `(B, 3, H, W)`를 받는다. 받은 텐서를 바꾸면 안 된다.
+Watch = Callable[[str, Tensor], None]
+
+
+def _unwatched(_stage: str, _images: Tensor) -> None:
+    """훈련에서는 단계를 보지 않는다."""
+
+
 @torch.no_grad()
-def degrade(sharp: Tensor, kernels: Kernels, plan: DegradationPlan, scale: int, random: DegradationRandom) -> Tensor:
+def degrade(
+    sharp: Tensor,
+    kernels: Kernels,
+    plan: DegradationPlan,
+    scale: int,
+    random: DegradationRandom,
+    watch: Watch = _unwatched,
+) -> Tensor:
     """정답 영상(GT)에서 저품질 영상(LQ)을 만든다.
 
     차례: 블러, 크기 바꾸기, 잡음, JPEG, 다시 블러, 크기 바꾸기, 잡음, 그리고 (크기 맞추기와 sinc)와 JPEG를 두 순서
@@ -214,25 +229,36 @@ def degrade(sharp: Tensor, kernels: Kernels, plan: DegradationPlan, scale: int, 
         plan: `draw_plan`이 뽑은 값.
         scale: 업스케일 배율. LQ의 변은 `H // scale`, `W // scale`이다.
         random: 잡음의 샘.
+        watch: 단계마다 불린다. 이름은 차례대로 `blur1`, `resize1`, `noise1`, `jpeg1`, (있으면) `blur2`, `resize2`,
+            `noise2`, 그리고 `resize3`·`sinc`와 `jpeg2`가 계획의 순서로 온다.
 
     Returns:
         `(B, 3, H // scale, W // scale)` float32, 8비트 눈금에 놓인 0..1.
     """
+
+    def seen(stage: str, images: Tensor) -> Tensor:
+        watch(stage, images)
+        return images
+
+    def shrink(images: Tensor) -> Tensor:
+        fitted = seen("resize3", resize(images, target, plan.final_mode))
+        return seen("sinc", filter2d(fitted, kernels.final))
+
     height, width = sharp.shape[-2:]
     target = (height // scale, width // scale)
-    out = filter2d(sharp, kernels.first)
-    out = _add_noise(_rescale(out, plan.first.factor, plan.first.mode), plan.first, random)
-    out = _compress(out, plan.first)
+    out = seen("blur1", filter2d(sharp, kernels.first))
+    out = seen("resize1", _rescale(out, plan.first.factor, plan.first.mode))
+    out = seen("noise1", _add_noise(out, plan.first, random))
+    out = seen("jpeg1", _compress(out, plan.first))
     if plan.second_blur:
-        out = filter2d(out, kernels.second)
+        out = seen("blur2", filter2d(out, kernels.second))
     middle = (int(height / scale * plan.second.factor), int(width / scale * plan.second.factor))
-    out = _add_noise(resize(out, middle, plan.second.mode), plan.second, random)
+    out = seen("resize2", resize(out, middle, plan.second.mode))
+    out = seen("noise2", _add_noise(out, plan.second, random))
     if plan.jpeg_last:
-        out = filter2d(resize(out, target, plan.final_mode), kernels.final)
-        out = _compress(out, plan.second)
+        out = seen("jpeg2", _compress(shrink(out), plan.second))
     else:
-        out = _compress(out, plan.second)
-        out = filter2d(resize(out, target, plan.final_mode), kernels.final)
+        out = shrink(seen("jpeg2", _compress(out, plan.second)))
     return round_to_8bit(out)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,12 @@ FP32_FLAG = 0
 
 @dataclass(frozen=True)
 class NcnnLayer:
-    """가중치를 가진 층 하나. 배열은 모두 1차원 float32다."""
+    """가중치를 가진 층 하나. 배열은 모두 1차원 float32다. `options`는 `.param`에 적힌 `키=값`들이다."""
 
     kind: str
     name: str
     arrays: tuple[NDArray[np.float32], ...]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Reader:
@@ -102,9 +103,9 @@ def read_ncnn(param_path: Path, bin_path: Path) -> list[NcnnLayer]:
         if kind == "Convolution":
             weight = reader.take_weights(int(options["6"]))
             bias = (reader.take("<f4", int(options["0"])),) if options.get("5") == "1" else ()
-            layers.append(NcnnLayer(kind, name, (weight, *bias)))
+            layers.append(NcnnLayer(kind, name, (weight, *bias), options))
         elif kind == "PReLU":
-            layers.append(NcnnLayer(kind, name, (reader.take("<f4", int(options["0"])),)))
+            layers.append(NcnnLayer(kind, name, (reader.take("<f4", int(options["0"])),), options))
     if not reader.exhausted:
         raise WeightsError(f"ncnn의 두 파일이 서로 맞지 않습니다: {param_path.name}, {bin_path.name}")
     return layers

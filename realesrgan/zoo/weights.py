@@ -236,7 +236,7 @@ def load_weights(path: Path, params_key: str | None = None) -> LoadedWeights:
     if path.suffix.lower() == ".safetensors":
         content, metadata = _read_safetensors(path)
     else:
-        content = _read_torch(path)
+        content = read_checkpoint(path)
     return LoadedWeights(select_params(content, path, params_key), metadata)
 
 
@@ -251,7 +251,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], Mapping[str, str]]:
         ) from error
 
 
-def _read_torch(path: Path) -> Any:
+def read_checkpoint(path: Path) -> Any:
+    """PyTorch 체크포인트를 통째로, 그러나 텐서와 기본 자료형만 읽는다.
+
+    Raises:
+        WeightsError: 깨졌거나 안전하지 않은 내용이 들어 있을 때.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

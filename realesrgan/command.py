@@ -1,0 +1,176 @@
+"""`scripts/`의 명령들이 함께 쓰는 틀: 인자 해석기, 오류와 종료 코드, 결과의 요약."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from realesrgan.cli.arguments import _Formatter, _number, _Parser
+from realesrgan.cli.console import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    configure_logging,
+    leave,
+    prepare_streams,
+    say,
+    say_error,
+    stop_cleanly_on_terminate,
+)
+from realesrgan.errors import RealESRGANError, UsageError
+
+if TYPE_CHECKING:
+    from realesrgan.dataset_tools.outcome import Outcome
+    from realesrgan.dataset_tools.workers import Failure
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# 범위를 확인하는 변환 함수를 만드는 함수. 사진 명령의 것과 같다.
+number = _number
+STATUS_WORDS = {"done": "완료", "skipped": "건너뜀", "failed": "실패"}
+
+
+# 꼭 있어야 하는 인자가 있는 명령에서 argparse가 더 하는 영어 말과 그 번역.
+_TRANSLATIONS = (
+    (r"the following arguments are required: (.*)", r"꼭 있어야 할 인자가 빠졌습니다: \1"),
+    (r"one of the arguments (.*) is required", r"이 가운데 하나는 있어야 합니다: \1"),
+    (r"argument (.*?): not allowed with argument (.*)", r"\1와(과) \2은(는) 함께 쓸 수 없습니다."),
+    (r"argument (.*?): expected (\d+) arguments", r"\1에 값이 \2개 필요합니다."),
+)
+
+
+class _ToolParser(_Parser):
+    """꼭 있어야 하는 인자의 잘못도 한국어로 알린다."""
+
+    def error(self, message: str) -> NoReturn:
+        """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
+        for pattern, korean in _TRANSLATIONS:
+            message = re.sub(f"^{pattern}$", korean, message, flags=re.S)
+        super().error(message)
+
+
+def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """도움말과 오류가 한국어인 인자 해석기를 만든다.
+
+    Args:
+        prog: 명령의 이름.
+        description: 무엇을 하는지.
+        examples: 도움말 끝에 적을 보기.
+    """
+    epilog = "\n".join(("보기:", *(f"  {line}" for line in examples))) if examples else None
+    parser = _ToolParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=_Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser._optionals.title = "옵션"
+    parser.add_argument("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다.")
+    parser.add_argument("-h", "--help", action="help", help="이 도움말을 보입니다.")
+    return parser
+
+
+def run_tool(
+    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
+) -> int:
+    """인자를 읽어 일을 하고 종료 코드를 돌려준다.
+
+    Args:
+        parser: 인자 해석기.
+        work: 인자를 받아 종료 코드를 돌려주는 함수.
+        argv: 인자. 없으면 명령줄에서 읽는다.
+
+    Returns:
+        0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
+    """
+    prepare_streams()
+    stop_cleanly_on_terminate()
+    args = parser.parse_args(argv)
+    configure_logging(args.verbose)
+    try:
+        return work(args)
+    except KeyboardInterrupt:
+        say_error("중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
+        return EXIT_INTERRUPTED
+    except RealESRGANError as error:
+        say_error(str(error))
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+
+def run_and_leave(main: Callable[[], int]) -> NoReturn:
+    """`main`을 실행하고 그 코드로 곧바로 끝난다. 인자가 잘못되었을 때의 코드도 그대로 나른다."""
+    try:
+        code = main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    leave(code)
+
+
+def with_progress(items: Iterable[T], total: int, label: str, unit: str = "장") -> Iterator[T]:
+    """항목을 넘기면서 진행 막대를 옮긴다. 터미널이 아니면 막대를 그리지 않는다."""
+    from tqdm import tqdm
+
+    yield from tqdm(
+        items, total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), file=sys.stderr, dynamic_ncols=True
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """작업 프로세스 수를 받는 인자를 더한다."""
+    parser.add_argument(
+        "--n_thread",
+        type=number(int, 1),
+        default=20,
+        metavar="N",
+        help="작업 프로세스 수. 쓸 수 있는 코어 수를 넘지 않습니다. 기본: 20",
+    )
+
+
+def process_items(
+    work: Callable[[T], R], items: Sequence[T], n_thread: int, label: str
+) -> Iterator[tuple[T, R | Failure]]:
+    """항목마다의 일을 작업 프로세스에 나누어 하며 진행을 보인다. 받은 차례대로 `(항목, 결과)`를 낸다."""
+    from realesrgan.cli.ranks import available_cores
+    from realesrgan.dataset_tools.workers import map_items
+
+    yield from with_progress(map_items(work, items, min(n_thread, available_cores())), len(items), label)
+
+
+def collect_outcomes(results: Iterable[tuple[object, Outcome | Failure]]) -> list[Outcome]:
+    """작업자의 실패도 `Outcome`으로 바꾸어 모은다."""
+    from realesrgan.dataset_tools.outcome import Outcome
+    from realesrgan.dataset_tools.workers import Failure
+
+    return [
+        Outcome(str(item), "failed", result.reason) if isinstance(result, Failure) else result
+        for item, result in results
+    ]
+
+
+def report_outcomes(outcomes: Sequence[Outcome]) -> int:
+    """실패와 건너뜀을 이유와 함께 알리고 한 줄로 요약한다.
+
+    Returns:
+        하나라도 실패했으면 1, 아니면 0.
+    """
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            say_error(f"실패: {outcome.name}\n    " + outcome.detail.replace("\n", "\n    "))
+    reasons = {outcome.detail for outcome in outcomes if outcome.status == "skipped"}
+    for reason in sorted(reasons):
+        names = [outcome.name for outcome in outcomes if outcome.status == "skipped" and outcome.detail == reason]
+        shown = ", ".join(names[:3]) + (" 등" if len(names) > 3 else "")
+        say(f"건너뜀 {len(names)}장: {reason} ({shown})")
+    counts = {word: sum(o.status == status for o in outcomes) for status, word in STATUS_WORDS.items()}
+    failed = counts["실패"] > 0
+    (say_error if failed else say)(
+        ", ".join(f"{word} {count}" for word, count in counts.items() if count) or "한 일 없음"
+    )
+    return EXIT_SOME_FAILED if failed else EXIT_DONE

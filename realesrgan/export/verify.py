@@ -1,0 +1,119 @@
+"""내보낸 모델을 본래의 네트워크와 견준다."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from realesrgan.dataset_tools.pictures import find_pictures, read_bgr8
+from realesrgan.errors import ExportError
+from realesrgan.evaluation.sheets import busiest_region
+
+Batch = NDArray[np.float32]
+Run = Callable[[Batch], Batch]
+
+# 정밀도마다의 기본 한도. 값은 0..1이다. fp16은 가중치의 반올림만으로도 이만큼 달라진다.
+LIMITS = {"fp32": 1e-4, "fp16": 2e-2}
+# 실제 사진에서 잘라 견줄 조각의 한 변. 무거운 네트워크도 1초 안에 견줄 만한 크기다.
+PICTURE_SIDE = 64
+SAMPLE_FOLDER = Path(__file__).resolve().parents[2] / "inputs"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """견준 것 하나. `largest`는 값의 가장 큰 차이, 0..1 눈금이다."""
+
+    name: str
+    shape: tuple[int, ...]
+    largest: float
+
+
+def random_batches(multiple: int) -> list[tuple[str, Batch]]:
+    """배치, 높이, 너비가 저마다 다른 무작위 입력들. 크기가 굳어 버린 모델은 여기서 드러난다."""
+    rng = np.random.default_rng(0)
+    sizes = ((1, 8, 8), (2, 12, 20), (3, 28, 4))
+    shapes = [(count, 3, height // 4 * 4 * multiple, width // 4 * 4 * multiple) for count, height, width in sizes]
+    # 4의 배수가 아닌 변도 본다. x1 모델의 배수는 스스로 4라서 그대로 맞는다.
+    shapes.append((1, 3, 9 * multiple, 7 * multiple))
+    return [("random", rng.random(shape).astype(np.float32)) for shape in shapes]
+
+
+def picture_batches(pictures: Sequence[Path], multiple: int) -> list[tuple[str, Batch]]:
+    """실제 사진에서 무늬가 가장 많은 자리를 잘라 낸 입력들.
+
+    Raises:
+        ImageReadError, DatasetError: 사진을 읽을 수 없을 때.
+    """
+    batches: list[tuple[str, Batch]] = []
+    for path in pictures:
+        image = read_bgr8(path)
+        region = busiest_region(image, PICTURE_SIDE)
+        part = region.cut(image, image.shape[0])
+        height, width = (side - side % multiple for side in part.shape[:2])
+        planes = part[:height, :width, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+        batches.append((path.name, np.ascontiguousarray(planes, dtype=np.float32)))
+    return batches
+
+
+def sample_pictures(folder: Path | None) -> list[Path]:
+    """견줄 사진들. 폴더를 주지 않으면 함께 든 견본 사진이다.
+
+    Raises:
+        UsageError: 준 폴더에 그림이 없을 때.
+    """
+    if folder is not None:
+        return find_pictures(folder)
+    return find_pictures(SAMPLE_FOLDER)[:3] if SAMPLE_FOLDER.is_dir() else []
+
+
+def compare(network: nn.Module, run: Run, batches: Sequence[tuple[str, Batch]]) -> list[Difference]:
+    """같은 입력을 두 쪽에 넣고 출력을 견준다.
+
+    Args:
+        network: 본래의 fp32 네트워크.
+        run: 내보낸 모델. `(N, 3, H, W)` float32를 받고 낸다.
+        batches: 이름과 입력들.
+
+    Raises:
+        ExportError: 출력의 모양이 다를 때.
+    """
+    found = []
+    for name, batch in batches:
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(batch)).numpy()
+        output = run(batch)
+        if output.shape != expected.shape:
+            raise ExportError(
+                f"내보낸 모델의 출력 크기가 다릅니다: 입력 {batch.shape}에 {output.shape}, 본래는 {expected.shape}\n"
+                "  크기가 굳은 채로 내보내진 것입니다.\n  해결: 이 모델을 쓰지 말고 오류를 알려 주세요."
+            )
+        # NaN은 어떤 한도와 견주어도 크지 않으므로 무한대로 본다.
+        difference = np.nan_to_num(np.abs(output - expected), nan=np.inf)
+        found.append(Difference(name, batch.shape, float(difference.max())))
+    return found
+
+
+def require_close(differences: Sequence[Difference], limit: float) -> float:
+    """가장 큰 차이가 한도 안인지 본다.
+
+    Returns:
+        가장 큰 차이.
+
+    Raises:
+        ExportError: 한도를 넘을 때.
+    """
+    worst = max(differences, key=lambda difference: difference.largest)
+    if not worst.largest <= limit:
+        raise ExportError(
+            f"내보낸 모델이 본래와 다릅니다: 가장 큰 차이 {worst.largest:.3g} (한도 {limit:g}, {worst.name} "
+            f"{worst.shape})\n"
+            "  파일을 남기지 않았습니다.\n"
+            "  해결: fp32로 내보내거나, 이만큼 달라도 되면 --limit를 키우세요."
+        )
+    return worst.largest

@@ -1,0 +1,111 @@
+"""가중치의 형식을 바꾸고 들여다본다. 하는 일은 `realesrgan/zoo/convert.py`에 있다."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from realesrgan.cli.console import say
+from realesrgan.command import number, run_and_leave, run_tool, tool_parser
+from realesrgan.errors import UsageError, WeightsError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """인자 해석기를 만든다."""
+    parser = tool_parser(
+        "convert_weights.py",
+        "가중치를 .pth, .safetensors, ncnn 쌍(.param과 .bin) 사이에서 옮깁니다. 저장한 것은 다시 읽어 "
+        "확인하고, ncnn은 ncnn "
+        "꾸러미가 있으면 돌려서 견줍니다.",
+        [
+            "python scripts/convert_weights.py --input RealESRGAN_x4plus --output x4plus.pth",
+            "python scripts/convert_weights.py --input net_g_latest.pth --output net.param --fp16",
+            "python scripts/convert_weights.py --input general.pth wdn.pth --dni 0.5 --output blend.safetensors",
+            "python scripts/convert_weights.py --input net_g_latest.pth --inspect",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="가중치 파일, 주소, 모델 이름. ncnn은 .param이나 .bin. --dni를 쓰면 둘입니다.",
+    )
+    add("--output", type=Path, metavar="FILE", help="쓸 파일(.pth, .safetensors, .param)")
+    add("--inspect", action="store_true", help="파일에 무엇이 들었는지 보이고 끝냅니다.")
+    add("--keys", action="store_true", help="--inspect에서 키와 모양을 모두 보입니다.")
+    add("--params", action="store_true", help="체크포인트의 params를 씁니다. 기본: 지수이동평균(EMA)인 params_ema")
+    add("--fp16", action="store_true", help="fp16으로 저장합니다.")
+    add("--dni", type=number(float, 0, 1), metavar="0..1", help="두 가중치를 섞습니다: 값 * 첫째 + (1 - 값) * 둘째")
+    add("--act_type", choices=["relu", "prelu", "leakyrelu"], metavar="NAME", help="직접 훈련한 SRVGG의 활성화 함수")
+    add("--overwrite", action="store_true", help="이미 있는 파일을 바꿉니다.")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """바꾸거나 들여다본다."""
+    if args.inspect:
+        return inspect(args)
+    if args.output is None:
+        raise UsageError("쓸 파일이 없습니다.\n  해결: --output을 주거나, 들여다보기만 하려면 --inspect를 주세요.")
+    if (args.dni is None) != (len(args.input) == 1) or len(args.input) > 2:
+        raise UsageError(
+            f"--input이 {len(args.input)}개입니다.\n  하나를 바꾸거나, --dni와 함께 둘을 섞습니다.\n"
+            "  해결: 개수를 맞추세요."
+        )
+    return convert(args)
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """파일마다 무엇이 들었는지 보인다."""
+    from realesrgan.zoo.inspect import describe_file
+    from realesrgan.zoo.models import MODELS
+    from realesrgan.zoo.weights import find_weights, resolve_model_path
+
+    for wanted in args.input:
+        file = find_weights(MODELS[wanted]) if wanted in MODELS else resolve_model_path(wanted)
+        key = "params" if args.params else None
+        say(describe_file(file, params_key=key, act_type=args.act_type, keys=args.keys))
+    return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    """읽고, 섞고, 저장하고, 확인한다."""
+    from realesrgan.zoo.convert import blend, check_saved, open_weights, save_weights
+
+    targets = [args.output, *([args.output.with_suffix(".bin")] if args.output.suffix == ".param" else [])]
+    existing = [path for path in targets if path.exists()]
+    if existing and not args.overwrite:
+        raise UsageError(
+            f"이미 있습니다: {existing[0]}\n  덮어쓰지 않습니다.\n  해결: 다른 이름이나 --overwrite를 주세요."
+        )
+    key = "params" if args.params else None
+    opened = [open_weights(wanted, key, args.act_type) for wanted in args.input]
+    weights = opened[0] if args.dni is None else blend(opened[0], opened[1], args.dni)
+    written = save_weights(weights, args.output, half=args.fp16, key=key or "params_ema")
+    try:
+        difference = check_saved(weights, args.output, half=args.fp16)
+    except WeightsError:
+        # 본래와 다른 파일을 남기면 나중에 그것을 믿고 쓰게 된다.
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    say(f"{weights.arch}를 저장했습니다: {', '.join(map(str, written))}")
+    if difference is not None:
+        say(f"ncnn으로 돌려 본 가장 큰 차이: {difference:.3g}")
+    elif args.output.suffix == ".param":
+        say("ncnn 꾸러미가 없어 돌려 보지는 않았습니다. 저장한 값은 다시 읽어 확인했습니다(pip install ncnn).")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """명령을 실행하고 종료 코드를 돌려준다."""
+    return run_tool(build_parser(), run, argv)
+
+
+if __name__ == "__main__":
+    run_and_leave(main)
