@@ -1,4 +1,5 @@
 import logging
+import socket
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import torch
 from tests.training.extra import require_training_extra
 from tests.training.tiny_run import (
     ROOT,
+    TRAIN,
     call_train,
     environment,
     network,
@@ -20,6 +22,7 @@ from tests.training.tiny_run import (
 require_training_extra()
 
 from realesrgan.errors import OptionError  # noqa: E402
+from realesrgan.training import checkpoint as C  # noqa: E402
 from realesrgan.training import distributed  # noqa: E402
 from tests.training import ddp_worker  # noqa: E402
 
@@ -104,6 +107,35 @@ def test_torchrun_trains_saves_and_resumes(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
     code, errors = call_train(parted, "--auto_resume", "--force_yml", "train:total_iter=9")
     assert code == 0 and "2에서 1로" in caplog.text, errors
+
+
+def test_slurm_tasks_train_together(tmp_path):
+    """srun이 띄운 것처럼 두 프로세스를 SLURM의 환경 변수로 묶는다. scontrol은 부르지 않는다."""
+    options = tiny_options(tmp_path)
+    options["train"]["total_iter"] = 2
+    options["datasets"]["train"]["batch_size_per_gpu"] = 1
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        options["dist_params"] = {"backend": "nccl", "port": free.getsockname()[1]}
+    write_options(tmp_path, options)
+    command = [sys.executable, str(TRAIN), "-opt", str(tmp_path / "tiny.yml"), "--launcher", "slurm"]
+    # 실행 파일을 찾을 곳이 없으므로 바깥 프로그램을 부르면 실패한다.
+    shared = {"SLURM_NTASKS": "2", "SLURM_NODELIST": "localhost,node[02-03]", "PATH": str(tmp_path / "empty")}
+    tasks = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **shared),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [task.communicate(timeout=120)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], errors
+    states = tmp_path / "experiments/tiny/training_states"
+    assert {p.name for p in states.glob("2.rank*")} == {"2.rank0.pth", "2.rank1.pth"}
+    assert C.read_file(states / "2.state")["world_size"] == 2
 
 
 @pytest.mark.parametrize(
