@@ -6,18 +6,8 @@ import sys
 import pytest
 import torch
 
+from tests.training import tiny_run as tiny
 from tests.training.extra import require_training_extra
-from tests.training.tiny_run import (
-    ROOT,
-    TRAIN,
-    call_train,
-    environment,
-    network,
-    run_train,
-    same_tensors,
-    tiny_options,
-    write_options,
-)
 
 require_training_extra()
 
@@ -34,11 +24,11 @@ def worker(folder, processes, *arguments):
     if processes == 1:
         ddp_worker.main([str(folder), *arguments])
         return torch.load(folder / "result.pth", weights_only=True)
-    script = str(ROOT / "tests/training/ddp_worker.py")
+    script = str(tiny.ROOT / "tests/training/ddp_worker.py")
     done = subprocess.run(
         [sys.executable, *TORCHRUN, script, str(folder), *arguments],
-        env=environment(),
-        cwd=ROOT,
+        env=tiny.environment(),
+        cwd=tiny.ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -87,11 +77,11 @@ def test_torchrun_trains_saves_and_resumes(tmp_path, caplog, monkeypatch):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     for folder in (whole, parted):
         folder.mkdir()
-        options = tiny_options(folder, gan=True)
+        options = tiny.tiny_options(folder, gan=True)
         options["datasets"]["train"]["batch_size_per_gpu"] = 1
         options["train"]["total_iter"] = 8 if folder is whole else 4
-        write_options(folder, options)
-        done = run_train(folder, "--launcher", "pytorch", launcher=TORCHRUN)
+        tiny.write_options(folder, options)
+        done = tiny.run_train(folder, "--launcher", "pytorch", launcher=TORCHRUN)
         assert done.returncode == 0, done.stderr[-3000:]
     states = parted / "experiments/tiny/training_states"
     assert {p.name for p in states.glob("4.*")} == {
@@ -99,33 +89,33 @@ def test_torchrun_trains_saves_and_resumes(tmp_path, caplog, monkeypatch):
         *(f"4.{kind}{rank}.pth" for kind in ("rank", "pool") for rank in (0, 1)),
     }
     arguments = ("--launcher", "pytorch", "--auto_resume", "--force_yml", "train:total_iter=8")
-    done = run_train(parted, *arguments, launcher=TORCHRUN)
+    done = tiny.run_train(parted, *arguments, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert same_tensors(network(whole, "net_g_8.pth"), network(parted, "net_g_8.pth"))
+    assert tiny.same_tensors(tiny.network(whole, "net_g_8.pth"), tiny.network(parted, "net_g_8.pth"))
     # 프로세스 수를 줄여도 이어 갈 수 있다.
     caplog.set_level("WARNING", logger="basicsr")
     monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
-    code, errors = call_train(parted, "--auto_resume", "--force_yml", "train:total_iter=9")
+    code, errors = tiny.call_train(parted, "--auto_resume", "--force_yml", "train:total_iter=9")
     assert code == 0 and "2에서 1로" in caplog.text, errors
 
 
 def test_slurm_tasks_train_together(tmp_path):
     """srun이 띄운 것처럼 두 프로세스를 SLURM의 환경 변수로 묶는다. scontrol은 부르지 않는다."""
-    options = tiny_options(tmp_path)
+    options = tiny.tiny_options(tmp_path)
     options["train"]["total_iter"] = 2
     options["datasets"]["train"]["batch_size_per_gpu"] = 1
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         options["dist_params"] = {"backend": "nccl", "port": free.getsockname()[1]}
-    write_options(tmp_path, options)
-    command = [sys.executable, str(TRAIN), "-opt", str(tmp_path / "tiny.yml"), "--launcher", "slurm"]
+    tiny.write_options(tmp_path, options)
+    command = [sys.executable, str(tiny.TRAIN), "-opt", str(tmp_path / "tiny.yml"), "--launcher", "slurm"]
     # 실행 파일을 찾을 곳이 없으므로 바깥 프로그램을 부르면 실패한다.
     shared = {"SLURM_NTASKS": "2", "SLURM_NODELIST": "localhost,node[02-03]", "PATH": str(tmp_path / "empty")}
     tasks = [
         subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=environment(SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **shared),
+            env=tiny.environment(SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **shared),
             stderr=subprocess.PIPE,
             text=True,
         )
