@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,4 +55,6 @@ class UNetDiscriminatorSN(nn.Module):
                 features = features + skip
         features = F.leaky_relu(self.conv7(features), LEAKY_SLOPE)
         features = F.leaky_relu(self.conv8(features), LEAKY_SLOPE)
-        return self.conv9(features)
+        # 로짓은 0 가까이에서 조금씩 움직이므로 혼합 정밀도(AMP)의 bf16에 담으면 손실이 걸음마다 크게 흔들린다.
+        with torch.autocast(features.device.type, enabled=False):
+            return self.conv9(features.to(self.conv9.weight.dtype))

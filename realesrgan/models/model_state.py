@@ -157,4 +157,9 @@ def _load_rank_state(model: TrainingModel, folders: CheckpointFolders, iteration
         except CheckpointError as error:
             LOGGER.warning("쌍 저수지를 읽지 못해 빈 채로 시작합니다.\n%s", error)
     else:
-        LOGGER.warning("쌍 저수지가 없어 빈 채로 시작합니다(가장 새 체크포인트에만 있습니다): %s", pool)
+        LOGGER.warning(
+            "쌍 저수지가 없어 빈 채로 시작합니다: %s\n"
+            "  저수지는 가장 새 체크포인트에만 있습니다. 그보다 앞의 것에서 이어 가면 끊기지 않은 훈련과\n"
+            "  비트까지 같지는 않습니다.",
+            pool,
+        )

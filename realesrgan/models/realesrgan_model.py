@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from realesrgan.data.degradations import usm_sharpen
 from realesrgan.errors import OptionError
-from realesrgan.models.stepper import Losses, StepResult
+from realesrgan.models.stepper import Losses, StepResult, at_least_float32, hold_spectral_norm
 from realesrgan.models.training_model import TrainingModel
 from realesrgan.training.basicsr_bridge import MODEL_REGISTRY, build_loss, build_network
 
@@ -69,7 +69,8 @@ class RealESRGANModel(TrainingModel):
         return self.gt_usm if self.opt.get(key, True) else self.gt
 
     def _generator_losses(self, outputs: list[Tensor], lq: Tensor, l1_gt: Tensor, percep_gt: Tensor) -> Losses:
-        output = self.net_g(lq).float()
+        first = not outputs
+        output = at_least_float32(self.net_g(lq))
         outputs.append(output.detach())
         losses: Losses = {}
         if self.cri_pix is not None:
@@ -78,12 +79,15 @@ class RealESRGANModel(TrainingModel):
             found = zip(("l_g_percep", "l_g_style"), self.cri_perceptual(output, percep_gt), strict=True)
             losses |= {name: value for name, value in found if value is not None}
         # 판별자의 기울기는 쓰지 않으므로 분산 포장을 거치지 않는다.
-        judged = self.get_bare_model(self.net_d)(output).float()
+        bare = self.get_bare_model(self.net_d)
+        with hold_spectral_norm(bare, held=not first):
+            judged = at_least_float32(bare(output))
         losses["l_g_gan"] = self.cri_gan(judged, True, is_disc=False)
         return losses
 
-    def _judge(self, images: Tensor, real: bool) -> Losses:
-        judged = self.net_d(images).float()
+    def _judge(self, images: Tensor, real: bool, first: bool) -> Losses:
+        with hold_spectral_norm(self.net_d, held=not first):
+            judged = at_least_float32(self.net_d(images))
         name = "real" if real else "fake"
         return {f"l_d_{name}": self.cri_gan(judged, real, is_disc=True), f"out_d_{name}": judged.detach().mean()}
 
@@ -95,7 +99,7 @@ class RealESRGANModel(TrainingModel):
             result = self.stepper.run(self.net_g, self.optimizer_g, self.scalers["g"], closures, len(parts))
             return result, outputs
         with torch.no_grad(), self.stepper.autocast():
-            return StepResult(), [self.net_g(lq).float() for lq, *_ in parts]
+            return StepResult(), [at_least_float32(self.net_g(lq)) for lq, *_ in parts]
 
     def optimize_parameters(self, current_iter: int) -> None:
         """생성자를 한 걸음, 이어 판별자를 한 걸음 움직인다. 판별자는 생성자가 움직이기 전의 출력을 본다.
@@ -110,10 +114,11 @@ class RealESRGANModel(TrainingModel):
             self._finish_step([generator], current_iter)
             return
         real = [part for (part,) in self.stepper.split(self._target("gan_gt_usm"))]
+        # 진짜 토막을 모두 본 뒤 가짜를 본다. 나누지 않았을 때와 같은 차례라야 스펙트럼 정규화의 추정도 같다.
         closures = [
-            functools.partial(self._judge, images, is_real)
-            for pair in zip(real, outputs, strict=True)
-            for images, is_real in zip(pair, (True, False), strict=True)
+            functools.partial(self._judge, images, is_real, number == 0)
+            for is_real, kind in ((True, real), (False, outputs))
+            for number, images in enumerate(kind)
         ]
         discriminator = self.stepper.run(self.net_d, self.optimizer_d, self.scalers["d"], closures, len(real))
         self._finish_step([generator, discriminator], current_iter)

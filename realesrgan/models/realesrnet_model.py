@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from realesrgan.data.degradations import usm_sharpen
-from realesrgan.models.stepper import Losses
+from realesrgan.models.stepper import Losses, at_least_float32
 from realesrgan.models.training_model import TrainingModel
 from realesrgan.training.basicsr_bridge import MODEL_REGISTRY
 
@@ -36,7 +36,7 @@ class RealESRNetModel(TrainingModel):
         self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
 
     def _losses(self, lq: Tensor, gt: Tensor) -> Losses:
-        output = self.net_g(lq).float()
+        output = at_least_float32(self.net_g(lq))
         losses: Losses = {}
         if self.cri_pix is not None:
             losses["l_pix"] = self.cri_pix(output, gt)

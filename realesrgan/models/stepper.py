@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,6 +35,32 @@ def reduce_mean(losses: Losses) -> dict[str, float]:
         dist.all_reduce(values)
         values /= dist.get_world_size()
     return dict(zip(losses, values.tolist(), strict=True))
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """반정밀도(half precision)면 float32로 올린다. 손실은 늘 자동 변환(autocast)의 바깥 정밀도로 계산한다."""
+    return tensor.float() if tensor.dtype in AMP_TYPES.values() else tensor
+
+
+@contextlib.contextmanager
+def hold_spectral_norm(network: nn.Module, held: bool = True) -> Iterator[None]:
+    """스펙트럼 정규화(spectral normalization)의 거듭제곱 반복(power iteration)을 멈춰 둔다.
+
+    `torch.nn.utils.spectral_norm`은 훈련 상태로 부를 때마다 특잇값의 추정을 한 걸음 옮긴다. 배치를 토막 내면 토막
+    수만큼 더 나아가 나누지 않은 것과 다른 기울기가 되므로, 첫 토막에서만 옮기고 나머지는 그 추정을 그대로 쓴다.
+
+    Args:
+        network: 판별자. 스펙트럼 정규화가 없는 층은 건드리지 않는다.
+        held: 거짓이면 아무것도 하지 않는다.
+    """
+    layers = [layer for layer in network.modules() if hasattr(layer, "weight_u") and layer.training] if held else []
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
 
 
 class Stepper:

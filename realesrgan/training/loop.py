@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from realesrgan.errors import TrainingDependencyError
 from realesrgan.training.basicsr_bridge import (
     AvgTimer,
     MessageLogger,
@@ -92,6 +93,17 @@ def _prepare_folders(options: dict[str, Any], option_file: Path, resuming: bool)
     _barrier()
 
 
+def _start_wandb(options: dict[str, Any]) -> None:
+    try:
+        init_wandb_logger(options)
+    except ImportError as error:
+        raise TrainingDependencyError(
+            f"Weights & Biases에 기록할 수 없습니다: {error}\n"
+            "  logger:wandb:project를 적었는데 wandb 꾸러미가 없습니다.\n"
+            "  해결: python -m pip install wandb로 설치하거나 project를 비우세요."
+        ) from error
+
+
 def _start_logging(options: dict[str, Any]) -> Any:
     log_file = str(Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log")
     get_root_logger(logger_name="basicsr", log_level=logging.INFO, log_file=log_file)
@@ -101,7 +113,7 @@ def _start_logging(options: dict[str, Any]) -> Any:
     if options["rank"] != 0 or not settings.get("use_tb_logger") or "debug" in options["name"]:
         return None
     if (settings.get("wandb") or {}).get("project"):
-        init_wandb_logger(options)
+        _start_wandb(options)
     return init_tb_logger(log_dir=str(Path(options["root_path"]) / "tb_logger" / options["name"]))
 
 

@@ -174,6 +174,17 @@ def _check_train(train: Mapping[str, Any]) -> None:
             check_class_block(where, options, find_loss, losses)
 
 
+def _check_boards(logger: Mapping[str, Any]) -> None:
+    wandb = logger.get("wandb") or {}
+    check_keys("logger:wandb", wandb, ("project", "resume_id"))
+    if wandb.get("project") and not logger.get("use_tb_logger"):
+        raise OptionError(
+            f"Weights & Biases에 적을 것이 없습니다: logger:wandb:project={wandb['project']}\n"
+            "  TensorBoard의 기록을 옮겨 적으므로 TensorBoard가 꺼져 있으면 아무것도 남지 않습니다.\n"
+            "  해결: logger:use_tb_logger를 true로 두거나 project를 비우세요."
+        )
+
+
 def check_options(options: Any) -> None:
     """옵션 파일 전체를 검사한다. 값은 바꾸지 않는다.
 
@@ -204,7 +215,7 @@ def check_options(options: Any) -> None:
         check_keys("path", options["path"], PATH_KEYS)
         check_keys("val", options.get("val") or {}, VAL_KEYS)
         check_keys("logger", options["logger"], LOGGER_KEYS)
-        check_keys("logger:wandb", options["logger"].get("wandb") or {}, ("project", "resume_id"))
+        _check_boards(options["logger"])
         check_keys("dist_params", options.get("dist_params") or {}, ("backend", "port"))
     _check_datasets(options["datasets"])
     find_arch, archs = _finder(ARCH_REGISTRY)

@@ -68,6 +68,24 @@ def test_dense_blocks_start_small() -> None:
     assert not block.conv1.bias.any()
 
 
+@pytest.mark.parametrize("num_conv", [16, 32])
+def test_deep_srvgg_starts_by_keeping_every_pixel_in_its_place(num_conv: int) -> None:
+    """처음부터 훈련할 수 있으려면 깊은 층에서도 신호가 남고, 한 점의 변화가 흩어지지 않아야 한다."""
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=64, num_conv=num_conv)
+    image = torch.rand(1, 3, 33, 33)
+    poked = image.clone()
+    poked[..., 16, 16] += 0.1
+    with torch.no_grad():
+        before, after = image, poked
+        for layer in network.body[:-1]:
+            before, after = layer(before), layer(after)
+    change = (after - before).square().sum(1)[0]
+    # He 2015의 값만으로는 둘 다 0.017 아래다.
+    assert change[16, 16] / change.sum() > 0.04
+    assert 0.1 < float(before.std()) < 10
+
+
 def test_unknown_scale_and_activation_are_refused() -> None:
     with pytest.raises(ValueError, match="1, 2, 4"):
         RRDBNet(3, 3, scale=3)

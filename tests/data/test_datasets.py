@@ -17,7 +17,7 @@ from basicsr.data import build_dataloader, build_dataset  # noqa: E402
 from basicsr.data.data_sampler import EnlargedSampler  # noqa: E402
 from basicsr.utils.lmdb_util import LmdbMaker  # noqa: E402
 
-from realesrgan.data.image_source import read_lines  # noqa: E402
+from realesrgan.data.image_source import augment, read_lines, to_tensor  # noqa: E402
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset  # noqa: E402
 from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset  # noqa: E402
 from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset  # noqa: E402
@@ -261,3 +261,19 @@ def test_plain_index_uses_the_worker_seed(tmp_path):
     first = dataset[0]
     random.seed(4)
     assert same(first, dataset[0])
+
+
+@pytest.mark.parametrize("hflip", [False, True])
+@pytest.mark.parametrize("rotate", [False, True])
+def test_tensors_show_what_the_flipped_picture_shows(hflip, rotate):
+    """뒤집고 돌리고 잘라 본 그림을 빠르게 늘어놓아도 픽셀마다 옮긴 것과 비트까지 같다."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    for seed in range(64):
+        image = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        (view,) = augment([image], np.random.default_rng(seed), hflip, rotate)
+        view = view[1:8, 2:9]
+        seen.add(view.strides)
+        expected = torch.from_numpy(np.array(view.tolist(), dtype=np.float32)[..., ::-1].copy()).permute(2, 0, 1) / 255
+        assert torch.equal(to_tensor(view), expected)
+    assert len(seen) == (2 if hflip else 1) * (4 if rotate else 1)

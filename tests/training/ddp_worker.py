@@ -33,17 +33,22 @@ def main(arguments: list[str]) -> None:
     extra = dict(argument.split("=") for argument in arguments[2:])
     launcher = "pytorch" if "RANK" in os.environ else "none"
     rank, world_size = distributed.start(launcher, {"backend": "nccl"})
+    dtype = getattr(torch, extra.get("dtype", "float32"))
+    torch.set_default_dtype(dtype)
     torch.manual_seed(0)
     changes = {"high_order_degradation": False, "rank": rank, "world_size": world_size, "dist": world_size > 1}
     if "accumulate" in extra:
         changes["train.accumulate"] = int(extra["accumulate"])
     model = build_model(model_options(folder, gan, **changes))
+    torch.set_default_dtype(torch.float32)
     whole = paired_batch(1, batch=8)
     share = 8 // world_size
     batch = {name: value[rank * share : (rank + 1) * share] for name, value in whole.items()}
     if "nan" in extra and rank == 1:
         batch["lq"] = batch["lq"] * float("nan")
     model.feed_data(batch)
+    for name in {"lq", "gt", "gt_usm"} & set(vars(model)):
+        setattr(model, name, getattr(model, name).to(dtype))
     model.optimize_parameters(1)
     # 유한하지 않아 건너뛴 다음 걸음도 모든 프로세스가 함께 걸을 수 있어야 한다.
     if "nan" in extra:
@@ -52,12 +57,16 @@ def main(arguments: list[str]) -> None:
     grads = {f"g{i}": s["exp_avg"] for i, s in model.optimizer_g.state_dict()["state"].items()}
     if gan:
         grads |= {f"d{i}": s["exp_avg"] for i, s in model.optimizer_d.state_dict()["state"].items()}
+    # 검증의 그림은 float32다.
+    model.net_g_ema.float()
     held = Held()
     loader = torch.utils.data.DataLoader(held, batch_size=1, sampler=range(rank, 5, world_size))
     model.validation(loader, 1, None)
     if rank == 0:
         skipped = model.guard.total
-        torch.save({"grads": grads, "metrics": model.metric_results, "skipped": skipped}, folder / "result.pth")
+        buffers = dict(model.get_bare_model(model.net_d).named_buffers()) if gan else {}
+        result = {"grads": grads, "buffers": buffers, "metrics": model.metric_results, "skipped": skipped}
+        torch.save(result, folder / "result.pth")
     if dist.is_initialized():
         dist.barrier()
     distributed.stop()

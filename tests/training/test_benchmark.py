@@ -1,3 +1,4 @@
+import cv2
 import pytest
 import torch
 
@@ -50,3 +51,27 @@ def test_command_prints_a_table(capsys, arguments):
     assert benchmark.main(arguments) == 0
     out = capsys.readouterr().out
     assert "열화" in out and f"torch {torch.__version__}" in out
+
+
+def test_items_are_made_in_turns_and_the_median_is_kept(monkeypatch):
+    """느린 한 번이 결과를 흔들지 않고, 앞뒤 차례가 번갈아 바뀐다."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock["now"])
+    calls = []
+
+    def worker(name, cost):
+        def work(number, index):
+            calls.append((name, index))
+            clock["now"] += 50.0 if (number, index) == (1, 0) else cost
+
+        return work
+
+    assert benchmark.compare_items(worker("a", 2.0), worker("b", 1.0), rounds=2, count=3) == (2.0, 1.0)
+    assert [name for name, _ in calls[:6]] == ["b", "a", "a", "b", "b", "a"]
+
+
+def test_items_are_measured_like_a_worker():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    with benchmark.single_thread():
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before

@@ -174,6 +174,21 @@ def test_resume_without_pool_or_random_still_works(tmp_path):
     assert model.pool.filled == 0
 
 
+def test_falling_back_past_a_broken_newest_says_that_the_pool_is_gone(tmp_path, caplog, monkeypatch):
+    saved_model(tmp_path)
+    folders = folders_of(tmp_path)
+    folders.network("net_g", 4).write_bytes(b"broken")
+    monkeypatch.setattr(C.LOGGER, "propagate", True)
+    with caplog.at_level("WARNING", logger="basicsr"):
+        path, state = C.find_newest_valid(folders)
+        model = build_model(model_options(tmp_path, True))
+        model.resume_training(state)
+    assert path == folders.state(2) and model.pool.filled == 0
+    said = "\n".join(caplog.messages)
+    assert "net_g_4.pth: 해시가 다릅니다" in said
+    assert "2.pool0.pth" in said and "비트까지 같지는 않습니다" in said
+
+
 def test_wrong_model_is_a_named_error(tmp_path):
     saved_model(tmp_path, gan=False)
     folders = folders_of(tmp_path)

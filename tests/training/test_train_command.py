@@ -1,3 +1,6 @@
+import sys
+import types
+
 import pytest
 
 from tests.training.extra import require_training_extra
@@ -115,3 +118,42 @@ def test_basicsr_own_pipeline_runs_our_classes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "experiments/tiny/models/net_g_latest.pth").exists()
+
+
+class StubWandb(types.ModuleType):
+    """`wandb.init`이 받은 것을 적어 두는 대역(stub)."""
+
+    def __init__(self):
+        super().__init__("wandb")
+        self.calls = []
+        self.util = types.SimpleNamespace(generate_id=lambda: "fresh")
+
+    def init(self, **given):
+        self.calls.append(given)
+
+
+@pytest.mark.parametrize(("resume_id", "expected"), [(None, ("fresh", "never")), ("old", ("old", "allow"))])
+def test_wandb_follows_tensorboard(tmp_path, monkeypatch, resume_id, expected):
+    stub = StubWandb()
+    monkeypatch.setitem(sys.modules, "wandb", stub)
+    options = tiny_options(tmp_path)
+    options["logger"] |= {"use_tb_logger": True, "wandb": {"project": "lab", "resume_id": resume_id}}
+    options["train"]["total_iter"] = 1
+    write_options(tmp_path, options)
+    code, errors = call_train(tmp_path)
+    assert code == 0, errors
+    (given,) = stub.calls
+    assert (given["id"], given["resume"]) == expected
+    assert given["project"] == "lab" and given["name"] == "tiny" and given["sync_tensorboard"] is True
+    assert list((tmp_path / "tb_logger/tiny").glob("events.*"))
+
+
+def test_wandb_without_the_package_or_tensorboard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    options = tiny_options(tmp_path)
+    options["logger"] |= {"use_tb_logger": True, "wandb": {"project": "lab"}}
+    write_options(tmp_path, options)
+    code, errors = call_train(tmp_path)
+    assert code == 1 and "pip install wandb" in errors
+    code, errors = call_train(tmp_path, "--force_yml", "logger:use_tb_logger=false")
+    assert code == 2 and "use_tb_logger" in errors
