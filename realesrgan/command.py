@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from realesrgan.cli.arguments import _Formatter, _number, _Parser
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -21,6 +19,7 @@ from realesrgan.cli.console import (
     say_error,
     stop_cleanly_on_terminate,
 )
+from realesrgan.cli.parsing import Formatter, Parser, number
 from realesrgan.errors import RealESRGANError, UsageError
 
 if TYPE_CHECKING:
@@ -30,28 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# 범위를 확인하는 변환 함수를 만드는 함수. 사진 명령의 것과 같다.
-number = _number
 STATUS_WORDS = {"done": "완료", "skipped": "건너뜀", "failed": "실패"}
-
-
-# 꼭 있어야 하는 인자가 있는 명령에서 argparse가 더 하는 영어 말과 그 번역.
-_TRANSLATIONS = (
-    (r"the following arguments are required: (.*)", r"꼭 있어야 할 인자가 빠졌습니다: \1"),
-    (r"one of the arguments (.*) is required", r"이 가운데 하나는 있어야 합니다: \1"),
-    (r"argument (.*?): not allowed with argument (.*)", r"\1와(과) \2은(는) 함께 쓸 수 없습니다."),
-    (r"argument (.*?): expected (\d+) arguments", r"\1에 값이 \2개 필요합니다."),
-)
-
-
-class _ToolParser(_Parser):
-    """꼭 있어야 하는 인자의 잘못도 한국어로 알린다."""
-
-    def error(self, message: str) -> NoReturn:
-        """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
-        for pattern, korean in _TRANSLATIONS:
-            message = re.sub(f"^{pattern}$", korean, message, flags=re.S)
-        super().error(message)
 
 
 def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -63,11 +41,11 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
         examples: 도움말 끝에 적을 보기.
     """
     epilog = "\n".join(("보기:", *(f"  {line}" for line in examples))) if examples else None
-    parser = _ToolParser(
+    parser = Parser(
         prog=prog,
         description=description,
         epilog=epilog,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         add_help=False,
         allow_abbrev=False,
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say, say_error
-from realesrgan.command import number, run_and_leave, run_tool, tool_parser
+from realesrgan.cli.parsing import number
+from realesrgan.command import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import BenchmarkError
 
 if TYPE_CHECKING:

@@ -1,12 +1,48 @@
-"""영상의 세 단계가 함께 도는 빠르기를 잰다. 재는 일은 `realesrgan/video/benchmark.py`에 있다."""
+"""영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견준다. 재는 일은 `realesrgan/video/benchmark.py`에 있다."""
 
+from __future__ import annotations
+
+import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from realesrgan.video.benchmark import main
+from realesrgan.cli.console import EXIT_DONE, say
+from realesrgan.cli.parsing import number
+from realesrgan.command import run_and_leave, run_tool, tool_parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """인자 해석기를 만든다."""
+    parser = tool_parser(
+        "benchmark_video.py",
+        "영상의 세 단계(풀기, 네트워크, 쓰기)를 함께 돌린 벽시계 시간을 따로 잰 CPU 시간의 합과 견줍니다.",
+        ["python scripts/benchmark_video.py --input film.mp4 --rounds 3"],
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="영상 파일.")
+    parser.add_argument("--cores", type=number(int, 1), metavar="N", help="코어 수. 기본: 쓸 수 있는 만큼")
+    parser.add_argument("--rounds", type=number(int, 1), default=3, metavar="N", help="재는 횟수. 기본: 3")
+    return parser
+
+
+def _work(args: argparse.Namespace) -> int:
+    from realesrgan.cli.ranks import available_cores
+    from realesrgan.video.benchmark import measure
+
+    for _ in range(args.rounds):
+        values = measure(args.input, args.cores or available_cores())
+        say(json.dumps({name: round(value, 3) for name, value in values.items()}, ensure_ascii=False))
+    return EXIT_DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """영상 하나로 잰다."""
+    return run_tool(build_parser(), _work, argv)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

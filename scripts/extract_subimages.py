@@ -9,10 +9,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say
+from realesrgan.cli.parsing import number
 from realesrgan.command import (
     add_workers,
     collect_outcomes,
-    number,
     process_items,
     report_outcomes,
     run_and_leave,

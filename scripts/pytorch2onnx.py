@@ -9,7 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say
-from realesrgan.command import number, run_and_leave, run_tool, tool_parser
+from realesrgan.cli.parsing import number
+from realesrgan.command import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import UsageError
 from realesrgan.zoo.models import DEFAULT_MODEL
 

@@ -32,6 +32,10 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 # argparse가 영어로 하는 말과 그 번역.
 _TRANSLATIONS = (
     (r"unrecognized arguments: (.*)", r"모르는 옵션입니다: \1"),
+    (r"the following arguments are required: (.*)", r"꼭 있어야 할 인자가 빠졌습니다: \1"),
+    (r"one of the arguments (.*) is required", r"이 가운데 하나는 있어야 합니다: \1"),
+    (r"argument (.*?): not allowed with argument (.*)", r"\1와(과) \2은(는) 함께 쓸 수 없습니다."),
+    (r"argument (.*?): expected (\d+) arguments", r"\1에 값이 \2개 필요합니다."),
     (r"argument (.*?): expected one argument", r"\1에 값이 하나 필요합니다."),
     (r"argument (.*?): expected at least one argument", r"\1에 값이 하나 이상 필요합니다."),
     (r"argument (.*?): invalid choice: (.*?) \(choose from (.*)\)", r"\1에 쓸 수 없는 값입니다: \2. 쓸 수 있는 값: \3"),

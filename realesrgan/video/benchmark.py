@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -140,23 +137,3 @@ def _together(
     run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
     join_segments(source, target, plan, work, timing)
     return time.perf_counter() - began
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """명령줄에서 재고 결과를 표준 출력에 JSON으로 적는다."""
-    parser = argparse.ArgumentParser(description="영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견줍니다.")
-    parser.add_argument("film", type=Path, help="영상 파일입니다.")
-    parser.add_argument("--cores", type=int, default=2, help="코어 수입니다(기본 2).")
-    parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
-    given = parser.parse_args(arguments)
-    for _ in range(given.rounds):
-        values = measure(given.film, given.cores)
-        sys.stdout.write(
-            json.dumps({name: round(value, 3) for name, value in values.items()}, ensure_ascii=False) + "\n"
-        )
-        sys.stdout.flush()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
