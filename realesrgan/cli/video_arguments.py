@@ -7,11 +7,17 @@ import logging
 from collections.abc import Sequence
 from fractions import Fraction
 
-from realesrgan.cli.arguments import DEFAULT_DENOISE_STRENGTH, MAX_OUTSCALE
-from realesrgan.cli.parsing import Formatter, Parser, number, parse_time, suffix, tile_size
+from realesrgan.cli.parsing import Formatter, Parser, number, parse_time, suffix
+from realesrgan.cli.shared_arguments import (
+    add_model,
+    add_others,
+    add_precision,
+    add_scale,
+    add_tiles,
+    settle_model,
+)
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
-from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
 
 logger = logging.getLogger(__name__)
@@ -73,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_files(parser.add_argument_group("입력과 출력"))
     _add_part(parser.add_argument_group("구간과 시각"))
     _add_encoding(parser.add_argument_group("부호화(encoding)"))
-    _add_model(parser.add_argument_group("모델"))
+    model = parser.add_argument_group("모델")
+    add_model(model, DEFAULT_VIDEO_MODEL)
+    add_scale(model)
     _add_computing(parser.add_argument_group("계산"))
     _add_others(parser.add_argument_group("그 밖"))
     return parser
@@ -154,53 +162,8 @@ def _add_encoding(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-n", "--model_name", metavar="NAME", help=f"모델 이름. 기본: {DEFAULT_VIDEO_MODEL}")
-    group.add_argument("--model_path", metavar="PATH", help="가중치 파일이나 주소(.pth, .safetensors).")
-    group.add_argument(
-        "-dn",
-        "--denoise_strength",
-        type=number(float, 0, 1),
-        metavar="0..1",
-        help=f"잡음 제거 세기. realesr-general-x4v3에만 듣습니다. 기본: {DEFAULT_DENOISE_STRENGTH}",
-    )
-    group.add_argument(
-        "--act_type",
-        choices=["relu", "prelu", "leakyrelu"],
-        metavar="NAME",
-        help="직접 훈련한 SRVGG의 활성화 함수(relu, leakyrelu). 가중치에서 알 수 없을 때만 필요합니다.",
-    )
-    group.add_argument(
-        "-s",
-        "--outscale",
-        type=number(float, 0, MAX_OUTSCALE, above=True),
-        default=4,
-        metavar="X",
-        help="마지막 업스케일 배율. 소수도 됩니다. 기본: 4",
-    )
-    group.add_argument(
-        "--alpha_upsampler",
-        choices=["realesrgan", "bicubic"],
-        default="realesrgan",
-        metavar="NAME",
-        help="알파 채널을 키우는 방법: realesrgan(네트워크) 또는 bicubic(빠른 보간). 기본: realesrgan",
-    )
-    group.add_argument("--face_enhance", action="store_true", help="얼굴 향상(GFPGAN). 이 판에는 없습니다.")
-
-
 def _add_computing(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-t",
-        "--tile",
-        type=tile_size,
-        default="auto",
-        metavar="auto|0|N",
-        help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
-    )
-    group.add_argument("--tile_pad", type=number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10")
-    group.add_argument(
-        "--pre_pad", type=number(int, 0), default=0, metavar="N", help="프레임 가장자리에 덧댈 픽셀. 기본: 0"
-    )
+    add_tiles(group)
     group.add_argument(
         "--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"
     )
@@ -213,21 +176,13 @@ def _add_computing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것"
     )
-    group.add_argument(
-        "--precision",
-        choices=["auto", "fp32", "fp16", "bf16"],
-        metavar="NAME",
-        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, 다른 곳에서 fp32. 기본: auto",
-    )
-    group.add_argument("--fp32", action="store_true", help="--precision fp32와 같습니다.")
+    add_precision(group)
 
 
 def _add_others(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다.")
     group.add_argument("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다.")
-    group.add_argument("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다.")
-    group.add_argument("--version", action="version", version=f"realesrgan {__version__}", help="판 번호를 보입니다.")
-    group.add_argument("-h", "--help", action="help", help="이 도움말을 보입니다.")
+    add_others(group)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -242,16 +197,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.fp32 and args.precision not in (None, "auto", "fp32"):
-        parser.error(f"--fp32와 --precision {args.precision}은(는) 함께 쓸 수 없습니다.")
+    settle_model(parser, args)
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
     if args.resume and args.overwrite:
         parser.error("--resume과 --overwrite는 하나만 주세요.")
-    if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
-        parser.error("-dn을 --model_path와 함께 쓰려면 -n realesr-general-x4v3도 주세요.")
-    args.precision = "fp32" if args.fp32 else args.precision or "auto"
-    args.named = args.model_name is not None
     args.model_name = get_model(args.model_name or DEFAULT_VIDEO_MODEL).name
     args.gpu_id = None
     _check_pipes(args)

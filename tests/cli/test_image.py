@@ -351,13 +351,6 @@ def test_rank_without_work_does_not_hold_up_the_others(tmp_path: Path, tiny: str
     assert done.returncode == 0 and "완료 1" in done.stdout
 
 
-def test_video_command_says_it_is_not_there_yet() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "inference_realesrgan_video.py"), "-i", "film.mp4"], capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "영상" in done.stderr
-
-
 @pytest.mark.parametrize("report", ["a.png", "out/a_out.png", ".", "a.png/r.json"])
 def test_report_never_overwrites_a_picture_and_is_checked_first(
     run: Callable[..., Any], tmp_path: Path, report: str
