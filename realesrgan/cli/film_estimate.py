@@ -9,7 +9,7 @@ from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.film_worker import FilmWorker
 from realesrgan.cli.films import FilmJob
 from realesrgan.cli.video_progress import describe_seconds
-from realesrgan.errors import RealESRGANError
+from realesrgan.errors import RealESRGANError, UsageError, VideoReadError
 from realesrgan.media.video import VideoFrame
 from realesrgan.video.film import FilmPlan, plan_film
 from realesrgan.video.workers import Worker, WorkerPlan, make_workers
@@ -25,10 +25,14 @@ def show_plan(jobs: Sequence[FilmJob], worker: FilmWorker, tell: Callable[[str],
     for index, job in enumerate(jobs, 1):
         head = f"[{index}/{len(jobs)}] {job.source.name} -> {job.target.path or '표준 출력'}"
         try:
+            if job.problem is not None:
+                raise UsageError(job.problem)
             tell(f"{head}\n{_describe(job, worker)}")
         except RealESRGANError as error:
             fine = False
             tell(f"{head}\n    " + str(error).replace("\n", "\n    "))
+        finally:
+            job.source.close()
     return fine
 
 
@@ -36,7 +40,9 @@ def _describe(job: FilmJob, worker: FilmWorker) -> str:
     with job.source.open() as reader:
         plan = plan_film(job.source, job.target, worker.settings, reader)
         workers = worker.worker_plan(plan)
-        frame = next(iter(reader.frames(plan.start, plan.end)))
+        frame = next(iter(reader.frames(plan.start, plan.end)), None)
+    if frame is None:
+        raise VideoReadError(f"구간에서 프레임을 하나도 풀지 못했습니다: {job.source.name}\n  해결: 구간을 확인하세요.")
     info, encoding = plan.info, plan.encoding
     seconds = _measure(frame, plan, workers, worker)
     count = "알 수 없음" if plan.frames is None else f"{plan.frames}"

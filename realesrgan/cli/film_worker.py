@@ -6,7 +6,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ from realesrgan.video.film import (
 )
 from realesrgan.video.sinks import SegmentSink, StreamSink
 from realesrgan.video.workers import WorkerPlan, make_workers, plan_workers
-from realesrgan.video.workspace import Workspace, file_sha256, folder_size, workspace_folder
+from realesrgan.video.workspace import Workspace, file_sha256, folder_size, hold, workspace_folder
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class FilmWorker:
         self.engine = {
             "모델": [file_sha256(path) for path in first.paths],
             "잡음 제거": first.dni_weight,
+            "활성화 함수": self.args.act_type,
             "정밀도": self.upsamplers[0].precision,
             "장치": self.upsamplers[0].device.type,
             "패딩": [self.args.tile_pad, self.args.pre_pad],
@@ -141,11 +143,17 @@ class FilmWorker:
         result = FilmResult(job.source.name, str(job.target.path or "표준 출력"), "failed", model=self.model)
         if job.problem is not None:
             return result.ended("refused", started, job.problem)
+        if job.finished:
+            return result.ended("skipped", started, "결과가 이미 있고 이어 할 일이 없습니다.")
         try:
             return self._upscale(number, job, result, started)
         except KeyboardInterrupt:
             return result.ended("interrupted", started, _interrupted(job))
         except Exception as error:
+            # 표준 입력을 읽다가 난 예외는 영상 라이브러리를 지나며 다른 것으로 바뀌어 온다.
+            if isinstance(job.source.failure, KeyboardInterrupt):
+                return result.ended("interrupted", started, _interrupted(job))
+            error = job.source.failure if isinstance(job.source.failure, Exception) else error
             status, reason = _failure(error, job)
             return result.ended(status, started, reason)
         finally:
@@ -153,7 +161,7 @@ class FilmWorker:
 
     def _upscale(self, number: int, job: FilmJob, result: FilmResult, started: float) -> FilmResult:
         # 표준 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
-        with job.source.open() as reader:
+        with self._held(job), job.source.open() as reader:
             prepared = self._agree(lambda: self.prepare(job, reader))
             for warning in prepared.plan.warnings if self.ranks.leads else ():
                 logger.warning("%s", warning)
@@ -164,6 +172,16 @@ class FilmWorker:
                 raise problem
         runs = [run for run, _ in shared if run is not None]
         return self._agree(lambda: self._finish(job, prepared, runs, result, started))
+
+    @contextmanager
+    def _held(self, job: FilmJob) -> Iterator[None]:
+        """첫 프로세스가 결과의 자물쇠를 쥔다."""
+        if not self.ranks.leads or job.target.path is None:
+            yield
+            return
+        prepare_folder(job.target.path.parent)
+        with hold(job.target.path):
+            yield
 
     def prepare(self, job: FilmJob, reader: FilmReader) -> Prepared:
         """한 편의 계획을 세우고 작업 폴더를 연다.
@@ -176,7 +194,6 @@ class FilmWorker:
         path = job.target.path
         if path is None:
             return Prepared(plan, self.worker_plan(plan), (0,))
-        prepare_folder(path.parent)
         kept = recorded_tile(Workspace(workspace_folder(path))) if self.args.resume else None
         workers = self.worker_plan(plan, kept)
         engine = {**self.engine, "타일": workers.tile}
@@ -276,6 +293,9 @@ class FilmWorker:
         if path is None:
             return done.ended("failed" if damage else "done", started, damage)
         workspace = Workspace(workspace_folder(path))
+        if damage is not None and done.frames == 0:
+            workspace.remove()
+            return done.ended("failed", started, damage)
         unfinished = next((run.unfinished for run in runs if run.unfinished is not None), None)
         notes, frames = join_segments(
             job.source, job.target, plan, workspace, timing_of(plan, self.settings), unfinished, whole=damage is None

@@ -12,12 +12,13 @@ from pathlib import Path
 from realesrgan.cli.jobs import identity, natural_key
 from realesrgan.cli.video_arguments import FILM_EXTENSIONS, STANDARD
 from realesrgan.errors import UsageError
-from realesrgan.media.formats import is_image_name
+from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.media.os_reason import os_reason
 from realesrgan.media.paths import expand_user
 from realesrgan.video.film import PICTURES, FilmSource, FilmTarget
 from realesrgan.video.pictures import is_replaceable
 from realesrgan.video.spool import SpooledInput
+from realesrgan.video.workspace import Workspace, workspace_folder
 
 # 폴더에서 영상으로 볼 확장자. 파일을 바로 주면 확장자와 상관없이 연다.
 _NAMES = (
@@ -37,11 +38,13 @@ class FilmJob:
         source: 입력.
         target: 결과.
         problem: 시작하기 전에 알게 된 실패의 이유. 없으면 None.
+        finished: 이어 하려는데 결과가 이미 있고 남은 일이 없는지.
     """
 
     source: FilmSource
     target: FilmTarget
     problem: str | None = None
+    finished: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -58,6 +61,7 @@ def plan_films(
     fps: Fraction | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> list[FilmJob]:
     """입력을 모두 찾아 결과의 이름을 정한다.
 
@@ -69,6 +73,7 @@ def plan_films(
         fps: 그림의 차례를 읽을 속도. None이면 기본.
         resume: 남은 일을 이어 할지.
         overwrite: 있는 결과를 새로 만들지.
+        dry_run: 보이기만 할지. 있는 결과를 따지지 않고 아무것도 쓰지 않는다.
 
     Returns:
         일의 목록. 할 수 없는 것은 이유를 담은 채로 들어 있다.
@@ -80,9 +85,10 @@ def plan_films(
     if not sources:
         raise UsageError(f"키울 영상이 없습니다: {', '.join(inputs)}\n  폴더에 영상이나 그림이 없습니다.")
     jobs = [FilmJob(source, _target(source, output, suffix, ext, alone=len(sources) == 1)) for source in sources]
+    jobs = _without_results(jobs, inputs)
     _refuse_conflicts(jobs)
-    jobs = [_spooled(job) for job in jobs]
-    jobs = [replace(job, problem=_existing(job.target, resume or overwrite)) for job in jobs]
+    jobs = [_guarded(job, keep=not dry_run) for job in jobs]
+    jobs = [_judged(job, resume=resume, allowed=overwrite or dry_run) for job in jobs]
     if len(jobs) == 1 and jobs[0].problem is not None:
         raise UsageError(jobs[0].problem)
     return jobs
@@ -110,7 +116,10 @@ def _find(text: str, fps: Fraction | None, output: Path) -> list[FilmSource]:
 
 def _find_in_folder(folder: Path, fps: Fraction | None, output: Path) -> list[FilmSource]:
     """폴더의 영상들, 또는 그림들을 모은 영상 하나."""
-    entries = sorted((item for item in folder.iterdir() if not item.name.startswith(".")), key=natural_key)
+    # 결과 파일이 입력 폴더 안에 있으면 지난번의 결과를 입력으로 삼지 않는다.
+    made = identity(output)
+    listed = (item for item in folder.iterdir() if not item.name.startswith(".") and identity(item) != made)
+    entries = sorted(listed, key=natural_key)
     files = [item for item in entries if item.is_file()]
     films = [item for item in files if item.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS]
     pictures = tuple(item for item in files if is_image_name(item))
@@ -163,12 +172,54 @@ def _named_target(path: Path, given: str, ext: str, *, alone: bool) -> FilmTarge
     return FilmTarget(path, CONTAINERS[given])
 
 
-def _spooled(job: FilmJob) -> FilmJob:
-    """파일로 만들 표준 입력은 소리를 꺼낼 수 있게 적어 두며 읽는다."""
-    if not job.source.is_stream or job.target.path is None or job.target.container == PICTURES:
+def _without_results(jobs: Sequence[FilmJob], inputs: Sequence[str]) -> list[FilmJob]:
+    """폴더에서 찾은 것 가운데 다른 입력의 결과인 것을 뺀다. 입력 폴더가 곧 결과 폴더여도 되풀이할 수 있다."""
+    named = {identity(expand_user(text)) for text in inputs if text != STANDARD}
+    results = {
+        identity(path)
+        for job in jobs
+        if job.target.path is not None
+        for path in (job.target.path, job.target.partial_path)
+    }
+    return [job for job in jobs if not {identity(path) for path in _paths(job.source)} & (results - named)]
+
+
+def _guarded(job: FilmJob, *, keep: bool) -> FilmJob:
+    """표준 입력을 감싼다. 파일로 만들 때는 소리를 꺼낼 수 있게 적어 두며 읽는다."""
+    if not job.source.is_stream:
         return job
-    spool = SpooledInput(job.source.file, job.target.path.parent)  # type: ignore[arg-type]
+    to_film = keep and job.target.path is not None and job.target.container != PICTURES
+    folder = job.target.path.parent if to_film and job.target.path is not None else None
+    spool = SpooledInput(job.source.file, folder)  # type: ignore[arg-type]
     return replace(job, source=replace(job.source, file=spool))  # type: ignore[arg-type]
+
+
+def _judged(job: FilmJob, *, resume: bool, allowed: bool) -> FilmJob:
+    """이미 있는 결과를 어떻게 할지 정한다. 이어 할 것이 없는데 결과가 있으면 이미 끝난 것이다."""
+    path = job.target.path
+    if resume and path is not None and path.exists():
+        if Workspace(workspace_folder(path)).manifest() is None:
+            return replace(job, finished=True)
+        allowed = True
+    return replace(job, problem=_existing(job.target, allowed))
+
+
+def check_preview_path(path: Path, others: Iterable[Path]) -> None:
+    """미리보기를 쓸 수 있는 이름인지 일을 시작하기 전에 본다.
+
+    Args:
+        path: 미리보기의 경로.
+        others: 입력과 결과와 보고서. 미리보기가 이들을 덮어쓰면 안 된다.
+
+    Raises:
+        UsageError: 그림의 이름이 아니거나, 폴더가 없거나, 다른 파일과 같을 때.
+    """
+    if path.suffix.lower() not in writable_extensions() or path.is_dir():
+        raise UsageError(f"미리보기는 그림 파일이어야 합니다: {path}\n  해결: --preview에 .png로 끝나는 이름을 주세요.")
+    if identity(path) in {identity(other) for other in others}:
+        raise UsageError(f"미리보기가 다른 파일을 덮어씁니다: {path}\n  해결: --preview에 다른 이름을 주세요.")
+    if not path.parent.is_dir():
+        raise UsageError(f"미리보기의 폴더가 없습니다: {path.parent}\n  해결: 폴더를 만들거나 다른 경로를 주세요.")
 
 
 def _existing(target: FilmTarget, allowed: bool) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from realesrgan.cli.console import (
@@ -85,7 +86,6 @@ def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJo
         일의 목록과, 시작할 수 없으면 그 이유.
     """
     from realesrgan.cli.films import plan_films
-    from realesrgan.cli.report import check_report_path
 
     if ranks.size > 1 and STANDARD in (*args.input, args.output):
         return (
@@ -103,13 +103,26 @@ def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJo
                 ext=args.ext,
                 fps=args.fps,
                 resume=args.resume,
-                overwrite=args.overwrite or args.dry_run,
+                overwrite=args.overwrite,
+                dry_run=args.dry_run,
             )
-            if args.report and not args.dry_run:
-                check_report_path(expand_user(args.report), (path for job in jobs for path in job.paths))
+            _check_side_files(args, [path for job in jobs for path in job.paths])
         except RealESRGANError as error:
             problem = str(error)
     return (jobs, problem) if ranks.size == 1 else ranks.broadcast((jobs, problem))
+
+
+def _check_side_files(args: argparse.Namespace, paths: list[Path]) -> None:
+    """보고서와 미리보기를 쓸 수 있는지 본다."""
+    from realesrgan.cli.films import check_preview_path
+    from realesrgan.cli.report import check_report_path
+
+    if args.report and not args.dry_run:
+        report = expand_user(args.report)
+        check_report_path(report, paths)
+        paths = [*paths, report]
+    if args.preview:
+        check_preview_path(expand_user(args.preview), paths)
 
 
 def _process(
@@ -120,12 +133,18 @@ def _process(
     from realesrgan.cli.video_report import FilmResult, describe
 
     worker = FilmWorker(args, ranks)
-    worker.load()
+    try:
+        worker.load()
+    except RealESRGANError as error:
+        say_error(str(error))
+        return [FilmResult(job.source.name, str(job.target.path), "failed", reason=str(error)) for job in jobs]
     results: list[FilmResult] = []
     for number, job in enumerate(jobs):
         results.append(worker.process(number, job))
         if ranks.leads:
-            (tell if results[-1].status == "done" else say_error)(describe(results[-1], number + 1, len(jobs)))
+            (tell if results[-1].status in ("done", "skipped") else say_error)(
+                describe(results[-1], number + 1, len(jobs))
+            )
         if results[-1].status == "interrupted":
             left = jobs[number + 1 :]
             results += [FilmResult(one.source.name, str(one.target.path), "interrupted") for one in left]

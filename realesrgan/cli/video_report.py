@@ -19,7 +19,8 @@ class FilmResult:
 
     Attributes:
         input, output: 경로.
-        status: `done`, `failed`, `refused`(쓰는 법이 맞지 않음), `interrupted` 가운데 하나.
+        status: `done`, `failed`, `refused`(쓰는 법이 맞지 않음), `skipped`(이어 하려는데 이미 끝남),
+            `interrupted` 가운데 하나.
         seconds: 걸린 시간(초).
         model: 모델 이름이나 가중치의 경로.
         frames: 결과의 프레임 수.
@@ -104,12 +105,12 @@ def exit_code(results: Sequence[FilmResult]) -> int:
         return EXIT_INTERRUPTED
     if statuses == {"refused"}:
         return EXIT_USAGE
-    return EXIT_DONE if statuses <= {"done"} else EXIT_SOME_FAILED
+    return EXIT_DONE if statuses <= {"done", "skipped"} else EXIT_SOME_FAILED
 
 
 def describe(result: FilmResult, index: int, total: int) -> str:
     """영상 한 편의 결과를 사람이 읽는 글로 적는다."""
-    words = {"done": "완료", "failed": "실패", "refused": "거절", "interrupted": "중단"}
+    words = {"done": "완료", "failed": "실패", "refused": "거절", "skipped": "건너뜀", "interrupted": "중단"}
     lines = [f"[{index}/{total}] {words[result.status]}: {result.input}"]
     if result.status == "done" and result.input_size and result.output_size:
         before, after = ("x".join(map(str, size)) for size in (result.input_size, result.output_size))

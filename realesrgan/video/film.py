@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
+from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError, VideoWriteError
 from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.yuv import known_matrix
 from realesrgan.media.video import (
@@ -33,7 +33,14 @@ from realesrgan.media.video.types import (
     VideoFrame,
     VideoInfo,
 )
-from realesrgan.video.pictures import SRGB, PictureSegmentWriter, PictureSequence, join_pictures, rgb_layout
+from realesrgan.video.pictures import (
+    SRGB,
+    PictureSegmentWriter,
+    PictureSequence,
+    is_replaceable,
+    join_pictures,
+    rgb_layout,
+)
 from realesrgan.video.segments import Span, plan_spans
 from realesrgan.video.sinks import SegmentSink, StreamSink, Tagged, Timing, Unfinished
 from realesrgan.video.spool import SpooledInput
@@ -88,6 +95,11 @@ class FilmSource:
             whole: 끝까지 키웠는지. 표준 입력이면 마지막 프레임 뒤의 소리까지 읽는다.
         """
         return self.file.spooled(to_the_end=whole) if isinstance(self.file, SpooledInput) else self.file
+
+    @property
+    def failure(self) -> BaseException | None:
+        """표준 입력을 읽다가 난 예외. 없으면 None."""
+        return self.file.failure if isinstance(self.file, SpooledInput) else None
 
     def close(self) -> None:
         """표준 입력에서 적어 둔 것을 지운다."""
@@ -432,6 +444,10 @@ def join_segments(
     if path is None:
         raise UsageError("표준 출력에는 이어 붙이지 않습니다.")
     if target.container == PICTURES:
+        if path.exists() and not is_replaceable(path):
+            raise VideoWriteError(
+                f"결과의 자리에 다른 파일이 있습니다: {path}\n  해결: 그 폴더를 옮기고 --resume으로 다시 실행하세요."
+            )
         count = join_pictures([workspace.segment_path(record.index) for record in records], path, target.extension)
         return _picture_warnings(source), count
     segments = _placed(records, workspace, timing, plan)

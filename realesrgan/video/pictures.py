@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # 그림은 속도를 말하지 않는다. 영화의 속도를 기본으로 한다.
 DEFAULT_RATE = Fraction(24)
+# 바뀌는 동안 예전 결과가 머무는 이름.
+OLD_NAME = "old"
 SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
 
 
@@ -225,6 +227,17 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)  # 하드 링크가 없는 파일 시스템(exFAT 등)
 
 
+def restore_old(folder: Path, target: Path) -> None:
+    """바꾸다가 죽어 예전 결과가 작업 폴더에만 남아 있으면 제자리로 되돌린다.
+
+    Raises:
+        OSError: 되돌릴 수 없을 때.
+    """
+    old = folder / OLD_NAME
+    if old.exists() and not target.exists():
+        old.replace(target)
+
+
 def is_replaceable(folder: Path) -> bool:
     """있는 폴더를 새 결과로 바꾸어도 되는지. 이 패키지가 쓴 그림만 있어야 한다."""
     return all(re.fullmatch(r"\d{8}\.\w+", path.name) for path in folder.iterdir())
@@ -232,8 +245,10 @@ def is_replaceable(folder: Path) -> bool:
 
 def replace_folder(made: Path, target: Path) -> None:
     """만든 폴더를 결과의 자리에 놓는다. 있던 폴더는 새것이 놓인 뒤에 지운다."""
-    old = made.with_name("old")
+    old = made.with_name(OLD_NAME)
     if target.exists():
+        # 지난번에 지우다 만 것이 남아 있으면 이름을 바꿀 수 없다.
+        shutil.rmtree(old, ignore_errors=True)
         target.replace(old)
     try:
         made.replace(target)

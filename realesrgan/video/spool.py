@@ -23,16 +23,20 @@ class SpooledInput(io.RawIOBase):
 
     Args:
         source: 원래의 입력.
-        folder: 임시 파일을 둘 폴더. 있어야 한다.
+        folder: 임시 파일을 둘 폴더. None이면 적어 두지 않는다.
+
+    Attributes:
+        failure: 읽다가 난 예외. 영상 라이브러리의 부름 속에서 난 예외는 다른 것으로 바뀌므로 따로 둔다.
     """
 
-    def __init__(self, source: BinaryIO, folder: Path) -> None:
+    def __init__(self, source: BinaryIO, folder: Path | None) -> None:
         super().__init__()
         self._source = source
         self._folder = folder
         self._file: BinaryIO | None = None
         self._path: Path | None = None
-        self._started = False
+        self._started = folder is None
+        self.failure: BaseException | None = None
 
     def readable(self) -> bool:
         """읽을 수 있다."""
@@ -44,15 +48,22 @@ class SpooledInput(io.RawIOBase):
         Raises:
             VideoWriteError: 읽은 것을 적어 둘 수 없을 때.
         """
+        if self.failure is not None:
+            # 라이브러리가 실패한 뒤에도 다시 읽으려 하면, 막힌 입력에서 또 기다리지 않게 끝이라고 한다.
+            return b""
         reader = getattr(self._source, "read1", self._source.read)
-        data: bytes = reader(CHUNK if size is None or size < 0 else size)
-        if data:
-            self._keep(data)
+        try:
+            data: bytes = reader(CHUNK if size is None or size < 0 else size)
+            if data:
+                self._keep(data)
+        except BaseException as error:
+            self.failure = error
+            raise
         return data
 
     def _keep(self, data: bytes) -> None:
         try:
-            if not self._started and not data.startswith(PICTURES_ONLY):
+            if not self._started and self._folder is not None and not data.startswith(PICTURES_ONLY):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 handle, name = tempfile.mkstemp(prefix=".realesrgan-", suffix=".part", dir=self._folder)
                 self._file, self._path = os.fdopen(handle, "wb"), Path(name)

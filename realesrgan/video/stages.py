@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 
 # 멈추라는 뜻을 살피는 간격(초). 줄이 차거나 비어 기다리는 동안에만 든다.
 POLL = 0.1
+# 멈출 때 푸는 스레드를 기다리는 한도(초).
+STALLED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,10 @@ class Stages(Generic[Source, Result]):
         """
         began = time.perf_counter()
         stages = [("decode", self._decode), ("encode", self._encode)]
-        threads = [threading.Thread(target=self._guard, args=(work,), name=name) for name, work in stages]
+        # 표준 입력이 막혀 있으면 푸는 스레드는 깨어날 수 없다. 그것 때문에 끝나지 못하는 일이 없게 daemon으로 둔다.
+        threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True) for name, work in stages]
         threads += [
-            threading.Thread(target=self._guard, args=(self._network, worker), name=f"network-{index}")
+            threading.Thread(target=self._guard, args=(self._network, worker), name=f"network-{index}", daemon=True)
             for index, worker in enumerate(self._workers)
         ]
         for thread in threads:
@@ -122,12 +125,17 @@ class Stages(Generic[Source, Result]):
             self._fail(error)
             raise
         finally:
-            for thread in threads:
-                thread.join()
+            self._join(threads)
         self.times.wall = time.perf_counter() - began
         if self._failure is not None:
             raise self._failure
         return self.times
+
+    def _join(self, threads: Sequence[threading.Thread]) -> None:
+        """모든 스레드를 기다린다. 멈추는 중이면 막힌 입력을 기다리는 푸는 스레드만은 오래 기다리지 않는다."""
+        for thread in threads:
+            patient = thread.name != "decode" or not self._stop.is_set()
+            thread.join(None if patient else STALLED_SECONDS)
 
     def _guard(self, work: Callable[..., None], *arguments: Any) -> None:
         """한 단계를 돌리고, 예외를 부른 스레드에 넘긴다."""

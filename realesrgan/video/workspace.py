@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.media.atomic import atomic_file
 from realesrgan.media.os_reason import os_reason
+from realesrgan.video.pictures import restore_old
 from realesrgan.video.segments import Span
 
 FORMAT = 1
@@ -72,6 +74,47 @@ def workspace_folder(target: Path) -> Path:
     return target.with_name(f".realesrgan-{key}")
 
 
+@contextmanager
+def hold(target: Path) -> Iterator[None]:
+    """한 결과를 두 프로세스가 함께 만들지 못하게 자물쇠를 쥔다. 결과의 폴더는 있어야 한다.
+
+    Raises:
+        UsageError: 다른 프로세스가 쥐고 있을 때.
+        VideoWriteError: 자물쇠 파일을 만들 수 없을 때.
+    """
+    path = workspace_folder(target).with_suffix(".lock")
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise VideoWriteError(f"작업 폴더를 만들 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+    with file:
+        try:
+            _lock(file.fileno())
+        except OSError as error:
+            raise UsageError(
+                f"다른 프로세스가 같은 결과를 만들고 있습니다: {target}\n"
+                "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
+            ) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    """파일을 잠근다. 이미 잠겨 있으면 기다리지 않고 OSError. 프로세스가 죽으면 저절로 풀린다."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class Workspace:
     """작업 폴더 하나. 여러 프로세스가 함께 쓴다: 조각마다 파일이 따로라 서로 부딪치지 않는다.
 
@@ -120,11 +163,12 @@ class Workspace:
                 f"하다 만 작업이 남아 있습니다: {target} (조각 {len(workspace.records())}/{len(found['segments'])}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
             )
-        workspace._start(content)
+        workspace._start(content, target)
         return workspace
 
-    def _start(self, content: dict[str, Any]) -> None:
+    def _start(self, content: dict[str, Any], target: Path) -> None:
         try:
+            restore_old(self.folder, target)
             self.remove()
             self.folder.mkdir(parents=True)
             with atomic_file(self.folder / "manifest.json") as file:

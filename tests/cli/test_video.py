@@ -170,6 +170,41 @@ def test_an_existing_result_is_kept_unless_told_otherwise(run, tmp_path):
     assert len(pixels(tmp_path / "b.mp4")) == 4
 
 
+def test_resuming_does_not_touch_a_result_that_is_already_there(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--resume")
+    assert done.returncode == 0 and "건너뜀" in done.stdout
+    assert (tmp_path / "b.mp4").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["그림/1.png", "a.mp4", "r.json", "없는 폴더/p.png", "p.txt"])
+def test_a_preview_never_overwrites_another_file(run, tmp_path, name):
+    make_film(tmp_path / "a.mp4", 4)
+    (tmp_path / "그림").mkdir()
+    write_image(tmp_path / "그림" / "1.png", still(np.zeros((24, 32, 3), np.uint8)))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = run("-i", "그림", "-o", "b.mp4", "--preview", name, "--report", "r.json")
+    assert done.returncode == 2 and "미리보기" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_results_in_the_input_folder_are_not_taken_for_inputs(run, tmp_path):
+    make_film(tmp_path / "in" / "a.mp4" if (tmp_path / "in").mkdir() is None else tmp_path, 4)
+    make_film(tmp_path / "in" / "b.mp4", 4)
+    for _ in range(2):
+        assert run("-i", "in", "-o", "in", "--overwrite").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [
+        "a.mp4", "a_out.mp4", "b.mp4", "b_out.mp4"
+    ]  # fmt: skip
+
+
+def test_a_model_that_cannot_be_loaded_is_in_the_report(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 4)
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--model_path", "없음.pth", "--report", "r.json", use_model=False)
+    assert done.returncode == 1 and report(tmp_path / "r.json")["status"] == "failed"
+
+
 def test_a_folder_of_pictures_with_other_files_is_not_replaced(run, tmp_path):
     make_film(tmp_path / "a.mp4", 4)
     (tmp_path / "out" / "a_out").mkdir(parents=True)
@@ -280,6 +315,27 @@ def test_standard_input_and_output_carry_the_film(tmp_path, model):
     assert back.returncode == 0, back.stderr.decode()
     assert len(pixels(tmp_path / "b.mkv")) == 12
     assert not leftovers(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
+@pytest.mark.parametrize("part", [0, 2000])
+def test_ctrl_c_while_standard_input_is_silent_ends_at_once(tmp_path, model, part):
+    content = make_film(tmp_path / "a.mkv", 60).read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "-i", "-", "-o", "b.mkv", *model],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(content[:part])
+    process.stdin.flush()
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, process.stderr.read().decode()
+    process.stdin.close()
+    assert not (tmp_path / "b.mkv").exists()
 
 
 @pytest.mark.slow

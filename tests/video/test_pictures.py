@@ -135,3 +135,16 @@ def test_a_place_that_cannot_be_written_is_a_named_error(tmp_path):
     (tmp_path / "파일").write_bytes(b"")
     with pytest.raises(VideoWriteError, match="그림을 쓸 수 없습니다"):
         PictureSegmentWriter(tmp_path / "파일" / "x", "png")
+
+
+def test_a_half_deleted_older_result_does_not_stand_in_the_way(tmp_path):
+    """예전 결과를 지우다 죽은 뒤에도 다시 이을 수 있어야 한다."""
+    work, target = tmp_path / "작업", tmp_path / "결과"
+    for folder in (work / "old", target):
+        folder.mkdir(parents=True)
+        (folder / "00000007.png").write_bytes(b"old")
+    with PictureSegmentWriter(work / "000000.seg", "png") as writer:
+        writer.write(to_planes(np.zeros((2, 2, 3), np.uint8), rgb_layout(8, False)), 0)
+        writer.finish()
+    assert join_pictures([work / "000000.seg"], target, "png") == 1
+    assert [path.name for path in target.iterdir()] == ["00000000.png"]

@@ -9,7 +9,7 @@ import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.video.segments import Span
-from realesrgan.video.workspace import Workspace, file_sha256, workspace_folder
+from realesrgan.video.workspace import Workspace, file_sha256, hold, workspace_folder
 
 SPANS = [Span(None, 10), Span(10, None)]
 WORK = {"입력": "abc", "배율": 2}
@@ -101,3 +101,20 @@ def test_a_folder_that_cannot_be_written_is_a_named_error(tmp_path):
 def test_the_hash_is_the_usual_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert file_sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_two_processes_cannot_make_the_same_result(tmp_path):
+    with hold(tmp_path / "a.mp4"), pytest.raises(UsageError, match="다른 프로세스"), hold(tmp_path / "a.mp4"):
+        pass
+    with hold(tmp_path / "a.mp4"), hold(tmp_path / "b.mp4"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_result_left_in_the_workspace_by_a_kill_is_put_back(tmp_path):
+    target = tmp_path / "그림들"
+    workspace = prepare(target)
+    (workspace.folder / "old").mkdir()
+    (workspace.folder / "old" / "00000000.png").write_bytes(b"precious")
+    prepare(target, overwrite=True)
+    assert (target / "00000000.png").read_bytes() == b"precious"

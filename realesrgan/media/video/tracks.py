@@ -233,6 +233,8 @@ class Tracks:
                 waiting.append(packet)
                 del waiting[: max(0, len(waiting) - preroll)]
                 return []
+            if packet.stream.type == "subtitle":
+                _clip(packet, first, last)
             ready = [*waiting, packet] if preroll else [packet]
             waiting.clear()
             return [result for item in ready for result in handle(item)]
@@ -360,3 +362,14 @@ def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Wi
     if is_stream(source):
         return NoTracks(("표준 입력에서는 소리와 자막을 담지 못합니다. 담으려면 파일을 지정하세요.",))
     return Tracks(output, source, plan, window)
+
+
+def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | None) -> None:
+    """구간에 걸친 자막을 구간 안만큼으로 자른다. 0보다 앞선 자막이 있으면 Matroska가 영상까지 뒤로 민다."""
+    base = packet.time_base
+    finish = packet.pts + (packet.duration or 0)
+    if first is not None:
+        packet.pts = packet.dts = max(packet.pts, round(first / base))
+    if last is not None:
+        finish = min(finish, round(last / base))
+    packet.duration = max(finish - packet.pts, 0)

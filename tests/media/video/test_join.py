@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import VideoDamagedError, VideoWriteError
-from realesrgan.media.video import EncodeRequest, Segment, SegmentWriter, VideoReader, join_film, plan_encoding
+from realesrgan.media.video import (
+    EncodeRequest,
+    Segment,
+    SegmentWriter,
+    VideoReader,
+    container_of,
+    join_film,
+    plan_encoding,
+)
 from tests.media.video import films
 
 CONTAINERS = [("mp4", ".mp4"), ("mov", ".mov"), ("matroska", ".mkv"), ("webm", ".webm")]
@@ -320,3 +328,25 @@ def test_the_clock_of_a_broadcast_starts_at_zero_and_sound_stays_in_sync(rich_mk
         expected = [moment - float(begin) for moment in films.heard_clicks(tmp_path / "b.ts")]
         heard = [moment - first for moment in films.heard_clicks(tmp_path / f"out{suffix}")]
         assert heard == pytest.approx(expected, abs=0.0015)
+
+
+@pytest.mark.parametrize("name", ["t.mkv", "t.mp4", "t.webm"])
+def test_a_subtitle_showing_at_the_cut_does_not_move_the_film(tmp_path: Path, name: str) -> None:
+    """구간의 처음에 이미 보이던 자막은 구간 안만큼만 남고, 영상은 0에서 시작한다."""
+    source = films.rich_film(tmp_path)
+    with VideoReader(source) as reader:
+        info = reader.info
+        plan = plan_encoding(info, EncodeRequest(), container_of(name), (64, 48))
+        first = round(Fraction(9, 10) / info.time_base)
+        frames = list(reader.frames(first))
+        with SegmentWriter(tmp_path / "s.seg", plan) as writer:
+            for frame in frames:
+                writer.write(frame.planes, round((frame.pts - frames[0].pts) * info.time_base / plan.time_base))
+            writer.finish()
+        offset = round(frames[0].pts * info.time_base / plan.time_base)
+        segment = Segment(str(tmp_path / "s.seg"), offset, len(frames))
+        join_film([segment], source, tmp_path / name, plan, info, start=frames[0].pts)
+    assert films.judged_times(tmp_path / name)[0] == 0
+    with av.open(str(tmp_path / name)) as container:
+        cues = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2 and p.pts is not None]
+        assert all(packet.pts >= 0 for packet in cues)
