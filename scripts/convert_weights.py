@@ -63,13 +63,12 @@ def run(args: argparse.Namespace) -> int:
 
 def inspect(args: argparse.Namespace) -> int:
     """파일마다 무엇이 들었는지 보인다."""
+    from realesrgan.zoo.convert import locate_weights
     from realesrgan.zoo.inspect import describe_file
-    from realesrgan.zoo.models import MODELS
-    from realesrgan.zoo.weights import find_weights, resolve_model_path
 
+    key = "params" if args.params else None
     for wanted in args.input:
-        file = find_weights(MODELS[wanted]) if wanted in MODELS else resolve_model_path(wanted)
-        key = "params" if args.params else None
+        _, file = locate_weights(wanted)
         say(describe_file(file, params_key=key, act_type=args.act_type, keys=args.keys))
     return 0
 

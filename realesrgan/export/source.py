@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.zoo.models import MODELS, ModelSpec
-from realesrgan.zoo.weights import find_weights, load_weights, network_for, resolve_model_path
+from realesrgan.zoo.convert import locate_weights
+from realesrgan.zoo.models import MODELS
+from realesrgan.zoo.weights import load_weights, network_for
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,12 @@ def load_generator(wanted: str, params_key: str | None = None, act_type: str | N
     Raises:
         WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
     """
-    spec = MODELS.get(wanted.removesuffix(".pth")) if not Path(wanted).is_file() else None
-    file = resolve_model_path(wanted) if spec is None else find_weights(spec)
+    spec, file = locate_weights(wanted)
     loaded = load_weights(file, params_key)
     network = network_for(loaded, file, spec=spec, act_type=act_type)
-    known = spec or _spec_of(loaded.metadata.get("model"))
+    known = spec or MODELS.get(loaded.metadata.get("model", ""))
     license_name = loaded.metadata.get("license", known.license if known else "")
     if not isinstance(network, (RRDBNet, SRVGGNetCompact)):
         raise TypeError(f"배율을 알 수 없는 네트워크입니다: {type(network).__name__}")
     name = known.name if known else file.stem
     return Generator(network, name, network.scale, network.size_multiple, license_name, file)
-
-
-def _spec_of(name: str | None) -> ModelSpec | None:
-    return None if name is None else MODELS.get(name)

@@ -16,7 +16,7 @@ from realesrgan.errors import UsageError, WeightsError
 from realesrgan.media.atomic import atomic_file
 from realesrgan.media.os_reason import os_reason
 from realesrgan.optional import import_optional, is_installed
-from realesrgan.zoo.models import MODELS
+from realesrgan.zoo.models import MODELS, ModelSpec
 from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
 from realesrgan.zoo.ncnn_network import infer_ncnn
 from realesrgan.zoo.ncnn_writer import INPUT, OUTPUT, write_ncnn
@@ -59,6 +59,19 @@ class NetworkWeights:
         return load_network(build_network(self.arch, self.arch_args), self.state, self.arch)
 
 
+def locate_weights(wanted: str) -> tuple[ModelSpec | None, Path]:
+    """모델 이름, 파일, 주소를 가중치 파일로 바꾼다. 이름과 같은 파일이 있으면 파일이 앞선다.
+
+    Returns:
+        이름으로 찾았으면 그 모델, 그리고 파일.
+
+    Raises:
+        WeightsNotFoundError: 없거나 내려받지 못했을 때.
+    """
+    spec = MODELS.get(wanted.removesuffix(".pth")) if not Path(wanted).is_file() else None
+    return spec, resolve_model_path(wanted) if spec is None else find_weights(spec)
+
+
 def open_weights(wanted: str, params_key: str | None = None, act_type: str | None = None) -> NetworkWeights:
     """모델 이름이나 파일에서 가중치를 읽고 네트워크를 알아낸다.
 
@@ -70,8 +83,7 @@ def open_weights(wanted: str, params_key: str | None = None, act_type: str | Non
     Raises:
         WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
     """
-    spec = MODELS.get(wanted.removesuffix(".pth")) if not Path(wanted).is_file() else None
-    file = resolve_model_path(wanted) if spec is None else find_weights(spec)
+    _, file = locate_weights(wanted)
     if file.suffix.lower() in (".param", ".bin"):
         return _open_ncnn(file)
     loaded = load_weights(file, params_key)

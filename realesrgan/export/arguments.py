@@ -1,0 +1,70 @@
+"""두 내보내기 명령이 함께 쓰는 인자와 보고. torch 없이 불러와 도움말이 바로 답하게 한다."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realesrgan.cli.console import say
+from realesrgan.command import number, tool_parser
+from realesrgan.errors import UsageError
+from realesrgan.zoo.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from realesrgan.export.source import Generator
+    from realesrgan.export.verify import Batch, Difference
+
+# 생성자와 견줄 입력들을 받아 내보내고, 견준 결과를 돌려주는 함수.
+Export = Callable[["Generator", "list[tuple[str, Batch]]"], "list[Difference]"]
+
+
+def export_parser(prog: str, description: str, extension: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """내보내기 명령의 인자 해석기를 만든다.
+
+    Args:
+        prog: 명령의 이름.
+        description: 무엇을 하는지.
+        extension: 결과의 확장자. 점을 뗀 것이다.
+        examples: 도움말 끝에 적을 보기.
+    """
+    parser = tool_parser(prog, description, examples)
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-n", "--model_name", metavar="NAME", help=f"모델 이름. 기본: {DEFAULT_MODEL}")
+    source.add_argument("--input", metavar="PATH", help="가중치 파일이나 주소(.pth, .safetensors)")
+    add("--output", type=Path, required=True, metavar=f"FILE.{extension}", help="쓸 파일")
+    add("--params", action="store_true", help="체크포인트의 params를 씁니다. 기본: 지수이동평균(EMA)인 params_ema")
+    add("--precision", choices=["fp32", "fp16"], default="fp32", metavar="NAME", help="fp32 또는 fp16. 기본: fp32")
+    limit = number(float, 0, above=True)
+    add("--limit", type=limit, metavar="X", help="허용하는 가장 큰 차이. 기본: fp32 1e-4, fp16 2e-2")
+    add("--pictures", type=Path, metavar="FOLDER", help="견줄 실제 사진의 폴더. 기본: 함께 든 inputs/의 앞 석 장")
+    add("--act_type", choices=["relu", "prelu", "leakyrelu"], metavar="NAME", help="직접 훈련한 SRVGG의 활성화 함수")
+    return parser
+
+
+def run_export(args: argparse.Namespace, extension: str, export: Export) -> int:
+    """생성자를 싣고 내보내고 견준 결과를 보인다.
+
+    Raises:
+        UsageError: 결과의 확장자가 다를 때.
+        WeightsError, ExportError, MissingPackageError: 싣거나 내보낼 수 없을 때.
+    """
+    from realesrgan.export.source import load_generator
+    from realesrgan.export.verify import picture_batches, random_batches, sample_pictures
+
+    if args.output.suffix.lower() != f".{extension}":
+        raise UsageError(f"결과의 이름은 .{extension}로 끝나야 합니다: {args.output}\n  해결: --output을 고치세요.")
+    wanted = args.input or args.model_name or DEFAULT_MODEL
+    generator = load_generator(wanted, "params" if args.params else None, args.act_type)
+    pictures = sample_pictures(args.pictures)
+    if not pictures:
+        say("견줄 사진이 없어 무작위 입력으로만 견줍니다. --pictures로 폴더를 줄 수 있습니다.")
+    batches = random_batches(generator.multiple) + picture_batches(pictures, generator.multiple)
+    differences = export(generator, batches)
+    for difference in differences:
+        say(f"  {difference.name} {difference.shape}: {difference.largest:.3g}")
+    worst = max(difference.largest for difference in differences)
+    say(f"내보냈습니다: {args.output} ({generator.name}, {generator.scale}배, 본래와의 가장 큰 차이 {worst:.3g})")
+    return 0
