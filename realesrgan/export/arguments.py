@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realesrgan.cli.console import say
-from realesrgan.command import number, tool_parser
+from realesrgan.cli.parsing import number
+from realesrgan.command import tool_parser
 from realesrgan.errors import UsageError
 from realesrgan.zoo.models import DEFAULT_MODEL
 
