@@ -124,7 +124,7 @@ def test_a_range_starts_at_zero_with_sound_in_sync(
             for c in output.chapters()
         ]
     assert chapters == [(0.0, 0.1), (0.1, 0.6)]
-    assert "00:00:00,300 --> 00:00:00,7" in films.ffmpeg("-v", "error", "-i", target, "-map", "0:s:0", "-f", "srt", "-")
+    assert "00:00:00,300 --> 00:00:00,6" in films.ffmpeg("-v", "error", "-i", target, "-map", "0:s:0", "-f", "srt", "-")
 
 
 def streams_of(path: Path) -> list[dict[str, Any]]:
