@@ -27,12 +27,8 @@ class Held(torch.utils.data.Dataset):
         return {"lq": self.data["lq"][index], "gt": self.data["gt"][index], "lq_path": f"{index}.png"}
 
 
-def main(arguments: list[str]) -> None:
-    """폴더, 종류(net, gan), `이름=값`들을 받는다."""
-    folder, gan = Path(arguments[0]), arguments[1] == "gan"
-    extra = dict(argument.split("=") for argument in arguments[2:])
-    launcher = "pytorch" if "RANK" in os.environ else "none"
-    rank, world_size = distributed.start(launcher, {"backend": "nccl"})
+def walk(folder: Path, gan: bool, extra: dict[str, str], rank: int, world_size: int) -> None:
+    """한 걸음 걷고 기울기와 지표를 저장한다."""
     dtype = getattr(torch, extra.get("dtype", "float32"))
     torch.set_default_dtype(dtype)
     torch.manual_seed(0)
@@ -69,6 +65,15 @@ def main(arguments: list[str]) -> None:
         torch.save(result, folder / "result.pth")
     if dist.is_initialized():
         dist.barrier()
+
+
+def main(arguments: list[str]) -> None:
+    """폴더, 종류(net, gan), `이름=값`들을 받는다."""
+    extra = dict(argument.split("=") for argument in arguments[2:])
+    launcher = "pytorch" if "RANK" in os.environ else "none"
+    rank, world_size = distributed.start(launcher, {"backend": "nccl"})
+    # 모델은 walk가 끝나며 사라진다. 무리에서 나오기 전이어야 한다.
+    walk(Path(arguments[0]), arguments[1] == "gan", extra, rank, world_size)
     distributed.stop()
 
 
