@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from realesrgan.cli.console import (
     EXIT_DONE,
-    EXIT_INTERRUPTED,
     EXIT_SOME_FAILED,
     EXIT_USAGE,
     configure_logging,
+    guarded,
     leave,
-    prepare_streams,
     say,
     say_error,
-    stop_cleanly_on_terminate,
 )
 from realesrgan.cli.parsing import Formatter, Parser, number
-from realesrgan.errors import RealESRGANError, UsageError
 
 if TYPE_CHECKING:
     from realesrgan.dataset_tools.outcome import Outcome
@@ -68,18 +65,13 @@ def run_tool(
     Returns:
         0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
     """
-    prepare_streams()
-    stop_cleanly_on_terminate()
-    args = parser.parse_args(argv)
-    configure_logging(args.verbose)
-    try:
+
+    def parsed_work() -> int:
+        args = parser.parse_args(argv)
+        configure_logging(args.verbose)
         return work(args)
-    except KeyboardInterrupt:
-        say_error("중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
-        return EXIT_INTERRUPTED
-    except RealESRGANError as error:
-        say_error(str(error))
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+    return guarded(parsed_work, "중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
 
 
 def run_and_leave(main: Callable[[], int]) -> NoReturn:

@@ -8,8 +8,11 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
+
+from realesrgan.errors import RealESRGANError, UsageError
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
@@ -87,3 +90,25 @@ def stop_cleanly_on_terminate() -> None:
         with contextlib.suppress(ValueError):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _interrupt)
+
+
+def guarded(work: Callable[[], int], interrupted: str) -> int:
+    """명령의 일을 하고 종료 코드를 돌려준다. 알린 오류와 중단을 메시지와 코드로 옮긴다.
+
+    Args:
+        work: 종료 코드를 돌려주는 일.
+        interrupted: 중단되었을 때 알릴 말.
+
+    Returns:
+        `work`의 코드. 오류면 1, 잘못된 사용이면 2, 중단이면 130.
+    """
+    prepare_streams()
+    stop_cleanly_on_terminate()
+    try:
+        return work()
+    except KeyboardInterrupt:
+        say_error(interrupted)
+        return EXIT_INTERRUPTED
+    except RealESRGANError as error:
+        say_error(str(error))
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED

@@ -18,13 +18,12 @@ from realesrgan.cli.console import (
     EXIT_SOME_FAILED,
     EXIT_USAGE,
     configure_logging,
+    guarded,
     leave,
-    prepare_streams,
     say,
     say_error,
-    stop_cleanly_on_terminate,
 )
-from realesrgan.errors import ImageWriteError, RealESRGANError, ReportError, UsageError
+from realesrgan.errors import ImageWriteError, RealESRGANError, ReportError
 from realesrgan.media.os_reason import os_reason
 from realesrgan.media.paths import expand_user
 from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
@@ -52,21 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
     """
-    prepare_streams()
-    stop_cleanly_on_terminate()
-    try:
+
+    def work() -> int:
         args = parse_arguments(argv)
         configure_logging(args.verbose)
         if args.list_models:
             say(describe_models())
             return EXIT_DONE
         return _run(args)
-    except KeyboardInterrupt:
-        say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
-        return EXIT_INTERRUPTED
-    except RealESRGANError as error:
-        say_error(str(error))
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+    return guarded(work, "중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
 
 
 def run() -> NoReturn:

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realesrgan.cli.console import (
     EXIT_DONE,
-    EXIT_INTERRUPTED,
     EXIT_SOME_FAILED,
     EXIT_USAGE,
     configure_logging,
+    guarded,
     leave,
-    prepare_streams,
     say,
     say_error,
-    stop_cleanly_on_terminate,
 )
 from realesrgan.cli.video_arguments import STANDARD, parse_arguments, warn_ignored
-from realesrgan.errors import RealESRGANError, ReportError, UsageError
+from realesrgan.errors import RealESRGANError, ReportError
 from realesrgan.media.paths import expand_user
 
 if TYPE_CHECKING:
@@ -39,18 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
     """
-    prepare_streams()
-    stop_cleanly_on_terminate()
-    try:
+
+    def work() -> int:
         args = parse_arguments(argv)
         configure_logging(args.verbose)
         return _run(args)
-    except KeyboardInterrupt:
-        say_error("중단했습니다.")
-        return EXIT_INTERRUPTED
-    except RealESRGANError as error:
-        say_error(str(error))
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+
+    return guarded(work, "중단했습니다.")
 
 
 def run() -> NoReturn:
