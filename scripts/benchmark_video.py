@@ -11,6 +11,7 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from realesrgan.allocator import keep_freed_memory
 from realesrgan.cli.console import EXIT_DONE, say
 from realesrgan.cli.parsing import number
 from realesrgan.command import run_and_leave, run_tool, tool_parser
@@ -45,4 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # 영상 명령과 같은 처지에서 잰다.
+    keep_freed_memory()
     run_and_leave(main)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from realesrgan.allocator import give_back_freed_memory
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
 from realesrgan.cli.image import prepare_folder
@@ -45,6 +46,9 @@ from realesrgan.video.workspace import Workspace, file_sha256, folder_size, hold
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 영상의 길이를 따라 늘지 않게 한다.
+GIVE_BACK_FRAMES = 120
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,8 @@ class FilmWorker:
         with FilmProgress(job.source.name, total, prepared.frames_done, shown=shown) as progress:
 
             def watch(planes: Planes, _repeats: bool) -> None:
-                progress.count()
+                if progress.count() % GIVE_BACK_FRAMES == 0:
+                    give_back_freed_memory()
                 if preview is not None:
                     preview.offer(planes)
 

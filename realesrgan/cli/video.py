@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from realesrgan.allocator import keep_freed_memory
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """명령줄에서 불리는 자리. `main`을 실행하고 그 코드로 끝난다."""
+    keep_freed_memory()
     leave(main())
 
 

@@ -56,10 +56,11 @@ class FilmProgress:
             smoothing=0.1,
         )
 
-    def count(self) -> None:
-        """프레임 하나를 썼음을 센다. 어느 스레드에서 불러도 된다."""
+    def count(self) -> int:
+        """프레임 하나를 썼음을 세고, 지금까지 쓴 수를 돌려준다. 어느 스레드에서 불러도 된다."""
         with self._lock:
             self._frames += 1
+            return self._frames
 
     def wrote(self, size: int) -> None:
         """지금까지의 결과 크기(바이트)."""

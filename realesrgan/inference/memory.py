@@ -18,7 +18,7 @@ from realesrgan.inference.tiling import balanced_tile
 
 MIB = 1 << 20
 # CPU에서는 타일이 이보다 크다고 빨라지지 않는다. 가벼운 네트워크는 작은 예산으로도 충분한 타일을 얻는다.
-CPU_BUDGET = 512 * MIB
+CPU_BUDGET = 384 * MIB
 # 무거운 네트워크의 타일이 이 크기에 못 미치면 예산을 여기까지 늘린다.
 CPU_BUDGET_HEAVY = 2048 * MIB
 COMFORTABLE_TILE = 384
