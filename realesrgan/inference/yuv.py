@@ -79,8 +79,7 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
     codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
     scale, offset = code_range(layout.bits, colour.full_range)
     weight = torch.linalg.inv(ycc_matrix(colour.matrix)) / scale
-    bias = -weight @ offset
-    return _mix(codes, weight[:, :, None, None], bias).clamp_(0, 1)
+    return _mix(codes, weight, -weight @ offset).clamp_(0, 1)
 
 
 def alpha_to_unit(plane: Tensor, bits: int) -> Tensor:
@@ -111,11 +110,11 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tens
     matrix = ycc_matrix(1 if layout.family == "gray" and not known_matrix(colour.matrix) else colour.matrix)
     scale, offset = code_range(bits, colour.full_range)
     weight = matrix * scale[:, None]
-    luma = quantise(_mix(rgb, weight[:1, :, None, None], offset[:1])[:, 0], bits)
     if layout.family == "gray":
-        return [luma]
-    chroma = quantise(_downsampled_mix(rgb, weight[1:], offset[1:], layout.subsampling), bits)
-    return [luma, chroma[:, 0], chroma[:, 1]]
+        return [quantise(_mix(rgb, weight[:1], offset[:1])[:, 0], bits)]
+    codes = _mix(rgb, weight, offset)
+    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits)
+    return [quantise(codes[:, 0], bits), chroma[:, 0], chroma[:, 1]]
 
 
 def quantise(codes: Tensor, bits: int) -> Tensor:
@@ -148,36 +147,45 @@ def upsample_chroma(chroma: Tensor, subsampling: tuple[int, int], height: int, w
     return chroma[..., :height, :width]
 
 
-def _downsampled_mix(rgb: Tensor, weight: Tensor, offset: Tensor, subsampling: tuple[int, int]) -> Tensor:
-    """색차를 섞는 일과 부표본화를 합성곱(convolution) 하나로 한다. 큰 중간 텐서를 만들지 않는다."""
+def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int]) -> Tensor:
+    """색차를 부표본화한다. 색차의 자리에 맞추어 가로는 왼쪽 화소를 꼭대기로 한 세모, 세로는 상자로 거른다.
+
+    Args:
+        chroma: `(N, C, H, W)` float32. 고치지 않는다.
+        subsampling: `(가로, 세로)` 배수. 나누어떨어지지 않으면 아래와 오른쪽 끝의 값을 되풀이한다.
+
+    Returns:
+        `(N, C, ceil(H / 세로), ceil(W / 가로))`.
+    """
     across, down = subsampling
-    if subsampling == (1, 1):
-        return _mix(rgb, weight[:, :, None, None], offset)
-    # 가로는 왼쪽 화소에 놓이므로 그 자리를 중심으로 한 삼각형, 세로는 가운데에 놓이므로 상자.
-    row = across - torch.arange(1 - across, across, dtype=torch.float64).abs()
-    kernel = weight[:, :, None, None] * (torch.full((down, 1), 1 / down, dtype=torch.float64) * (row / row.sum()))
-    height, width = rgb.shape[-2:]
+    height, width = chroma.shape[-2:]
     if height % down or width % across:
-        rgb = F.pad(rgb, (0, -width % across, 0, -height % down), mode="replicate")
-    mixed = _mix(rgb, kernel, offset, stride=(down, across), padding=(0, across - 1))
-    if across > 1:
-        # 합성곱의 패딩은 0이라 첫 열만 틀린다. 큰 텐서를 복사해 덧대는 대신 그 열만 다시 구한다.
-        edge = F.pad(rgb[..., :across], (across - 1, 0, 0, 0), mode="replicate")
-        mixed[..., :1] = _mix(edge, kernel, offset, stride=(down, across))
-    return mixed
+        chroma = F.pad(chroma, (0, -width % across, 0, -height % down), mode="replicate")
+    if down > 1:
+        chroma = _weighted([chroma[..., row::down, :] for row in range(down)], [1 / down] * down)
+    if across == 1:
+        return chroma
+    columns = [chroma[..., column::across] for column in range(across)]
+    # j번째 열은 제 표본에 (가로 - j), 다음 표본에 j만큼 든다. 첫 표본의 왼쪽은 첫 열의 되풀이다.
+    own = _weighted(columns, [(across - column) / across**2 for column in range(across)])
+    carried = _weighted(columns[1:], [column / across**2 for column in range(1, across)])
+    own[..., 1:] += carried[..., :-1]
+    own[..., 0] += columns[0][..., 0] * ((across - 1) / (2 * across))
+    return own
 
 
-def _mix(
-    channels: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    stride: tuple[int, int] = (1, 1),
-    padding: tuple[int, int] = (0, 0),
-) -> Tensor:
-    def place(values: Tensor) -> Tensor:
-        return values.to(channels.device, torch.float32)
+def _weighted(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total.add_(part, alpha=weight)
+    return total
 
-    return F.conv2d(channels, place(weight), place(bias), stride=stride, padding=padding)
+
+def _mix(channels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """화소마다 채널을 섞는다. 합성곱으로 하면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다."""
+    weight, bias = (values.to(channels.device, torch.float32) for values in (weight, bias))
+    mixed = torch.matmul(weight, channels.flatten(2)).add_(bias[:, None])
+    return mixed.unflatten(2, channels.shape[-2:])
 
 
 def _unit(plane: Tensor, bits: int) -> Tensor:

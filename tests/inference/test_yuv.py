@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from realesrgan.inference.yuv import (
     alpha_to_unit,
     code_range,
+    downsample_chroma,
     planes_to_rgb,
     quantise,
     rgb_to_planes,
@@ -123,6 +124,41 @@ def test_chroma_of_a_ramp_is_taken_at_the_left_pixel():
     half = rgb_to_planes(blue.clone(), PixelLayout("x", "yuv", 16, (2, 2)), Colour(matrix=1))[1][0, 0]
     difference = half.int()[1:] - full.int()[2::2]
     assert int(difference.abs().max()) <= 1
+
+
+@given(
+    subsampling=st.sampled_from(((1, 1), (2, 1), (2, 2), (1, 2), (4, 1))),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None)
+def test_each_chroma_sample_is_the_triangle_and_box_around_its_place(subsampling, height, width, seed):
+    across, down = subsampling
+    chroma = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(seed))
+    found = downsample_chroma(chroma, subsampling)
+    assert found.shape == (2, 1, -(-height // down), -(-width // across))
+    row, column = found.shape[-2] // 2, found.shape[-1] // 2
+    expected = torch.zeros(2)
+    for y in range(row * down, row * down + down):
+        for offset in range(1 - across, across):
+            x = min(max(column * across + offset, 0), width - 1)
+            expected += chroma[:, 0, min(y, height - 1), x] * (across - abs(offset)) / (across**2 * down)
+    torch.testing.assert_close(found[:, 0, row, column], expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA 장치가 없다")
+def test_the_gpu_gives_the_same_sixteen_bit_codes_as_the_cpu():
+    """합성곱은 GPU에서 TF32(유효 숫자 11비트)로 셈하므로 16비트 부호가 수십 단계 틀린다."""
+    layout, colour = PixelLayout("x", "yuv", 16, (2, 2)), Colour(matrix=9)
+    rgb = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    here = rgb_to_planes(rgb.clone(), layout, colour)
+    there = rgb_to_planes(rgb.to("cuda"), layout, colour)
+    for first, second in zip(here, there, strict=True):
+        assert int((first.int() - second.cpu().int()).abs().max()) <= 1
+    back = planes_to_rgb([plane.to("cuda") for plane in here], layout, colour).cpu()
+    torch.testing.assert_close(back, planes_to_rgb(here, layout, colour), atol=1e-5, rtol=0)
 
 
 def test_alpha_is_full_range_whatever_the_colour_says():
