@@ -23,6 +23,7 @@ from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
 from realesrgan.media.video.library import import_av
 from realesrgan.version import __version__
@@ -41,7 +42,7 @@ from realesrgan.video.film import (
 )
 from realesrgan.video.sinks import SegmentSink, StreamSink
 from realesrgan.video.workers import WorkerPlan, make_workers, plan_workers
-from realesrgan.video.workspace import Workspace, file_sha256, folder_size, hold, workspace_folder
+from realesrgan.video.workspace import Workspace, folder_size, hold, workspace_folder
 
 logger = logging.getLogger(__name__)
 

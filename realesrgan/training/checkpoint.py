@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from realesrgan.errors import CheckpointError
+from realesrgan.media.file_hash import file_sha256
 
 LOGGER = logging.getLogger("basicsr")
 STATE_SUFFIX = ".state"
-_CHUNK = 1 << 20
 # 깨진 바이트를 `torch.load`에 주면 깨진 자리에 따라 온갖 오류가 난다.
 LOAD_ERRORS = (
     OSError,
@@ -68,15 +68,6 @@ class CheckpointFolders:
     def pool_file(self, iteration: int, rank: int) -> Path:
         """프로세스마다의 쌍 저수지 파일의 경로."""
         return self.states / f"{iteration}.pool{rank}.pth"
-
-
-def hash_file(path: Path) -> str:
-    """파일의 SHA-256을 십육진 문자열로 구한다."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def hash_content(content: Any) -> str:
@@ -130,7 +121,7 @@ def write_file(path: Path, content: Mapping[str, Any]) -> str:
             torch.save(dict(content), stream)
             stream.flush()
             os.fsync(stream.fileno())
-        digest = hash_file(temporary)
+        digest = file_sha256(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
@@ -198,7 +189,7 @@ def load_state(path: Path, folders: CheckpointFolders) -> dict[str, Any]:
         )
     for name, expected in state.get("files", {}).items():
         target = (folders.models if name.startswith("net_") else folders.states) / name
-        if not target.is_file() or hash_file(target) != expected:
+        if not target.is_file() or file_sha256(target) != expected:
             problem = "해시가 다릅니다" if target.is_file() else "파일이 없습니다"
             raise CheckpointError(
                 f"체크포인트가 온전하지 않습니다: {path}\n  {target}: {problem}.\n"

@@ -16,6 +16,7 @@ import numpy as np
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError, VideoWriteError
 from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.yuv import known_matrix
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.video import (
     SegmentWriter,
     Source,
@@ -47,7 +48,7 @@ from realesrgan.video.spool import SpooledInput
 from realesrgan.video.stages import Entry, Stages, StageTimes
 from realesrgan.video.timeline import pts_range
 from realesrgan.video.workers import Worker
-from realesrgan.video.workspace import SegmentRecord, Workspace, content_of, file_sha256
+from realesrgan.video.workspace import SegmentRecord, Workspace, content_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.media.atomic import atomic_file
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.os_reason import os_reason
 from realesrgan.video.pictures import restore_old
 from realesrgan.video.segments import Span
 
 FORMAT = 1
-CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,6 @@ class SegmentRecord:
     repeats: int
     size: int
     sha256: str
-
-
-def file_sha256(path: Path) -> str:
-    """파일의 SHA-256을 구한다."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def content_of(path: Path) -> tuple[int, str]:

@@ -22,15 +22,6 @@ TIMEOUT_SECONDS = 20.0
 Progress = Callable[[int, int], None]
 
 
-def file_sha256(path: Path) -> str:
-    """파일의 SHA-256을 16진수 글자로 돌려준다."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def download(url: str, target: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
     """주소의 파일을 받아 해시를 확인하고 `target`에 놓는다.
 

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from realesrgan.errors import WeightsError
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.zoo.convert import open_weights
-from realesrgan.zoo.download import file_sha256
 from realesrgan.zoo.models import MODELS
 from realesrgan.zoo.weights import load_weights, read_checkpoint
 

@@ -26,9 +26,10 @@ import realesrgan.archs  # noqa: F401 - 등록부를 채운다
 from realesrgan.archs.srvgg_arch import ACT_TYPES
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
 from realesrgan.media.atomic import atomic_file
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.paths import expand_user
 from realesrgan.registry import ARCH_REGISTRY
-from realesrgan.zoo.download import Progress, download, file_sha256
+from realesrgan.zoo.download import Progress, download
 from realesrgan.zoo.models import MODELS, ModelSpec
 from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
 

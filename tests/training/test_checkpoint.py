@@ -29,6 +29,7 @@ require_training_extra()
 from basicsr.models import build_model  # noqa: E402
 
 from realesrgan.errors import CheckpointError  # noqa: E402
+from realesrgan.media.file_hash import file_sha256  # noqa: E402
 from realesrgan.models import realesrgan_model, realesrnet_model  # noqa: E402, F401  등록부에 올린다
 from realesrgan.training import checkpoint as C  # noqa: E402
 
@@ -121,7 +122,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("디스크가 가득 찼습니다")))
     with pytest.raises(CheckpointError, match="가득"):
         C.write_file(path, {"a": torch.ones(2)})
-    assert C.hash_file(path) == first and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+    assert file_sha256(path) == first and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
 def test_global_random_round_trip():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
+from realesrgan.media.file_hash import file_sha256
 from realesrgan.video.segments import Span
-from realesrgan.video.workspace import Workspace, file_sha256, hold, workspace_folder
+from realesrgan.video.workspace import Workspace, hold, workspace_folder
 
 SPANS = [Span(None, 10), Span(10, None)]
 WORK = {"입력": "abc", "배율": 2}
