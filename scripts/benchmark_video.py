@@ -32,12 +32,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _work(args: argparse.Namespace) -> int:
     from realesrgan.cli.ranks import available_cores
-    from realesrgan.video.benchmark import measure
+    from realesrgan.video.benchmark import measure, medians
 
+    rounds = []
     for _ in range(args.rounds):
-        values = measure(args.input, args.cores or available_cores())
-        say(json.dumps({name: round(value, 3) for name, value in values.items()}, ensure_ascii=False))
+        rounds.append(measure(args.input, args.cores or available_cores()))
+        say(_line(rounds[-1]))
+    if len(rounds) > 1:
+        say("중앙값 " + _line(medians(rounds)))
     return EXIT_DONE
+
+
+def _line(values: dict[str, float]) -> str:
+    return json.dumps({name: round(value, 3) for name, value in values.items()}, ensure_ascii=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -35,12 +38,44 @@ from realesrgan.zoo.weights import find_weights
 
 T = TypeVar("T")
 
+STAT_FILE = Path("/proc/stat")
+# proc(5): "cpu" 다음의 여덟째 수가 다른 가상 기계에 빼앗긴 시간(steal)이다.
+STEAL_FIELD = 8
 
-def cpu_seconds(work: Callable[[], T]) -> tuple[T, float]:
-    """일을 하고 이 프로세스의 모든 스레드가 쓴 CPU 시간(초)을 함께 돌려준다."""
-    began = time.process_time()
+
+@dataclass(frozen=True)
+class Spent:
+    """일 하나에 든 시간(초).
+
+    Attributes:
+        wall: 벽시계.
+        cpu: 이 프로세스의 모든 스레드가 쓴 CPU 시간.
+        stolen: 가상 기계가 코어를 빼앗긴 시간. 모든 코어의 합이다. 알 수 없으면 0.
+    """
+
+    wall: float
+    cpu: float
+    stolen: float
+
+
+def clock_ticks() -> int:
+    """`/proc/stat`의 눈금이 1초에 몇인지."""
+    return os.sysconf("SC_CLK_TCK")
+
+
+def stolen_seconds() -> float:
+    """켜진 뒤로 가상 기계의 코어들이 빼앗긴 시간의 합(초). 리눅스가 아니면 0."""
+    if not STAT_FILE.is_file():
+        return 0.0
+    fields = STAT_FILE.read_text().splitlines()[0].split()
+    return int(fields[STEAL_FIELD]) / clock_ticks()
+
+
+def timed(work: Callable[[], T]) -> tuple[T, Spent]:
+    """일을 하고 든 시간을 함께 돌려준다."""
+    wall, cpu, stolen = time.perf_counter(), time.process_time(), stolen_seconds()
     value = work()
-    return value, time.process_time() - began
+    return value, Spent(time.perf_counter() - wall, time.process_time() - cpu, stolen_seconds() - stolen)
 
 
 def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) -> Worker:
@@ -62,8 +97,12 @@ def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) ->
 def measure(film: Path, cores: int) -> dict[str, float]:
     """영상 하나를 네 가지로 잰다: 풀기, 네트워크, 쓰기를 따로, 그리고 모두 함께.
 
+    이웃의 일 때문에 코어의 빠르기가 시각에 따라 달라지므로, 몫이 가장 큰 네트워크는 함께 돌리기 전과 뒤에 재어 평균을
+    낸다.
+
     Returns:
-        CPU 시간(초), 함께 돌린 벽시계 시간(초), 그리고 그 비. 한도는 1.05다.
+        따로 잰 CPU 시간(초), 함께 돌린 벽시계와 CPU와 빼앗긴 시간(초), 벽시계의 비, 그리고 빼앗긴 시간을 뺀 벽시계의
+        비. 비의 한도는 1.05다.
     """
     upsampler = RealESRGANer(4, find_weights(get_model(DEFAULT_VIDEO_MODEL)), tile="auto", pre_pad=0, device="cpu")
     settings = FilmSettings()
@@ -72,31 +111,41 @@ def measure(film: Path, cores: int) -> dict[str, float]:
         with VideoReader(film) as reader:
             plan = plan_film(source, target, settings, reader)
             workers = plan_workers(upsampler, (plan.info.height, plan.info.width), cores=cores)
-            inputs, decode = cpu_seconds(lambda: list(reader.frames()))
-            network = _network(upsampler, plan, workers, inputs)
+            inputs, decode = timed(lambda: list(reader.frames()))
+            before = _network(upsampler, plan, workers, inputs)
             outputs = _outputs(upsampler, plan, workers, inputs)
-            _, encode = cpu_seconds(partial(_encode, plan, inputs, outputs, Path(name)))
+            _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
             outputs.clear()
-            wall = _together(reader, source, target, plan, settings, workers, upsampler)
-    alone = decode + network + encode
+            _, together = timed(partial(_together, reader, source, target, plan, settings, workers, upsampler))
+            after = _network(upsampler, plan, workers, inputs)
+    network = (before.cpu + after.cpu) / 2
+    bound = (decode.cpu + network + encode.cpu) / cores
     return {
         "프레임": len(inputs),
-        "풀기": decode,
+        "풀기": decode.cpu,
         "네트워크": network,
-        "쓰기": encode,
-        "벽시계": wall,
+        "쓰기": encode.cpu,
+        "함께": together.cpu,
+        "벽시계": together.wall,
+        "빼앗긴 시간": together.stolen,
         "코어": cores,
-        "비": wall / (alone / cores),
+        "비": together.wall / bound,
+        "빼앗긴 시간을 뺀 비": (together.wall - together.stolen / cores) / bound,
     }
 
 
-def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> float:
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """여러 번 잰 것의 값마다의 중앙값."""
+    return {name: statistics.median(values[name] for values in rounds) for name in rounds[0]}
+
+
+def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
     made = [network_worker(upsampler, plan.source_format, workers.threads) for _ in range(workers.workers)]
     for work in made:
         work([inputs[0]])
     entries = (Entry(inputs[0]) for _ in inputs)
-    _, seconds = cpu_seconds(lambda: Stages(entries, made, lambda value, result: None).run())
-    return seconds
+    _, spent = timed(lambda: Stages(entries, made, lambda value, result: None).run())
+    return spent
 
 
 def _outputs(
@@ -124,9 +173,8 @@ def _together(
     settings: FilmSettings,
     workers: WorkerPlan,
     upsampler: RealESRGANer,
-) -> float:
-    """처음부터 이어 붙이기까지의 벽시계 시간."""
-    began = time.perf_counter()
+) -> None:
+    """처음부터 이어 붙이기까지."""
     if target.path is None:
         raise ValueError("결과 파일이 있어야 합니다.")
     work = Workspace.prepare(target.path, {}, plan.spans, resume=False, overwrite=True)
@@ -136,4 +184,3 @@ def _together(
     made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
     run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
     join_segments(source, target, plan, work, timing)
-    return time.perf_counter() - began
