@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -77,9 +78,8 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
     chroma = torch.stack([planes[1], planes[2]], dim=1).to(torch.float32)
     chroma = upsample_chroma(chroma, layout.subsampling, height, width)
     codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
-    scale, offset = code_range(layout.bits, colour.full_range)
-    weight = torch.linalg.inv(ycc_matrix(colour.matrix)) / scale
-    return _mix(codes, weight, -weight @ offset).clamp_(0, 1)
+    weight, bias = _codes_to_rgb(colour.matrix, layout.bits, colour.full_range)
+    return _mix(codes, weight).add_(bias.to(codes.device)[:, None, None]).clamp_(0, 1)
 
 
 def alpha_to_unit(plane: Tensor, bits: int) -> Tensor:
@@ -107,19 +107,36 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tens
     bits = layout.bits
     if layout.family == "rgb":
         return [quantise(rgb[:, channel] * (2**bits - 1), bits) for channel in (1, 2, 0)]
-    matrix = ycc_matrix(1 if layout.family == "gray" and not known_matrix(colour.matrix) else colour.matrix)
-    scale, offset = code_range(bits, colour.full_range)
-    weight = matrix * scale[:, None]
+    matrix = 1 if layout.family == "gray" and not known_matrix(colour.matrix) else colour.matrix
+    _, offset = code_range(bits, colour.full_range)
+    weight = _rgb_to_codes(matrix, bits, colour.full_range)
+    codes = _mix(rgb, weight[:1] if layout.family == "gray" else weight)
+    # 더할 값은 정수로 바꾸면서 함께 더한다. 큰 텐서를 한 번 덜 지난다.
+    luma = quantise(codes[:, 0], bits, float(offset[0]))
     if layout.family == "gray":
-        return [quantise(_mix(rgb, weight[:1], offset[:1])[:, 0], bits)]
-    codes = _mix(rgb, weight, offset)
-    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits)
-    return [quantise(codes[:, 0], bits), chroma[:, 0], chroma[:, 1]]
+        return [luma]
+    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits, float(offset[1]))
+    return [luma, chroma[:, 0], chroma[:, 1]]
 
 
-def quantise(codes: Tensor, bits: int) -> Tensor:
-    """실수 부호를 반올림해 정수로 바꾼다. 받은 텐서를 고쳐 쓴다."""
-    codes = codes.add_(0.5).clamp_(0, 2**bits - 1)
+@lru_cache
+def _rgb_to_codes(matrix: int, bits: int, full_range: bool) -> Tensor:
+    """RGB를 더할 값이 빠진 부호로 바꾸는 `(3, 3)` 행렬, float32. 작은 프레임에서는 구하는 시간도 커서 기억해 둔다."""
+    scale, _ = code_range(bits, full_range)
+    return (ycc_matrix(matrix) * scale[:, None]).float()
+
+
+@lru_cache
+def _codes_to_rgb(matrix: int, bits: int, full_range: bool) -> tuple[Tensor, Tensor]:
+    """부호를 RGB로 바꾸는 `(3, 3)` 행렬과 더할 값 셋, float32."""
+    scale, offset = code_range(bits, full_range)
+    weight = torch.linalg.inv(ycc_matrix(matrix)) / scale
+    return weight.float(), (-weight @ offset).float()
+
+
+def quantise(codes: Tensor, bits: int, offset: float = 0.0) -> Tensor:
+    """실수 부호에 `offset`을 더하고 반올림해 정수로 바꾼다. 받은 텐서를 고쳐 쓴다."""
+    codes = codes.add_(offset + 0.5).clamp_(0, 2**bits - 1)
     # uint16으로 곧바로 바꾸지 못하는 장치가 있어 한 번 거친다.
     return codes.to(torch.uint8) if bits == 8 else codes.to(torch.int32).to(torch.uint16)
 
@@ -161,31 +178,24 @@ def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int]) -> Tensor:
     height, width = chroma.shape[-2:]
     if height % down or width % across:
         chroma = F.pad(chroma, (0, -width % across, 0, -height % down), mode="replicate")
-    if down > 1:
-        chroma = _weighted([chroma[..., row::down, :] for row in range(down)], [1 / down] * down)
-    if across == 1:
-        return chroma
-    columns = [chroma[..., column::across] for column in range(across)]
+    rows = [chroma[..., row::down, :] for row in range(down)]
+    total = rows[0] if down == 1 else torch.add(rows[0], rows[1])
+    for row in rows[2:]:
+        total += row
     # j번째 열은 제 표본에 (가로 - j), 다음 표본에 j만큼 든다. 첫 표본의 왼쪽은 첫 열의 되풀이다.
-    own = _weighted(columns, [(across - column) / across**2 for column in range(across)])
-    carried = _weighted(columns[1:], [column / across**2 for column in range(1, across)])
-    own[..., 1:] += carried[..., :-1]
-    own[..., 0] += columns[0][..., 0] * ((across - 1) / (2 * across))
-    return own
+    columns = [total[..., column::across] for column in range(across)]
+    unit = 1 / (across**2 * down)
+    result = columns[0] * (across * unit)
+    result[..., 0] += columns[0][..., 0] * (across * (across - 1) / 2 * unit)
+    for number, column in enumerate(columns[1:], start=1):
+        result.add_(column, alpha=(across - number) * unit)
+        result[..., 1:].add_(column[..., :-1], alpha=number * unit)
+    return result
 
 
-def _weighted(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    total = parts[0] * weights[0]
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        total.add_(part, alpha=weight)
-    return total
-
-
-def _mix(channels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _mix(channels: Tensor, weight: Tensor) -> Tensor:
     """화소마다 채널을 섞는다. 합성곱으로 하면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다."""
-    weight, bias = (values.to(channels.device, torch.float32) for values in (weight, bias))
-    mixed = torch.matmul(weight, channels.flatten(2)).add_(bias[:, None])
-    return mixed.unflatten(2, channels.shape[-2:])
+    return torch.matmul(weight.to(channels.device), channels.flatten(2)).unflatten(2, channels.shape[-2:])
 
 
 def _unit(plane: Tensor, bits: int) -> Tensor:
