@@ -108,8 +108,9 @@ def _find(text: str, fps: Fraction | None, output: Path) -> list[FilmSource]:
         raise UsageError(f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")
     if is_image_name(path):
         raise UsageError(
-            f"그림 한 장은 영상이 아닙니다: {path}\n"
-            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 그림이 차례대로 든 폴더를 주세요."
+            f"그림 파일은 영상이 아닙니다: {path}\n"
+            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 그림이 차례대로 든 폴더를 주세요.\n"
+            "  사진 명령은 움직이는 그림(gif, apng, webp, avif)의 프레임과 시간도 지킵니다."
         )
     return [FilmSource(str(path), file=path)]
 

@@ -36,11 +36,11 @@ class Container:
 
 
 _PCM = frozenset(f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f64le"))
-_MP4_AUDIO = frozenset(["aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts", "truehd"])
+_MP4_AUDIO = frozenset(["aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"])
 _MKV_AUDIO = (
     _MP4_AUDIO
     | (_PCM - {"pcm_s24be", "pcm_s32be"})
-    | frozenset(["mlp", "vorbis", "tta", "wavpack", "wmav1", "wmav2", "wmapro", "ra_144", "ra_288", "cook"])
+    | frozenset(["truehd", "mlp", "vorbis", "tta", "wavpack", "ra_144", "ra_288", "cook"])
 )
 _MKV_SUBTITLES = frozenset(
     ["subrip", "ass", "ssa", "webvtt", "text", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"]
@@ -50,7 +50,7 @@ CONTAINERS = {
     item.muxer: item
     for item in (
         Container("mp4", (".mp4", ".m4v"), _MP4_AUDIO, "aac", frozenset({"mov_text"}), "mov_text", cover=True),
-        Container("mov", (".mov", ".qt"), (_MP4_AUDIO - {"opus", "flac", "truehd"}) | _PCM, "aac",
+        Container("mov", (".mov", ".qt"), (_MP4_AUDIO - {"opus", "flac"}) | _PCM, "aac",
                   frozenset({"mov_text"}), "mov_text", cover=False),
         Container("matroska", (".mkv",), _MKV_AUDIO, "flac", _MKV_SUBTITLES, "ass", attachments=True, cover=True),
         Container("webm", (".webm",), frozenset({"opus", "vorbis"}), "libopus", frozenset({"webvtt"}), "webvtt"),

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.audio_track import AudioEncoding
+from realesrgan.media.video.audio_track import AudioEncoding, exact_encoder
 from realesrgan.media.video.containers import CONTAINERS
 from realesrgan.media.video.library import import_av
 from realesrgan.media.video.notes import film_tags, stream_label, stream_tags, titled, untold_tags
@@ -110,7 +110,7 @@ class Tracks:
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio:
             return self._copy(stream)
-        encoder = self._rules.audio_encoder
+        encoder = exact_encoder(self._rules.audio_encoder, stream)
         self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)

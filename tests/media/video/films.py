@@ -148,7 +148,7 @@ def heard_clicks(path: Path, track: int = 0) -> list[float]:
         for frame in container.decode(container.streams.audio[track]):
             values = np.abs(frame.to_ndarray().astype(np.float64))
             channel = values[0] if frame.format.is_planar else values[0][:: frame.layout.nb_channels]
-            full = {"flt": 1, "s16": 1 << 15, "s32": 1 << 31}[frame.format.name.rstrip("p")]
+            full = {"flt": 1, "dbl": 1, "s16": 1 << 15, "s32": 1 << 31}[frame.format.name.rstrip("p")]
             for place in np.flatnonzero(channel > full / 4):
                 moment = float(frame.pts * frame.time_base) + place / frame.sample_rate
                 if not found or moment - found[-1] > 0.05:
