@@ -31,11 +31,13 @@ class AudioEncoding:
 
     Attributes:
         stream: 결과에 만든 스트림.
+        damaged: 깨져서 풀지 못한 패킷의 수. 그 자리는 묵음이 된다.
     """
 
     def __init__(self, output: Any, source: Any, encoder: str, window: Window) -> None:
         context = source.codec_context
         self._source = source
+        self.damaged = 0
         rate = _nearest_rate(encoder, context.sample_rate)
         self.stream = output.add_stream(encoder, rate=rate)
         target = self.stream.codec_context
@@ -51,7 +53,7 @@ class AudioEncoding:
     def handle(self, packet: Any) -> list[Any]:
         """원본의 패킷(None은 끝)에서 나온 결과의 패킷들."""
         results: list[Any] = []
-        for frame in self._source.codec_context.decode(packet):
+        for frame in self._decoded(packet):
             for converted in self._conversion.convert(frame):
                 results += self._encode(self._timeline.push(converted))
         if packet is None:
@@ -60,6 +62,14 @@ class AudioEncoding:
             results += self._encode(self._timeline.flush())
             results += self.stream.encode(None)
         return results
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        error = import_av().error
+        try:
+            return list(self._source.codec_context.decode(packet))
+        except (error.InvalidDataError, error.PatchWelcomeError):
+            self.damaged += 1
+            return []
 
     def _encode(self, frames: Iterable[Any]) -> list[Any]:
         results: list[Any] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from realesrgan.media.video.library import import_av
+
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 
 
@@ -19,11 +21,13 @@ class SubtitleConversion:
 
     Attributes:
         stream: 결과에 만든 스트림.
+        unreadable: 글자나 시각을 알 수 없어 옮기지 못한 자막의 수.
     """
 
     def __init__(self, output: Any, source: Any, encoder: str, shift: Fraction) -> None:
         self._source = source
         self._shift = shift
+        self.unreadable = 0
         self.stream = output.add_stream(encoder)
         decoder = source.codec_context
         decoder.open(strict=False)
@@ -34,8 +38,16 @@ class SubtitleConversion:
         """원본의 패킷(None은 끝)에서 나온 결과의 패킷들."""
         if packet is None:
             return []
-        decoded = self._source.codec_context.decode2(packet)
+        try:
+            decoded = self._source.codec_context.decode2(packet)
+        except import_av().error.InvalidDataError:
+            # UTF-8이 아닌 글자도 여기로 온다.
+            decoded = None
+            self.unreadable += 1
         if decoded is None or not len(decoded):
+            return []
+        if packet.pts is None:
+            self.unreadable += 1
             return []
         result = self.stream.codec_context.encode_subtitle(decoded)
         base = packet.time_base

@@ -114,7 +114,12 @@ class Tracks:
         self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
-        return encoding.handle
+
+        def told() -> None:
+            if encoding.damaged:
+                self._warn(f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다.")
+
+        return _finally(encoding.handle, told)
 
     def _subtitle(self, stream: Any) -> Handler | None:
         name = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
@@ -123,7 +128,13 @@ class Tracks:
         if name in TEXT_SUBTITLES and self._rules.text_encoder is not None:
             conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window.shift)
             self._inherit(stream, conversion.stream)
-            return self._inside(conversion.handle)
+
+            def told() -> None:
+                lost = conversion.unreadable
+                if lost:
+                    self._warn(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
+
+            return self._inside(_finally(conversion.handle, told))
         self._refuse(stream, "이 형식이 담지 못하는 자막이라")
         return None
 
@@ -322,6 +333,18 @@ class Tracks:
         except (av.error.FFmpegError, OSError):
             # 되감지 못하는 형식은 처음부터 읽어도 결과가 같다.
             self._container.seek(0)
+
+
+def _finally(handle: Handler, told: Callable[[], None]) -> Handler:
+    """끝(None)까지 옮긴 다음 `told`를 한 번 부른다."""
+
+    def last(packet: Any) -> list[Any]:
+        results = handle(packet)
+        if packet is None:
+            told()
+        return results
+
+    return last
 
 
 def _moment(packet: Any, default: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,21 @@ def test_a_hole_in_the_sound_becomes_silence_of_the_same_length(tmp_path: Path) 
     films.remake(source, tmp_path / "out.mp4", "mp4")
     assert films.heard_clicks(tmp_path / "out.mp4") == pytest.approx(films.CLICKS, abs=0.0015)
     assert len(sound(tmp_path / "out.mp4")) >= 1.19 * 48000
+
+
+def test_a_damaged_packet_becomes_silence_and_the_rest_stays_in_sync(tmp_path: Path) -> None:
+    source = film_with_sound(tmp_path, "in.mkv", "-c:v", "libx264", "-c:a", "libmp3lame")
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+    # 첫 딱 소리와 둘째 사이의 패킷. Matroska의 블록 머리 다음부터 덮어쓴다.
+    victim = next(packet for packet in packets if packet.pts * packet.time_base > 0.4)
+    data[victim.pos + 12 : victim.pos + victim.size] = b"\x13" * (victim.size - 12)
+    source.write_bytes(data)
+    warnings = films.remake(source, tmp_path / "out.webm", "webm")
+    assert any(re.search("깨진 패킷 [12]개", warning) for warning in warnings)
+    found = films.heard_clicks(tmp_path / "out.webm")
+    assert np.diff(found) == pytest.approx(np.diff(films.CLICKS), abs=0.0015)
 
 
 def frame_of(start: int, samples: int, base: Fraction = Fraction(1, RATE), layout: str = "mono") -> Any:

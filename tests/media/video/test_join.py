@@ -350,3 +350,19 @@ def test_a_subtitle_showing_at_the_cut_does_not_move_the_film(tmp_path: Path, na
     with av.open(str(tmp_path / name)) as container:
         cues = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2 and p.pts is not None]
         assert all(packet.pts >= 0 for packet in cues)
+
+
+def test_a_subtitle_in_an_old_encoding_is_left_out_and_told(tmp_path: Path) -> None:
+    """CP949로 적힌 자막 때문에 영상 전체를 버리지 않는다."""
+    lines = ["안녕".encode("cp949"), b"hello"]
+    times = [b"00:00:00,100 --> 00:00:00,300", b"00:00:00,500 --> 00:00:00,700"]
+    text = b"\n".join(b"%d\n%s\n%s\n" % (n, t, line) for n, (t, line) in enumerate(zip(times, lines, strict=True), 1))
+    (tmp_path / "s.srt").write_bytes(text)
+    films.write_film(tmp_path / "v.mp4")
+    source = tmp_path / "in.mkv"
+    films.ffmpeg("-i", tmp_path / "v.mp4", "-i", tmp_path / "s.srt", "-map", "0:v", "-map", "1", "-c", "copy", source)
+    warnings = films.remake(source, tmp_path / "out.mp4", "mp4")
+    assert any("UTF-8이 아니라" in warning for warning in warnings)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        told = b"".join(bytes(packet) for packet in container.demux(container.streams.subtitles[0]))
+    assert b"hello" in told
