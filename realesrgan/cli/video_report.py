@@ -83,7 +83,7 @@ class FilmResult:
 
     def joined(self, path: Path | None, frames: int, notes: Sequence[str]) -> FilmResult:
         """이어 붙인 뒤의 결과."""
-        return replace(self, output=str(path), frames=frames, notes=(*self.notes, *notes))
+        return replace(self, output=str(path), frames=frames, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     @property
     def bottleneck(self) -> str:

@@ -24,6 +24,7 @@ from realesrgan.media.video import (
     check_segment,
     join_film,
     plan_encoding,
+    rehearse_tracks,
 )
 from realesrgan.media.video.types import (
     EncodePlan,
@@ -167,6 +168,7 @@ class FilmPlan:
         start, end: 키울 구간(원본의 pts).
         deinterlace: 실제로 비월을 펼지.
         frames: 키울 프레임 수의 어림. 모르면 None.
+        notes: 프레임이 아닌 것(소리, 자막, 첨부)을 담는 일에 대한 알림.
     """
 
     info: VideoInfo
@@ -176,6 +178,7 @@ class FilmPlan:
     end: int | None
     deinterlace: bool
     frames: int | None
+    notes: tuple[str, ...] = ()
 
     @property
     def source_format(self) -> FrameFormat:
@@ -191,7 +194,7 @@ class FilmPlan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """사용자에게 알릴 것."""
-        return (*self.info.warnings, *self.encoding.warnings)
+        return (*self.info.warnings, *self.encoding.warnings, *self.notes)
 
 
 @dataclass
@@ -231,15 +234,26 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
     start, end = pts_range(info, index, settings.start, settings.end)
     spans = [Span(start, end)] if target.container in STREAM_CONTAINERS else plan_spans(index, start, end)
     inside = sum((start is None or pts >= start) and (end is None or pts < end) for pts in index.pts)
+    encoding = _plan_output(info, target, settings)
     return FilmPlan(
         info=info,
-        encoding=_plan_output(info, target, settings),
+        encoding=encoding,
         spans=tuple(spans),
         start=start,
         end=end,
         deinterlace=deinterlace,
         frames=inside or (info.frames if start is None and end is None else None),
+        notes=_track_notes(source, target, encoding),
     )
+
+
+def _track_notes(source: FilmSource, target: FilmTarget, encoding: EncodePlan) -> tuple[str, ...]:
+    """소리와 자막을 담을 수 있는지 미리 본다. 몇 시간을 키운 뒤 이을 때에야 알게 되지 않게 한다."""
+    if target.container == PICTURES:
+        return _picture_warnings(source)
+    if source.file is None or source.is_stream or target.path is None:
+        return ()
+    return rehearse_tracks(source.file, target.path, encoding)
 
 
 def _needs_deinterlacing(reader: FilmReader, wanted: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -19,6 +20,7 @@ pytest.importorskip("av")
 
 from realesrgan.cli.video import main
 from realesrgan.media.image import read_image, still, write_image
+from realesrgan.media.video.containers import CONTAINERS
 from tests.conftest import ROOT
 from tests.video.samples import hashes, make_film, pixels
 
@@ -251,6 +253,27 @@ def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert run("-i", "a.mp4", "-o", "out", "--dry_run", "--preview", "p.png").returncode == 0
     assert read_image(tmp_path / "p.png").first.array.shape == (48, 64, 3)
+
+
+def test_what_happens_to_the_sound_is_told_before_the_work(run, tmp_path):
+    make_film(tmp_path / "a.mp4", 6)
+    done = run("-i", "a.mp4", "-o", "out.webm", "--dry_run")
+    assert done.returncode == 0 and "libopus로 바꾸어 담습니다" in done.stdout
+    done = run("-i", "a.mp4", "-o", "out.webm", "--report", "r.json")
+    assert done.returncode == 0
+    notes = json.loads((tmp_path / "r.json").read_text("utf-8"))["files"][0]["notes"]
+    assert sum("libopus로 바꾸어 담습니다" in note for note in notes) == 1
+
+
+def test_sound_that_cannot_be_held_is_refused_before_the_first_frame(run, tmp_path, monkeypatch):
+    """이을 때에야 알면 몇 시간의 계산 뒤에 실패한다."""
+    make_film(tmp_path / "a.mp4", 6)
+    webm = CONTAINERS["webm"]
+    monkeypatch.setitem(CONTAINERS, "webm", dataclasses.replace(webm, audio=webm.audio | {"aac"}))
+    monkeypatch.setattr("realesrgan.cli.film_worker.run_film", lambda *_, **__: pytest.fail("키우기를 시작했다"))
+    done = run("-i", "a.mp4", "-o", "out.webm")
+    assert done.returncode == 1 and "영상을 쓸 수 없습니다" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4"]
 
 
 def test_the_preview_shows_the_colours_of_the_film(run, tmp_path):

@@ -6,6 +6,7 @@ from realesrgan.media.video.containers import container_of
 from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.join import join_film
 from realesrgan.media.video.reader import VideoReader, detect_interlaced, probe_video
+from realesrgan.media.video.rehearsal import rehearse_tracks
 from realesrgan.media.video.segment import SegmentWriter, check_segment
 from realesrgan.media.video.source import Source
 from realesrgan.media.video.stream_writer import StreamWriter
@@ -41,4 +42,5 @@ __all__ = [
     "join_film",
     "plan_encoding",
     "probe_video",
+    "rehearse_tracks",
 ]
