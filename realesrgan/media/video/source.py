@@ -37,11 +37,15 @@ def local_url(path: str | os.PathLike[str]) -> str:
     return "file:" + str(Path(os.fspath(path)).absolute())
 
 
-def open_container(source: Source) -> Any:
+_DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
+
+
+def open_container(source: Source, deep: bool = False) -> Any:
     """영상을 연다. 부르는 쪽이 닫는다.
 
     Args:
         source: 경로, 또는 읽을 수 있는 바이너리 파일 객체.
+        deep: 늦게 시작하는 스트림도 알아보도록 앞부분을 오래(10분, 256MB까지) 훑을지.
 
     Returns:
         `av.container.InputContainer`.
@@ -59,7 +63,11 @@ def open_container(source: Source) -> Any:
         container = av.open(
             source if stream else local_url(source),  # type: ignore[arg-type]
             mode="r",
-            container_options={"protocol_whitelist": "file", "format_whitelist": _allowed_formats(av)},
+            container_options={
+                "protocol_whitelist": "file",
+                "format_whitelist": _allowed_formats(av),
+                **(_DEEP_PROBE if deep else {}),
+            },
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:

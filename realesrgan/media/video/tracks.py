@@ -55,6 +55,9 @@ class Tracks:
         self._warnings: list[str] = []
         self._handlers: dict[int, Handler] = {}
         self._container = open_container(source)
+        if any(_is_unknown(stream) for stream in self._container.streams.audio):
+            self._container.close()
+            self._container = open_container(source, deep=True)
         try:
             film = choose_stream(self._container, source_name(source))
             self.video_tags = titled(stream_tags(film), plan.container)
@@ -107,6 +110,10 @@ class Tracks:
         if stream.codec_context is None:
             self._refuse(stream, "풀 수도 복사할 수도 없는 코덱이라")
             return None
+        if _is_unknown(stream):
+            # 방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다. 그대로 옮기면 머리를 쓰지 못한다.
+            self._refuse(stream, "앞부분(10분)에 소리가 들어 있지 않아")
+            return None
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio:
             return self._copy(stream)
@@ -139,6 +146,9 @@ class Tracks:
         return None
 
     def _picture(self, stream: Any) -> Handler | None:
+        if stream.codec_context is None or not stream.codec_context.width:
+            self._refuse(stream, "앞부분에 그림이 들어 있지 않아")
+            return None
         if not stream.disposition & _ATTACHED:
             try:
                 return self._copy(stream)
@@ -333,6 +343,12 @@ class Tracks:
         except (av.error.FFmpegError, OSError):
             # 되감지 못하는 형식은 처음부터 읽어도 결과가 같다.
             self._container.seek(0)
+
+
+def _is_unknown(stream: Any) -> bool:
+    """앞부분에 패킷이 없어 형식을 알아내지 못한 소리인지."""
+    context = stream.codec_context
+    return context is not None and not (context.sample_rate and context.layout.nb_channels)
 
 
 def _finally(handle: Handler, told: Callable[[], None]) -> Handler:

@@ -366,3 +366,35 @@ def test_a_subtitle_in_an_old_encoding_is_left_out_and_told(tmp_path: Path) -> N
     with av.open(str(tmp_path / "out.mp4")) as container:
         told = b"".join(bytes(packet) for packet in container.demux(container.streams.subtitles[0]))
     assert b"hello" in told
+
+
+@pytest.mark.parametrize(("container", "suffix"), CONTAINERS)
+def test_a_sound_track_with_nothing_in_it_is_told_and_the_film_is_made(
+    container: str, suffix: str, rich_mkv: Path, tmp_path: Path
+) -> None:
+    """방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다."""
+    full = tmp_path / "full.ts"
+    films.ffmpeg("-i", rich_mkv, "-map", "0:v", "-map", "0:a:0", "-map", "0:a:1", "-c", "copy", full)
+    with av.open(str(full)) as opened:
+        silent = opened.streams.audio[0].id
+    packets = [full.read_bytes()[place : place + 188] for place in range(0, full.stat().st_size, 188)]
+    kept = [packet for packet in packets if (packet[1] & 0x1F) << 8 | packet[2] != silent]
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(kept))
+    warnings = films.remake(source, tmp_path / f"out{suffix}", container)
+    assert any("소리가 들어 있지 않아" in warning for warning in warnings)
+    with av.open(str(tmp_path / f"out{suffix}")) as made:
+        assert len(made.streams.audio) == 1
+
+
+def test_sound_that_begins_late_in_a_broadcast_is_kept(tmp_path: Path) -> None:
+    """FFmpeg는 앞의 5초쯤만 훑어 그 뒤에 시작하는 소리의 형식을 모른다."""
+    source = tmp_path / "in.ts"
+    films.ffmpeg(
+        "-f", "lavfi", "-i", "color=s=64x48:r=5:d=14", "-itsoffset", "12", "-i", films.click_wave(tmp_path / "c.wav"),
+        "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-g", "5", "-bf", "0", "-c:a", "ac3", source,
+    )  # fmt: skip
+    with av.open(str(source)) as opened:
+        assert opened.streams.audio[0].codec_context.sample_rate == 0
+    films.remake(source, tmp_path / "out.mp4", "mp4", chunk=70)
+    assert films.heard_clicks(tmp_path / "out.mp4") == pytest.approx([12 + click for click in films.CLICKS], abs=0.0015)
