@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# 뒤(&)에서 돌리면 셸이 SIGINT를 무시하게 두고, 띄운 명령도 그것을 물려받아 Ctrl-C의 시험이 뜻을 잃는다.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # 시험을 여러 프로세스로 나누어 돌리므로(-n) 저마다 한 스레드만 쓰게 한다. torch를 불러오기 전이어야 듣는다.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

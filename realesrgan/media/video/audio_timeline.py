@@ -11,6 +11,8 @@ from realesrgan.media.video.library import import_av
 # 이보다 많이 어긋난 시각만 믿는다(초). 묶음 형식의 눈금(1밀리초)과 시각의 떨림은 표본의 수로 잇고, 소리가 빠진 곳은
 # 메운다. 빠질 수 있는 가장 짧은 패킷이 20밀리초쯤이다.
 JUMP = Fraction(1, 100)
+# 이보다 많이 되돌아가거나(초) 건너뛴 것은 빠진 소리가 아니라 시계가 다시 맞추어진 것이다. 이어 붙인 방송이 그렇다.
+_BACK, _AHEAD = 1, 600
 
 
 class AudioTimeline:
@@ -29,6 +31,7 @@ class AudioTimeline:
         self._first = None if first is None else round(first * rate)
         self._last = None if last is None else round(last * rate)
         self._next: int | None = None
+        self._offset = 0
         self._held: Any = None
 
     def push(self, frame: Any) -> Iterator[Any]:
@@ -44,13 +47,16 @@ class AudioTimeline:
             yield from self._placed(held, None)
 
     def _place(self, frame: Any) -> int | None:
-        return None if frame.pts is None else round(frame.pts * frame.time_base * self._rate)
+        return None if frame.pts is None else round(frame.pts * frame.time_base * self._rate) - self._offset
 
     def _placed(self, frame: Any, following: int | None) -> Iterator[Any]:
         place = self._place(frame)
         expected = self._next if self._next is not None else place or 0
         jump = 0 if place is None else place - expected
         if not self._real(jump, expected + frame.samples, following):
+            jump = 0
+        elif not -_BACK * self._rate <= jump <= _AHEAD * self._rate:
+            self._offset += jump
             jump = 0
         yield from self._silence(expected, jump, frame)
         begin = min(max(-jump, 0), frame.samples)

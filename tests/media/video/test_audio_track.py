@@ -153,6 +153,13 @@ def test_a_single_wrong_time_is_not_followed() -> None:
     assert [position for position, _ in laid(AudioTimeline(RATE), frames)] == [0, 100, 200, 300, 400]
 
 
+@pytest.mark.parametrize("jump", [-2 * RATE, 700 * RATE, 26 * 3600 * RATE])
+def test_a_clock_that_was_set_anew_is_joined(jump: int) -> None:
+    """이어 붙인 방송의 시각을 믿으면 몇 시간의 묵음을 만들거나 뒤를 모두 버린다."""
+    frames = [frame_of(20000 + index * 100 + (jump if index > 2 else 0), 100) for index in range(6)]
+    assert [position for position, _ in laid(AudioTimeline(RATE), frames)] == [20000 + n * 100 for n in range(6)]
+
+
 def test_a_frame_without_a_time_follows_the_one_before() -> None:
     frames = [frame_of(300, 100), frame_of(400, 100), frame_of(500, 100)]
     frames[1].pts = None
