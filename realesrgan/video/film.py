@@ -47,7 +47,7 @@ from realesrgan.video.segments import Span, plan_spans
 from realesrgan.video.sinks import SegmentSink, StreamSink, Tagged, Timing, Unfinished
 from realesrgan.video.spool import SpooledInput
 from realesrgan.video.stages import Entry, Stages, StageTimes
-from realesrgan.video.timeline import pts_range
+from realesrgan.video.timeline import pts_range, refuse_reset_clock
 from realesrgan.video.workers import Worker
 from realesrgan.video.workspace import SegmentRecord, Workspace, content_of
 
@@ -232,6 +232,7 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
     deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     start, end = pts_range(info, index, settings.start, settings.end)
+    refuse_reset_clock(info, index, start, end)
     spans = [Span(start, end)] if target.container in STREAM_CONTAINERS else plan_spans(index, start, end)
     inside = sum((start is None or pts >= start) and (end is None or pts < end) for pts in index.pts)
     encoding = _plan_output(info, target, settings)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
-from realesrgan.errors import UsageError
+from realesrgan.errors import UsageError, VideoFormatError
 from realesrgan.media.video.types import PacketIndex, VideoInfo
+
+# 프레임 사이가 이보다 길면(초) 그림이 멈춘 것이 아니라 시각이 어긋난 것이다.
+LONGEST_GAP = 12 * 3600
 
 
 def pts_range(
@@ -36,6 +40,31 @@ def pts_range(
             f"키울 구간에 프레임이 없습니다: {info.name}{length}\n  해결: --start와 --end를 영상의 길이에 맞추세요."
         )
     return first, last
+
+
+def refuse_reset_clock(info: VideoInfo, index: PacketIndex, start: int | None, end: int | None) -> None:
+    """구간 안에서 시각이 반나절 넘게 건너뛰는 영상을 거절한다.
+
+    따로 녹화한 방송을 이어 붙이면 시각이 되돌아가고, FFmpeg는 그것을 33비트의 한 바퀴(26.5시간)를 건너뛴 것으로 본다.
+
+    Args:
+        info: 원본의 정보.
+        index: 패킷을 훑어 안 것.
+        start, end: 키울 구간(원본의 pts).
+
+    Raises:
+        VideoFormatError: 건너뛸 때. 나누어 키울 시각을 알려 준다.
+    """
+    inside = [pts for pts in index.pts if (start is None or pts >= start) and (end is None or pts < end)]
+    for before, after in pairwise(inside):
+        if (after - before) * info.time_base > LONGEST_GAP:
+            last, following = (float((pts - index.pts[0]) * info.time_base) for pts in (before, after))
+            raise VideoFormatError(
+                f"시각이 {(following - last) / 3600:.1f}시간을 건너뜁니다: {info.name}\n"
+                "  이유: 따로 녹화한 것을 이어 붙인 파일로 보입니다.\n"
+                "  해결: 붙이기 전의 파일을 하나씩 키우거나, 둘로 나누어 키우세요: "
+                f"--end {last + 0.001:.3f}, --start {following - 0.001:.3f}"
+            )
 
 
 def to_ticks(pts: int, source: Fraction, target: Fraction) -> int:

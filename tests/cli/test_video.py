@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from realesrgan.cli.video import main
 from realesrgan.media.image import read_image, still, write_image
 from realesrgan.media.video.containers import CONTAINERS
 from tests.conftest import ROOT
+from tests.media.video.films import ffmpeg
 from tests.video.samples import hashes, make_film, pixels
 
 SCRIPT = ROOT / "inference_realesrgan_video.py"
@@ -274,6 +276,24 @@ def test_sound_that_cannot_be_held_is_refused_before_the_first_frame(run, tmp_pa
     done = run("-i", "a.mp4", "-o", "out.webm")
     assert done.returncode == 1 and "영상을 쓸 수 없습니다" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4"]
+
+
+def test_joined_broadcasts_are_refused_with_the_places_to_cut_and_the_cuts_work(run, tmp_path):
+    """되돌아간 시각을 FFmpeg는 26.5시간을 건너뛴 것으로 읽는다."""
+    made = [make_film(tmp_path / f"{name}.mp4", 24) for name in "ab"]
+    parts = []
+    for film, offset in zip(made, (100, 20), strict=True):
+        parts.append(film.with_suffix(".ts"))
+        ffmpeg(
+            "-i", film, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-output_ts_offset", offset, parts[-1]
+        )
+    (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    done = run("-i", "joined.ts", "-o", "out.mp4")
+    assert done.returncode == 2 and "26.5시간을 건너뜁니다" in done.stderr
+    end, start = re.search(r"--end ([\d.]+), --start ([\d.]+)", done.stderr).groups()
+    assert run("-i", "joined.ts", "-o", "first.mp4", "--end", end).returncode == 0
+    assert run("-i", "joined.ts", "-o", "second.mp4", "--start", start).returncode == 0
+    assert [len(hashes(tmp_path / f"{name}.mp4")) for name in ("first", "second")] == [24, 24]
 
 
 def test_the_preview_shows_the_colours_of_the_film(run, tmp_path):
