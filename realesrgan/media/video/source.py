@@ -22,6 +22,10 @@ _PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
 _PLAYLIST_FORMATS = ("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest")
 
 
+# 훑는 바이트와 마이크로초의 한도. FFmpeg의 기본은 5MB와 5초쯤이다.
+_DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
+
+
 def is_stream(source: Source) -> bool:
     """되감을 수 없는 입력인지."""
     return not isinstance(source, (str, os.PathLike))
@@ -35,9 +39,6 @@ def source_name(source: Source) -> str:
 def local_url(path: str | os.PathLike[str]) -> str:
     """FFmpeg가 프로토콜이나 무늬로 읽지 않을 이름. `concat:`, `http:`, `%03d`, `-`로 시작해도 파일 이름일 뿐이다."""
     return "file:" + str(Path(os.fspath(path)).absolute())
-
-
-_DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
 
 
 def open_container(source: Source, deep: bool = False) -> Any:

@@ -112,7 +112,7 @@ class Tracks:
             return None
         if _is_unknown(stream):
             # 방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다. 그대로 옮기면 머리를 쓰지 못한다.
-            self._refuse(stream, "앞부분(10분)에 소리가 들어 있지 않아")
+            self._refuse(stream, "앞부분에 소리가 들어 있지 않아")
             return None
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio:
@@ -146,10 +146,10 @@ class Tracks:
         return None
 
     def _picture(self, stream: Any) -> Handler | None:
-        if stream.codec_context is None or not stream.codec_context.width:
-            self._refuse(stream, "앞부분에 그림이 들어 있지 않아")
-            return None
         if not stream.disposition & _ATTACHED:
+            if stream.codec_context is not None and not stream.codec_context.width:
+                self._refuse(stream, "앞부분에 그림이 들어 있지 않아")
+                return None
             try:
                 return self._copy(stream)
             except ValueError:

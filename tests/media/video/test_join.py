@@ -368,19 +368,25 @@ def test_a_subtitle_in_an_old_encoding_is_left_out_and_told(tmp_path: Path) -> N
     assert b"hello" in told
 
 
+def without_packets(source: Path, folder: Path, maps: list[str], emptied: int) -> Path:
+    """`maps`의 스트림들을 방송(TS)으로 옮기고, `emptied`번째 스트림의 자리만 남기고 내용은 모두 뺀 것."""
+    full = folder / "full.ts"
+    films.ffmpeg("-i", source, *maps, "-c", "copy", full)
+    with av.open(str(full)) as opened:
+        gone = opened.streams[emptied].id
+    data = full.read_bytes()
+    packets = [data[place : place + 188] for place in range(0, len(data), 188)]
+    path = folder / "in.ts"
+    path.write_bytes(b"".join(packet for packet in packets if (packet[1] & 0x1F) << 8 | packet[2] != gone))
+    return path
+
+
 @pytest.mark.parametrize(("container", "suffix"), CONTAINERS)
 def test_a_sound_track_with_nothing_in_it_is_told_and_the_film_is_made(
     container: str, suffix: str, rich_mkv: Path, tmp_path: Path
 ) -> None:
     """방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다."""
-    full = tmp_path / "full.ts"
-    films.ffmpeg("-i", rich_mkv, "-map", "0:v", "-map", "0:a:0", "-map", "0:a:1", "-c", "copy", full)
-    with av.open(str(full)) as opened:
-        silent = opened.streams.audio[0].id
-    packets = [full.read_bytes()[place : place + 188] for place in range(0, full.stat().st_size, 188)]
-    kept = [packet for packet in packets if (packet[1] & 0x1F) << 8 | packet[2] != silent]
-    source = tmp_path / "in.ts"
-    source.write_bytes(b"".join(kept))
+    source = without_packets(rich_mkv, tmp_path, ["-map", "0:v", "-map", "0:a:0", "-map", "0:a:1"], emptied=1)
     warnings = films.remake(source, tmp_path / f"out{suffix}", container)
     assert any("소리가 들어 있지 않아" in warning for warning in warnings)
     with av.open(str(tmp_path / f"out{suffix}")) as made:
@@ -398,3 +404,11 @@ def test_sound_that_begins_late_in_a_broadcast_is_kept(tmp_path: Path) -> None:
         assert opened.streams.audio[0].codec_context.sample_rate == 0
     films.remake(source, tmp_path / "out.mp4", "mp4", chunk=70)
     assert films.heard_clicks(tmp_path / "out.mp4") == pytest.approx([12 + click for click in films.CLICKS], abs=0.0015)
+
+
+def test_a_second_picture_track_with_nothing_in_it_is_told_and_the_film_is_made(rich_mkv: Path, tmp_path: Path) -> None:
+    source = without_packets(rich_mkv, tmp_path, ["-map", "0:v", "-map", "0:v", "-map", "0:a:0"], emptied=1)
+    warnings = films.remake(source, tmp_path / "out.mp4", "mp4")
+    assert any("그림이 들어 있지 않아" in warning for warning in warnings)
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert (len(made.streams.video), len(made.streams.audio)) == (1, 1)
