@@ -30,21 +30,24 @@ EXTRAS = {
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "openvino": ["openvino>=2025.0"],
     # onnx, onnxruntime, ncnn, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
+    # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
+    "dev": [
+        "mypy==2.4.1",
+        "ruff==0.17.6",
+        "types-PyYAML==6.0.12.20261122",
+        "types-psutil==7.2.2.20261111",
+        "types-tqdm==4.70.0.20261106",
+    ],
     "test": [
         "hypothesis>=6.100",
         "imageio-ffmpeg>=0.5",  # 영상의 시험을 따로 판단하는 ffmpeg 프로그램
         "lmdb>=1.4",
-        "mypy>=1.15",
         "ncnn>=1.0.20240820",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "pillow-heif>=1.0",
-        "psutil>=6",
         "pytest>=8",
         "pytest-xdist>=3.5",
-        "ruff>=0.11",
-        "types-PyYAML",
-        "types-tqdm",
     ],
 }
 

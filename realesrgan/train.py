@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         apply_force_yml(options, given.force_yml)
     import torch
 
-    from realesrgan.training.basicsr_bridge import set_random_seed
+    from realesrgan.basicsr_bridge import set_random_seed
     from realesrgan.training.loop import train
     from realesrgan.training.option_schema import check_options, import_user_modules
 

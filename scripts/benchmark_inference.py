@@ -1,4 +1,4 @@
-"""추론의 빠르기를 잰다. 하는 일은 `realesrgan/benchmark/`에 있다."""
+"""추론의 빠르기를 잰다. 하는 일은 `scripts/benchmark/`에 있다."""
 
 import argparse
 import sys
@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say, say_error
 from realesrgan.cli.parsing import number
-from realesrgan.command import run_and_leave, run_tool, tool_parser
+from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from realesrgan.benchmark.measure import Row, Settings
+    from benchmark.measure import Row, Settings
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
     """잰다."""
     import tempfile
 
+    from benchmark import measure as bench
+    from benchmark.flops import matmul_ceiling
     from tqdm import tqdm
 
-    from realesrgan.benchmark import measure as bench
-    from realesrgan.benchmark.flops import matmul_ceiling
     from realesrgan.export.source import load_generator
 
     settings = make_settings(args)
@@ -104,8 +104,9 @@ def run(args: argparse.Namespace) -> int:
 
 def make_settings(args: argparse.Namespace) -> "Settings":
     """인자에서 어떻게 잴지를 정한다."""
-    from realesrgan.benchmark.measure import ENGINES, Settings
-    from realesrgan.optional import is_installed
+    from benchmark.measure import ENGINES, Settings
+
+    from realesrgan.util.optional import is_installed
 
     ready = {"torch": True, "onnxruntime": is_installed("onnx") and is_installed("onnxruntime")}
     engines = args.engines or [name for name in ENGINES if ready.get(name, is_installed(name))]
@@ -118,8 +119,8 @@ def write(args: argparse.Namespace, rows: Sequence["Row"], failures: Sequence[st
     import platform
 
     import torch
+    from benchmark.measure import to_markdown
 
-    from realesrgan.benchmark.measure import to_markdown
     from realesrgan.dataset_tools.pictures import write_bytes
 
     machine = {

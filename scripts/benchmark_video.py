@@ -1,4 +1,4 @@
-"""영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견준다. 재는 일은 `realesrgan/video/benchmark.py`에 있다."""
+"""영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견준다. 재는 일은 `scripts/benchmark/video.py`에 있다."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from realesrgan.allocator import keep_freed_memory
 from realesrgan.cli.console import EXIT_DONE, say
 from realesrgan.cli.parsing import number
-from realesrgan.command import run_and_leave, run_tool, tool_parser
+from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
+from realesrgan.util.machine import keep_freed_memory
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,8 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from realesrgan.cli.ranks import available_cores
-    from realesrgan.video.benchmark import measure, medians
+    from benchmark.video import measure, medians
+
+    from realesrgan.util.machine import available_cores
 
     rounds = []
     for _ in range(args.rounds):

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
-from realesrgan.command import collect_outcomes, report_outcomes, run_and_leave, run_tool, tool_parser, with_progress
+from realesrgan.cli.tools import collect_outcomes, report_outcomes, run_and_leave, run_tool, tool_parser, with_progress
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,12 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """열화시킨다."""
-    from realesrgan.data.preview import load_recipe
     from realesrgan.dataset_tools import degrade
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.outcome import Outcome
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
     from realesrgan.dataset_tools.workers import map_items
+    from realesrgan.training.options import load_recipe
 
     recipe = load_recipe(args.opt)
     pictures = find_pictures(args.input, recursive=args.recursive)

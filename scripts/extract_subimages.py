@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
-from realesrgan.command import (
+from realesrgan.cli.tools import (
     add_workers,
     collect_outcomes,
     process_items,

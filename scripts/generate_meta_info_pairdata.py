@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
-from realesrgan.command import add_workers, process_items, report_outcomes, run_and_leave, run_tool, tool_parser
+from realesrgan.cli.tools import add_workers, process_items, report_outcomes, run_and_leave, run_tool, tool_parser
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from realesrgan.command import run_and_leave, run_tool
-from realesrgan.export.arguments import export_parser, run_export
+from realesrgan.cli.export import export_parser, run_export
+from realesrgan.cli.tools import run_and_leave, run_tool
 
 
 def build_parser() -> argparse.ArgumentParser:

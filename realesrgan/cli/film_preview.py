@@ -12,9 +12,9 @@ from realesrgan.errors import ImageWriteError
 from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.image import still, write_image
-from realesrgan.media.paths import expand_user
 from realesrgan.media.picture import Array
 from realesrgan.media.video.types import Planes
+from realesrgan.util.files import expand_user
 
 logger = logging.getLogger(__name__)
 

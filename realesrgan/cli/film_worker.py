@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 
 import torch
 
-from realesrgan.allocator import give_back_freed_memory
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
 from realesrgan.cli.image import prepare_folder
 from realesrgan.cli.loading import build_upsampler, choose_weights
-from realesrgan.cli.ranks import Ranks, available_cores
+from realesrgan.cli.ranks import Ranks
 from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
-from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
 from realesrgan.media.video.library import import_av
+from realesrgan.util.files import file_sha256
+from realesrgan.util.machine import available_cores, give_back_freed_memory
 from realesrgan.version import __version__
 from realesrgan.video.film import (
     FilmPlan,

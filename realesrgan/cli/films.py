@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from realesrgan.cli.jobs import identity, natural_key
 from realesrgan.cli.video_arguments import FILM_EXTENSIONS, STANDARD
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
-from realesrgan.media.os_reason import os_reason
-from realesrgan.media.paths import expand_user
+from realesrgan.util.files import expand_user, identity, natural_key, os_reason
 from realesrgan.video.film import PICTURES, FilmSource, FilmTarget
 from realesrgan.video.pictures import is_replaceable
 from realesrgan.video.spool import SpooledInput

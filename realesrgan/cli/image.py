@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from realesrgan.allocator import give_back_freed_memory, keep_freed_memory
 from realesrgan.cli.arguments import parse_arguments
 from realesrgan.cli.console import (
     EXIT_DONE,
@@ -25,8 +23,8 @@ from realesrgan.cli.console import (
     say_error,
 )
 from realesrgan.errors import ImageWriteError, RealESRGANError, ReportError
-from realesrgan.media.os_reason import os_reason
-from realesrgan.media.paths import expand_user
+from realesrgan.util.files import expand_user, make_writable_folder, os_reason
+from realesrgan.util.machine import give_back_freed_memory, keep_freed_memory
 from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
 
 if TYPE_CHECKING:
@@ -301,9 +299,7 @@ def prepare_folder(folder: Path) -> None:
         ImageWriteError: 만들거나 쓸 수 없을 때.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        make_writable_folder(folder)
     except OSError as error:
         reason, remedy = os_reason(error)
         raise ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}") from error

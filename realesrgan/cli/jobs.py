@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-import sys
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +11,7 @@ from pathlib import Path
 from realesrgan.errors import ImageReadError, UsageError
 from realesrgan.media.formats import animated_extensions, format_of_name, is_image_name, writable_extensions
 from realesrgan.media.image import ImageInfo, probe_image
-from realesrgan.media.os_reason import os_reason
-from realesrgan.media.paths import expand_user
+from realesrgan.util.files import expand_user, identity, natural_key, os_reason
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,6 @@ class _Source:
     path: Path
     folder: Path = Path()
     problem: str | None = None
-
-
-def natural_key(path: Path) -> list[tuple[int, int | str]]:
-    """숫자를 수로 견주는 정렬 열쇠. `2.png`가 `10.png`보다 앞에 온다."""
-    parts = re.split(r"(\d+)", str(path).casefold())
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 def plan_jobs(
@@ -138,13 +128,6 @@ def _is_picture(name: str) -> bool:
 
 def _unique(sources: Iterable[_Source]) -> list[_Source]:
     return list({identity(source.path): source for source in sources}.values())
-
-
-def identity(path: Path) -> str:
-    """같은 파일을 가리키는 경로는 같은 글자가 되게 한다."""
-    text = unicodedata.normalize("NFC", str(Path(os.path.realpath(path))))
-    # 대소문자를 가리지 않는 파일 시스템이 기본인 곳에서는 접어서 견준다.
-    return text.casefold() if sys.platform in ("win32", "darwin") else text
 
 
 def _fixed_target(inputs: list[str], sources: list[_Source], output: Path) -> Path | None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from realesrgan.cli.jobs import Job
+from realesrgan.util.machine import available_cores
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -114,13 +115,6 @@ class Ranks:
         if not torch.cuda.is_available():
             return requested
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"
-
-
-def available_cores() -> int:
-    """이 프로세스가 쓸 수 있는 코어 수."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

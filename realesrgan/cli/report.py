@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any, Protocol
 
 from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from realesrgan.errors import ReportError, UsageError
-from realesrgan.media.atomic import atomic_file
 from realesrgan.media.formats import is_image_name
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import make_writable_folder, os_reason, write_atomically
 from realesrgan.version import __version__
 
 
@@ -106,8 +104,7 @@ def write_report(path: Path, results: Sequence[Result], seconds: float, code: in
     # UTF-8이 아닌 파일 이름은 JSON의 \\u 표기로 남긴다.
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
     try:
-        with atomic_file(path) as file:
-            file.write(text.encode("utf-8", errors="backslashreplace"))
+        write_atomically(path, text.encode("utf-8", errors="backslashreplace"))
     except OSError as error:
         reason, remedy = os_reason(error)
         raise ReportError(f"보고서를 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
@@ -129,9 +126,7 @@ def check_report_path(path: Path, pictures: Iterable[Path]) -> None:
     if path.is_dir():
         raise UsageError(f"보고서의 자리에 폴더가 있습니다: {path}\n  해결: --report에 파일 이름까지 주세요.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        make_writable_folder(path.parent)
     except OSError as error:
         raise UsageError(
             f"보고서를 쓸 수 없습니다: {path}\n  {os_reason(error)[0]}\n  해결: --report에 다른 경로를 주세요."

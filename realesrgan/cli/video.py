@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from realesrgan.allocator import keep_freed_memory
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
@@ -21,7 +20,8 @@ from realesrgan.cli.console import (
 )
 from realesrgan.cli.video_arguments import STANDARD, parse_arguments, warn_ignored
 from realesrgan.errors import RealESRGANError, ReportError
-from realesrgan.media.paths import expand_user
+from realesrgan.util.files import expand_user
+from realesrgan.util.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from realesrgan.cli.films import FilmJob

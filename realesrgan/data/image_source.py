@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realesrgan.basicsr_bridge import FileClient
 from realesrgan.errors import DatasetError, ImageReadError
-from realesrgan.training.basicsr_bridge import FileClient
 
 LOGGER = logging.getLogger("basicsr")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")

@@ -17,6 +17,13 @@ from scipy.special import j1
 from realesrgan.errors import OptionError
 
 # 모든 커널은 이 크기로 0을 둘러 한 배치에 쌓는다.
+# 데이터셋 블록에서 커널을 정하는 키.
+KERNEL_KEYS = (
+    *("blur_kernel_size", "kernel_list", "kernel_prob", "sinc_prob", "blur_sigma", "betag_range", "betap_range"),
+    *("blur_kernel_size2", "kernel_list2", "kernel_prob2", "sinc_prob2", "blur_sigma2", "betag_range2", "betap_range2"),
+    "final_sinc_prob",
+)
+
 PADDED_SIZE = 21
 SMALLEST_SIZE = 7
 GAUSSIAN_KINDS = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")

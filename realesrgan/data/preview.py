@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from realesrgan.data.degradations import USM_RADIUS, DegradationRandom, usm_sharpen
 from realesrgan.data.kernels import (
+    KERNEL_KEYS,
     PADDED_SIZE,
     KernelDraw,
     KernelOptions,
@@ -23,8 +23,6 @@ from realesrgan.data.kernels import (
 )
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, degrade, draw_plan
 from realesrgan.errors import DatasetError, OptionError
-from realesrgan.training.option_schema import KERNEL_KEYS, check_options
-from realesrgan.training.options import load_yaml
 
 # 없어도 되는 커널 옵션.
 _OPTIONAL_KERNEL_KEYS = ("blur_kernel_size", "blur_kernel_size2")
@@ -70,17 +68,6 @@ class Recipe:
             # RealESRGANModel은 언제나, 다른 모델은 gt_usm을 따라 선명화한 정답을 열화시킨다.
             options["model_type"] == "RealESRGANModel" or bool(options.get("gt_usm", True)),
         )
-
-
-def load_recipe(path: Path) -> Recipe:
-    """훈련 옵션 파일에서 열화를 읽는다. 훈련과 같은 검사를 거치므로 틀린 철자는 여기서도 오류다.
-
-    Raises:
-        OptionError: 읽을 수 없거나, 모르는 키가 있거나, 이차 열화의 옵션이 아닐 때.
-    """
-    options = load_yaml(path)
-    check_options(options)
-    return Recipe.from_options(options)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.image_source import (
     BadFiles,
     ImageReader,
@@ -24,7 +25,6 @@ from realesrgan.data.image_source import (
 from realesrgan.data.kernels import PADDED_SIZE, KernelOptions, draw_final_sinc, draw_kernel, pad_kernel, render_kernel
 from realesrgan.data.resumable_sampler import ItemKey, split_key
 from realesrgan.errors import ImageReadError
-from realesrgan.training.basicsr_bridge import DATASET_REGISTRY
 
 DEFAULT_CROP = 400
 DEFAULT_BAD_RATIO = 0.01

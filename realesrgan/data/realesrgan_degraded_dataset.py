@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.image_source import ImageReader, to_tensor
 from realesrgan.data.kernels import KernelOptions, draw_final_sinc, draw_kernel, pad_kernel, render_kernel
 from realesrgan.data.pipeline import Kernels, PipelineOptions, synthesise
 from realesrgan.data.realesrgan_dataset import find_gt_paths
-from realesrgan.training.basicsr_bridge import DATASET_REGISTRY
 
 
 @DATASET_REGISTRY.register()

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.image_source import BadFiles, ImageReader, augment, list_folder, list_lmdb, read_lines, to_tensor
 from realesrgan.data.realesrgan_dataset import DEFAULT_BAD_RATIO
 from realesrgan.data.resumable_sampler import ItemKey, split_key
 from realesrgan.errors import DatasetError, ImageReadError
-from realesrgan.training.basicsr_bridge import DATASET_REGISTRY
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 

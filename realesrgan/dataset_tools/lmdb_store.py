@@ -22,8 +22,8 @@ from realesrgan.dataset_tools.pictures import encode_png, read_array, refuse_cla
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
 from realesrgan.media.image_header import read_header
-from realesrgan.media.os_reason import os_reason
-from realesrgan.optional import import_optional
+from realesrgan.util.files import os_reason
+from realesrgan.util.optional import import_optional
 
 # 처음 지도의 크기(바이트). 모자라면 두 배씩 키운다.
 FIRST_MAP = 1 << 26

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realesrgan.errors import DatasetError, ImageWriteError, UsageError
-from realesrgan.media.atomic import atomic_file
 from realesrgan.media.image_reader import read_image
-from realesrgan.media.opencv import import_cv2
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import os_reason, write_atomically
+from realesrgan.util.optional import import_cv2
 
 # 훈련의 데이터셋이 읽는 확장자. 여기에 없는 것을 목록에 넣으면 훈련에서 읽지 못한다.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -140,9 +139,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         ImageWriteError: 쓸 수 없을 때.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write(content)
+        write_atomically(path, content)
     except OSError as error:
         why, remedy = os_reason(error)
         raise ImageWriteError(f"쓸 수 없습니다: {path}\n  {why}\n  해결: {remedy}") from error

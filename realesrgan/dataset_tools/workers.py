@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from realesrgan.errors import RealESRGANError
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import os_reason
 
 logger = logging.getLogger(__name__)
 

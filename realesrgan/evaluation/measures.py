@@ -13,7 +13,7 @@ import numpy as np
 
 from realesrgan.errors import EvaluationError, TrainingDependencyError, UsageError
 from realesrgan.evaluation.metrics import Picture, psnr, ssim
-from realesrgan.optional import import_optional, is_installed
+from realesrgan.util.optional import import_optional, is_installed
 
 OWN_METRICS = ("psnr", "ssim")
 PYIQA_METRICS = ("lpips", "dists", "fid")
@@ -97,7 +97,7 @@ def _own(function: Callable[..., float], border: int, y_channel: bool) -> Measur
 def _niqe(border: int) -> Measure:
     """BasicSR의 NIQE(Mittal 2013, 휘도로). 정답은 보지 않는다."""
     try:
-        from realesrgan.training.basicsr_bridge import calculate_metric
+        from realesrgan.basicsr_bridge import calculate_metric
     except TrainingDependencyError as error:
         raise EvaluationError(
             "NIQE를 재려면 훈련 꾸러미가 필요합니다.\n  BasicSR의 NIQE와 그 매개변수 파일을 씁니다.\n"
@@ -123,7 +123,7 @@ def _create_pyiqa(name: str, device: str) -> Any:
     if is_installed("basicsr"):
         # pyiqa가 쓰는 torchvision은 CPU판 torch 곁에서 그대로는 실리지 않는다. 다리가 그것을 고친다.
         with contextlib.suppress(TrainingDependencyError):
-            import realesrgan.training.basicsr_bridge  # noqa: F401
+            import realesrgan.basicsr_bridge  # noqa: F401
     pyiqa = import_optional("pyiqa", f"지표 {name}을(를) 재려면", "pip install pyiqa, 또는 --metrics에서 빼세요.")
     return pyiqa.create_metric(name, device=device)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realesrgan.errors import EvaluationError
-from realesrgan.media.opencv import import_cv2
+from realesrgan.util.optional import import_cv2
 
 Picture = NDArray[np.uint8]
 

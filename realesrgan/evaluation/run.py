@@ -15,7 +15,7 @@ from realesrgan.evaluation.measures import Metric, SetMetric
 from realesrgan.evaluation.metrics import Picture
 from realesrgan.evaluation.results import ModelResult, Values, number_text
 from realesrgan.evaluation.samples import Degrade, Sample, load_sample
-from realesrgan.evaluation.sheets import Cell, Region, busiest_region, draw_sheet, overview
+from realesrgan.media.sheets import Cell, Region, busiest_region, draw_sheet, overview
 
 GT_FOLDER = "GT"
 SHEET_SIDE = 240

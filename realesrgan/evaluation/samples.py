@@ -121,8 +121,9 @@ def recipe_degrade(options_file: Path, seed: int) -> Degrade:
     Raises:
         OptionError: 옵션 파일이 잘못되었을 때.
     """
-    from realesrgan.data.preview import degrade_picture, load_recipe
+    from realesrgan.data.preview import degrade_picture
     from realesrgan.dataset_tools.degrade import to_bgr8, to_tensor
+    from realesrgan.training.options import load_recipe
 
     recipe = load_recipe(options_file)
 

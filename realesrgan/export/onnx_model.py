@@ -16,7 +16,7 @@ from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import ExportError
 from realesrgan.export.source import Generator
 from realesrgan.export.verify import LIMITS, Batch, Difference, compare, require_close
-from realesrgan.optional import import_optional
+from realesrgan.util.optional import import_optional
 
 DEFAULT_OPSET = 17
 INSTALL = 'pip install "realesrgan[export]" 또는 pip install onnx onnxruntime'

@@ -14,8 +14,8 @@ import torch
 from realesrgan.errors import ExportError
 from realesrgan.export.source import Generator
 from realesrgan.export.verify import LIMITS, Batch, Difference, compare, require_close
-from realesrgan.media.os_reason import os_reason
-from realesrgan.optional import import_optional
+from realesrgan.util.files import os_reason
+from realesrgan.util.optional import import_optional
 
 INSTALL = 'pip install "realesrgan[openvino]" 또는 pip install openvino'
 _TRACED_SIDE = 12

@@ -13,7 +13,7 @@ from torch import nn
 
 from realesrgan.dataset_tools.pictures import find_pictures, read_bgr8
 from realesrgan.errors import ExportError
-from realesrgan.evaluation.sheets import busiest_region
+from realesrgan.media.sheets import busiest_region
 
 Batch = NDArray[np.float32]
 Run = Callable[[Batch], Batch]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +13,7 @@ from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.inference.precision import PRECISION_DTYPES
 from realesrgan.inference.tiling import balanced_tile
+from realesrgan.util.machine import available_memory
 
 MIB = 1 << 20
 # CPU에서는 타일이 이보다 크다고 빨라지지 않는다. 가벼운 네트워크는 작은 예산으로도 충분한 타일을 얻는다.
@@ -76,64 +75,6 @@ def bytes_per_pixel(network: nn.Module, precision: str) -> int:
     return largest_activation(network) * size * 11 // 4
 
 
-def available_host_memory() -> int:
-    """운영체제가 지금 내줄 수 있는 메모리(바이트). 컨테이너의 한도(cgroup)도 본다."""
-    limits = [_system_available()]
-    for limit_file, used_file in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        limit, used = _read_int(limit_file), _read_int(used_file)
-        if limit is not None and used is not None:
-            limits.append(max(limit - used, 0))
-    return min(limits)
-
-
-def _read_int(path: str) -> int | None:
-    try:
-        text = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return int(text) if text.isdigit() else None
-
-
-def _system_available() -> int:
-    if sys.platform == "win32":
-        return _windows_available()
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # /proc이 없는 시스템(macOS)은 아래에서 전체 메모리의 절반으로 어림한다.
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _windows_available() -> int:
-    import ctypes
-
-    class MemoryStatus(ctypes.Structure):
-        """윈도의 MEMORYSTATUSEX 구조체."""
-
-        _fields_ = (
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            ("total_physical", ctypes.c_ulonglong),
-            ("available_physical", ctypes.c_ulonglong),
-            ("total_page_file", ctypes.c_ulonglong),
-            ("available_page_file", ctypes.c_ulonglong),
-            ("total_virtual", ctypes.c_ulonglong),
-            ("available_virtual", ctypes.c_ulonglong),
-            ("available_extended_virtual", ctypes.c_ulonglong),
-        )
-
-    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
-    windll = getattr(ctypes, "windll", None)
-    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return CPU_BUDGET * 4
-    return int(status.available_physical)
-
-
 def memory_budget(device: torch.device, per_pixel: int) -> int:
     """한 배치의 활성값에 써도 되는 메모리(바이트)."""
     if device.type == "cuda":
@@ -147,7 +88,7 @@ def memory_budget(device: torch.device, per_pixel: int) -> int:
         spare = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return int(max(spare, CPU_BUDGET) * DEVICE_SHARE)
     wanted = CPU_BUDGET if per_pixel * COMFORTABLE_TILE**2 <= CPU_BUDGET else CPU_BUDGET_HEAVY
-    return min(wanted, int(available_host_memory() * HOST_SHARE))
+    return min(wanted, int(available_memory() * HOST_SHARE))
 
 
 def auto_tile(shape: tuple[int, int], budget: int, per_pixel: int, *, pad: int, multiple: int = 1) -> int:

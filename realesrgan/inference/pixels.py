@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realesrgan.inference.padding import pad_bottom_right
 from realesrgan.inference.tiling import Box, Progress, Store
-from realesrgan.media.opencv import import_cv2
+from realesrgan.util.optional import import_cv2
 
 # BT.601 휘도의 계수(R, G, B). OpenCV의 BGR2GRAY와 같다.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)

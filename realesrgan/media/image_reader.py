@@ -20,12 +20,12 @@ from realesrgan.media.container import DamagedError, PngHeader, TruncatedError, 
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
 from realesrgan.media.image_header import Header, NotAnImageError, read_header
 from realesrgan.media.metadata import build_metadata, exif_of_info, tiff_metadata, xmp_of_info
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.orientation import apply_orientation
-from realesrgan.media.os_reason import os_reason
 from realesrgan.media.picture import Array, Frame, ImageInfo, Mode, Picture
 from realesrgan.media.plugins import UnsupportedPluginError, open_plugin
 from realesrgan.media.tiff_reader import TiffLayout, decode_tiff
+from realesrgan.util.files import os_reason
+from realesrgan.util.optional import import_cv2
 
 StrPath = str | PathLike[str]
 

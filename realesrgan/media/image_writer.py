@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from realesrgan.errors import ImageWriteError, UsageError
-from realesrgan.media.atomic import atomic_file
 from realesrgan.media.bmp_writer import write_bmp
 from realesrgan.media.encode_job import EncodeJob
 from realesrgan.media.formats import FORMATS, ImageFormat, animated_extensions, format_of_name, writable_extensions
@@ -17,11 +16,11 @@ from realesrgan.media.gif_writer import write_gif
 from realesrgan.media.jpeg_writer import write_jpeg
 from realesrgan.media.lossy_writer import write_avif, write_heif, write_webp
 from realesrgan.media.metadata import fit_metadata
-from realesrgan.media.os_reason import os_reason
 from realesrgan.media.picture import Frame, Picture, check_array
 from realesrgan.media.pixel_plan import plan_pixels
 from realesrgan.media.png_writer import write_png
 from realesrgan.media.tiff_writer import write_tiff
+from realesrgan.util.files import atomic_file, os_reason
 
 StrPath = str | PathLike[str]
 _Writer = Callable[[BinaryIO, Iterable[Frame], EncodeJob], tuple[str, ...]]

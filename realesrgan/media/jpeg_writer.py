@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 from realesrgan.media.encode_job import EncodeJob
 from realesrgan.media.exif import PREFIX
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Frame, Metadata
 from realesrgan.media.strips import ordered_map, strip_ranges
+from realesrgan.util.optional import import_cv2
 
 _BLOCK = 8
 _MAX_RESTART = 65535

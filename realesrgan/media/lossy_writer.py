@@ -13,9 +13,9 @@ from PIL import Image, features
 from realesrgan.errors import ImageWriteError
 from realesrgan.media.colour import from_array
 from realesrgan.media.encode_job import EncodeJob
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Frame, Metadata
 from realesrgan.media.plugins import UnsupportedPluginError, heif_module
+from realesrgan.util.optional import import_cv2
 
 _LOSSLESS = 100
 _ANIMATION_FLAG, _XMP_FLAG, _EXIF_FLAG, _ALPHA_FLAG, _ICC_FLAG = 0x02, 0x04, 0x08, 0x10, 0x20

@@ -13,8 +13,8 @@ from realesrgan.media.colour import from_array, matching_icc, srgb_converter
 from realesrgan.media.encode_job import PixelKind
 from realesrgan.media.exif import with_dpi
 from realesrgan.media.formats import ImageFormat
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Array, Frame, Metadata, Picture
+from realesrgan.util.optional import import_cv2
 
 _Step = Callable[[Array], Array]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Array
+from realesrgan.util.optional import import_cv2
 
 _SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4
 

@@ -17,10 +17,10 @@ import numpy as np
 from realesrgan.media.container import PNG_SIGNATURE
 from realesrgan.media.deflate import deflate
 from realesrgan.media.encode_job import EncodeJob
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Array, Frame, Metadata
 from realesrgan.media.png_filter import filter_rows
 from realesrgan.media.strips import ordered_map, strip_ranges
+from realesrgan.util.optional import import_cv2
 
 _COLOUR_TYPES = {"L": 0, "BGR": 2, "LA": 4, "BGRA": 6}
 _ADLER_BASE = 65521

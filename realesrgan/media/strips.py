@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from realesrgan.util.machine import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,8 +36,7 @@ def strip_ranges(height: int, row_bytes: int, multiple: int = 1, limit: int | No
 
 def worker_count() -> int:
     """쓸 스레드 수. 압축은 네 개를 넘겨도 디스크가 따라오지 못한다."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(min(available or 1, 4), 1)
+    return min(available_cores(), 4)
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

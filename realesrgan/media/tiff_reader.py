@@ -16,8 +16,8 @@ import numpy as np
 
 from realesrgan.media.container import DamagedError, TruncatedError
 from realesrgan.media.ifd import ByteOrder, Entry, read_ifd, read_tiff_head
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Array, Mode
+from realesrgan.util.optional import import_cv2
 
 _RAW, _DEFLATE = 1, (8, 32946)
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2

@@ -27,9 +27,9 @@ from realesrgan.media.ifd import (
     pack_with_exif,
     read_exif_tags,
 )
-from realesrgan.media.opencv import import_cv2
 from realesrgan.media.picture import Frame, Metadata
 from realesrgan.media.strips import ordered_map, strip_ranges
+from realesrgan.util.optional import import_cv2
 
 _MAX_FILE = 2**32 - 1
 _DEFLATE, _HORIZONTAL, _STRAIGHT_ALPHA = 8, 2, 2

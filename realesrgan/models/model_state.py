@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from realesrgan.errors import CheckpointError
-from realesrgan.training.checkpoint import (
+from realesrgan.models.checkpoint import (
     CheckpointFolders,
     global_random_state,
     hash_content,

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realesrgan.basicsr_bridge import LOSS_REGISTRY, replace_entry
 from realesrgan.errors import OptionError, WeightsError, WeightsNotFoundError
-from realesrgan.training.basicsr_bridge import LOSS_REGISTRY, replace_entry
-from realesrgan.training.checkpoint import LOAD_ERRORS
+from realesrgan.models.checkpoint import LOAD_ERRORS
 
 # 단계마다의 합성곱 수. Simonyan & Zisserman(2015) 표 1.
 STAGES = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}

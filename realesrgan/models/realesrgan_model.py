@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from realesrgan.basicsr_bridge import MODEL_REGISTRY, build_loss, build_network
 from realesrgan.data.degradations import usm_sharpen
 from realesrgan.errors import OptionError
 from realesrgan.models.stepper import Losses, StepResult, at_least_float32, hold_spectral_norm
 from realesrgan.models.training_model import TrainingModel
-from realesrgan.training.basicsr_bridge import MODEL_REGISTRY, build_loss, build_network
 
 
 @MODEL_REGISTRY.register()

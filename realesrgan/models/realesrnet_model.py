@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from realesrgan.basicsr_bridge import MODEL_REGISTRY
 from realesrgan.data.degradations import usm_sharpen
 from realesrgan.models.stepper import Losses, at_least_float32
 from realesrgan.models.training_model import TrainingModel
-from realesrgan.training.basicsr_bridge import MODEL_REGISTRY
 
 
 @MODEL_REGISTRY.register()

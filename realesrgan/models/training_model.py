@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from realesrgan.basicsr_bridge import SRModel, build_loss, build_network
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.pair_pool import PairPool
 from realesrgan.data.pipeline import Kernels, PipelineOptions, random_crop, synthesise
 from realesrgan.errors import CheckpointError, OptionError
 from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
+from realesrgan.models.checkpoint import read_file
 from realesrgan.models.model_state import resume_model, save_model
 from realesrgan.models.step_options import StepOptions, checkpoint_blocks
 from realesrgan.models.stepper import NonFiniteGuard, Stepper, StepResult
@@ -29,8 +31,6 @@ from realesrgan.models.validation import (
     to_picture,
     write_picture,
 )
-from realesrgan.training.basicsr_bridge import SRModel, build_loss, build_network
-from realesrgan.training.checkpoint import read_file
 
 LOGGER = logging.getLogger("basicsr")
 DEFAULT_POOL = 180

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from realesrgan.basicsr_bridge import METRIC_REGISTRY, calculate_metric
 from realesrgan.errors import TrainingError
-from realesrgan.training.basicsr_bridge import METRIC_REGISTRY, calculate_metric
 
 LOGGER = logging.getLogger("basicsr")
 Picture = NDArray[np.uint8]

@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
+from realesrgan.basicsr_bridge import build_dataset
 from realesrgan.data.resumable_sampler import ResumableSampler
 from realesrgan.errors import DatasetError, OptionError
-from realesrgan.training.basicsr_bridge import build_dataset
 
 LOGGER = logging.getLogger("basicsr")
 

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from realesrgan.errors import TrainingDependencyError
-from realesrgan.training.basicsr_bridge import (
+from realesrgan.basicsr_bridge import (
     AvgTimer,
     MessageLogger,
     build_model,
@@ -30,7 +29,8 @@ from realesrgan.training.basicsr_bridge import (
     make_exp_dirs,
     mkdir_and_rename,
 )
-from realesrgan.training.checkpoint import CheckpointFolders, find_newest_valid, load_state
+from realesrgan.errors import TrainingDependencyError
+from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 
 LOGGER = logging.getLogger("basicsr")

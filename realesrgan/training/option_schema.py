@@ -10,10 +10,7 @@ from typing import Any
 
 import torch
 
-from realesrgan.data.pipeline import PIPELINE_KEYS
-from realesrgan.errors import OptionError
-from realesrgan.models.step_options import STEP_KEYS
-from realesrgan.training.basicsr_bridge import (
+from realesrgan.basicsr_bridge import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
     LOSS_REGISTRY,
@@ -22,6 +19,10 @@ from realesrgan.training.basicsr_bridge import (
     CosineAnnealingRestartLR,
     MultiStepRestartLR,
 )
+from realesrgan.data.kernels import KERNEL_KEYS
+from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.errors import OptionError
+from realesrgan.models.step_options import STEP_KEYS
 
 TOP_KEYS = (
     *("name", "model_type", "scale", "num_gpu", "manual_seed", "find_unused_parameters"),
@@ -32,11 +33,6 @@ TOP_KEYS = (
 LOADER_KEYS = (
     *("name", "type", "io_backend", "use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio"),
     *("prefetch_mode", "num_prefetch_queue", "pin_memory", "persistent_workers"),
-)
-KERNEL_KEYS = (
-    *("blur_kernel_size", "kernel_list", "kernel_prob", "sinc_prob", "blur_sigma", "betag_range", "betap_range"),
-    *("blur_kernel_size2", "kernel_list2", "kernel_prob2", "sinc_prob2", "blur_sigma2", "betag_range2", "betap_range2"),
-    "final_sinc_prob",
 )
 _GT_KEYS = ("dataroot_gt", "meta_info", "crop_size", "max_bad_ratio", "gt_size", "use_hflip", "use_rot")
 _PAIR_KEYS = ("dataroot_gt", "dataroot_lq", "filename_tmpl", "gt_size", "use_hflip", "use_rot", "mean", "std")
@@ -235,7 +231,7 @@ def import_user_modules() -> list[str]:
     """
     from pathlib import Path
 
-    from realesrgan.training.basicsr_bridge import sync_archs
+    from realesrgan.basicsr_bridge import sync_archs
 
     root = Path(__file__).resolve().parent.parent
     names = []

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 import yaml
 
+from realesrgan.data.kernels import KERNEL_KEYS
 from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
-from realesrgan.training.option_schema import KERNEL_KEYS
+from realesrgan.training.option_schema import check_options
 
 DEBUG_FREQ = 8
 
@@ -181,3 +183,14 @@ def apply_debug(options: dict[str, Any]) -> None:
     if options.get("val"):
         options["val"]["val_freq"] = DEBUG_FREQ
     options["logger"] |= {"print_freq": 1, "save_checkpoint_freq": DEBUG_FREQ}
+
+
+def load_recipe(path: Path) -> Recipe:
+    """훈련 옵션 파일에서 열화를 읽는다. 훈련과 같은 검사를 거치므로 틀린 철자는 여기서도 오류다.
+
+    Raises:
+        OptionError: 읽을 수 없거나, 모르는 키가 있거나, 이차 열화의 옵션이 아닐 때.
+    """
+    options = load_yaml(path)
+    check_options(options)
+    return Recipe.from_options(options)

@@ -16,7 +16,6 @@ import numpy as np
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError, VideoWriteError
 from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.yuv import known_matrix
-from realesrgan.media.file_hash import file_sha256
 from realesrgan.media.video import (
     SegmentWriter,
     Source,
@@ -35,6 +34,7 @@ from realesrgan.media.video.types import (
     VideoFrame,
     VideoInfo,
 )
+from realesrgan.util.files import file_sha256
 from realesrgan.video.pictures import (
     SRGB,
     PictureSegmentWriter,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from realesrgan.errors import ImageReadError, VideoDamagedError, VideoReadError, VideoWriteError
 from realesrgan.media.image import probe_image, read_image, still, write_image
-from realesrgan.media.os_reason import os_reason
 from realesrgan.media.video.types import Colour, PacketIndex, PixelLayout, Planes, VideoFrame, VideoInfo
+from realesrgan.util.files import os_reason
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from realesrgan.errors import VideoWriteError
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import os_reason
 
 # y4m에는 그림밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
 PICTURES_ONLY = b"YUV4MPEG2"

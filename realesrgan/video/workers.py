@@ -15,13 +15,13 @@ from realesrgan.inference.memory import (
     CPU_BUDGET_HEAVY,
     HOST_SHARE,
     auto_tile,
-    available_host_memory,
     bytes_per_pixel,
     memory_budget,
     pixel_limit,
 )
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.media.video.types import Planes, VideoFrame
+from realesrgan.util.machine import available_memory
 
 # 타일이 이보다 작아지느니 작업자를 줄이고 한 프레임에 여러 스레드를 쓴다. 작은 타일은 패딩이 일의 큰 몫이 된다.
 SMALLEST_SHARED_TILE = 256
@@ -91,7 +91,7 @@ def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: i
     per_pixel = bytes_per_pixel(upsampler.model, upsampler.precision) * together
     if upsampler.device.type == "cpu":
         # 영상은 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
-        budget = min(CPU_BUDGET_HEAVY, int(available_host_memory() * HOST_SHARE))
+        budget = min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE))
     else:
         budget = memory_budget(upsampler.device, per_pixel)
     budget = min(budget, limit * per_pixel)

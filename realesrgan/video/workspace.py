@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -17,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.media.atomic import atomic_file
-from realesrgan.media.file_hash import file_sha256
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, os_reason
 from realesrgan.video.pictures import restore_old
 from realesrgan.video.segments import Span
 
@@ -75,35 +72,16 @@ def hold(target: Path) -> Iterator[None]:
     """
     path = workspace_folder(target).with_suffix(".lock")
     try:
-        file = path.open("a+b")
+        with exclusive_lock(path) as held:
+            if not held:
+                raise UsageError(
+                    f"다른 프로세스가 같은 결과를 만들고 있습니다: {target}\n"
+                    "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
+                )
+            yield
     except OSError as error:
         reason, remedy = os_reason(error)
         raise VideoWriteError(f"작업 폴더를 만들 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
-    with file:
-        try:
-            _lock(file.fileno())
-        except OSError as error:
-            raise UsageError(
-                f"다른 프로세스가 같은 결과를 만들고 있습니다: {target}\n"
-                "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
-            ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
-
-
-def _lock(descriptor: int) -> None:
-    """파일을 잠근다. 이미 잠겨 있으면 기다리지 않고 OSError. 프로세스가 죽으면 저절로 풀린다."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Workspace:

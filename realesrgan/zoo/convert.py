@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.errors import UsageError, WeightsError
-from realesrgan.media.atomic import atomic_file
-from realesrgan.media.os_reason import os_reason
-from realesrgan.optional import import_optional, is_installed
+from realesrgan.util.files import os_reason, write_atomically
+from realesrgan.util.optional import import_optional, is_installed
 from realesrgan.zoo.models import MODELS, ModelSpec
 from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
 from realesrgan.zoo.ncnn_network import infer_ncnn
@@ -166,26 +165,20 @@ def save_weights(weights: NetworkWeights, target: Path, *, half: bool = False, k
         if suffix == ".safetensors":
             save_safetensors(stored(weights.state, half), target, weights.metadata)
             return [target]
-        target.parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".pth":
             buffer = io.BytesIO()
             torch.save({key: stored(weights.state, half)}, buffer)
-            _write(target, buffer.getvalue())
+            write_atomically(target, buffer.getvalue())
             return [target]
         stored(weights.state, half)
         text, content = write_ncnn(weights.network(), half=half)
         binary = target.with_suffix(".bin")
-        _write(binary, content)
-        _write(target, text.encode())
+        write_atomically(binary, content)
+        write_atomically(target, text.encode())
         return [target, binary]
     except OSError as error:
         why, remedy = os_reason(error)
         raise WeightsError(f"가중치를 쓸 수 없습니다: {target}\n  {why}\n  해결: {remedy}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_file(path) as file:
-        file.write(content)
 
 
 def check_saved(weights: NetworkWeights, target: Path, *, half: bool) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from realesrgan.errors import WeightsError
-from realesrgan.media.file_hash import file_sha256
+from realesrgan.util.files import file_sha256
 from realesrgan.zoo.convert import open_weights
 from realesrgan.zoo.models import MODELS
 from realesrgan.zoo.weights import load_weights, read_checkpoint

@@ -25,11 +25,9 @@ from torch import Tensor, nn
 import realesrgan.archs  # noqa: F401 - 등록부를 채운다
 from realesrgan.archs.srvgg_arch import ACT_TYPES
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
-from realesrgan.media.atomic import atomic_file
-from realesrgan.media.file_hash import file_sha256
-from realesrgan.media.paths import expand_user
 from realesrgan.registry import ARCH_REGISTRY
-from realesrgan.zoo.download import Progress, download
+from realesrgan.util.download import Progress, download
+from realesrgan.util.files import expand_user, file_sha256, write_atomically
 from realesrgan.zoo.models import MODELS, ModelSpec
 from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
 
@@ -176,10 +174,8 @@ def save_safetensors(state: Mapping[str, Tensor], target: Path, metadata: Mappin
     Raises:
         OSError: 폴더를 만들거나 쓸 수 없을 때.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = save({key: value.contiguous() for key, value in state.items()}, dict(metadata or {}))
-    with atomic_file(target) as file:
-        file.write(content)
+    write_atomically(target, content)
 
 
 def resolve_model_path(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmark import measure as bench
+from benchmark.flops import matmul_ceiling, network_flops
+from benchmark.session import Session
+from benchmark.worker import enhance_with
 
 from realesrgan.archs import SRVGGNetCompact
-from realesrgan.benchmark import measure as bench
-from realesrgan.benchmark.flops import matmul_ceiling, network_flops
-from realesrgan.benchmark.session import Session
-from realesrgan.benchmark.worker import enhance_with
 from realesrgan.errors import BenchmarkError, UsageError
 from realesrgan.export.source import load_generator
 from realesrgan.inference.engine import TorchEngine

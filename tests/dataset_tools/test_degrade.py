@@ -16,10 +16,11 @@ import torch  # noqa: E402
 from realesrgan.data.degradations import DegradationRandom, filter2d, usm_sharpen  # noqa: E402
 from realesrgan.data.kernels import KernelDraw, pad_kernel, render_kernel  # noqa: E402
 from realesrgan.data.pipeline import Kernels, PipelineOptions, degrade, draw_plan  # noqa: E402
-from realesrgan.data.preview import Recipe, degrade_picture, describe_kernel, load_recipe  # noqa: E402
+from realesrgan.data.preview import Recipe, degrade_picture, describe_kernel  # noqa: E402
 from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset  # noqa: E402
 from realesrgan.dataset_tools.degrade import to_bgr8, to_tensor  # noqa: E402
 from realesrgan.errors import DatasetError, OptionError  # noqa: E402
+from realesrgan.training.options import load_recipe  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.data.recipe import DEGRADATION, KERNELS  # noqa: E402
 from tests.scripts.command import draw, read, run_script  # noqa: E402

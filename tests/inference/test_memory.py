@@ -16,12 +16,12 @@ from realesrgan.inference.memory import (
     CPU_BUDGET,
     MIB,
     auto_tile,
-    available_host_memory,
     bytes_per_pixel,
     describe_bytes,
     memory_budget,
     pixel_limit,
 )
+from realesrgan.util.machine import available_memory
 
 
 def test_picture_that_fits_is_taken_whole() -> None:
@@ -54,7 +54,7 @@ def test_cpu_budget_is_modest_for_light_networks_and_larger_for_heavy_ones() -> 
     light = memory_budget(device, bytes_per_pixel(SRVGGNetCompact(), "fp32"))
     heavy = memory_budget(device, bytes_per_pixel(RRDBNet(3, 3, num_block=1), "fp32"))
     assert light <= CPU_BUDGET
-    assert light <= heavy <= available_host_memory()
+    assert light <= heavy <= available_memory()
 
 
 def test_tensors_stay_below_what_a_device_can_index() -> None:

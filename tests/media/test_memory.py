@@ -13,7 +13,7 @@ CODE = """
 import re, sys
 import numpy as np
 from realesrgan.media.image import still, write_image
-from realesrgan.media.opencv import import_cv2
+from realesrgan.util.optional import import_cv2
 import_cv2()
 array = np.tile(np.random.default_rng(0).integers(0, 256, (500, 500, 3)).astype(np.uint8), (8, 8, 1))
 write_image(sys.argv[1], still(array[:600, :600].copy()))

@@ -8,9 +8,9 @@ from tests.training.extra import require_training_extra
 
 require_training_extra()
 
+from realesrgan.basicsr_bridge import build_network  # noqa: E402
 from realesrgan.data.kernels import KernelOptions  # noqa: E402
 from realesrgan.data.pipeline import PipelineOptions  # noqa: E402
-from realesrgan.training.basicsr_bridge import build_network  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
 from realesrgan.training.options import load_yaml, prepare_options  # noqa: E402
 from tests.data.recipe import DEGRADATION, KERNELS  # noqa: E402

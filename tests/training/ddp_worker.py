@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from realesrgan.basicsr_bridge import build_model
 from realesrgan.models import realesrgan_model, realesrnet_model  # noqa: F401
 from realesrgan.training import distributed
-from realesrgan.training.basicsr_bridge import build_model
 from tests.models.tiny import model_options, paired_batch
 
 

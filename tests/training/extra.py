@@ -15,6 +15,6 @@ def require_training_extra() -> None:
     for package in ("basicsr", "torchvision", "scipy"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"훈련 꾸러미가 없습니다: {package}", allow_module_level=True)
-    importlib.import_module("realesrgan.training.basicsr_bridge")
+    importlib.import_module("realesrgan.basicsr_bridge")
     # 시험의 텐서는 작아서 스레드를 나누면 오히려 느리고, 다른 시험과 함께 돌 때 서로 기다린다.
     torch.set_num_threads(1)

@@ -8,11 +8,11 @@ from tests.training.extra import require_training_extra
 require_training_extra()
 
 from basicsr.utils import DiffJPEG, USMSharp  # noqa: E402
+from benchmark import training as benchmark  # noqa: E402
 
 from realesrgan.data.degradations import DegradationRandom  # noqa: E402
 from realesrgan.data.pipeline import PipelineOptions, draw_plan, synthesise  # noqa: E402
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset  # noqa: E402
-from realesrgan.training import benchmark  # noqa: E402
 from tests.data.recipe import DEGRADATION, KERNELS  # noqa: E402
 
 

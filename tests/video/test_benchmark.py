@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from benchmark import video as benchmark
 
-from realesrgan.video import benchmark
 from tests.scripts.command import run_script
 from tests.video.samples import make_film
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.media.file_hash import file_sha256
+from realesrgan.util.files import file_sha256
 from realesrgan.video.segments import Span
 from realesrgan.video.workspace import Workspace, hold, workspace_folder
 

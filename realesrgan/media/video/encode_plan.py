@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,6 +13,7 @@ from realesrgan.media.video.encoders import Encoder, find_encoder, is_built
 from realesrgan.media.video.hdr import check_hdr, hdr_parameters
 from realesrgan.media.video.layouts import layout_of, planar_layout
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
+from realesrgan.util.machine import available_cores
 
 _COARSER = {(1, 2): (1, 1), (4, 1): (2, 1), (4, 4): (2, 2)}
 """부호기들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
@@ -209,7 +209,7 @@ def _threads(encoder: Encoder) -> int:
     x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
     이어 하거나 나누어 해도 같은 영상이 되게 한다. 수는 두 부호기가 스스로 고르는 것과 같다.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     if encoder.name == "libx264":
         return max(1, min(cores * 3 // 2, 16))
     if encoder.name == "libx265":

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from realesrgan.errors import VideoWriteError
-from realesrgan.media.os_reason import os_reason
 from realesrgan.media.video.library import import_av
+from realesrgan.util.files import os_reason
 
 _EINVAL = 22
 

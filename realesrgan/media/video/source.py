@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from realesrgan.errors import VideoDamagedError, VideoReadError
-from realesrgan.media.os_reason import os_reason
 from realesrgan.media.video.library import import_av
 from realesrgan.media.video.structure import missing_index
+from realesrgan.util.files import os_reason
 
 Source = str | os.PathLike[str] | BinaryIO
 """영상이 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from realesrgan.media.atomic import atomic_file
+from realesrgan.util.files import atomic_file
 from tests.media.samples import names_in
 
 

@@ -49,8 +49,10 @@ class Session:
         self.name = name
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  close에서 닫는다
         # -I는 남의 인터프리터가 이 폴더의 realesrgan을 제 것으로 잘못 불러오지 않게 한다.
-        command = [python, "-I", str(PEER_SCRIPT)] if python else [sys.executable, "-m", "realesrgan.benchmark.worker"]
-        environment = dict(os.environ) | ({} if python else {"PYTHONPATH": str(ROOT)})
+        command = [python, "-I", str(PEER_SCRIPT)] if python else [sys.executable, "-m", "benchmark.worker"]
+        environment = dict(os.environ) | (
+            {} if python else {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts")))}
+        )
         if threads is not None:
             environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         try:

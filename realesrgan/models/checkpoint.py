@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import pickle
 import random
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ import numpy as np
 import torch
 
 from realesrgan.errors import CheckpointError
-from realesrgan.media.file_hash import file_sha256
+from realesrgan.util.files import atomic_file, file_sha256, stream_sha256
 
 LOGGER = logging.getLogger("basicsr")
 STATE_SUFFIX = ".state"
@@ -96,37 +94,20 @@ def _feed_hash(digest: Any, content: Any) -> None:
         digest.update(repr(content).encode())
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows는 폴더를 열 수 없고 이름 바꾸기가 곧바로 기록된다.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_file(path: Path, content: Mapping[str, Any]) -> str:
     """`content`를 한 번에 나타나게(atomic) 쓰고 SHA-256을 돌려준다.
 
     Raises:
         CheckpointError: 쓸 수 없을 때. 임시 파일은 남기지 않는다.
     """
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
+        with atomic_file(path) as stream:
             torch.save(dict(content), stream)
             stream.flush()
-            os.fsync(stream.fileno())
-        digest = file_sha256(temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+            stream.seek(0)
+            digest = stream_sha256(stream)
     except (OSError, RuntimeError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"체크포인트를 쓰지 못했습니다: {path}\n  {error}\n"
             "  해결: 디스크의 남은 자리와 권한을 확인하고 --auto_resume으로 이어서 훈련하세요."

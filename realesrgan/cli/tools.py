@@ -107,8 +107,8 @@ def process_items(
     work: Callable[[T], R], items: Sequence[T], n_thread: int, label: str
 ) -> Iterator[tuple[T, R | Failure]]:
     """항목마다의 일을 작업 프로세스에 나누어 하며 진행을 보인다. 받은 차례대로 `(항목, 결과)`를 낸다."""
-    from realesrgan.cli.ranks import available_cores
     from realesrgan.dataset_tools.workers import map_items
+    from realesrgan.util.machine import available_cores
 
     yield from with_progress(map_items(work, items, min(n_thread, available_cores())), len(items), label)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from realesrgan.benchmark.flops import network_flops
-from realesrgan.benchmark.session import Session
+from benchmark.flops import network_flops
+from benchmark.session import Session
 from realesrgan.errors import UsageError
 from realesrgan.evaluation.metrics import psnr
 from realesrgan.export.source import Generator

@@ -72,7 +72,7 @@ def test_import_keeps_numpy_error_settings():
         """
         import numpy as np
         before = np.geterr()
-        import realesrgan.training.basicsr_bridge
+        import realesrgan.basicsr_bridge
         print(np.geterr() == before)
         """
     )
@@ -87,7 +87,7 @@ def test_missing_basicsr_is_a_named_error():
         found = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *rest: None if name == "basicsr" else found(name, *rest)
         try:
-            import realesrgan.training.basicsr_bridge
+            import realesrgan.basicsr_bridge
         except ImportError as error:
             print(type(error).__name__, "basicsr" in str(error), "해결" in str(error))
         """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
-from realesrgan.command import tool_parser
+from realesrgan.cli.tools import tool_parser
 from realesrgan.errors import UsageError
 from realesrgan.zoo.models import DEFAULT_MODEL
 

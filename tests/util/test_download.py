@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from realesrgan.errors import DownloadError
-from realesrgan.media.file_hash import file_sha256
-from realesrgan.zoo.download import download
+from realesrgan.util.download import download
+from realesrgan.util.files import file_sha256
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

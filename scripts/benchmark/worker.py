@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realesrgan.benchmark.peer_worker import serve
+from benchmark.peer_worker import serve
 from realesrgan.inference.engine import Engine
 from realesrgan.inference.padding import pad_amounts
 from realesrgan.inference.pixels import Pixels, join_image, split_image

@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from realesrgan.archs import SRVGGNetCompact
+from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, draw_plan, synthesise
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.resumable_sampler import ItemKey, ResumableSampler
-from realesrgan.training.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.training.options import load_yaml
 
 RECIPE = Path(__file__).resolve().parents[2] / "options" / "train_realesrnet_compact_x4.yml"

@@ -23,7 +23,7 @@ def faults_of(setup, environment=None, *, in_thread=False):
     call = "threading.Thread(target=churn).start()" if in_thread else "churn()"
     code = (
         "import resource, threading\n"
-        "from realesrgan.allocator import *\n"
+        "from realesrgan.util.machine import *\n"
         f"{setup}\n"
         "def churn():\n"
         f"    for _ in range({ROUNDS}):\n"
@@ -60,7 +60,7 @@ def test_settings_of_the_user_are_left_alone(setting):
 @glibc_only
 def test_giving_back_shrinks_the_process():
     code = (
-        "from realesrgan.allocator import *\n"
+        "from realesrgan.util.machine import *\n"
         "def resident():\n"
         "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "assert keep_freed_memory()\n"

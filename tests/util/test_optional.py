@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from realesrgan.errors import RealESRGANError
-from realesrgan.media.opencv import import_cv2
+from realesrgan.util.optional import import_cv2
 
 
 def test_module_is_returned() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from realesrgan.media.opencv import import_cv2
+from realesrgan.util.optional import import_cv2
 
 Picture = NDArray[np.uint8]
 # 시스템에 흔히 있는 한글 글꼴들. 하나도 없으면 Pillow에 든 라틴 글꼴을 쓴다.

@@ -1,7 +1,8 @@
-"""C 라이브러리(glibc)의 메모리 할당기를 네트워크의 쓰임에 맞춘다.
+"""기계: 쓸 수 있는 코어와 메모리, C 라이브러리(glibc)의 메모리 할당기.
 
-네트워크는 층마다 수십 MB의 텐서를 새로 얻고 곧바로 놓는다. glibc는 큰 덩어리를 놓을 때마다 운영체제에 돌려주므로, 다음
-층은 같은 메모리를 0으로 채워진 새 쪽(page)으로 다시 받는다. 큰 프레임에서는 그 일이 CPU 시간의 3할에 이른다.
+할당기를 네트워크의 쓰임에 맞추는 까닭: 네트워크는 층마다 수십 MB의 텐서를 새로 얻고 곧바로 놓는다. glibc는 큰 덩어리를
+놓을 때마다 운영체제에 돌려주므로, 다음 층은 같은 메모리를 0으로 채워진 새 쪽(page)으로 다시 받는다. 큰
+프레임에서는 그 일이 CPU 시간의 3할에 이른다.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # glibc malloc.h의 번호.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -22,6 +24,40 @@ _USER_SETTINGS = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_TOP_PAD_",
 )
+
+
+# 컨테이너(cgroup)의 한도와 지금 쓰는 양이 적힌 파일. v2와 v1.
+_CGROUP_MEMORY = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def available_cores() -> int:
+    """이 프로세스가 쓸 수 있는 코어 수."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """운영체제가 지금 내줄 수 있는 메모리(바이트). 컨테이너의 한도(cgroup)도 본다."""
+    import psutil
+
+    limits = [int(psutil.virtual_memory().available)]
+    for limit_file, used_file in _CGROUP_MEMORY:
+        limit, used = _read_int(limit_file), _read_int(used_file)
+        if limit is not None and used is not None:
+            limits.append(max(limit - used, 0))
+    return min(limits)
+
+
+def _read_int(path: str) -> int | None:
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if text.isdigit() else None
 
 
 def keep_freed_memory() -> bool:

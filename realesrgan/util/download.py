@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from realesrgan.errors import DownloadError
-from realesrgan.media.atomic import atomic_file
-from realesrgan.media.os_reason import os_reason
+from realesrgan.util.files import atomic_file, os_reason
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 20.0

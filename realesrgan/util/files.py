@@ -1,0 +1,169 @@
+"""파일: 원자적 쓰기, 해시, 경로, 운영체제 오류의 이유, 잠금."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_REASONS = {
+    errno.ENOENT: ("파일이나 폴더가 없습니다.", "경로와 이름을 확인하세요."),
+    errno.ENOTDIR: ("경로 가운데에 폴더가 아닌 것이 있습니다.", "경로를 확인하세요."),
+    errno.EISDIR: ("파일이 아니라 폴더입니다.", "파일 이름까지 적어 주세요."),
+    errno.EACCES: ("권한이 없습니다.", "파일과 폴더의 권한을 확인하거나 다른 폴더를 쓰세요."),
+    errno.EPERM: ("권한이 없습니다.", "파일과 폴더의 권한을 확인하거나 다른 폴더를 쓰세요."),
+    errno.EROFS: ("읽기 전용 저장 장치입니다.", "다른 폴더를 쓰세요."),
+    errno.ENOSPC: ("디스크가 가득 찼습니다.", "자리를 비우거나 다른 디스크의 폴더를 쓰세요."),
+    errno.EFBIG: ("파일 시스템이 담을 수 있는 크기를 넘습니다.", "다른 형식이나 다른 디스크를 쓰세요."),
+    errno.ENAMETOOLONG: ("이름이 너무 깁니다.", "더 짧은 이름을 쓰세요."),
+    errno.EPIPE: ("받는 쪽이 파이프를 닫았습니다.", "받는 프로그램이 끝까지 읽는지 확인하세요."),
+    errno.EMFILE: ("열린 파일이 너무 많습니다.", "다른 프로그램을 닫고 다시 하세요."),
+}
+if hasattr(errno, "EDQUOT"):
+    _REASONS[errno.EDQUOT] = ("디스크 할당량(quota)을 다 썼습니다.", "자리를 비우거나 다른 디스크의 폴더를 쓰세요.")
+
+
+def os_reason(error: OSError) -> tuple[str, str]:
+    """오류의 `(이유, 해결)`을 한국어 두 문장으로 돌려준다."""
+    known = _REASONS.get(error.errno) if error.errno is not None else None
+    return known or (f"{error.strerror or error}", "경로와 저장 장치의 상태를 확인하세요.")
+
+
+def expand_user(text: str) -> Path:
+    """`~`를 홈 폴더로 바꾼다. 그런 사용자가 없으면 글자 그대로의 경로로 본다."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def natural_key(path: Path) -> list[tuple[int, int | str]]:
+    """숫자를 수로 견주는 정렬 열쇠. `2.png`가 `10.png`보다 앞에 온다."""
+    parts = re.split(r"(\d+)", str(path).casefold())
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def identity(path: Path) -> str:
+    """같은 파일을 가리키는 경로는 같은 글자가 되게 한다."""
+    text = unicodedata.normalize("NFC", str(Path(os.path.realpath(path))))
+    # 대소문자를 가리지 않는 파일 시스템이 기본인 곳에서는 접어서 견준다.
+    return text.casefold() if sys.platform in ("win32", "darwin") else text
+
+
+def make_writable_folder(folder: Path) -> None:
+    """폴더를 만들고 그 안에 쓸 수 있는지 본다. 오래 계산한 뒤에야 쓸 수 없음을 알게 되는 일을 막는다.
+
+    Raises:
+        OSError: 만들거나 쓸 수 없을 때.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """`target`을 원자적으로(atomic) 바꿀 파일을 연다. 읽고 되감아 고칠 수 있다(seek).
+
+    대상 곁의 임시 파일에 쓰고, 블록이 무사히 끝나면 디스크에 내린(fsync) 뒤 이름을 바꾼다.
+    Ctrl-C를 포함해 어떤 예외에서도 임시 파일을 지우며 대상은 건드리지 않는다.
+    권한은 새로 만든 보통 파일과 같다(umask). 대상이 심볼릭 링크면 가리키는 파일을 바꾼다.
+
+    Raises:
+        OSError: 만들거나 쓰거나 이름을 바꿀 수 없을 때.
+    """
+    target = Path(os.path.realpath(target))
+    # 대상의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
+    temporary = target.with_name(f".realesrgan-{secrets.token_hex(8)}.part")
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """바뀐 이름까지 디스크에 내린다. 폴더의 fsync를 모르는 파일 시스템은 이름 바꾸기로 만족한다."""
+    if os.name == "nt":
+        return  # Windows는 폴더를 열 수 없고 이름 바꾸기가 곧바로 기록된다.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """폴더를 만들고 `content`를 원자적으로(atomic) 쓴다.
+
+    Raises:
+        OSError: 만들거나 쓸 수 없을 때.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as file:
+        file.write(content)
+
+
+CHUNK = 1 << 20
+
+
+def file_sha256(path: Path) -> str:
+    """파일의 SHA-256을 16진수 글자로 돌려준다. 큰 파일도 조금씩 읽는다.
+
+    Raises:
+        OSError: 읽을 수 없을 때.
+    """
+    with path.open("rb") as file:
+        return stream_sha256(file)
+
+
+def stream_sha256(file: BinaryIO) -> str:
+    """열린 파일의 지금 자리부터 끝까지의 SHA-256."""
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[bool]:
+    """잠금 파일을 기다리지 않고 쥔다. 프로세스가 죽으면 저절로 풀린다.
+
+    Yields:
+        쥐었으면 참, 다른 프로세스가 쥐고 있으면 거짓.
+
+    Raises:
+        OSError: 잠금 파일을 만들 수 없을 때.
+    """
+    # 훈련과 사진 명령은 잠그지 않는다. 쓸 때에야 불러온다.
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+        with suppress(OSError):
+            path.unlink()
