@@ -1,6 +1,7 @@
 """명령 하나가 지나는 이 패키지의 모듈과 함수를 센다. 물음과 답 사이에 이름이 너무 많아지지 않았는지 볼 때 쓴다.
 
-쓰는 법: `python scripts/count_path.py image -i photo.jpg -o out.png`, `python scripts/count_path.py video -i film.mp4 -o results`
+쓰는 법: `python scripts/count_path.py image -i photo.jpg -o out.png`
+         `python scripts/count_path.py video -i video.mp4 -o results`
 """
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ def count(command: str, arguments: Sequence[str]) -> tuple[dict[str, set[str]], 
         arguments: 그 명령의 인자.
 
     Returns:
-        모듈마다의 함수 이름들과 명령의 종료 코드. 모듈과 클래스의 몸통, 이름 없는 함수와 모음(comprehension)은 세지 않는다.
+        모듈마다의 함수 이름들과 명령의 종료 코드. 클래스의 몸통만 돈 모듈도 들지만 함수로는 세지 않는다. 이름 없는 함수와
+        모음(comprehension)은 세지 않는다.
     """
     passed: dict[str, set[str]] = {}
 
     def watch(frame: FrameType, event: str, _argument: Any) -> None:
         code = frame.f_code
-        # CO_OPTIMIZED가 없는 것은 불러올 때 한 번 도는 모듈과 클래스의 몸통이다.
-        if event != "call" or not code.co_flags & inspect.CO_OPTIMIZED or code.co_name.startswith("<"):
+        if event != "call" or code.co_name.startswith("<") or not code.co_filename.startswith(PACKAGE):
             return
-        if code.co_filename.startswith(PACKAGE):
-            passed.setdefault(code.co_filename, set()).add(f"{code.co_name}:{code.co_firstlineno}")
+        functions = passed.setdefault(code.co_filename, set())
+        # CO_OPTIMIZED가 없는 것은 불러올 때 한 번 도는 클래스의 몸통이다.
+        if code.co_flags & inspect.CO_OPTIMIZED:
+            functions.add(f"{code.co_name}:{code.co_firstlineno}")
 
     module = __import__(f"realesrgan.cli.{command}", fromlist=["main"])
     threading.setprofile(watch)
