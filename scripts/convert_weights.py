@@ -8,8 +8,8 @@ from pathlib import Path
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.parsing import number
 from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import UsageError, WeightsError
 

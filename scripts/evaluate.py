@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 # 설치하지 않은 소스 폴더에서도 돌아가게 한다.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.parsing import number
 from realesrgan.cli.tools import report_outcomes, run_and_leave, run_tool, tool_parser
 from realesrgan.errors import UsageError
 
@@ -142,8 +142,8 @@ def make_plan(
 
 def open_journal(output: Path, settings: dict[str, object]) -> "Journal":
     """결과 폴더를 만들고 일지를 연다."""
-    from realesrgan.cli.image import prepare_folder
     from realesrgan.evaluation.journal import JOURNAL_NAME, Journal
+    from realesrgan.inference.picture import prepare_folder
 
     prepare_folder(output)
     return Journal(output / JOURNAL_NAME, settings)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from realesrgan.cli.console import say
-from realesrgan.cli.jobs import Job
+from realesrgan.cli.console import shown
+from realesrgan.cli.jobs import Job, check_target
 from realesrgan.inference.memory import MIB, bytes_per_pixel, describe_bytes
 from realesrgan.inference.padding import pad_amounts
 from realesrgan.inference.realesrganer import RealESRGANer
@@ -37,7 +36,7 @@ class Estimate:
 
 
 def measure_seconds_per_pixel(upsampler: RealESRGANer) -> float:
-    """작은 영상을 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
+    """작은 이미지를 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
     image = np.zeros((PROBE_SIDE, PROBE_SIDE, 3), np.uint8)
     times = []
     for _ in range(2):
@@ -68,25 +67,50 @@ def estimate_job(job: Job, upsampler: RealESRGANer, outscale: float, seconds_per
     return Estimate(read * passes * seconds_per_pixel, memory, len(tiles) * passes)
 
 
-def show_plan(jobs: Sequence[Job], upsampler: RealESRGANer, args: argparse.Namespace) -> None:
-    """무엇을 할지와 어림한 시간, 메모리를 보인다."""
+def show_plan(
+    jobs: Sequence[Job],
+    upsampler: RealESRGANer,
+    *,
+    outscale: float,
+    max_pixels: int | None,
+    skip: Callable[[Job], str | None],
+    tell: Callable[[str], None],
+) -> bool:
+    """무엇을 할지와 어림한 시간, 메모리를 보인다.
+
+    Args:
+        jobs: 일들.
+        upsampler: 키울 것.
+        outscale: 마지막 업스케일 배율.
+        max_pixels: 결과 픽셀 수의 한도. None이면 없다.
+        skip: 일을 건너뛸 이유를 주는 함수. 건너뛰지 않으면 None.
+        tell: 알리는 말을 쓰는 함수.
+
+    Returns:
+        모두 할 수 있는 일이면 참.
+    """
     rate = measure_seconds_per_pixel(upsampler)
     total = 0.0
-    for index, job in enumerate(jobs, 1):
-        head = f"[{index}/{len(jobs)}] {job.source} -> {job.target}"
-        estimate = estimate_job(job, upsampler, args.outscale, rate)
-        size = job.output_size(args.outscale)
-        if estimate is None or size is None or job.info is None:
-            say(f"{head}\n    읽을 수 없음: {(job.problem or '').splitlines()[0]}")
+    checked = [job if job.skip else check_target(job, outscale, skip(job) is not None) for job in jobs]
+    for index, job in enumerate(checked, 1):
+        head = f"[{index}/{len(jobs)}] {shown(job.label or job.source)}"
+        reason = None if job.problem else skip(job)
+        if reason is not None:
+            tell("\n    ".join(f"{head}\n건너뜁니다: {reason}".splitlines()))
             continue
-        if args.skip_existing and job.target.exists():
-            say(f"{head}\n    결과가 이미 있어 건너뜁니다.")
+        estimate = estimate_job(job, upsampler, outscale, rate)
+        size = job.output_size(outscale)
+        if job.problem is not None or estimate is None or size is None or job.info is None:
+            what = "읽을 수 없음" if job.info is None else "쓸 수 없음"
+            tell("\n    ".join(f"{head}\n{what}: {job.problem}".splitlines()))
             continue
-        over = args.max_pixels is not None and size[0] * size[1] * job.info.frames > args.max_pixels
+        over = max_pixels is not None and size[0] * size[1] * job.info.frames > max_pixels
         warning = "\n    결과가 --max_pixels 한도를 넘어 실패합니다." if over else ""
         total += estimate.seconds
-        say(
-            f"{head}\n    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, "
+        tell(
+            f"{head} -> {shown(job.output)}\n"
+            f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {outscale:g}배, "
             f"타일 {estimate.tiles}개, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
         )
-    say(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {upsampler.device}, {upsampler.precision})")
+    tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {upsampler.device}, {upsampler.precision})")
+    return all(job.problem is None for job in checked)

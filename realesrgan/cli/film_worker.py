@@ -15,12 +15,12 @@ import torch
 
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
-from realesrgan.cli.image import prepare_folder
 from realesrgan.cli.loading import build_upsampler, choose_weights
-from realesrgan.cli.ranks import Ranks
+from realesrgan.cli.runner import Ranks
 from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
+from realesrgan.inference.picture import prepare_folder
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
 from realesrgan.media.video.library import import_av
@@ -134,7 +134,7 @@ class FilmWorker:
             rate=args.fps,
         )
         return FilmSettings(
-            outscale=args.outscale,
+            outscale=args.outscale or float(self.upsamplers[0].scale),
             request=request,
             start=args.start,
             end=args.end,

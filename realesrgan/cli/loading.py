@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from realesrgan.cli.progress import DownloadProgress
-from realesrgan.cli.shared_arguments import DEFAULT_DENOISE_STRENGTH
+from realesrgan.cli.arguments import DEFAULT_DENOISE_STRENGTH
+from realesrgan.cli.console import DownloadProgress
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.zoo.models import ModelSpec, get_model
 from realesrgan.zoo.weights import build_network, find_weights, infer_network, load_weights, resolve_model_path

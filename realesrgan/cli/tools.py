@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from realesrgan.cli.arguments import Formatter, Parser, number
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
@@ -17,7 +18,6 @@ from realesrgan.cli.console import (
     say,
     say_error,
 )
-from realesrgan.cli.parsing import Formatter, Parser, number
 
 if TYPE_CHECKING:
     from realesrgan.dataset_tools.outcome import Outcome

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realesrgan.cli.jobs import Job, natural_key, plan_jobs
-from realesrgan.cli.ranks import share_jobs
+from realesrgan.cli.runner import share_jobs
 from realesrgan.errors import UsageError
 from realesrgan.media.image import ImageInfo
 
