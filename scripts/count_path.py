@@ -30,8 +30,8 @@ def count(command: str, arguments: Sequence[str]) -> tuple[dict[str, set[str]], 
         arguments: 그 명령의 인자.
 
     Returns:
-        모듈마다의 함수 이름들과 명령의 종료 코드. 클래스의 몸통만 돈 모듈도 들지만 함수로는 세지 않는다. 이름 없는 함수와
-        모음(comprehension)은 세지 않는다.
+        모듈마다의 함수 이름들과 명령의 종료 코드. 클래스의 몸통만 돈 모듈도 들지만 함수로는 세지 않는다. 이름 없는
+        함수와 모음(comprehension)은 세지 않는다.
     """
     passed: dict[str, set[str]] = {}
 
