@@ -14,8 +14,8 @@ from basicsr.archs import build_network  # noqa: E402
 from basicsr.utils import DiffJPEG  # noqa: E402
 from basicsr.utils.img_process_util import USMSharp, filter2D  # noqa: E402
 
+from realesrgan import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS  # noqa: E402
-from realesrgan.training import basicsr_bridge as bridge  # noqa: E402
 
 
 def run_python(code: str) -> str:

@@ -29,8 +29,8 @@ require_training_extra()
 from basicsr.models import build_model  # noqa: E402
 
 from realesrgan.errors import CheckpointError  # noqa: E402
+from realesrgan.models import checkpoint as C  # noqa: E402
 from realesrgan.models import realesrgan_model, realesrnet_model  # noqa: E402, F401  등록부에 올린다
-from realesrgan.training import checkpoint as C  # noqa: E402
 from realesrgan.util.files import file_sha256  # noqa: E402
 
 TOTAL = 16

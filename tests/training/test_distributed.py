@@ -12,7 +12,7 @@ from tests.training.extra import require_training_extra
 require_training_extra()
 
 from realesrgan.errors import OptionError  # noqa: E402
-from realesrgan.training import checkpoint as C  # noqa: E402
+from realesrgan.models import checkpoint as C  # noqa: E402
 from realesrgan.training import distributed  # noqa: E402
 from tests.training import ddp_worker  # noqa: E402
 

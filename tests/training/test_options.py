@@ -15,8 +15,8 @@ require_training_extra()
 
 import torch  # noqa: E402
 
+from realesrgan import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.errors import OptionError  # noqa: E402
-from realesrgan.training import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
 from realesrgan.training.options import apply_force_yml, build_parser, parse_yaml, prepare_options  # noqa: E402
 
