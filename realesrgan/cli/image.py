@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from realesrgan.cli.progress import FileProgress
     from realesrgan.cli.ranks import Ranks
     from realesrgan.cli.report import FileResult
-    from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.inference.model import Model
     from realesrgan.inference.tiling import Progress
     from realesrgan.media.image import Frame, Picture
 
@@ -160,11 +160,11 @@ def _merge(
 
 def _dry_run(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> int:
     from realesrgan.cli.estimate import show_plan
-    from realesrgan.cli.loading import build_upsampler, choose_weights
+    from realesrgan.cli.loading import build_model, open_chosen
 
     if ranks.leads:
         ranks.set_threads()
-        show_plan(jobs, build_upsampler(args, choose_weights(args), ranks.device(args.device)), args)
+        show_plan(jobs, build_model(args, open_chosen(args), ranks.device(args.device)), args)
     return EXIT_SOME_FAILED if any(job.problem for job in jobs) else EXIT_DONE
 
 
@@ -203,7 +203,7 @@ class _Worker:
     args: argparse.Namespace
     ranks: Ranks
     model: str | None = None
-    _upsampler: RealESRGANer | None = None
+    _upsampler: Model | None = None
 
     def prepare(self, jobs: Sequence[Job]) -> None:
         """할 일이 있으면 가중치를 찾아 모델을 싣는다.
@@ -211,17 +211,17 @@ class _Worker:
         Raises:
             RealESRGANError: 가중치나 장치를 쓸 수 없을 때.
         """
-        from realesrgan.cli.loading import build_upsampler, choose_weights
+        from realesrgan.cli.loading import build_model, open_chosen, source_of
 
         needed = any(job.problem is None and not self._skips(job) for job in jobs)
         self.ranks.set_threads()
         # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
         with self.ranks.local_leader_first():
-            chosen = choose_weights(self.args) if needed else None
+            chosen = open_chosen(self.args) if needed else None
         if chosen is None:
             return
-        self.model = chosen.name
-        self._upsampler = build_upsampler(self.args, chosen, self.ranks.device(self.args.device))
+        self._upsampler = build_model(self.args, chosen, self.ranks.device(self.args.device))
+        self.model = source_of(self._upsampler, self.args)
 
     def _skips(self, job: Job) -> bool:
         return bool(self.args.skip_existing) and job.target.exists()
@@ -274,7 +274,7 @@ class _Worker:
         )
 
 
-def upscale_file(job: Job, upsampler: RealESRGANer, args: argparse.Namespace, progress: Progress) -> tuple[str, ...]:
+def upscale_file(job: Job, upsampler: Model, args: argparse.Namespace, progress: Progress) -> tuple[str, ...]:
     """그림 하나를 읽어 키우고 쓴다.
 
     Returns:
@@ -306,7 +306,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def _enlarged_frames(
-    picture: Picture, upsampler: RealESRGANer, args: argparse.Namespace, progress: Progress
+    picture: Picture, upsampler: Model, args: argparse.Namespace, progress: Progress
 ) -> Iterator[Frame]:
     """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다."""
     from realesrgan.media.image import bleed_colour
@@ -321,7 +321,7 @@ def _enlarged_frames(
 
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
         array = bleed_colour(frame.array) if frame.has_alpha else frame.array
-        output, _ = upsampler.enhance(array, args.outscale, args.alpha_upsampler, progress=report)
+        output = upsampler.upscale_array(array, args.outscale, alpha_upsampler=args.alpha_upsampler, progress=report)
         yield replace(frame, array=output)
 
 

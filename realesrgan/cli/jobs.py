@@ -12,6 +12,7 @@ from realesrgan.errors import ImageReadError, UsageError
 from realesrgan.media.formats import animated_extensions, format_of_name, is_image_name, writable_extensions
 from realesrgan.media.image import ImageInfo, probe_image
 from realesrgan.util.files import expand_user, identity, natural_key, os_reason
+from realesrgan.util.numbers import scaled_size
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Job:
         """결과의 `(너비, 높이)`, 픽셀. 입력을 읽지 못했으면 None."""
         if self.info is None:
             return None
-        return max(int(self.info.width * outscale), 1), max(int(self.info.height * outscale), 1)
+        return scaled_size(self.info.width, self.info.height, outscale)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realesrgan import RealESRGANer
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.errors import NonFiniteOutputError, WeightsError
-from realesrgan.zoo.weights import load_weights, network_for
+from realesrgan.zoo.weights import open_weights
 from tests.inference import reference
 
 Build = Callable[..., RealESRGANer]
@@ -72,7 +72,7 @@ def _photograph(height: int, width: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("name", ["RealESRGAN_x4plus", "RealESRGAN_x4plus_anime_6B", "realesr-animevideov3"])
 def test_real_weights_give_the_same_picture_as_the_reference(real_weights: Callable[[str], Path], name: str) -> None:
     path = real_weights(name)
-    network = network_for(load_weights(path), path)
+    network = open_weights(path).network()
     upsampler = RealESRGANer(4, path, pre_pad=0)
     image = _photograph(25, 31)
     gray, deep = image[..., 1], image.astype(np.uint16) * 200
@@ -162,9 +162,9 @@ def test_default_pad_leaves_no_visible_seam(real_weights: Callable[[str], Path])
 
 def test_auto_tile_follows_the_memory_that_is_left(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     upsampler = build(tile="auto")
-    assert upsampler.tile_for(64, 64) == 0
-    monkeypatch.setattr("realesrgan.inference.realesrganer.memory_budget", lambda *_: 100 * 100 * 1536)
-    assert 0 < upsampler.tile_for(640, 640) <= 100
+    assert upsampler.upscaler.tile_for(64, 64) == 0
+    monkeypatch.setattr("realesrgan.inference.upscaler.memory_budget", lambda *_: 100 * 100 * 1536)
+    assert 0 < upsampler.upscaler.tile_for(640, 640) <= 100
 
 
 def test_one_instance_serves_several_threads(build: Build) -> None:
