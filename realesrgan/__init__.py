@@ -11,8 +11,9 @@ from realesrgan.version import __version__
 
 if TYPE_CHECKING:
     from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.training.api import train
 
-__all__ = ["RealESRGANer", "__version__"]
+__all__ = ["RealESRGANer", "__version__", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from realesrgan.inference.realesrganer import RealESRGANer
 
         return RealESRGANer
+    if name == "train":
+        from realesrgan.training.api import train
+
+        return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -27,14 +27,12 @@ class Loaders:
         sampler: 훈련 로더의 표본기.
         validation: 검증 로더들.
         batch_size: 한 프로세스의 배치 크기.
-        epoch_iterations: 한 세대의 반복 수.
     """
 
     train: DataLoader[Any]
     sampler: ResumableSampler
     validation: list[DataLoader[Any]]
     batch_size: int
-    epoch_iterations: int
 
 
 class _Share(SequentialSampler):
@@ -123,4 +121,4 @@ def build_loaders(options: Mapping[str, Any]) -> Loaders:
         *(len(dataset), train_options.get("dataset_enlarge_ratio", 1), batch_size, world_size, iterations),
         *(math.ceil(total / iterations), total),
     )
-    return Loaders(_train_loader(dataset, train_options, sampler), sampler, validation, batch_size, iterations)
+    return Loaders(_train_loader(dataset, train_options, sampler), sampler, validation, batch_size)
