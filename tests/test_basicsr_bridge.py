@@ -52,7 +52,7 @@ def test_each_registry_sees_the_archs_of_the_other():
         pass
 
     assert PROJECT_ARCHS.get("OnlyInBasicSR") is OnlyInBasicSR and "OnlyInBasicSR" in PROJECT_ARCHS
-    assert dict(PROJECT_ARCHS)["OnlyInBasicSR"] is OnlyInBasicSR
+    assert dict(iter(PROJECT_ARCHS))["OnlyInBasicSR"] is OnlyInBasicSR
 
     @PROJECT_ARCHS.register()
     class OnlyInProject(torch.nn.Module):

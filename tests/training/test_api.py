@@ -112,7 +112,7 @@ def test_errors_are_named_and_clean_up(tmp_path):
         train(tmp_path / "nowhere.yml")
     with pytest.raises(UsageError, match="launcher"):
         train(tiny_options(tmp_path), launcher="mpi")
-    with pytest.raises(PluginError, match="none.py"):
+    with pytest.raises(PluginError, match=r"none\.py"):
         train(tiny_options(tmp_path), plugins=[tmp_path / "none.py"], root=tmp_path)
 
     def fail(_now):

@@ -203,7 +203,7 @@ def test_overrides_are_copied_and_judged(tmp_path):
     assert options["train"]["scheduler"] == {"milestones": [3, 4], "type": "MultiStepLR"}
     assert options["train"]["scheduler"] is not mine
     assert options["datasets"]["train"]["dataroot_gt"] == str(tmp_path) and options["name"] == "other"
-    with pytest.raises(OptionError, match="(?s)network_g:type.*type"):
+    with pytest.raises(OptionError, match=r"(?s)network_g:type.*type"):
         apply_overrides(options, {"network_g:type": torch.nn.ReLU})
 
 
