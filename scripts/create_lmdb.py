@@ -1,12 +1,10 @@
 """그림을 lmdb에 담는다. 하는 일은 `realesrgan/dataset_tools/lmdb_store.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
@@ -35,22 +33,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *, input: list[Path], output: list[Path], compression_level: int, recursive: bool, dry_run: bool, n_thread: int
+) -> int:
     """그림을 담는다."""
     from realesrgan.dataset_tools import lmdb_store
     from realesrgan.dataset_tools.lmdb_build import build, plan
 
-    sets, problems = plan(args.input, args.output, recursive=args.recursive)
-    if args.dry_run:
-        for entries, target in zip(sets, args.output, strict=True):
+    sets, problems = plan(input, output, recursive=recursive)
+    if dry_run:
+        for entries, target in zip(sets, output, strict=True):
             say(f"그림 {len(entries)}장을 담습니다: {target}")
         return report_outcomes(problems) if problems else 0
-    level = args.compression_level
 
     def encode(entries: Sequence[lmdb_store.Entry]) -> lmdb_store.Encoded:
-        return process_items(lmdb_store.entry_encoder(level), entries, args.n_thread, "담기")
+        return process_items(lmdb_store.entry_encoder(compression_level), entries, n_thread, "담기")
 
-    outcomes = build(sets, args.output, level, encode)
+    outcomes = build(sets, output, compression_level, encode)
     return report_outcomes([*outcomes, *problems])
 
 

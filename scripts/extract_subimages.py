@@ -1,12 +1,10 @@
 """큰 그림을 겹치는 조각으로 나눈다. 하는 일은 `realesrgan/dataset_tools/subimages.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
@@ -62,25 +60,36 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    input: Path,
+    output: Path,
+    crop_size: int,
+    step: int,
+    thresh_size: int,
+    n_thread: int,
+    compression_level: int,
+    recursive: bool,
+    dry_run: bool,
+) -> int:
     """조각을 낸다."""
     from realesrgan.dataset_tools import subimages
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
     from realesrgan.media.image_reader import probe_image
 
-    options = subimages.CropOptions(args.crop_size, args.step, args.thresh_size, args.compression_level)
-    pictures = find_pictures(args.input, recursive=args.recursive)
-    refuse_clashes((path, subimages.subimage_stem(path, args.input, args.output)) for path in pictures)
-    check_job(args.output, options.settings())
-    if args.dry_run:
+    options = subimages.CropOptions(crop_size, step, thresh_size, compression_level)
+    pictures = find_pictures(input, recursive=recursive)
+    refuse_clashes((path, subimages.subimage_stem(path, input, output)) for path in pictures)
+    check_job(output, options.settings())
+    if dry_run:
         sizes = [probe_image(path) for path in pictures]
         count = sum(len(subimages.crop_boxes(info.height, info.width, options)) for info in sizes)
-        say(f"그림 {len(pictures)}장에서 조각 {count}장을 냅니다: {args.output}")
+        say(f"그림 {len(pictures)}장에서 조각 {count}장을 냅니다: {output}")
         return 0
-    open_job(args.output, options.settings())
-    work = subimages.extractor(args.input, args.output, options)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, args.n_thread, "조각")))
+    open_job(output, options.settings())
+    work = subimages.extractor(input, output, options)
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "조각")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

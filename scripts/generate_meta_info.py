@@ -1,12 +1,10 @@
 """훈련 그림의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.tools import (
@@ -53,24 +51,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *, input: list[Path], root: list[Path] | None, meta_info: Path, check: bool, recursive: bool, n_thread: int
+) -> int:
     """목록을 만든다."""
-    from realesrgan.dataset_tools import meta_info
+    from realesrgan.dataset_tools import meta_info as listing
     from realesrgan.dataset_tools.pictures import write_bytes
     from realesrgan.dataset_tools.workers import Failure
 
     listed = [
         item
-        for folder, root in meta_info.pair_roots(args.input, args.root)
-        for item in meta_info.list_pictures(folder, root, recursive=args.recursive)
+        for folder, root in listing.pair_roots(input, root)
+        for item in listing.list_pictures(folder, root, recursive=recursive)
     ]
     code = 0
-    if args.check:
-        results = list(process_items(meta_info.decode, listed, args.n_thread, "확인"))
+    if check:
+        results = list(process_items(listing.decode, listed, n_thread, "확인"))
         listed = [item for item, result in results if not isinstance(result, Failure)]
         code = report_outcomes(collect_outcomes((item.path, result) for item, result in results))
-    write_bytes(args.meta_info, meta_info.meta_text(item.name for item in listed))
-    say(f"목록을 썼습니다: {args.meta_info} ({len(listed)}장)")
+    write_bytes(meta_info, listing.meta_text(item.name for item in listed))
+    say(f"목록을 썼습니다: {meta_info} ({len(listed)}장)")
     return code
 
 

@@ -1,12 +1,10 @@
 """짝 자료의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.parsing import number
@@ -47,19 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *, input: list[Path], root: list[Path] | None, meta_info: Path, scale: int | None, recursive: bool, n_thread: int
+) -> int:
     """짝을 찾고 크기를 확인해 목록을 만든다."""
-    from realesrgan.dataset_tools import meta_info
+    from realesrgan.dataset_tools import meta_info as listing
     from realesrgan.dataset_tools.pictures import write_bytes
 
-    roots = meta_info.pair_roots(args.input, args.root)
-    gts, lqs = (meta_info.list_pictures(folder, root, recursive=args.recursive) for folder, root in roots)
-    pairs, problems = meta_info.match_pairs(gts, lqs, (roots[0][0], roots[1][0]))
-    scaled = process_items(meta_info.pair_scale, pairs, args.n_thread, "짝")
-    kept, outcomes, scale = meta_info.split_by_scale(scaled, args.scale)
+    roots = listing.pair_roots(input, root)
+    gts, lqs = (listing.list_pictures(folder, root, recursive=recursive) for folder, root in roots)
+    pairs, problems = listing.match_pairs(gts, lqs, (roots[0][0], roots[1][0]))
+    scaled = process_items(listing.pair_scale, pairs, n_thread, "짝")
+    kept, outcomes, found = listing.split_by_scale(scaled, scale)
     code = report_outcomes([*outcomes, *problems])
-    write_bytes(args.meta_info, meta_info.meta_text(kept))
-    say(f"목록을 썼습니다: {args.meta_info} ({len(kept)}쌍, {scale}배)")
+    write_bytes(meta_info, listing.meta_text(kept))
+    say(f"목록을 썼습니다: {meta_info} ({len(kept)}쌍, {found}배)")
     return code
 
 

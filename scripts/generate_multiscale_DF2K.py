@@ -1,12 +1,10 @@
 """정답 영상을 여러 배율로 줄인다. 하는 일은 `realesrgan/dataset_tools/multiscale.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.tools import (
@@ -52,22 +50,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(*, input: Path, output: Path, n_thread: int, recursive: bool, dry_run: bool) -> int:
     """그림을 줄인다."""
     from realesrgan.dataset_tools import multiscale
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
 
     settings = {"tool": "generate_multiscale_DF2K"}
-    pictures = find_pictures(args.input, recursive=args.recursive)
-    refuse_clashes((path, multiscale.multiscale_stem(path, args.input, args.output)) for path in pictures)
-    check_job(args.output, settings)
-    if args.dry_run:
-        say(f"그림 {len(pictures)}장에서 {len(pictures) * (len(multiscale.SCALES) + 1)}장을 만듭니다: {args.output}")
+    pictures = find_pictures(input, recursive=recursive)
+    refuse_clashes((path, multiscale.multiscale_stem(path, input, output)) for path in pictures)
+    check_job(output, settings)
+    if dry_run:
+        say(f"그림 {len(pictures)}장에서 {len(pictures) * (len(multiscale.SCALES) + 1)}장을 만듭니다: {output}")
         return 0
-    open_job(args.output, settings)
-    work = multiscale.generator(args.input, args.output)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, args.n_thread, "여러 배율")))
+    open_job(output, settings)
+    work = multiscale.generator(input, output)
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "여러 배율")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

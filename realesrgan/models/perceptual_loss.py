@@ -6,15 +6,15 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import LOSS_REGISTRY, replace_entry
-from realesrgan.errors import OptionError, WeightsError, WeightsNotFoundError
+from realesrgan.errors import DownloadError, OptionError, WeightsError, WeightsNotFoundError
 from realesrgan.models.checkpoint import LOAD_ERRORS
+from realesrgan.util.download import download
 
 # 단계마다의 합성곱 수. Simonyan & Zisserman(2015) 표 1.
 STAGES = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -54,14 +54,13 @@ def find_vgg_weights(vgg_type: str, path: str | os.PathLike[str] | None = None) 
     for candidate in (*(Path(folder) / name for folder in SEARCH_FOLDERS), cached):
         if candidate.is_file():
             return candidate
-    cached.parent.mkdir(parents=True, exist_ok=True)
+    # 파일 이름의 끝이 SHA-256의 앞부분이다.
     prefix = name.removesuffix(".pth").rsplit("-", 1)[-1]
     try:
-        # 임시 파일에 받아 해시 앞부분을 확인한 뒤 이름을 바꾼다.
-        torch.hub.download_url_to_file(url, str(cached), hash_prefix=prefix, progress=False)
-    except (URLError, OSError, RuntimeError) as error:
-        raise _not_found(vgg_type, f"내려받기에 실패했습니다: {error}", Path(SEARCH_FOLDERS[0]) / name, url) from error
-    return cached
+        return download(url, cached, sha256=prefix)
+    except DownloadError as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines() if "해결:" not in line)
+        raise _not_found(vgg_type, reason, Path(SEARCH_FOLDERS[0]) / name, url) from error
 
 
 def _not_found(vgg_type: str, reason: str, target: Path, url: str | None = None) -> WeightsNotFoundError:
