@@ -1,4 +1,4 @@
-"""큰 그림을 겹치는 조각으로 나눈다. 하는 일은 `realesrgan/dataset_tools/subimages.py`에 있다."""
+"""큰 이미지를 겹치는 조각으로 나눈다. 하는 일은 `realesrgan/dataset_tools/subimages.py`에 있다."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "extract_subimages.py",
-        "큰 그림을 겹치는 조각(sub-image)으로 나눕니다. 다시 실행하면 마친 그림은 건너뜁니다.",
+        "큰 이미지를 겹치는 조각(sub-image)으로 나눕니다. 다시 실행하면 마친 이미지는 건너뜁니다.",
         [
             "python scripts/extract_subimages.py --input datasets/DF2K/DF2K_HR --output datasets/DF2K/DF2K_HR_sub "
             "--crop_size 400 --step 200",
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("datasets/DF2K/DF2K_HR"),
         metavar="FOLDER",
-        help="그림 폴더. 기본: %(default)s",
+        help="이미지 폴더. 기본: %(default)s",
     )
     add(
         "--output",
@@ -85,7 +85,7 @@ def run(
     if dry_run:
         sizes = [probe_image(path) for path in pictures]
         count = sum(len(subimages.crop_boxes(info.height, info.width, options)) for info in sizes)
-        say(f"그림 {len(pictures)}장에서 조각 {count}장을 냅니다: {output}")
+        say(f"이미지 {len(pictures)}장에서 조각 {count}장을 냅니다: {output}")
         return 0
     open_job(output, options.settings())
     work = subimages.extractor(input, output, options)

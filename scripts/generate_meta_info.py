@@ -1,4 +1,4 @@
-"""훈련 그림의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
+"""훈련 이미지의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "generate_meta_info.py",
-        "그림 폴더들의 목록 파일(meta info)을 만듭니다. 한 줄에 그림 하나이며, 뿌리 폴더에서의 상대 경로입니다.",
+        "이미지 폴더들의 목록 파일(meta info)을 만듭니다. 한 줄에 이미지 하나이며, 뿌리 폴더에서의 상대 경로입니다.",
         [
             "python scripts/generate_meta_info.py --input datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale "
             "--root datasets/DF2K datasets/DF2K --meta_info datasets/DF2K/meta_info.txt --check",
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[Path("datasets/DF2K/DF2K_HR"), Path("datasets/DF2K/DF2K_multiscale")],
         metavar="FOLDER",
-        help="그림 폴더들. 기본: datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale",
+        help="이미지 폴더들. 기본: datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale",
     )
     add("--root", type=Path, nargs="+", metavar="FOLDER", help="폴더마다의 뿌리 폴더. 기본: 입력의 위 폴더")
     add(
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="쓸 목록 파일. 기본: %(default)s",
     )
-    add("--check", action="store_true", help="그림을 끝까지 풀어 보고 읽을 수 없는 것을 빼고 알립니다.")
+    add("--check", action="store_true", help="이미지를 끝까지 풀어 보고 읽을 수 없는 것을 빼고 알립니다.")
     add("--recursive", action="store_true", help="하위 폴더까지 봅니다.")
     add_workers(parser)
     return parser

@@ -15,8 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "generate_meta_info_pairdata.py",
-        "정답 영상(GT)과 저품질 영상(LQ)의 짝을 이름으로 찾아 'gt, lq' 꼴의 목록 파일을 만듭니다. LQ의 이름에는 배율 "
-        "표시(0001x4 등)가 있어도 됩니다.",
+        "정답 이미지(GT)와 저품질 이미지(LQ)의 짝을 이름으로 찾아 'gt, lq' 꼴의 목록 파일을 만듭니다. LQ의 이름에는 "
+        "배율 표시(0001x4 등)가 있어도 됩니다.",
         [
             "python scripts/generate_meta_info_pairdata.py --input datasets/DIV2K/DIV2K_train_HR "
             "datasets/DIV2K/DIV2K_train_LR_bicubic_X4 --meta_info datasets/DIV2K/meta_info_pair.txt",

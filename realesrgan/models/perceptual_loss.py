@@ -1,4 +1,4 @@
-"""VGG 특징(feature)으로 재는 지각 손실(perceptual loss). 가중치가 없으면 무작위 그물로 넘어가지 않고 멈춘다."""
+"""VGG 특징(feature)으로 재는 지각 손실(perceptual loss). 가중치가 없으면 무작위 네트워크로 넘어가지 않고 멈춘다."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _not_found(vgg_type: str, reason: str, target: Path, url: str | None = None)
 
 
 class VGGFeatures(nn.Module):
-    """VGG의 중간 층을 이름으로 꺼내는 고정된 그물.
+    """VGG의 중간 층을 이름으로 꺼내는 고정된 네트워크.
 
     입력은 `(B, 3, H, W)` RGB, 0..1. 출력은 층 이름에서 특징 `(B, C, H', W')`로의 표다. `conv5_4`처럼 합성곱의 이름을
     쓰면 ReLU를 거치기 전의 값이다.
@@ -86,7 +86,7 @@ class VGGFeatures(nn.Module):
         range_norm: 입력이 -1..1이면 0..1로 바꿀지.
 
     Raises:
-        OptionError: 그물이나 층의 이름을 모를 때.
+        OptionError: 네트워크나 층의 이름을 모를 때.
         WeightsError: 가중치가 없거나 맞지 않을 때.
     """
 
@@ -163,7 +163,7 @@ def _build_layers(vgg_type: str) -> tuple[list[str], list[nn.Module]]:
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """특징 `(B, C, H, W)`의 그람 행렬(Gram matrix) `(B, C, C)`. Gatys 2016의 문체 손실."""
+    """특징 `(B, C, H, W)`의 그람 행렬(Gram matrix) `(B, C, C)`. Gatys 2016의 스타일 손실."""
     batch, channels, height, width = features.shape
     flat = features.reshape(batch, channels, height * width)
     return flat @ flat.transpose(1, 2) / (channels * height * width)
@@ -178,7 +178,7 @@ class PerceptualLoss(nn.Module):
         use_input_norm: ImageNet의 평균과 표준편차로 맞출지.
         range_norm: 입력이 -1..1인지.
         perceptual_weight: 지각 손실의 비중. 0이면 계산하지 않는다.
-        style_weight: 문체 손실의 비중. 0이면 계산하지 않는다.
+        style_weight: 스타일 손실의 비중. 0이면 계산하지 않는다.
         criterion: `l1`, `l2`, `fro`(프로베니우스 노름).
         path: VGG 가중치 파일.
 
@@ -215,11 +215,11 @@ class PerceptualLoss(nn.Module):
         return F.l1_loss(one, other) if self.criterion == "l1" else F.mse_loss(one, other)
 
     def forward(self, x: Tensor, gt: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """(지각 손실, 문체 손실). 비중이 0인 쪽은 None이다.
+        """(지각 손실, 스타일 손실). 비중이 0인 쪽은 None이다.
 
         Args:
             x: 생성자의 출력 `(B, 3, H, W)`, 0..1.
-            gt: 정답 영상 `(B, 3, H, W)`, 0..1. 기울기를 흘리지 않는다.
+            gt: 정답 이미지 `(B, 3, H, W)`, 0..1. 그래디언트를 흘리지 않는다.
         """
         found = {name: value.float() for name, value in self.vgg(x).items()}
         with torch.no_grad():

@@ -27,8 +27,8 @@ class StepOptions:
         channels_last: 네트워크와 입력을 channels_last로 둘지. 값은 같고 놓인 순서만 바뀐다.
         compile: `torch.compile`을 쓸지.
         grad_checkpoint: 몸통 블록의 중간값을 다시 계산해 메모리를 아낄지(그래디언트 체크포인팅).
-        grad_clip: 기울기 노름의 상한. None이면 자르지 않는다.
-        accumulate: 배치를 몇 토막으로 나누어 기울기를 모을지. 배치 크기의 약수여야 한다.
+        grad_clip: 그래디언트 노름의 상한. None이면 자르지 않는다.
+        accumulate: 배치를 몇 토막으로 나누어 그래디언트를 모을지. 배치 크기의 약수여야 한다.
         max_nonfinite: 손실이 잇달아 이만큼 유한하지 않으면 멈춘다.
 
     Raises:

@@ -1,4 +1,4 @@
-"""훈련 고리(training loop): 이어 할 곳을 찾고, 걷고, 적고, 저장하고, 검증한다."""
+"""훈련 루프(training loop): 이어 할 곳을 찾고, 걷고, 적고, 저장하고, 검증한다."""
 
 from __future__ import annotations
 

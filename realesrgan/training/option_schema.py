@@ -88,7 +88,7 @@ def check_keys(where: str, options: Any, known: Iterable[str]) -> None:
     """
     if not isinstance(options, Mapping):
         raise OptionError(
-            f"옵션 {where}이(가) 사전이 아닙니다: {options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
+            f"사전이 아닌 옵션입니다: {where}={options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
             "  해결: options/의 본보기와 들여쓰기를 견주어 고치세요."
         )
     known = tuple(known)
@@ -144,7 +144,7 @@ def check_class_block(
     if missing:
         raise OptionError(
             f"옵션이 빠졌습니다: {where}의 {', '.join(missing)}\n"
-            f"  {options['type']}을(를) 만들려면 있어야 합니다.\n  해결: 값을 적으세요."
+            f"  이것 없이는 만들 수 없는 클래스입니다: {options['type']}\n  해결: 값을 적으세요."
         )
 
 

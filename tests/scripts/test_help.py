@@ -13,7 +13,7 @@ from tests.scripts.command import run_script
 
 # 밑줄로 시작하는 것은 명령이 아니다.
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("[!_]*.py"))
-# 설명서에 적힌 대로 이 명령은 훈련 꾸러미를 재는 것이라 곧바로 불러온다.
+# 설명서에 적힌 대로 이 명령은 훈련 패키지를 재는 것이라 곧바로 불러온다.
 HEAVY = {"benchmark_training"}
 CHECK = """
 import pathlib, runpy, sys
