@@ -13,9 +13,10 @@ from realesrgan.version import __version__
 if TYPE_CHECKING:
     from realesrgan.inference.model import Model, load
     from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.training.api import train
     from realesrgan.zoo.models import list_models
 
-__all__ = ["Model", "RealESRGANer", "__version__", "list_models", "load"]
+__all__ = ["Model", "RealESRGANer", "__version__", "list_models", "load", "train"]
 
 # 이름과 그것이 있는 모듈.
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "RealESRGANer": "realesrgan.inference.realesrganer",
     "list_models": "realesrgan.zoo.models",
     "load": "realesrgan.inference.model",
+    "train": "realesrgan.training.api",
 }
 
 

@@ -46,6 +46,28 @@ def test_basicsr_convention_registers_a_new_arch():
     assert isinstance(build_network({"type": "BridgeTestNet"}), BridgeTestNet)
 
 
+def test_each_registry_sees_the_archs_of_the_other():
+    @bridge.ARCH_REGISTRY.register()
+    class OnlyInBasicSR(torch.nn.Module):
+        pass
+
+    assert PROJECT_ARCHS.get("OnlyInBasicSR") is OnlyInBasicSR and "OnlyInBasicSR" in PROJECT_ARCHS
+    assert dict(iter(PROJECT_ARCHS))["OnlyInBasicSR"] is OnlyInBasicSR
+
+    @PROJECT_ARCHS.register()
+    class OnlyInProject(torch.nn.Module):
+        pass
+
+    # BasicSR에 이미 있는 이름도 이 패키지의 등록부에는 새로 올릴 수 있고, 그것이 앞선다.
+    @PROJECT_ARCHS.register()
+    class EDSR(torch.nn.Module):
+        pass
+
+    bridge.sync_archs()
+    assert isinstance(build_network({"type": "OnlyInProject"}), OnlyInProject)
+    assert isinstance(build_network({"type": "EDSR"}), EDSR) and PROJECT_ARCHS.get("EDSR") is EDSR
+
+
 def test_sync_archs_is_idempotent():
     before = dict(iter(bridge.ARCH_REGISTRY))
     bridge.sync_archs()

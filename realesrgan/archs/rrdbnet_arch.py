@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -197,6 +197,10 @@ class RRDBNet(nn.Module):
             features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2)), LEAKY_SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
         return self.conv_last(features)
+
+    def checkpointed_blocks(self) -> Iterable[nn.Module]:
+        """그래디언트 체크포인팅(gradient checkpointing)을 걸 블록들. 메모리의 대부분을 쓰는 몸통의 RRDB다."""
+        return self.body
 
     @classmethod
     def recognise(cls, state: StateDict, _hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
