@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from realesrgan.dataset_tools import subimages
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
-    from realesrgan.media.image_reader import probe_image
+    from realesrgan.media.reader import probe_image
 
     options = subimages.CropOptions(args.crop_size, args.step, args.thresh_size, args.compression_level)
     pictures = find_pictures(args.input, recursive=args.recursive)

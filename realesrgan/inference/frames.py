@@ -18,7 +18,7 @@ from realesrgan.inference.padding import pad_amounts
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.inference.tiling import ArrayTools, Box, run_finite, upscale_tiled
 from realesrgan.inference.yuv import alpha_to_unit, planes_to_rgb, rgb_to_planes, to_tensor, unit_to_alpha
-from realesrgan.media.bleed import bleed_colour
+from realesrgan.media.picture import fill_transparent_colour
 from realesrgan.media.video.types import Colour, PixelLayout, Planes
 
 logger = logging.getLogger(__name__)
@@ -220,7 +220,8 @@ def _bleed(rgb: Tensor, alpha: Tensor) -> Tensor:
         return rgb
     both = torch.cat([rgb, alpha], dim=1).mul(65535).round().to("cpu", torch.int32)
     frames: list[NDArray[np.uint16]] = [
-        bleed_colour(np.ascontiguousarray(frame.permute(1, 2, 0).numpy().astype(np.uint16))) for frame in both
+        fill_transparent_colour(np.ascontiguousarray(frame.permute(1, 2, 0).numpy().astype(np.uint16)))
+        for frame in both
     ]
     bled = torch.from_numpy(np.stack(frames).astype(np.float32)).permute(0, 3, 1, 2)[:, :3]
     return (bled / 65535).to(rgb.device)
