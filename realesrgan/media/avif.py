@@ -104,7 +104,7 @@ def heif_module() -> Any:
         MissingDecoderError: 설치되어 있지 않을 때.
     """
     if not is_installed("pillow_heif"):
-        raise MissingDecoderError("HEIC를 다루려면 추가 꾸러미가 필요합니다. pip install pillow-heif 를 실행하세요.")
+        raise MissingDecoderError("HEIC를 다루려면 추가 패키지가 필요합니다. pip install pillow-heif 를 실행하세요.")
     import pillow_heif
 
     return pillow_heif

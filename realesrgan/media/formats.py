@@ -24,6 +24,7 @@ class ImageFormat:
         extensions: 점이 붙은 소문자 확장자. 첫째가 대표다.
         module: 이 형식을 맡는 `media`의 모듈. `read_header`, `decode`, `write`를 가지며 쓸 때에야 불러온다.
             비어 있으면 Pillow가 읽고 `writer`가 쓴다.
+        signatures: 파일이 시작하는 바이트들. 비어 있으면 `sniff_format`이 따로 가린다.
         alpha: 알파 채널(alpha channel)을 담는가.
         gray: 회색 한 채널로 담는가. 아니면 RGB로 펴서 쓴다.
         gray_alpha: 회색+알파 두 채널로 담는가.
@@ -37,6 +38,7 @@ class ImageFormat:
     name: str
     extensions: tuple[str, ...]
     module: str = ""
+    signatures: tuple[bytes, ...] = ()
     alpha: bool = True
     gray: bool = True
     gray_alpha: bool = False
@@ -53,13 +55,46 @@ class ImageFormat:
 # JPEG의 규격 한도는 65535지만 널리 쓰이는 libjpeg이 65500까지만 읽는다.
 # AVIF는 libavif의 기본 디코딩 한도(16384 x 16384)를 넘으면 써도 다시 열 수 없다.
 FORMATS: tuple[ImageFormat, ...] = (
-    ImageFormat("PNG", (".png", ".apng"), "png", gray_alpha=True, sixteen_bit=True, animation=True),
-    ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, default_quality=95, max_side=65500),
+    ImageFormat(
+        name="PNG",
+        extensions=(".png", ".apng"),
+        module="png",
+        signatures=(b"\x89PNG\r\n\x1a\n",),
+        gray_alpha=True,
+        sixteen_bit=True,
+        animation=True,
+    ),
+    ImageFormat(
+        name="JPEG",
+        extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        signatures=(b"\xff\xd8\xff",),
+        alpha=False,
+        default_quality=95,
+        max_side=65500,
+    ),
     ImageFormat("WEBP", (".webp",), "webp", gray=False, animation=True, default_quality=95, max_side=16383, dpi=False),
-    ImageFormat("BMP", (".bmp", ".dib"), alpha=False, icc=False, exif=False, xmp=False),
-    ImageFormat("TIFF", (".tif", ".tiff"), "tiff", gray_alpha=True, sixteen_bit=True),
+    ImageFormat("BMP", (".bmp", ".dib"), signatures=(b"BM",), alpha=False, icc=False, exif=False, xmp=False),
+    ImageFormat(
+        name="TIFF",
+        extensions=(".tif", ".tiff"),
+        module="tiff",
+        signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        gray_alpha=True,
+        sixteen_bit=True,
+    ),
     ImageFormat("AVIF", (".avif",), "avif", animation=True, default_quality=90, max_side=16384, dpi=False),
-    ImageFormat("GIF", (".gif",), "gif", animation=True, max_side=65535, icc=False, exif=False, xmp=False, dpi=False),
+    ImageFormat(
+        name="GIF",
+        extensions=(".gif",),
+        module="gif",
+        signatures=(b"GIF87a", b"GIF89a"),
+        animation=True,
+        max_side=65535,
+        icc=False,
+        exif=False,
+        xmp=False,
+        dpi=False,
+    ),
     ImageFormat("HEIF", (".heic", ".heif", ".hif"), "avif", default_quality=90, max_side=16384, dpi=False),
 )
 
@@ -79,25 +114,14 @@ _OTHER_EXTENSIONS = frozenset(
         *(".rw2", ".pef", ".srw", ".x3f", ".erf", ".mrw", ".3fr", ".iiq", ".kdc", ".dcr", ".raw"),
     )
 )
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-)
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
 def sniff_format(head: bytes) -> str | None:
     """파일의 앞머리(64바이트쯤)로 형식의 이름을 알아낸다. 모르면 None."""
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
+    for item in FORMATS:
+        if head.startswith(item.signatures):
+            return item.name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] != b"ftyp":

@@ -304,7 +304,7 @@ def filter_rows(rows: Array, above: Array, step: int) -> Array:
 
     Args:
         rows: `(n, 줄 바이트)`, uint8.
-        above: 첫 줄의 바로 윗줄, `(줄 바이트,)`. 그림의 첫 줄이면 0으로 채운다.
+        above: 첫 줄의 바로 윗줄, `(줄 바이트,)`. 이미지의 첫 줄이면 0으로 채운다.
         step: 픽셀 하나의 바이트 수.
 
     Returns:

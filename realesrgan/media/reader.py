@@ -141,7 +141,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         why, remedy = _reason(path, error)
-        raise ImageReadError(f"그림을 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}") from error
+        raise ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}") from error
 
 
 def _reason(path: Path, error: Exception) -> tuple[str, str]:
@@ -157,7 +157,7 @@ def _reason(path: Path, error: Exception) -> tuple[str, str]:
         remedy = "압축하지 않은 TIFF나 PNG, JPEG로 바꾸어 저장한 뒤 다시 하세요."
         return "Pillow가 이 형식에서 풀 수 있는 크기를 넘습니다.", remedy
     if isinstance(error, MemoryError):
-        return "그림을 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 그림을 쓰세요."
+        return "이미지를 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 이미지를 쓰세요."
     return damaged.why, damaged.remedy
 
 
@@ -170,7 +170,7 @@ def _check_limit(path: Path, info: ImageInfo, outscale: float, limit: int) -> No
         return
     frames = f" x {info.frames:,}프레임" if info.frames > 1 else ""
     raise ImageTooLargeError(
-        f"그림이 너무 큽니다: {path}\n"
+        f"이미지가 너무 큽니다: {path}\n"
         f"  이유: 입력 {info.width:,}x{info.height:,}의 결과가 {width:,}x{height:,}{frames} = {total:,}픽셀로, "
         f"한도 {limit:,}픽셀을 넘습니다.\n"
         f"  해결: 믿을 수 있는 파일이면 --max_pixels {total} 이상을 주거나 --outscale을 줄이세요."
@@ -188,9 +188,9 @@ def read_header(file: BinaryIO) -> Header:
     head = file.read(_HEAD_BYTES)
     name = sniff_format(head)
     if name is None:
-        unknown = "그림 파일이 아닙니다. 확장자와 달리 내용이 지원하는 그림 형식이 아닙니다."
+        unknown = "이미지 파일이 아닙니다. 확장자와 달리 내용이 지원하는 이미지 형식이 아닙니다."
         raise UnreadableError(
-            unknown if head else "빈 파일입니다(0바이트).", "PNG, JPEG, WebP 같은 그림 파일을 주세요."
+            unknown if head else "빈 파일입니다(0바이트).", "PNG, JPEG, WebP 같은 이미지 파일을 주세요."
         )
     if module := MODULES[name]:
         header: Header = import_module(f"realesrgan.media.{module}").read_header(file)
@@ -285,7 +285,7 @@ def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, 
         target = _STANDARD_MODES.get(image.mode, "")
     if not target:
         raise UnsupportedError(
-            f"채널이 실수이거나 32비트 정수인 그림({image.mode})은 8비트나 16비트로 옮길 수 없습니다."
+            f"채널이 실수이거나 32비트 정수인 이미지({image.mode})는 8비트나 16비트로 옮길 수 없습니다."
         )
     if "transparency" in image.info and target in ("L", "RGB"):
         target = {"L": "LA", "RGB": "RGBA"}[target]

@@ -143,16 +143,16 @@ def write_image(path: StrPath, picture: Picture, *, quality: int | None = None) 
 
 
 def _failure(path: Path, why: str, remedy: str) -> ImageWriteError:
-    return ImageWriteError(f"그림을 쓰지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
+    return ImageWriteError(f"이미지를 쓰지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
 def _reason(path: Path, error: OSError | MemoryError, target: ImageFormat) -> tuple[str, str]:
     """운영체제와 인코더의 오류의 `(이유, 해결)`."""
     if isinstance(error, MemoryError):
         remedy = "메모리를 적게 쓰는 --ext png 로 바꾸거나 --outscale을 줄이세요."
-        return f"{target.name}로 부호화할 메모리가 모자랍니다.", remedy
+        return f"{target.name}로 인코딩할 메모리가 모자랍니다.", remedy
     if error.errno is None:
-        return f"부호화기가 실패했습니다({error}).", "--ext png 로 바꾸어 쓰세요."
+        return f"인코더가 실패했습니다({error}).", "--ext png 로 바꾸어 쓰세요."
     if path.is_dir():
         return "같은 이름의 폴더가 있습니다.", "다른 이름을 쓰세요."
     return os_reason(error)
@@ -179,9 +179,9 @@ def _check_array(path: Path, array: Array, target: ImageFormat) -> None:
     """배열이 다룰 수 있는 모양인지, 형식의 한도를 넘지 않는지 본다."""
     shape_ok = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if not shape_ok or 0 in array.shape:
-        raise ValueError(f"그림 배열은 (H, W), (H, W, 3), (H, W, 4)여야 합니다: {array.shape}")
+        raise ValueError(f"이미지 배열은 (H, W), (H, W, 3), (H, W, 4)여야 합니다: {array.shape}")
     if array.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"그림 배열은 uint8 또는 uint16이어야 합니다: {array.dtype}")
+        raise ValueError(f"이미지 배열은 uint8 또는 uint16이어야 합니다: {array.dtype}")
     height, width = array.shape[:2]
     if max(width, height) > target.max_side:
         wider = [item.extensions[0] for item in FORMATS if item.max_side >= max(width, height)]
@@ -377,7 +377,7 @@ def deflate(data: bytes, *, last: bool) -> bytes:
     """줄 필터나 차분을 거친 픽셀을 머리 없는(raw) Deflate로 압축한다. PNG와 TIFF가 함께 쓴다.
 
     사진은 되풀이가 거의 없어, 이어지는 같은 값(RLE)만 찾는 것이 사전 찾기와 크기가 비슷하거나 작고 몇 배 빠르다.
-    그림이나 화면 갈무리는 그 반대다. 앞부분을 둘 다로 눌러 보고, 사전이 뚜렷이 나을 때만 사전을 쓴다.
+    그린 이미지나 화면 갈무리는 그 반대다. 앞부분을 둘 다로 눌러 보고, 사전이 뚜렷이 나을 때만 사전을 쓴다.
 
     Args:
         data: 압축할 바이트.

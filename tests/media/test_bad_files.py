@@ -1,4 +1,4 @@
-"""읽을 수 없는 파일: 이유를 한국어로 말하고, 반쯤 푼 그림을 절대 내지 않는다."""
+"""읽을 수 없는 파일: 이유를 한국어로 말하고, 반쯤 푼 이미지를 절대 내지 않는다."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_flipped_bit_in_png_is_an_error(tmp_path: Path) -> None:
     ("data", "match"),
     [
         (b"", "빈 파일"),
-        (b"hello, this is text\n" * 9, "그림 파일이 아닙"),
+        (b"hello, this is text\n" * 9, "이미지 파일이 아닙"),
         (b"\x89PNG\r\n\x1a\n", "잘"),
         (b"BM", "잘|망가"),
     ],

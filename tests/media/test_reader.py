@@ -1,4 +1,4 @@
-"""그림 읽기: 종류, 깊이, 방향, 색."""
+"""이미지 읽기: 종류, 깊이, 방향, 색."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.media.samples import (
 
 
 def load(tmp_path, data, **options):
-    path = tmp_path / "그림 파일 🙂.bin"
+    path = tmp_path / "이미지 파일 🙂.bin"
     path.write_bytes(data)
     picture, info = read_image(path, **options), probe_image(path)
     frame = picture.first
