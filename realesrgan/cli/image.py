@@ -309,7 +309,7 @@ def _enlarged_frames(
     picture: Picture, upsampler: Model, args: argparse.Namespace, progress: Progress
 ) -> Iterator[Frame]:
     """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다."""
-    from realesrgan.media.image import bleed_colour
+    from realesrgan.media.image import fill_transparent_colour
 
     count = max(picture.frame_count, 1)
     for index, frame in enumerate(picture):
@@ -320,7 +320,7 @@ def _enlarged_frames(
             progress(index * total + done, count * total)
 
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = bleed_colour(frame.array) if frame.has_alpha else frame.array
+        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
         output = upsampler.upscale_array(array, args.outscale, alpha_upsampler=args.alpha_upsampler, progress=report)
         yield replace(frame, array=output)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from realesrgan.inference.upscaler import Upscaler
 from realesrgan.inference.yuv import alpha_to_unit, planes_to_rgb, rgb_to_planes, to_tensor, unit_to_alpha
-from realesrgan.media.bleed import bleed_colour
+from realesrgan.media.picture import fill_transparent_colour
 from realesrgan.media.video.types import Colour, PixelLayout, Planes
 
 
@@ -85,7 +85,7 @@ class FrameUpscaler:
         rgb = planes_to_rgb(planes, self._source.layout, self._source.colour)
         alpha = alpha_to_unit(planes[-1], self._source.layout.bits) if self._source.layout.alpha else None
         if alpha is not None:
-            rgb = _bleed(rgb, alpha)
+            rgb = _fill_transparent(rgb, alpha)
         enlarged = self._resized(self._upscaler.upscale_frames(self._turned(rgb)))
         outputs = rgb_to_planes(enlarged, self._target.layout, self._target.colour)
         if self._target.layout.alpha:
@@ -115,13 +115,14 @@ class FrameUpscaler:
         return resized.clamp_(0, 1)
 
 
-def _bleed(rgb: Tensor, alpha: Tensor) -> Tensor:
-    """투명한 곳에 보이는 색을 번지게 한다. 그곳의 뜻 없는 색이 가장자리로 새는 것을 막는다."""
+def _fill_transparent(rgb: Tensor, alpha: Tensor) -> Tensor:
+    """투명한 곳을 이웃한 보이는 색으로 채운다. 그곳의 뜻 없는 색이 가장자리로 새는 것을 막는다."""
     if bool((alpha > 0).all()):
         return rgb
     both = torch.cat([rgb, alpha], dim=1).mul(65535).round().to("cpu", torch.int32)
     frames: list[NDArray[np.uint16]] = [
-        bleed_colour(np.ascontiguousarray(frame.permute(1, 2, 0).numpy().astype(np.uint16))) for frame in both
+        fill_transparent_colour(np.ascontiguousarray(frame.permute(1, 2, 0).numpy().astype(np.uint16)))
+        for frame in both
     ]
-    bled = torch.from_numpy(np.stack(frames).astype(np.float32)).permute(0, 3, 1, 2)[:, :3]
-    return (bled / 65535).to(rgb.device)
+    filled = torch.from_numpy(np.stack(frames).astype(np.float32)).permute(0, 3, 1, 2)[:, :3]
+    return (filled / 65535).to(rgb.device)

@@ -1,4 +1,4 @@
-"""GIF(GIF89a)를 쓴다. 프레임마다 자기 색표(local colour table)를 가지며 합치거나 버리는 프레임이 없다."""
+"""GIF(GIF89a)를 읽고 쓴다. 쓸 때는 프레임마다 자기 색표(local colour table)를 가지며 합치거나 버리는 프레임이 없다."""
 
 from __future__ import annotations
 
@@ -10,16 +10,80 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from realesrgan.media.colour import from_array
-from realesrgan.media.encode_job import EncodeJob
-from realesrgan.media.picture import Array, Frame
+from realesrgan.media.animation import decode_any
+from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
+from realesrgan.media.reader import open_image
+from realesrgan.media.writer import EncodeJob, to_image
 
 _COLOURS = 256
 _HALF = 128
 _MAX_DELAY = 65535
 
 
-def write_gif(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
+def read_header(file: BinaryIO) -> Header:
+    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다. `detail`은 재생 횟수다(0은 끝없이).
+
+    Raises:
+        TruncatedError: 블록 가운데에서 파일이 끝날 때. 프레임 경계에서 끝나면 끝 표시(trailer)가 없어도 받아들인다.
+        DamagedError: 블록의 종류를 알 수 없을 때.
+    """
+    file.seek(6)
+    width, height, flags = struct.unpack("<HHBxx", _exactly(file, 7))
+    _skip_table(file, flags)
+    frames, transparent, loop = 0, False, 1
+    while (kind := file.read(1)) != b";" and (kind or not frames):
+        if kind == b",":
+            _skip_table(file, _exactly(file, 9)[8])
+            _exactly(file, 1)
+            _read_blocks(file)
+            frames += 1
+        elif kind == b"!":
+            label = _exactly(file, 1)
+            body = _read_blocks(file)
+            transparent |= label == b"\xf9" and len(body) >= 1 and bool(body[0] & 1)
+            if label == b"\xff" and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and body[11:12] == b"\x01":
+                # GIF는 처음을 뺀 되풀이의 수를 적는다.
+                repeats = int.from_bytes(body[12:14], "little")
+                loop = repeats + 1 if repeats else 0
+        else:
+            raise DamagedError if kind else TruncatedError
+    if frames == 0 or width == 0 or height == 0:
+        raise DamagedError
+    mode: Mode = "RGBA" if transparent else "RGB"
+    if frames == 1 and not transparent and open_image("GIF", file).mode == "L":
+        mode = "L"
+    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail=loop)
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise TruncatedError
+    return data
+
+
+def _skip_table(file: BinaryIO, flags: int) -> None:
+    """색표(color table)가 있으면 건너뛴다."""
+    if flags & 0x80:
+        _exactly(file, 3 << ((flags & 7) + 1))
+
+
+def _read_blocks(file: BinaryIO) -> bytes:
+    """이어지는 작은 블록(sub-block)을 모아 앞의 64바이트쯤만 돌려준다."""
+    kept = b""
+    while size := _exactly(file, 1)[0]:
+        block = _exactly(file, size)
+        if len(kept) < 64:
+            kept += block
+    return kept
+
+
+def decode(data: bytes, header: Header) -> Picture:
+    """정지 이미지나 애니메이션을 푼다."""
+    return decode_any(data, header, loop=header.detail)
+
+
+def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
     """프레임들을 GIF로 쓴다. 시간은 1/100초 단위로 맞추되 오차가 쌓이지 않게 한다.
 
     Returns:
@@ -32,7 +96,7 @@ def write_gif(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[
     reduced = faded = False
     elapsed = shown = 0.0
     for frame in frames:
-        indexed, lost_colours, lost_alpha = quantize(job.strip(frame, 0, job.height))
+        indexed, lost_colours, lost_alpha = _quantize(job.strip(frame, 0, job.height))
         reduced, faded = reduced or lost_colours, faded or lost_alpha
         elapsed += frame.duration
         delay = min(max(round((elapsed - shown) / 10), 0), _MAX_DELAY)
@@ -47,11 +111,11 @@ def write_gif(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[
     return tuple(notes)
 
 
-def quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
-    """회색, BGR, BGRA를 팔레트 그림으로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
+def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
+    """회색, BGR, BGRA를 팔레트 이미지로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
 
     Returns:
-        `(팔레트 그림, 색을 줄였는가, 반투명을 잃었는가)`.
+        `(팔레트 이미지, 색을 줄였는가, 반투명을 잃었는가)`.
     """
     if pixels.ndim == 2:
         image = Image.frombytes("P", pixels.shape[::-1], np.ascontiguousarray(pixels).tobytes())
@@ -59,7 +123,7 @@ def quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
         return image, False, False
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     limit = _COLOURS if alpha is None else _COLOURS - 1
-    image = from_array(np.ascontiguousarray(pixels[..., :3]))
+    image = to_image(np.ascontiguousarray(pixels[..., :3]))
     indexed = _exact_palette(image, limit)
     reduced = indexed is None
     if indexed is None:

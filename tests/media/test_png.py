@@ -1,4 +1,4 @@
-"""PNG 쓰기: 필터, 이어 붙인 압축, 조각의 순서, APNG의 시간."""
+"""PNG: 머리와 검사합, 필터, 이어 붙인 압축, 조각의 순서, APNG의 시간."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from realesrgan.media import strips
-from realesrgan.media.deflate import deflate
-from realesrgan.media.image import Frame, Metadata, Picture, still, write_image
-from realesrgan.media.png_filter import filter_rows
-from realesrgan.media.png_writer import apng_delay, combine_adler32
-from tests.media.samples import exif_bytes, photo, random_array, srgb
+from realesrgan.media import writer
+from realesrgan.media.image import Frame, ImageInfo, Metadata, Picture, still, write_image
+from realesrgan.media.picture import DamagedError, TruncatedError
+from realesrgan.media.png import apng_delay, check_chunks, combine_adler32, filter_rows, read_header
+from realesrgan.media.writer import deflate
+from tests.media.samples import chunk, exif_bytes, photo, png, random_array, srgb
 
 
 def unfiltered(data, width, step):
@@ -75,7 +75,7 @@ def test_flat_graphics_compress_far_better_than_runs_alone() -> None:
 def test_many_strips_are_read_back_by_other_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any
 ) -> None:
-    monkeypatch.setattr(strips, "STRIP_BYTES", 500)
+    monkeypatch.setattr(writer, "STRIP_BYTES", 500)
     array = random_array(64, 48, 3, dtype=dtype)
     write_image(tmp_path / "a.png", still(array))
     data = (tmp_path / "a.png").read_bytes()
@@ -122,3 +122,23 @@ def test_apng_is_read_frame_by_frame_by_pillow(tmp_path: Path) -> None:
             image.seek(index)
             assert (np.asarray(image) == array[..., [2, 1, 0, 3]]).all()
             assert image.info["duration"] == 40 * (index + 1)
+
+
+def test_png_header_is_gathered_without_decoding() -> None:
+    data = png(random_array(2, 3, 3, dtype=np.uint16), 2, after=chunk(b"eXIf", b"II*\0"))
+    header = read_header(io.BytesIO(data))
+    assert header.info == ImageInfo(3, 2, "PNG", 1, "RGB", 16)
+    assert header.detail.exif == b"II*\0"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 12, 30])
+def test_truncated_png_is_found(cut: Any) -> None:
+    with pytest.raises(TruncatedError):
+        read_header(io.BytesIO(png(random_array(4, 4, 3), 2)[:-cut]))
+
+
+def test_wrong_png_checksum_is_found() -> None:
+    data = bytearray(png(random_array(4, 4, 3), 2))
+    data[data.index(b"IDAT") + 8] ^= 1
+    with pytest.raises(DamagedError):
+        check_chunks(io.BytesIO(data))

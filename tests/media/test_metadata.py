@@ -1,4 +1,4 @@
-"""EXIF를 제자리에서 고치기."""
+"""EXIF와 XMP를 새 상태에 맞추기, 색 프로파일과 DPI 가리기."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realesrgan.media.exif import (
-    PREFIX,
+from realesrgan.media.metadata import (
+    EXIF_PREFIX,
+    clean_dpi,
+    collect_metadata,
     exif_dpi,
     exif_orientation,
+    matching_icc,
     neutral_exif,
+    neutral_xmp,
     resized_exif,
-    strip_prefix,
+    resized_xmp,
+    srgb_icc,
     with_dpi,
 )
-from tests.media.samples import exif_bytes, parsed_exif
+from realesrgan.media.picture import Metadata
+from tests.media.samples import exif_bytes, parsed_exif, profile, srgb
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_read_and_reset(orientation: Any, endian: Any) -> None:
     exif = exif_bytes(orientation, endian=endian)
-    assert exif_orientation(PREFIX + exif) == orientation
-    neutral = neutral_exif(PREFIX + exif)
+    assert exif_orientation(EXIF_PREFIX + exif) == orientation
+    neutral = neutral_exif(EXIF_PREFIX + exif)
     assert neutral is not None
     assert exif_orientation(neutral) == 1
     assert parsed_exif(neutral)[0x010F] == "Maker"
@@ -34,7 +40,7 @@ def test_orientation_is_read_and_reset(orientation: Any, endian: Any) -> None:
 
 
 def test_missing_or_invalid_orientation_is_one() -> None:
-    assert exif_orientation(None) == exif_orientation(b"") == exif_orientation(exif_bytes()) == 1
+    assert exif_orientation(b"") == exif_orientation(exif_bytes()) == 1
     assert exif_orientation(exif_bytes(0)) == exif_orientation(exif_bytes(9)) == 1
 
 
@@ -80,7 +86,7 @@ def test_nothing_moves_inside_the_exif() -> None:
 @given(st.binary(max_size=120))
 @settings(max_examples=150, deadline=None)
 def test_no_bytes_make_it_raise(data: Any) -> None:
-    for exif in (data, b"II*\0" + data, b"MM\0*\0\0\0\x08" + data, PREFIX + b"II*\0\x08\0\0\0" + data):
+    for exif in (data, b"II*\0" + data, b"MM\0*\0\0\0\x08" + data, EXIF_PREFIX + b"II*\0\x08\0\0\0" + data):
         neutral_exif(exif)
         exif_orientation(exif)
         exif_dpi(exif)
@@ -117,5 +123,57 @@ def test_resolution_in_centimetres_becomes_inches() -> None:
     assert exif_dpi(bytes(exif)) == (254.0, 254.0)
 
 
-def test_prefix_is_stripped_only_when_present() -> None:
-    assert strip_prefix(PREFIX + b"abc") == strip_prefix(b"abc") == b"abc"
+def test_prefix_is_stripped_when_present() -> None:
+    exif = exif_bytes(1)
+    assert neutral_exif(EXIF_PREFIX + exif) == neutral_exif(exif) == exif
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9), (float("inf"), 72), (72, -1), (float("nan"), 1), None, (72,), "x"])
+def test_meaningless_dpi_is_dropped(dpi: Any) -> None:
+    assert clean_dpi(dpi) is None
+    assert collect_metadata({"dpi": dpi}, None) == (Metadata(), ())
+
+
+def test_srgb_profile_is_deterministic_and_valid() -> None:
+    assert srgb_icc() == srgb_icc()
+    assert matching_icc(srgb_icc(), "RGB") == srgb_icc()
+    assert len(srgb_icc()) == len(srgb())
+
+
+@pytest.mark.parametrize("icc", [b"", b"short", bytes(200)])
+def test_broken_profile_matches_nothing(icc: Any) -> None:
+    assert matching_icc(icc, "RGB") is None
+
+
+def test_profile_matches_only_its_own_space() -> None:
+    assert matching_icc(profile(b"GRAY"), "L") and not matching_icc(profile(b"GRAY"), "RGB")
+    assert matching_icc(profile(b"RGB "), "RGB") and not matching_icc(profile(b"RGB "), "L")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'<d tiff:Orientation="6"/>', b'<d tiff:Orientation="1"/>'),
+        (b"<d tiff:Orientation = '8' a='2'/>", b"<d tiff:Orientation = '1' a='2'/>"),
+        (b"<tiff:Orientation>3</tiff:Orientation>", b"<tiff:Orientation>1</tiff:Orientation>"),
+        ("<dc:title>방향 6</dc:title>".encode(), "<dc:title>방향 6</dc:title>".encode()),
+    ],
+)
+def test_orientation_is_reset(before: Any, after: Any) -> None:
+    assert neutral_xmp(before) == after
+
+
+def test_only_size_entries_change() -> None:
+    xmp = b'<d tiff:ImageWidth="10" exif:PixelYDimension="20" t:a="10"><exif:PixelXDimension>10</exif:PixelXDimension>'
+    assert resized_xmp(xmp, 40, 80) == (
+        b'<d tiff:ImageWidth="40" exif:PixelYDimension="80" t:a="10"><exif:PixelXDimension>40</exif:PixelXDimension>'
+    )
+
+
+def test_entries_pointing_at_lost_data_are_removed() -> None:
+    xmp = (
+        b'<d hdrgm:Version="1.0" GCamera:MotionPhoto="1" GCamera:MicroVideoOffset="123" dc:format="a">'
+        b"<Container:Directory><li/></Container:Directory><keep/>"
+        b"<xmp:Thumbnails>\nBASE64\n</xmp:Thumbnails></d>"
+    )
+    assert neutral_xmp(xmp) == b'<d dc:format="a"><keep/></d>'

@@ -1,8 +1,10 @@
-"""그림 읽기: 종류, 깊이, 방향, 색."""
+"""이미지 읽기: 종류, 깊이, 방향, 색."""
 
 from __future__ import annotations
 
 import io
+import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from realesrgan.media.image import probe_image, read_image
-from realesrgan.media.orientation import apply_orientation
+from realesrgan.media.image import looks_like_picture, probe_image, read_image
+from realesrgan.media.metadata import matching_icc
+from realesrgan.media.picture import UnsupportedError, apply_orientation
+from realesrgan.media.reader import to_array
+from realesrgan.media.writer import to_image
 from tests.media.samples import (
     chunk,
     encoded,
@@ -28,7 +33,7 @@ from tests.media.samples import (
 
 
 def load(tmp_path, data, **options):
-    path = tmp_path / "그림 파일 🙂.bin"
+    path = tmp_path / "이미지 파일 🙂.bin"
     path.write_bytes(data)
     picture, info = read_image(path, **options), probe_image(path)
     frame = picture.first
@@ -266,14 +271,6 @@ def test_profile_exif_xmp_and_dpi_are_read(tmp_path: Path) -> None:
             assert np.allclose(metadata.dpi, (300, 200), atol=0.02)
 
 
-@pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9)])
-def test_meaningless_dpi_is_dropped(tmp_path: Path, dpi: Any) -> None:
-    from realesrgan.media.metadata import clean_dpi
-
-    assert clean_dpi(dpi) is None
-    assert clean_dpi((float("nan"), 1)) is clean_dpi(None) is clean_dpi("a") is None
-
-
 def test_imagemagick_text_exif_is_read(tmp_path: Path) -> None:
     exif = exif_bytes(1)
     text = f"\nexif\n{len(exif):8}\n" + exif.hex()
@@ -307,3 +304,100 @@ def test_heic_is_read_with_its_own_rotation(tmp_path: Path) -> None:
     picture = load(tmp_path, output.getvalue())
     assert np.abs(picture.first.array.astype(int) - photo()).mean() < 4
     assert picture.format == "HEIF"
+
+
+def cmyk_profile():
+    """잉크를 얼마나 쓰든 무채색으로 나타내는 CMYK 프로파일. 단순한 보색 계산과 결과가 뚜렷이 다르다."""
+    corners = [(index >> 3 & 1) + (index >> 2 & 1) + (index >> 1 & 1) + (index & 1) for index in range(16)]
+    lattice = b"".join(bytes((255 - 60 * inks, 128, 128)) for inks in corners)
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 if index % 4 == 0 else 0 for index in range(9)))
+    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + matrix + ramp * 4 + lattice + ramp * 3
+    description = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(79)
+    tags = {b"desc": description, b"A2B0": table, b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)}
+    body, listing, start = b"", struct.pack(">I", len(tags)), 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        value = content + bytes(-len(content) % 4)
+        listing += name + struct.pack(">II", start + len(body), len(value))
+        body += value
+    header = struct.pack(">I4sI4s4s4s", start + len(body), b"\0\0\0\0", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + listing + body
+
+
+def test_cmyk_goes_through_its_profile(tmp_path: Path) -> None:
+    cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    output = io.BytesIO()
+    cyan.save(output, "TIFF", icc_profile=cmyk_profile())
+    (tmp_path / "a.tif").write_bytes(output.getvalue())
+    picture = read_image(tmp_path / "a.tif")
+    pixel = picture.first.array[8, 8].astype(int)
+    assert np.ptp(pixel) <= 3 and 100 < pixel.mean() < 240
+    assert matching_icc(picture.metadata.icc, "RGB")
+    assert any("프로파일을 거쳐" in note for note in picture.notes)
+
+
+def test_unusable_cmyk_profile_falls_back_to_plain_conversion() -> None:
+    broken = cmyk_profile()[:140]
+    image = Image.new("CMYK", (4, 4), (255, 0, 0, 0))
+    image.info["icc_profile"] = broken
+    array, gray_alpha, icc, notes = to_array(image)
+    assert array[0, 0].tolist() == [255, 255, 0]
+    assert icc is None and notes and not gray_alpha
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_kinds_that_cannot_be_kept_are_refused(mode: Any) -> None:
+    with pytest.raises(UnsupportedError, match="32비트 정수"):
+        to_array(Image.new(mode, (2, 2)))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 3), (3, 5, 4)])
+def test_arrays_and_images_convert_both_ways(shape: Any) -> None:
+    array = random_array(*shape)
+    assert (to_array(to_image(array))[0] == array).all()
+    assert (to_array(to_image(array[::-1, ::-1]))[0] == array[::-1, ::-1]).all()
+
+
+def test_gray_alpha_spreads_to_bgra() -> None:
+    image = Image.fromarray(photo()[..., 0]).convert("LA")
+    array, gray_alpha, _, _ = to_array(image)
+    assert array.shape == (48, 64, 4) and gray_alpha
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "ICO", "DDS", "JPEG2000"])
+def test_picture_without_a_suffix_is_told_by_its_first_bytes(tmp_path: Path, name: Any) -> None:
+    path = tmp_path / "사진"
+    path.write_bytes(encoded(photo(), name))
+    assert looks_like_picture(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"\xff\x0a\x00", b"\0\0\0\x0cJXL \r\n\x87\n", b"8BPS\0\x01", b"qoif\0\0", b"v/1\x01\x02", b"#?RADIANCE\n"),
+        *(b"<svg xmlns='...'>", b"<?xml version='1.0'?>\n<svg width='1'>", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
+    ],
+)
+def test_pictures_we_cannot_read_are_told_too(tmp_path: Path, data: Any) -> None:
+    (tmp_path / "a").write_bytes(data)
+    assert looks_like_picture(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"B", b"BMW and Audi, a text", b"hello", b"P3 is not a PPM"[:2], b"PK\3\4zip", b"%PDF-1.7", b"\x7fELF"),
+        *(b"\0\0\0\x18ftypmp42" + bytes(12), b"RIFF\0\0\0\0WAVEfmt ", b"\x1aE\xdf\xa3", b"#!/bin/sh\n"),
+    ],
+)
+def test_other_files_do_not_look_like_pictures(tmp_path: Path, data: Any) -> None:
+    (tmp_path / "a").write_bytes(data)
+    assert not looks_like_picture(tmp_path / "a")
+
+
+def test_only_regular_files_look_like_pictures(tmp_path: Path) -> None:
+    assert not looks_like_picture(tmp_path) and not looks_like_picture(tmp_path / "없음")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo")
+        assert not looks_like_picture(tmp_path / "fifo")

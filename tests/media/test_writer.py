@@ -1,4 +1,4 @@
-"""그림 쓰기: 왕복, 포기한 것의 알림, 원자성, 오류."""
+"""이미지 쓰기: 왕복, 포기한 것의 알림, 원자성, 오류."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageWriteError, UsageError
-from realesrgan.media import formats, plugins
+from realesrgan.media import avif, formats, writer
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
+from realesrgan.media.writer import MAX_WORKERS, ordered_map, plan_job, split_jpeg, strip_ranges
 from tests.media.samples import exif_bytes, names_in, parsed_exif, photo, profile, random_array, srgb
 
 SHAPES = [(13, 17), (13, 17, 3), (13, 17, 4)]
@@ -300,7 +305,7 @@ def test_interrupt_in_the_middle_leaves_nothing(
     def interrupt(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("realesrgan.media.encode_job.EncodeJob.strip", interrupt)
+    monkeypatch.setattr("realesrgan.media.writer.EncodeJob.strip", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_image(path, still(photo()))
     assert names_in(tmp_path) == [path.name]
@@ -366,7 +371,7 @@ def test_missing_folder_and_folder_in_the_way_are_explained(tmp_path: Path) -> N
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "heif_available", lambda: False)
+    monkeypatch.setattr(avif, "is_installed", lambda _package: False)
     with pytest.raises(ImageWriteError, match="pip install pillow-heif"):
         write_image(tmp_path / "a.heic", still(photo()))
     assert names_in(tmp_path) == []
@@ -398,3 +403,115 @@ def test_cmyk_profile_never_reaches_the_output(tmp_path: Path) -> None:
         write_image(tmp_path / f"out{extension}", read_image(source))
         icc = read_image(tmp_path / f"out{extension}").metadata.icc
         assert icc is None or icc[16:20] == b"RGB "
+
+
+# 픽셀을 형식에 맞추는 계획
+
+
+@pytest.mark.parametrize("target", formats.FORMATS, ids=lambda item: item.name)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3), (4, 6, 4)])
+def test_plan_keeps_to_what_the_format_can_hold(target: Any, dtype: Any, shape: Any) -> None:
+    frame = Frame(random_array(*shape, dtype=dtype))
+    plan = plan_job(frame, Picture((frame,)), target)
+    result = plan.strip(frame, 0, 4)
+    channels = 1 if result.ndim == 2 else result.shape[2]
+    assert channels == {"L": 1, "LA": 2, "BGR": 3, "BGRA": 4}[plan.kind]
+    assert result.dtype.itemsize * 8 == plan.depth
+    assert plan.depth == 8 or target.sixteen_bit
+    assert plan.kind in ("L", "BGR") or target.alpha
+    assert plan.kind != "L" or target.gray
+    gave_up = (dtype == np.uint16 and plan.depth == 8) or (shape[-1] == 4 and channels in (1, 3))
+    assert bool(plan.notes) == gave_up
+
+
+def test_nothing_given_up_means_no_note_and_no_copy() -> None:
+    array = photo()
+    plan = plan_job(Frame(array), still(array, Metadata(icc=srgb(), dpi=(72, 72))), formats.FORMATS[0])
+    assert plan.notes == () and plan.steps == () and np.shares_memory(plan.strip(Frame(array), 0, 9), array)
+
+
+# 가로 띠와 순서 있는 병렬 처리
+
+
+@given(st.integers(1, 5000), st.integers(1, 1 << 22), st.sampled_from([1, 8]), st.sampled_from([None, 8, 64]))
+def test_strips_cover_exactly_with_multiple_and_limit(height: Any, row_bytes: Any, multiple: Any, limit: Any) -> None:
+    ranges = strip_ranges(height, row_bytes, multiple, limit)
+    assert ranges[0][0] == 0 and ranges[-1][1] == height
+    assert all(first[1] == second[0] for first, second in pairwise(ranges))
+    assert all((bottom - top) % multiple == 0 for top, bottom in ranges[:-1])
+    assert limit is None or all(bottom - top <= limit for top, bottom in ranges)
+
+
+def test_results_come_in_order() -> None:
+    def slow(value: int) -> int:
+        time.sleep(0.002 * (value % 3))
+        return value * 2
+
+    assert list(ordered_map(slow, range(20))) == [value * 2 for value in range(20)]
+
+
+def test_work_ahead_is_bounded() -> None:
+    started = []
+    results = ordered_map(lambda value: started.append(value) or value, range(100))
+    next(results)
+    time.sleep(0.05)
+    assert len(started) <= MAX_WORKERS + 2
+    results.close()
+
+
+def test_exception_reaches_the_caller_and_threads_end() -> None:
+    before = threading.active_count()
+
+    def fail(value: int) -> int:
+        if value == 3:
+            raise KeyError("x")
+        return value
+
+    with pytest.raises(KeyError):
+        list(ordered_map(fail, range(50)))
+    assert threading.active_count() == before
+
+
+# JPEG: 띠를 잇는 다시 시작 표시, 메타데이터 조각
+
+
+@pytest.mark.parametrize("shape", [(100, 70), (100, 70, 3), (8, 8, 3), (1, 1), (257, 9, 3), (7, 300, 3)])
+def test_joined_strips_decode_exactly_like_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Any
+) -> None:
+    array = random_array(*shape)
+    path = tmp_path / "a.jpg"
+    write_image(path, still(array))
+    whole = read_image(path).first.array
+    monkeypatch.setattr(writer, "STRIP_BYTES", 8 * shape[1])
+    write_image(path, still(array))
+    assert (read_image(path).first.array == whole).all()
+    data = path.read_bytes()
+    assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) == whole).all()
+    assert (b"\xff\xdd\x00\x04" in data) == (shape[0] > 8)
+
+
+def test_colour_is_not_subsampled(tmp_path: Path) -> None:
+    array = np.zeros((16, 16, 3), np.uint8)
+    array[:, ::2] = (0, 0, 255)
+    array[:, 1::2] = (255, 0, 0)
+    write_image(tmp_path / "a.jpg", still(array))
+    assert np.abs(read_image(tmp_path / "a.jpg").first.array.astype(int) - array).max() < 30
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
+
+
+def test_long_profile_is_split_into_numbered_parts(tmp_path: Path) -> None:
+    icc = srgb() + bytes(range(256)) * 800
+    write_image(tmp_path / "a.jpg", still(photo(), Metadata(icc=icc)))
+    segments, _ = split_jpeg((tmp_path / "a.jpg").read_bytes())
+    parts = [body for marker, body in segments if marker == 0xE2]
+    assert [part[12:14] for part in parts] == [bytes((index, 4)) for index in range(1, 5)]
+    with Image.open(io.BytesIO((tmp_path / "a.jpg").read_bytes())) as image:
+        assert image.info["icc_profile"] == icc
+
+
+def test_unknown_density_is_not_claimed(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", still(photo()))
+    assert read_image(tmp_path / "a.jpg").metadata.dpi is None
