@@ -1,26 +1,37 @@
-"""Real-ESRGAN: 실세계(Real-world) 사진과 영상의 블라인드(Blind) 초해상도(Super-Resolution).
+"""Real-ESRGAN: 실세계(Real-world) 사진과 비디오의 블라인드(Blind) 초해상도(Super-Resolution).
 
 무거운 모듈은 쓰일 때 불러온다(PEP 562). 그래서 `import realesrgan` 자체는 비용이 없다.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.version import __version__
 
 if TYPE_CHECKING:
+    from realesrgan.inference.model import Model, load
     from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.training.api import train
+    from realesrgan.zoo.models import list_models
 
-__all__ = ["RealESRGANer", "__version__"]
+__all__ = ["Model", "RealESRGANer", "__version__", "list_models", "load", "train"]
+
+# 이름과 그것이 있는 모듈.
+_HOMES = {
+    "Model": "realesrgan.inference.model",
+    "RealESRGANer": "realesrgan.inference.realesrganer",
+    "list_models": "realesrgan.zoo.models",
+    "load": "realesrgan.inference.model",
+    "train": "realesrgan.training.api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "RealESRGANer":
-        from realesrgan.inference.realesrganer import RealESRGANer
-
-        return RealESRGANer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""BasicSR 1.4.2와 잇는 다리. BasicSR과 torchvision의 결함을 아는 유일한 파일이다.
+"""BasicSR 1.4.2와의 연결. BasicSR과 torchvision의 결함을 아는 유일한 파일이다.
 
 이 모듈을 불러오면 아래 고침이 한 번 적용된 BasicSR을 쓸 수 있다. 데이터셋과 모델 모듈이 스스로 이 모듈을
 불러오므로 사용자는 따로 준비 함수를 부르지 않는다. 추론(inference) 쪽 코드는 이 모듈을 절대 불러오지 않는다.
@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +35,7 @@ _KEPT_LIBRARIES: list[torch.library.Library] = []
 def _require(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise TrainingDependencyError(
-            f"훈련에 필요한 꾸러미가 없습니다: {package}\n"
+            f"훈련에 필요한 패키지가 없습니다: {package}\n"
             "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
             "  해결: torch를 먼저 설치한 뒤 README의 '훈련 설치'대로 basicsr를 설치하세요(Python 3.10~3.12)."
         )
@@ -42,7 +44,7 @@ def _require(package: str) -> None:
 def _prepare_torchvision() -> None:
     """CPU 전용 torch 곁에서도 torchvision의 파이썬 부분을 불러올 수 있게 한다.
 
-    왜: PyPI의 torchvision 확장(`_C`)은 CUDA판 torch에 묶여 있어 CPU판에서는 실리지 않고, 그러면 `nms`의 가짜 구현을
+    왜: PyPI의 torchvision 확장(`_C`)은 CUDA용 torch에 묶여 있어 CPU용에서는 실리지 않고, 그러면 `nms`의 가짜 구현을
     등록하는 줄에서 import가 멈춘다. 훈련에는 VGG와 평범한 함수만 필요하므로 연산자의 꼴만 정의한다.
     """
     if "torchvision" in sys.modules:
@@ -64,7 +66,7 @@ def _prepare_torchvision() -> None:
 def _restore_functional_tensor() -> None:
     """사라진 torchvision 모듈 `transforms.functional_tensor`를 되살린다.
 
-    왜: 0.17판에서 없어졌는데, BasicSR의 `data/degradations.py`가 맨 위에서 이 모듈의 `rgb_to_grayscale`을 가져온다.
+    왜: 0.17에서 없어졌는데, BasicSR의 `data/degradations.py`가 맨 위에서 이 모듈의 `rgb_to_grayscale`을 가져온다.
     """
     name = "torchvision.transforms.functional_tensor"
     if name in sys.modules or importlib.util.find_spec(name) is not None:
@@ -122,9 +124,31 @@ def replace_entry(registry: Any, obj: Any) -> Any:
 
 
 def sync_archs() -> None:
-    """이 패키지의 네트워크를 BasicSR의 `ARCH_REGISTRY`에도 올린다. 여러 번 불러도 같다."""
-    for _, network in PROJECT_ARCHS:
-        replace_entry(ARCH_REGISTRY, network)
+    """두 등록부에서 서로의 네트워크가 보이게 한다. 여러 번 불러도 같다.
+
+    이 패키지의 `ARCH_REGISTRY`에 있는 것은 BasicSR의 것에도 올리고(같은 이름이면 갈아 끼운다), BasicSR의 것에만 있는
+    네트워크는 이 패키지의 등록부에서도 찾게 한다.
+    """
+    PROJECT_ARCHS.look_behind(ARCH_REGISTRY)
+    for name, network in PROJECT_ARCHS:
+        ARCH_REGISTRY._obj_map[name] = network
+
+
+@contextlib.contextmanager
+def own_log_handlers() -> Iterator[None]:
+    """BasicSR이 로그의 출구를 스스로 달지 않게 한다.
+
+    왜: `get_root_logger`는 처음 불릴 때 표준 오류로 나가는 출구를 달고, 프로세스에서 한 번만 파일을 연다. 그래서 한
+    프로세스에서 두 번째로 훈련하면 기록 파일이 생기지 않는다.
+    """
+    initialized = importlib.import_module("basicsr.utils.logger").initialized_logger
+    before = dict(initialized)
+    initialized["basicsr"] = True
+    try:
+        yield
+    finally:
+        initialized.clear()
+        initialized.update(before)
 
 
 for _package in ("torchvision", "basicsr"):
@@ -147,12 +171,9 @@ from basicsr.utils import (  # noqa: E402
     FileClient,
     MessageLogger,
     get_env_info,
-    get_root_logger,
     get_time_str,
     init_tb_logger,
     init_wandb_logger,
-    make_exp_dirs,
-    mkdir_and_rename,
     set_random_seed,
 )
 from basicsr.utils.options import dict2str  # noqa: E402
@@ -185,12 +206,10 @@ __all__ = [
     "calculate_metric",
     "dict2str",
     "get_env_info",
-    "get_root_logger",
     "get_time_str",
     "init_tb_logger",
     "init_wandb_logger",
-    "make_exp_dirs",
-    "mkdir_and_rename",
+    "own_log_handlers",
     "replace_entry",
     "set_random_seed",
     "sync_archs",

@@ -11,6 +11,14 @@ class UsageError(RealESRGANError):
     """명령이나 인자를 잘못 썼을 때. 명령줄에서는 종료 코드 2가 된다."""
 
 
+class PluginError(UsageError):
+    """사용자가 가리킨 플러그인(plugin) 파일이 없거나 불러오는 동안 오류가 났을 때."""
+
+
+class InvalidValueError(UsageError, ValueError):
+    """함수에 준 값을 쓸 수 없을 때(모양이 다른 배열, 0 이하의 배율 등)."""
+
+
 class WeightsError(RealESRGANError):
     """가중치(weights) 파일을 읽거나 네트워크에 넣을 수 없을 때."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
@@ -17,6 +17,18 @@ class Registry:
     def __init__(self, name: str) -> None:
         self._name = name
         self._objects: dict[str, Any] = {}
+        self._behind: Iterable[tuple[str, Any]] = ()
+
+    def look_behind(self, other: Iterable[tuple[str, Any]]) -> None:
+        """여기에 없는 이름은 `other`에서도 찾게 한다. 복사하지 않으므로 나중에 등록된 것도 보인다.
+
+        Args:
+            other: (이름, 객체)를 차례로 내는 것. 같은 이름이 양쪽에 있으면 여기의 것이 앞선다.
+        """
+        self._behind = other
+
+    def _all(self) -> dict[str, Any]:
+        return self._objects | {name: obj for name, obj in self._behind if name not in self._objects}
 
     @overload
     def register(self, obj: T, suffix: str | None = None) -> T: ...
@@ -49,20 +61,20 @@ class Registry:
             KeyError: 그 이름이 없을 때. 메시지에 등록된 이름을 담는다.
         """
         try:
-            return self._objects[name]
+            return self._all()[name]
         except KeyError:
-            known = ", ".join(sorted(self._objects)) or "없음"
+            known = ", ".join(sorted(self._all())) or "없음"
             raise KeyError(f"{self._name} 등록부에 '{name}'이(가) 없습니다. 등록된 이름: {known}") from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._objects
+        return name in self._all()
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        return iter(self._objects.items())
+        return iter(self._all().items())
 
     def keys(self) -> list[str]:
         """등록된 이름을 등록 순서로 돌려준다."""
-        return list(self._objects)
+        return list(self._all())
 
 
 ARCH_REGISTRY = Registry("네트워크(arch)")

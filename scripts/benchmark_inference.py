@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say, say_error
@@ -64,7 +63,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    models: list[str],
+    sizes: list[tuple[int, int]],
+    engines: list[str] | None,
+    precisions: list[str],
+    runs: int,
+    threads: int | None,
+    device: str,
+    peer: str | None,
+    output: Path,
+    dry_run: bool,
+) -> int:
     """잰다."""
     import tempfile
 
@@ -74,46 +85,53 @@ def run(args: argparse.Namespace) -> int:
 
     from realesrgan.export.source import load_generator
 
-    settings = make_settings(args)
+    settings = make_settings(engines, precisions, runs, threads, device, peer)
     wanted = bench.targets(settings)
-    generators = [load_generator(name) for name in args.models]
-    if args.dry_run:
-        names = [" ".join(target) for target in wanted] + ([bench.PEER] if args.peer else [])
+    generators = [load_generator(name) for name in models]
+    if dry_run:
+        names = [" ".join(target) for target in wanted] + ([bench.PEER] if peer else [])
         for generator in generators:
-            for width, height in args.sizes:
+            for width, height in sizes:
                 say(f"{generator.name} {width}x{height}: {', '.join(names)}")
         return 0
     rows: list[bench.Row] = []
     failures: list[str] = []
-    count = len(generators) * len(args.sizes) * (len(wanted) + bool(args.peer)) * (args.runs + 1)
+    count = len(generators) * len(sizes) * (len(wanted) + bool(peer)) * (runs + 1)
     ceiling = matmul_ceiling()
     with (
         tempfile.TemporaryDirectory(prefix="realesrgan-") as name,
         tqdm(total=count, desc="재기", unit="번", disable=not sys.stderr.isatty(), file=sys.stderr) as bar,
     ):
         for generator in generators:
-            files = bench.prepare(generator, wanted, Path(name), args.peer is not None)
-            for size in args.sizes:
+            files = bench.prepare(generator, wanted, Path(name), peer is not None)
+            for size in sizes:
                 try:
                     rows += bench.measure(generator, size, settings, files, Path(name), ceiling, bar.update)
                 except BenchmarkError as error:
                     failures.append(str(error))
-    write(args, rows, failures, {"처음": ceiling, "끝": matmul_ceiling()})
+    write(output, runs, rows, failures, {"처음": ceiling, "끝": matmul_ceiling()})
     return 1 if failures else 0
 
 
-def make_settings(args: argparse.Namespace) -> "Settings":
+def make_settings(
+    engines: Sequence[str] | None,
+    precisions: Sequence[str],
+    runs: int,
+    threads: int | None,
+    device: str,
+    peer: str | None,
+) -> "Settings":
     """인자에서 어떻게 잴지를 정한다."""
     from benchmark.measure import ENGINES, Settings
 
     from realesrgan.util.optional import is_installed
 
     ready = {"torch": True, "onnxruntime": is_installed("onnx") and is_installed("onnxruntime")}
-    engines = args.engines or [name for name in ENGINES if ready.get(name, is_installed(name))]
-    return Settings(engines, args.precisions, args.runs, args.threads, args.device, args.peer)
+    wanted = engines or [name for name in ENGINES if ready.get(name, is_installed(name))]
+    return Settings(wanted, precisions, runs, threads, device, peer)
 
 
-def write(args: argparse.Namespace, rows: Sequence["Row"], failures: Sequence[str], ceiling: dict[str, float]) -> None:
+def write(output: Path, runs: int, rows: Sequence["Row"], failures: Sequence[str], ceiling: dict[str, float]) -> None:
     """표를 쓰고 보인다."""
     import json
     import platform
@@ -127,13 +145,13 @@ def write(args: argparse.Namespace, rows: Sequence["Row"], failures: Sequence[st
         "기계": f"{platform.machine()}, 코어 {torch.get_num_threads()}, {platform.system()}",
         "torch": torch.__version__,
         "행렬곱의 한계": ", ".join(f"{when} {value:.0f} GFLOP/s" for when, value in ceiling.items()),
-        "횟수": f"번갈아 {args.runs}번의 중앙값, 데우기 1번은 버림",
+        "횟수": f"번갈아 {runs}번의 중앙값, 데우기 1번은 버림",
         "일": "uint8 그림에서 uint8 결과까지. 통째로(타일 없음)",
     }
     text = to_markdown(rows, machine)
     content = {"machine": machine, "rows": [row.to_json() for row in rows], "failures": list(failures)}
-    write_bytes(args.output / "benchmark.md", text.encode())
-    write_bytes(args.output / "benchmark.json", (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
+    write_bytes(output / "benchmark.md", text.encode())
+    write_bytes(output / "benchmark.json", (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
     say(text)
     for failure in failures:
         say_error(failure)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import EXIT_DONE, say
@@ -30,17 +28,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _work(args: argparse.Namespace) -> int:
+def _work(*, input: Path, cores: int | None, rounds: int) -> int:
     from benchmark.video import measure, medians
 
     from realesrgan.util.machine import available_cores
 
-    rounds = []
-    for _ in range(args.rounds):
-        rounds.append(measure(args.input, args.cores or available_cores()))
-        say(_line(rounds[-1]))
-    if len(rounds) > 1:
-        say("중앙값 " + _line(medians(rounds)))
+    measured = []
+    for _ in range(rounds):
+        measured.append(measure(input, cores or available_cores()))
+        say(_line(measured[-1]))
+    if rounds > 1:
+        say("중앙값 " + _line(medians(measured)))
     return EXIT_DONE
 
 

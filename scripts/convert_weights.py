@@ -1,12 +1,10 @@
 """가중치의 형식을 바꾸고 들여다본다. 하는 일은 `realesrgan/zoo/convert.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -47,48 +45,67 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    input: list[str],
+    output: Path | None,
+    inspect: bool,
+    keys: bool,
+    params: bool,
+    fp16: bool,
+    dni: float | None,
+    act_type: str | None,
+    overwrite: bool,
+) -> int:
     """바꾸거나 들여다본다."""
-    if args.inspect:
-        return inspect(args)
-    if args.output is None:
+    key = "params" if params else None
+    if inspect:
+        return show(input, key, act_type, keys)
+    if output is None:
         raise UsageError("쓸 파일이 없습니다.\n  해결: --output을 주거나, 들여다보기만 하려면 --inspect를 주세요.")
-    if (args.dni is None) != (len(args.input) == 1) or len(args.input) > 2:
+    if (dni is None) != (len(input) == 1) or len(input) > 2:
         raise UsageError(
-            f"--input이 {len(args.input)}개입니다.\n  하나를 바꾸거나, --dni와 함께 둘을 섞습니다.\n"
-            "  해결: 개수를 맞추세요."
+            f"--input이 {len(input)}개입니다.\n  하나를 바꾸거나, --dni와 함께 둘을 섞습니다.\n  해결: 개수를 맞추세요."
         )
-    return convert(args)
+    return convert(input, output, key, act_type=act_type, dni=dni, half=fp16, overwrite=overwrite)
 
 
-def inspect(args: argparse.Namespace) -> int:
+def show(wanted: Sequence[str], key: str | None, act_type: str | None, keys: bool) -> int:
     """파일마다 무엇이 들었는지 보인다."""
-    from realesrgan.zoo.convert import locate_weights
     from realesrgan.zoo.inspect import describe_file
 
-    key = "params" if args.params else None
-    for wanted in args.input:
-        _, file = locate_weights(wanted)
-        say(describe_file(file, params_key=key, act_type=args.act_type, keys=args.keys))
+    from realesrgan.zoo.convert import locate_weights
+
+    for one in wanted:
+        _, file = locate_weights(one)
+        say(describe_file(file, params_key=key, act_type=act_type, keys=keys))
     return 0
 
 
-def convert(args: argparse.Namespace) -> int:
+def convert(
+    wanted: Sequence[str],
+    output: Path,
+    key: str | None,
+    *,
+    act_type: str | None,
+    dni: float | None,
+    half: bool,
+    overwrite: bool,
+) -> int:
     """읽고, 섞고, 저장하고, 확인한다."""
     from realesrgan.zoo.convert import blend, check_saved, open_weights, save_weights
 
-    targets = [args.output, *([args.output.with_suffix(".bin")] if args.output.suffix == ".param" else [])]
+    targets = [output, *([output.with_suffix(".bin")] if output.suffix == ".param" else [])]
     existing = [path for path in targets if path.exists()]
-    if existing and not args.overwrite:
+    if existing and not overwrite:
         raise UsageError(
             f"이미 있습니다: {existing[0]}\n  덮어쓰지 않습니다.\n  해결: 다른 이름이나 --overwrite를 주세요."
         )
-    key = "params" if args.params else None
-    opened = [open_weights(wanted, key, args.act_type) for wanted in args.input]
-    weights = opened[0] if args.dni is None else blend(opened[0], opened[1], args.dni)
-    written = save_weights(weights, args.output, half=args.fp16, key=key or "params_ema")
+    opened = [open_weights(one, key, act_type) for one in wanted]
+    weights = opened[0] if dni is None else blend(opened[0], opened[1], dni)
+    written = save_weights(weights, output, half=half, key=key or "params_ema")
     try:
-        difference = check_saved(weights, args.output, half=args.fp16)
+        difference = check_saved(weights, output, half=half)
     except WeightsError:
         # 본래와 다른 파일을 남기면 나중에 그것을 믿고 쓰게 된다.
         for path in written:
@@ -97,7 +114,7 @@ def convert(args: argparse.Namespace) -> int:
     say(f"{weights.arch}를 저장했습니다: {', '.join(map(str, written))}")
     if difference is not None:
         say(f"ncnn으로 돌려 본 가장 큰 차이: {difference:.3g}")
-    elif args.output.suffix == ".param":
+    elif output.suffix == ".param":
         say("ncnn 꾸러미가 없어 돌려 보지는 않았습니다. 저장한 값은 다시 읽어 확인했습니다(pip install ncnn).")
     return 0
 

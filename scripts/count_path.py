@@ -1,11 +1,8 @@
-"""명령 하나가 지나는 이 패키지의 모듈과 함수를 센다. 물음과 답 사이에 이름이 너무 많아지지 않았는지 볼 때 쓴다.
-
-쓰는 법: `python scripts/count_path.py image -i photo.jpg -o out.png`
-         `python scripts/count_path.py video -i video.mp4 -o results`
-"""
+"""명령 하나가 지나는 이 패키지의 모듈과 함수를 센다. 물음과 답 사이에 이름이 너무 많아지지 않았는지 볼 때 쓴다."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import io
@@ -16,9 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
+from realesrgan.cli.tools import run_tool, tool_parser
+
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = str(ROOT / "realesrgan")
 
 
@@ -56,15 +55,34 @@ def count(command: str, arguments: Sequence[str]) -> tuple[dict[str, set[str]], 
     return passed, code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """센 것을 적는다."""
-    command, *arguments = sys.argv[1:] if argv is None else argv
+def build_parser() -> argparse.ArgumentParser:
+    """인자 해석기를 만든다."""
+    parser = tool_parser(
+        "count_path.py",
+        "명령 하나가 지나는 이 패키지의 모듈과 함수를 셉니다.",
+        [
+            "python scripts/count_path.py image -i photo.jpg -o out.png",
+            "python scripts/count_path.py video -i video.mp4 -o results",
+        ],
+    )
+    parser.add_argument("command", choices=["image", "video"], help="셀 명령")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="그 명령의 인자들")
+    return parser
+
+
+def run(*, command: str, arguments: Sequence[str]) -> int:
+    """명령을 돌리고 센 것을 적는다."""
     passed, code = count(command, arguments)
     for path, functions in sorted(passed.items()):
         names = ", ".join(sorted(name.split(":")[0] for name in functions))
         sys.stdout.write(f"{Path(path).relative_to(ROOT)} ({len(functions)}): {names}\n")
     sys.stdout.write(f"모듈 {len(passed)}개, 함수 {sum(map(len, passed.values()))}개\n")
     return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """명령을 실행하고 종료 코드를 돌려준다."""
+    return run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

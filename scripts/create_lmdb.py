@@ -1,12 +1,10 @@
-"""그림을 lmdb에 담는다. 하는 일은 `realesrgan/dataset_tools/lmdb_store.py`에 있다."""
+"""이미지를 lmdb에 담는다. 하는 일은 `realesrgan/dataset_tools/lmdb_store.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -17,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "create_lmdb.py",
-        "그림을 lmdb에 담습니다. 폴더를 둘 주면 짝 자료(GT와 LQ)이고 같은 이름의 그림이 한 짝입니다. 끊기면 "
+        "이미지를 lmdb에 담습니다. 폴더를 둘 주면 짝 자료(GT와 LQ)이고 같은 이름의 이미지가 한 짝입니다. 끊기면 "
         "다시 실행해 "
         "이어 담고, 다 된 뒤에야 제 이름으로 나타납니다.",
         [
@@ -26,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         ],
     )
     add = parser.add_argument
-    add("--input", type=Path, nargs="+", required=True, metavar="FOLDER", help="그림 폴더, 또는 GT와 LQ 폴더")
+    add("--input", type=Path, nargs="+", required=True, metavar="FOLDER", help="이미지 폴더, 또는 GT와 LQ 폴더")
     add("--output", type=Path, nargs="+", required=True, metavar="NAME.lmdb", help="입력마다의 lmdb 폴더")
     add("--compression_level", type=number(int, 0, 9), default=1, metavar="0..9", help="PNG 압축 수준. 기본: 1")
     add("--recursive", action="store_true", help="하위 폴더까지 봅니다.")
@@ -35,22 +33,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
-    """그림을 담는다."""
+def run(
+    *, input: list[Path], output: list[Path], compression_level: int, recursive: bool, dry_run: bool, n_thread: int
+) -> int:
+    """이미지를 담는다."""
     from realesrgan.dataset_tools import lmdb_store
     from realesrgan.dataset_tools.lmdb_build import build, plan
 
-    sets, problems = plan(args.input, args.output, recursive=args.recursive)
-    if args.dry_run:
-        for entries, target in zip(sets, args.output, strict=True):
-            say(f"그림 {len(entries)}장을 담습니다: {target}")
+    sets, problems = plan(input, output, recursive=recursive)
+    if dry_run:
+        for entries, target in zip(sets, output, strict=True):
+            say(f"이미지 {len(entries)}장을 담습니다: {target}")
         return report_outcomes(problems) if problems else 0
-    level = args.compression_level
 
     def encode(entries: Sequence[lmdb_store.Entry]) -> lmdb_store.Encoded:
-        return process_items(lmdb_store.entry_encoder(level), entries, args.n_thread, "담기")
+        return process_items(lmdb_store.entry_encoder(compression_level), entries, n_thread, "담기")
 
-    outcomes = build(sets, args.output, level, encode)
+    outcomes = build(sets, output, compression_level, encode)
     return report_outcomes([*outcomes, *problems])
 
 

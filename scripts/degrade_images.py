@@ -1,12 +1,10 @@
-"""그림에 훈련의 열화를 해 본다. 하는 일은 `realesrgan/dataset_tools/degrade.py`에 있다."""
+"""이미지에 훈련의 열화를 해 본다. 하는 일은 `realesrgan/dataset_tools/degrade.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -17,16 +15,16 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "degrade_images.py",
-        "훈련 옵션 파일의 열화를 그림에 그대로 해 보고 저품질 영상(LQ)을 씁니다. --sheet는 단계마다의 모습과 "
+        "훈련 옵션 파일의 열화를 이미지에 그대로 해 보고 저품질 이미지(LQ)를 씁니다. --sheet는 단계마다의 모습과 "
         "뽑은 값을 한 "
-        "장에 보입니다. 훈련 꾸러미가 필요합니다.",
+        "장에 보입니다. 훈련 패키지가 필요합니다.",
         [
             "python scripts/degrade_images.py --input inputs --output results/degraded "
             "-opt options/train_realesrgan_x4plus.yml --sheet",
         ],
     )
     add = parser.add_argument
-    add("--input", type=Path, required=True, metavar="FOLDER", help="정답 영상(GT)의 폴더")
+    add("--input", type=Path, required=True, metavar="FOLDER", help="정답 이미지(GT)의 폴더")
     add("--output", type=Path, required=True, metavar="FOLDER", help="결과 폴더. lq/, sheet/, gt/ 아래에 씁니다.")
     add(
         "-opt",
@@ -37,13 +35,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="훈련 옵션 파일. 기본: %(default)s",
     )
     add("--seed", type=number(int, 0), default=0, metavar="N", help="씨앗. 같으면 같은 결과입니다. 기본: 0")
-    add("--sheet", action="store_true", help="단계마다의 모습과 뽑은 값을 그림마다 한 장에 씁니다.")
+    add("--sheet", action="store_true", help="단계마다의 모습과 뽑은 값을 이미지마다 한 장에 씁니다.")
     add(
         "--region",
         type=number(int, 0),
         default=130,
         metavar="N",
-        help="견줌표에서 들여다볼 가운데 부분의 한 변(GT 픽셀). 0이면 전체. 기본: 130",
+        help="비교표에서 들여다볼 가운데 부분의 한 변(GT 픽셀). 0이면 전체. 기본: 130",
     )
     add("--save_gt", action="store_true", help="배율의 배수로 자른 GT도 씁니다. gt/와 lq/가 짝 자료가 됩니다.")
     add("--recursive", action="store_true", help="하위 폴더까지 보고 같은 모양의 폴더에 둡니다.")
@@ -51,7 +49,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    input: Path,
+    output: Path,
+    opt: Path,
+    seed: int,
+    sheet: bool,
+    region: int,
+    save_gt: bool,
+    recursive: bool,
+    dry_run: bool,
+) -> int:
     """열화시킨다."""
     from realesrgan.dataset_tools import degrade
     from realesrgan.dataset_tools.job_record import check_job, open_job
@@ -60,21 +69,21 @@ def run(args: argparse.Namespace) -> int:
     from realesrgan.dataset_tools.workers import map_items
     from realesrgan.training.options import load_recipe
 
-    recipe = load_recipe(args.opt)
-    pictures = find_pictures(args.input, recursive=args.recursive)
-    stems = {path: path.relative_to(args.input).with_suffix("") for path in pictures}
+    recipe = load_recipe(opt)
+    pictures = find_pictures(input, recursive=recursive)
+    stems = {path: path.relative_to(input).with_suffix("") for path in pictures}
     refuse_clashes(stems.items())
-    settings = degrade.job_settings(args.opt, args.seed)
-    check_job(args.output, settings)
-    if args.dry_run:
-        say(f"그림 {len(pictures)}장을 {recipe.pipeline.scale}배 작은 LQ로 열화시킵니다: {args.output}")
+    settings = degrade.job_settings(opt, seed)
+    check_job(output, settings)
+    if dry_run:
+        say(f"이미지 {len(pictures)}장을 {recipe.pipeline.scale}배 작은 LQ로 열화시킵니다: {output}")
         return 0
-    open_job(args.output, settings)
-    options = degrade.DegradeOptions(recipe, args.seed, args.sheet, args.save_gt, args.region)
+    open_job(output, settings)
+    options = degrade.DegradeOptions(recipe, seed, sheet, save_gt, region)
     numbers = {path: index for index, path in enumerate(pictures)}
 
     def work(path: Path) -> Outcome:
-        return degrade.degrade_file(path, numbers[path], stems[path], args.output, options)
+        return degrade.degrade_file(path, numbers[path], stems[path], output, options)
 
     # 열화는 torch가 여러 스레드로 하므로 프로세스를 나누지 않는다.
     results = with_progress(map_items(work, pictures, 1), len(pictures), "열화")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from realesrgan.evaluation.candidates import Candidate
     from realesrgan.evaluation.journal import Journal
     from realesrgan.evaluation.run import Evaluation, Plan
-    from realesrgan.evaluation.samples import Sample
 
 METRICS = "psnr, ssim, niqe, lpips, dists, fid"
 
@@ -85,59 +83,75 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
     add("--act_type", choices=["relu", "prelu", "leakyrelu"], metavar="NAME", help="직접 훈련한 SRVGG의 활성화 함수")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    model_name: list[str],
+    model_path: list[str],
+    gt: Path,
+    lq: Path | None,
+    degrade: str | None,
+    seed: int,
+    recursive: bool,
+    max_pictures: int | None,
+    output: Path,
+    metrics: list[str] | None,
+    crop_border: int | None,
+    test_y_channel: bool,
+    save_images: bool,
+    sheet_pictures: int,
+    sheet_region: int,
+    tile: int | None,
+    device: str | None,
+    precision: str,
+    act_type: str | None,
+) -> int:
     """평가한다."""
     from tqdm import tqdm
 
     from realesrgan.evaluation import candidates as targets
+    from realesrgan.evaluation import measures
     from realesrgan.evaluation import run as evaluation
-    from realesrgan.evaluation.samples import find_samples
+    from realesrgan.evaluation.samples import bicubic_degrade, find_samples, recipe_degrade
 
-    samples, problems = find_samples(args.gt, args.lq, recursive=args.recursive)
-    options = targets.LoadOptions(
-        "auto" if args.tile is None else args.tile, args.device, args.precision, args.act_type
+    samples, problems = find_samples(gt, lq, recursive=recursive)
+    options = targets.LoadOptions("auto" if tile is None else tile, device, precision, act_type)
+    found = targets.load_candidates(model_name, model_path, options)
+    border = choose_border(found, crop_border)
+    names = metrics or measures.default_metrics()
+    # argparse의 기본값으로 두면 --lq와 함께 준 `--degrade bicubic`을 알아보지 못한다.
+    source = str(lq) if lq else degrade or "bicubic"
+    recipe = lq is None and source != "bicubic"
+    plan = evaluation.Plan(
+        samples[:max_pictures],
+        *measures.make_metrics(names, border, test_y_channel, device or "cpu"),
+        recipe_degrade(Path(source), seed) if recipe else bicubic_degrade,
+        output,
+        save_images,
+        sheet_pictures,
+        sheet_region,
     )
-    found = targets.load_candidates(args.model_name, args.model_path, options)
-    plan, settings = make_plan(args, samples[: args.max_pictures], found)
-    journal = open_journal(args.output, settings)
+    settings: dict[str, object] = {"gt": str(gt), "lq": source, "crop_border": border}
+    settings |= {"channel": "Y" if test_y_channel else "RGB", "metrics": " ".join(names), "precision": precision}
+    settings |= {"seed": seed} if recipe else {}
+    journal = open_journal(output, settings)
     total = len(found) * len(plan.samples)
     with tqdm(total=total, desc="평가", unit="장", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
         done = evaluation.evaluate(found, plan, journal, bar.update)
-    write_results(args, plan, found, done, settings)
+    write_results(output, plan, found, done, settings)
     journal.remove()
     return report_outcomes([*done.outcomes, *problems])
 
 
-def make_plan(
-    args: argparse.Namespace, samples: Sequence["Sample"], found: Sequence["Candidate"]
-) -> tuple["Plan", dict[str, object]]:
-    """인자에서 무엇을 어떻게 잴지를 정하고, 그 값들을 결과에 적을 모양으로 함께 돌려준다."""
-    from realesrgan.evaluation import measures
-    from realesrgan.evaluation.run import Plan
-    from realesrgan.evaluation.samples import bicubic_degrade, recipe_degrade
-
+def choose_border(found: Sequence["Candidate"], crop_border: int | None) -> int:
+    """재지 않을 가장자리(픽셀)를 정한다. 주지 않았으면 모델의 배율이다."""
     scales = {candidate.scale for candidate in found}
-    if args.crop_border is None and len(scales) > 1:
+    if crop_border is None and len(scales) > 1:
         raise UsageError(
             "배율이 다른 모델을 함께 재려면 --crop_border를 주어야 합니다.\n"
             "  재는 곳이 모델마다 다르면 견줄 수 없습니다.\n"
             f"  해결: --crop_border {max(scales)}"
         )
-    border = max(scales) if args.crop_border is None else args.crop_border
-    names = args.metrics or measures.default_metrics()
-    single, whole = measures.make_metrics(names, border, args.test_y_channel, args.device or "cpu")
-    # argparse의 기본값으로 두면 --lq와 함께 준 `--degrade bicubic`을 알아보지 못한다.
-    source = str(args.lq) if args.lq else args.degrade or "bicubic"
-    recipe = args.lq is None and source != "bicubic"
-    degrade = recipe_degrade(Path(source), args.seed) if recipe else bicubic_degrade
-    plan = Plan(samples, single, whole, degrade, args.output, args.save_images, args.sheet_pictures, args.sheet_region)
-    settings: dict[str, object] = {"gt": str(args.gt), "lq": source, "crop_border": border}
-    settings |= {
-        "channel": "Y" if args.test_y_channel else "RGB",
-        "metrics": " ".join(names),
-        "precision": args.precision,
-    }
-    return plan, settings | ({"seed": args.seed} if recipe else {})
+    return max(scales) if crop_border is None else crop_border
 
 
 def open_journal(output: Path, settings: dict[str, object]) -> "Journal":
@@ -150,7 +164,7 @@ def open_journal(output: Path, settings: dict[str, object]) -> "Journal":
 
 
 def write_results(
-    args: argparse.Namespace,
+    output: Path,
     plan: "Plan",
     found: Sequence["Candidate"],
     done: "Evaluation",
@@ -165,15 +179,15 @@ def write_results(
     names = [metric.name for metric in plan.metrics]
     failures = [(outcome.name, outcome.detail) for outcome in done.outcomes if outcome.status == "failed"]
     markdown = results.to_markdown(table, names, settings)
-    write_bytes(args.output / "results.md", markdown.encode())
+    write_bytes(output / "results.md", markdown.encode())
     # 표 계산 프로그램이 한글을 알아보도록 앞에 BOM을 둔다.
-    write_bytes(args.output / "results.csv", results.to_csv(table, names).encode("utf-8-sig"))
-    write_bytes(args.output / "results.json", results.to_json(table, names, settings, failures).encode())
+    write_bytes(output / "results.csv", results.to_csv(table, names).encode("utf-8-sig"))
+    write_bytes(output / "results.json", results.to_json(table, names, settings, failures).encode())
     sheet = comparison_sheet(done, found)
     if sheet is not None:
-        write_bytes(args.output / "sheet.png", encode_png(sheet, 6))
+        write_bytes(output / "sheet.png", encode_png(sheet, 6))
     say(markdown.split("## 평균")[1].split("\n## ")[0].strip())
-    say(f"결과를 썼습니다: {args.output}")
+    say(f"결과를 썼습니다: {output}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,10 @@
-"""큰 그림을 겹치는 조각으로 나눈다. 하는 일은 `realesrgan/dataset_tools/subimages.py`에 있다."""
+"""큰 이미지를 겹치는 조각으로 나눈다. 하는 일은 `realesrgan/dataset_tools/subimages.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -25,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "extract_subimages.py",
-        "큰 그림을 겹치는 조각(sub-image)으로 나눕니다. 다시 실행하면 마친 그림은 건너뜁니다.",
+        "큰 이미지를 겹치는 조각(sub-image)으로 나눕니다. 다시 실행하면 마친 이미지는 건너뜁니다.",
         [
             "python scripts/extract_subimages.py --input datasets/DF2K/DF2K_HR --output datasets/DF2K/DF2K_HR_sub "
             "--crop_size 400 --step 200",
@@ -37,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("datasets/DF2K/DF2K_HR"),
         metavar="FOLDER",
-        help="그림 폴더. 기본: %(default)s",
+        help="이미지 폴더. 기본: %(default)s",
     )
     add(
         "--output",
@@ -62,25 +60,36 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    input: Path,
+    output: Path,
+    crop_size: int,
+    step: int,
+    thresh_size: int,
+    n_thread: int,
+    compression_level: int,
+    recursive: bool,
+    dry_run: bool,
+) -> int:
     """조각을 낸다."""
     from realesrgan.dataset_tools import subimages
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
-    from realesrgan.media.image_reader import probe_image
+    from realesrgan.media.reader import probe_image
 
-    options = subimages.CropOptions(args.crop_size, args.step, args.thresh_size, args.compression_level)
-    pictures = find_pictures(args.input, recursive=args.recursive)
-    refuse_clashes((path, subimages.subimage_stem(path, args.input, args.output)) for path in pictures)
-    check_job(args.output, options.settings())
-    if args.dry_run:
+    options = subimages.CropOptions(crop_size, step, thresh_size, compression_level)
+    pictures = find_pictures(input, recursive=recursive)
+    refuse_clashes((path, subimages.subimage_stem(path, input, output)) for path in pictures)
+    check_job(output, options.settings())
+    if dry_run:
         sizes = [probe_image(path) for path in pictures]
         count = sum(len(subimages.crop_boxes(info.height, info.width, options)) for info in sizes)
-        say(f"그림 {len(pictures)}장에서 조각 {count}장을 냅니다: {args.output}")
+        say(f"이미지 {len(pictures)}장에서 조각 {count}장을 냅니다: {output}")
         return 0
-    open_job(args.output, options.settings())
-    work = subimages.extractor(args.input, args.output, options)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, args.n_thread, "조각")))
+    open_job(output, options.settings())
+    work = subimages.extractor(input, output, options)
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "조각")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,10 @@
-"""훈련 그림의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
+"""훈련 이미지의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.tools import (
@@ -24,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "generate_meta_info.py",
-        "그림 폴더들의 목록 파일(meta info)을 만듭니다. 한 줄에 그림 하나이며, 뿌리 폴더에서의 상대 경로입니다.",
+        "이미지 폴더들의 목록 파일(meta info)을 만듭니다. 한 줄에 이미지 하나이며, 뿌리 폴더에서의 상대 경로입니다.",
         [
             "python scripts/generate_meta_info.py --input datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale "
             "--root datasets/DF2K datasets/DF2K --meta_info datasets/DF2K/meta_info.txt --check",
@@ -37,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[Path("datasets/DF2K/DF2K_HR"), Path("datasets/DF2K/DF2K_multiscale")],
         metavar="FOLDER",
-        help="그림 폴더들. 기본: datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale",
+        help="이미지 폴더들. 기본: datasets/DF2K/DF2K_HR datasets/DF2K/DF2K_multiscale",
     )
     add("--root", type=Path, nargs="+", metavar="FOLDER", help="폴더마다의 뿌리 폴더. 기본: 입력의 위 폴더")
     add(
@@ -47,30 +45,32 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="쓸 목록 파일. 기본: %(default)s",
     )
-    add("--check", action="store_true", help="그림을 끝까지 풀어 보고 읽을 수 없는 것을 빼고 알립니다.")
+    add("--check", action="store_true", help="이미지를 끝까지 풀어 보고 읽을 수 없는 것을 빼고 알립니다.")
     add("--recursive", action="store_true", help="하위 폴더까지 봅니다.")
     add_workers(parser)
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *, input: list[Path], root: list[Path] | None, meta_info: Path, check: bool, recursive: bool, n_thread: int
+) -> int:
     """목록을 만든다."""
-    from realesrgan.dataset_tools import meta_info
+    from realesrgan.dataset_tools import meta_info as listing
     from realesrgan.dataset_tools.pictures import write_bytes
     from realesrgan.dataset_tools.workers import Failure
 
     listed = [
         item
-        for folder, root in meta_info.pair_roots(args.input, args.root)
-        for item in meta_info.list_pictures(folder, root, recursive=args.recursive)
+        for folder, root in listing.pair_roots(input, root)
+        for item in listing.list_pictures(folder, root, recursive=recursive)
     ]
     code = 0
-    if args.check:
-        results = list(process_items(meta_info.decode, listed, args.n_thread, "확인"))
+    if check:
+        results = list(process_items(listing.decode, listed, n_thread, "확인"))
         listed = [item for item, result in results if not isinstance(result, Failure)]
         code = report_outcomes(collect_outcomes((item.path, result) for item, result in results))
-    write_bytes(args.meta_info, meta_info.meta_text(item.name for item in listed))
-    say(f"목록을 썼습니다: {args.meta_info} ({len(listed)}장)")
+    write_bytes(meta_info, listing.meta_text(item.name for item in listed))
+    say(f"목록을 썼습니다: {meta_info} ({len(listed)}장)")
     return code
 
 

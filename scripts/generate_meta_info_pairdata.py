@@ -1,12 +1,10 @@
 """짝 자료의 목록 파일을 만든다. 하는 일은 `realesrgan/dataset_tools/meta_info.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
@@ -17,8 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "generate_meta_info_pairdata.py",
-        "정답 영상(GT)과 저품질 영상(LQ)의 짝을 이름으로 찾아 'gt, lq' 꼴의 목록 파일을 만듭니다. LQ의 이름에는 배율 "
-        "표시(0001x4 등)가 있어도 됩니다.",
+        "정답 이미지(GT)와 저품질 이미지(LQ)의 짝을 이름으로 찾아 'gt, lq' 꼴의 목록 파일을 만듭니다. LQ의 이름에는 "
+        "배율 표시(0001x4 등)가 있어도 됩니다.",
         [
             "python scripts/generate_meta_info_pairdata.py --input datasets/DIV2K/DIV2K_train_HR "
             "datasets/DIV2K/DIV2K_train_LR_bicubic_X4 --meta_info datasets/DIV2K/meta_info_pair.txt",
@@ -47,19 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *, input: list[Path], root: list[Path] | None, meta_info: Path, scale: int | None, recursive: bool, n_thread: int
+) -> int:
     """짝을 찾고 크기를 확인해 목록을 만든다."""
-    from realesrgan.dataset_tools import meta_info
+    from realesrgan.dataset_tools import meta_info as listing
     from realesrgan.dataset_tools.pictures import write_bytes
 
-    roots = meta_info.pair_roots(args.input, args.root)
-    gts, lqs = (meta_info.list_pictures(folder, root, recursive=args.recursive) for folder, root in roots)
-    pairs, problems = meta_info.match_pairs(gts, lqs, (roots[0][0], roots[1][0]))
-    scaled = process_items(meta_info.pair_scale, pairs, args.n_thread, "짝")
-    kept, outcomes, scale = meta_info.split_by_scale(scaled, args.scale)
+    roots = listing.pair_roots(input, root)
+    gts, lqs = (listing.list_pictures(folder, root, recursive=recursive) for folder, root in roots)
+    pairs, problems = listing.match_pairs(gts, lqs, (roots[0][0], roots[1][0]))
+    scaled = process_items(listing.pair_scale, pairs, n_thread, "짝")
+    kept, outcomes, found = listing.split_by_scale(scaled, scale)
     code = report_outcomes([*outcomes, *problems])
-    write_bytes(args.meta_info, meta_info.meta_text(kept))
-    say(f"목록을 썼습니다: {args.meta_info} ({len(kept)}쌍, {scale}배)")
+    write_bytes(meta_info, listing.meta_text(kept))
+    say(f"목록을 썼습니다: {meta_info} ({len(kept)}쌍, {found}배)")
     return code
 
 

@@ -1,12 +1,10 @@
-"""정답 영상을 여러 배율로 줄인다. 하는 일은 `realesrgan/dataset_tools/multiscale.py`에 있다."""
+"""정답 이미지를 여러 배율로 줄인다. 하는 일은 `realesrgan/dataset_tools/multiscale.py`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import say
 from realesrgan.cli.tools import (
@@ -24,8 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "generate_multiscale_DF2K.py",
-        "정답 영상(GT)을 0.75배, 0.5배, 3분의 1배와 짧은 변 400픽셀로 줄여 {이름}T0.png..{이름}T3.png로 둡니다. "
-        "다시 실행하면 마친 그림은 건너뜁니다.",
+        "정답 이미지(GT)를 0.75배, 0.5배, 3분의 1배와 짧은 변 400픽셀로 줄여 {이름}T0.png..{이름}T3.png로 둡니다. "
+        "다시 실행하면 마친 이미지는 건너뜁니다.",
         [
             "python scripts/generate_multiscale_DF2K.py --input datasets/DF2K/DF2K_HR "
             "--output datasets/DF2K/DF2K_multiscale"
@@ -37,37 +35,37 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("datasets/DF2K/DF2K_HR"),
         metavar="FOLDER",
-        help="그림 폴더. 기본: %(default)s",
+        help="이미지 폴더. 기본: %(default)s",
     )
     add(
         "--output",
         type=Path,
         default=Path("datasets/DF2K/DF2K_multiscale"),
         metavar="FOLDER",
-        help="줄인 그림을 둘 폴더. 기본: %(default)s",
+        help="줄인 이미지를 둘 폴더. 기본: %(default)s",
     )
     add_workers(parser)
     add("--recursive", action="store_true", help="하위 폴더까지 보고 같은 모양의 폴더에 둡니다.")
-    add("--dry_run", action="store_true", help="쓰지 않고 만들 그림의 수만 보입니다.")
+    add("--dry_run", action="store_true", help="쓰지 않고 만들 이미지의 수만 보입니다.")
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
-    """그림을 줄인다."""
+def run(*, input: Path, output: Path, n_thread: int, recursive: bool, dry_run: bool) -> int:
+    """이미지를 줄인다."""
     from realesrgan.dataset_tools import multiscale
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
 
     settings = {"tool": "generate_multiscale_DF2K"}
-    pictures = find_pictures(args.input, recursive=args.recursive)
-    refuse_clashes((path, multiscale.multiscale_stem(path, args.input, args.output)) for path in pictures)
-    check_job(args.output, settings)
-    if args.dry_run:
-        say(f"그림 {len(pictures)}장에서 {len(pictures) * (len(multiscale.SCALES) + 1)}장을 만듭니다: {args.output}")
+    pictures = find_pictures(input, recursive=recursive)
+    refuse_clashes((path, multiscale.multiscale_stem(path, input, output)) for path in pictures)
+    check_job(output, settings)
+    if dry_run:
+        say(f"이미지 {len(pictures)}장에서 {len(pictures) * (len(multiscale.SCALES) + 1)}장을 만듭니다: {output}")
         return 0
-    open_job(args.output, settings)
-    work = multiscale.generator(args.input, args.output)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, args.n_thread, "여러 배율")))
+    open_job(output, settings)
+    work = multiscale.generator(input, output)
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "여러 배율")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,10 @@
 """생성자를 ONNX로 내보낸다. 하는 일은 `realesrgan/export/`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.export import export_parser, run_export
@@ -26,21 +24,37 @@ def build_parser() -> argparse.ArgumentParser:
         ],
     )
     parser.add_argument(
-        "--opset", type=number(int, 11, 20), default=17, metavar="11..20", help="ONNX 연산자 집합의 판. 기본: 17"
+        "--opset", type=number(int, 11, 20), default=17, metavar="11..20", help="ONNX 연산자 집합의 버전. 기본: 17"
     )
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    model_name: str | None,
+    input: str | None,
+    output: Path,
+    params: bool,
+    precision: str,
+    limit: float | None,
+    pictures: Path | None,
+    act_type: str | None,
+    opset: int,
+) -> int:
     """내보내고 견준 결과를 보인다."""
     from realesrgan.export.onnx_model import export_onnx
 
     return run_export(
-        args,
         "onnx",
         lambda generator, batches: export_onnx(
-            generator, args.output, precision=args.precision, opset=args.opset, batches=batches, limit=args.limit
+            generator, output, precision=precision, opset=opset, batches=batches, limit=limit
         ),
+        output=output,
+        input=input,
+        model_name=model_name,
+        params=params,
+        act_type=act_type,
+        pictures=pictures,
     )
 
 

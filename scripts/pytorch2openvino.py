@@ -1,12 +1,10 @@
 """생성자를 OpenVINO IR(.xml과 .bin)로 내보낸다. 하는 일은 `realesrgan/export/`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# 설치하지 않은 소스 폴더에서도 돌아가게 한다.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.export import export_parser, run_export
 from realesrgan.cli.tools import run_and_leave, run_tool
@@ -26,16 +24,31 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(
+    *,
+    model_name: str | None,
+    input: str | None,
+    output: Path,
+    params: bool,
+    precision: str,
+    limit: float | None,
+    pictures: Path | None,
+    act_type: str | None,
+) -> int:
     """내보내고 견준 결과를 보인다."""
     from realesrgan.export.openvino_model import export_openvino
 
     return run_export(
-        args,
         "xml",
         lambda generator, batches: export_openvino(
-            generator, args.output, precision=args.precision, batches=batches, limit=args.limit
+            generator, output, precision=precision, batches=batches, limit=limit
         ),
+        output=output,
+        input=input,
+        model_name=model_name,
+        params=params,
+        act_type=act_type,
+        pictures=pictures,
     )
 
 

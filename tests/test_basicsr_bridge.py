@@ -14,8 +14,8 @@ from basicsr.archs import build_network  # noqa: E402
 from basicsr.utils import DiffJPEG  # noqa: E402
 from basicsr.utils.img_process_util import USMSharp, filter2D  # noqa: E402
 
+from realesrgan import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS  # noqa: E402
-from realesrgan.training import basicsr_bridge as bridge  # noqa: E402
 
 
 def run_python(code: str) -> str:
@@ -44,6 +44,28 @@ def test_basicsr_convention_registers_a_new_arch():
         pass
 
     assert isinstance(build_network({"type": "BridgeTestNet"}), BridgeTestNet)
+
+
+def test_each_registry_sees_the_archs_of_the_other():
+    @bridge.ARCH_REGISTRY.register()
+    class OnlyInBasicSR(torch.nn.Module):
+        pass
+
+    assert PROJECT_ARCHS.get("OnlyInBasicSR") is OnlyInBasicSR and "OnlyInBasicSR" in PROJECT_ARCHS
+    assert dict(iter(PROJECT_ARCHS))["OnlyInBasicSR"] is OnlyInBasicSR
+
+    @PROJECT_ARCHS.register()
+    class OnlyInProject(torch.nn.Module):
+        pass
+
+    # BasicSR에 이미 있는 이름도 이 패키지의 등록부에는 새로 올릴 수 있고, 그것이 앞선다.
+    @PROJECT_ARCHS.register()
+    class EDSR(torch.nn.Module):
+        pass
+
+    bridge.sync_archs()
+    assert isinstance(build_network({"type": "OnlyInProject"}), OnlyInProject)
+    assert isinstance(build_network({"type": "EDSR"}), EDSR) and PROJECT_ARCHS.get("EDSR") is EDSR
 
 
 def test_sync_archs_is_idempotent():

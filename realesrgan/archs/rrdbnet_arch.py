@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realesrgan.archs.base import ActivationValues, NcnnGraph, NcnnLayer, StateDict, block_indices
+from realesrgan.errors import WeightsError
 from realesrgan.registry import ARCH_REGISTRY
 
 # 잔차(residual)를 줄여 더해야 깊은 그물이 안정된다(ESRGAN 논문 3.1절, residual scaling).
 RESIDUAL_SCALE = 0.2
 LEAKY_SLOPE = 0.2
-# scale마다 먼저 pixel-unshuffle로 접는 배수. 뒤의 4배 확대와 합쳐 제 배율이 된다.
-UNSHUFFLE_FACTOR = {1: 4, 2: 2, 4: 1}
+# scale마다의 2배 확대 횟수. 원본(xinntao/Real-ESRGAN)은 1·2·4배 모두 두 번 키우고, 모자라는 만큼 먼저 접는다.
+UPSAMPLE_COUNT = {1: 2, 2: 2, 4: 2, 8: 3, 16: 4}
+# ncnn에서 RRDB 하나에 든 합성곱과, 몸통 밖의 합성곱(처음, 몸통 끝, 확대 둘, 고해상도, 마지막).
+_NCNN_PER_BLOCK, _NCNN_OUTSIDE = 15, 6
+_OWN_KEY = re.compile(
+    r"(conv_first|conv_body|conv_up\d|conv_hr|conv_last|body\.\d+\.rdb[123]\.conv[1-5])\.(weight|bias)"
+)
+# ESRGAN의 둘째 이름들과 이 네트워크의 이름.
+_SECOND_NAMES = (
+    (r"RRDB_trunk\.(\d+)\.RDB(\d)\.", r"body.\1.rdb\2."),
+    (r"trunk_conv\.", "conv_body."),
+    (r"upconv(\d)\.", r"conv_up\1."),
+    (r"HRconv\.", "conv_hr."),
+)
+
+
+def own_names(state: Mapping[str, Tensor]) -> StateDict:
+    """ESRGAN의 두 옛 이름을 이 네트워크의 이름으로 바꾼다. 모르는 이름은 그대로 둔다.
+
+    첫째는 `model.0.weight`, `model.1.sub.0.RDB1.conv1.0.weight`처럼 층의 차례로, 둘째는
+    `RRDB_trunk.0.RDB1.conv1.weight`, `upconv1.weight`처럼 역할로 부른다.
+    """
+    names = {key: key for key in state}
+    if "model.0.weight" in state:
+        names |= _first_names(state)
+    for pattern, own in _SECOND_NAMES:
+        names = {key: re.sub(f"^{pattern}", own, name) for key, name in names.items()}
+    return {names[key]: value for key, value in state.items()}
+
+
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """층의 차례로 부르는 이름을 바꾼다. 확대는 2배마다 하나씩이고, 끝의 둘은 고해상도와 마지막 합성곱이다."""
+    last_block = max(block_indices(state, "model.1.sub."), default=0)
+    tail = [index for index in block_indices(state, "model.") if index > 1]
+    roles = [f"conv_up{number + 1}" for number in range(len(tail) - 2)] + ["conv_hr", "conv_last"]
+    heads = {"model.0": "conv_first", f"model.1.sub.{last_block}": "conv_body"}
+    heads |= {f"model.{index}": role for index, role in zip(tail, roles[-len(tail) :], strict=True)}
+    names = {}
+    for key in state:
+        head, _, leaf = key.rpartition(".")
+        block = re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0", head)
+        if block:
+            names[key] = "body.{}.rdb{}.conv{}.{}".format(*block.groups(), leaf)
+        elif head in heads:
+            names[key] = f"{heads[head]}.{leaf}"
+    return names
 
 
 def _init_small(module: nn.Module, factor: float = 0.1) -> None:
@@ -78,13 +129,15 @@ class RRDBNet(nn.Module):
     Args:
         num_in_ch: 입력 채널 수.
         num_out_ch: 출력 채널 수.
-        scale: 업스케일 배율, 1·2·4.
+        scale: 업스케일 배율, 1·2·4·8·16.
         num_feat: 몸통의 채널 수.
         num_block: RRDB 개수. x4plus는 23, anime_6B는 6.
         num_grow_ch: 블록 안에서 합성곱마다 늘어나는 채널 수.
+        num_upsample: 2배로 키우는 횟수. 없으면 `scale`이 4 이하일 때 2, 8이면 3이다. 접지 않고 키우는 ESRGAN의 1배와
+            2배 모델은 0과 1이다.
 
     Raises:
-        ValueError: `scale`이 1, 2, 4가 아닐 때.
+        ValueError: `scale`과 `num_upsample`이 맞지 않을 때.
     """
 
     def __init__(
@@ -95,31 +148,43 @@ class RRDBNet(nn.Module):
         num_feat: int = 64,
         num_block: int = 23,
         num_grow_ch: int = 32,
+        num_upsample: int | None = None,
     ) -> None:
         super().__init__()
-        if scale not in UNSHUFFLE_FACTOR:
-            raise ValueError(f"RRDBNet의 scale은 1, 2, 4 가운데 하나여야 합니다: {scale}")
+        count = UPSAMPLE_COUNT.get(scale, -1) if num_upsample is None else num_upsample
+        if scale not in UPSAMPLE_COUNT or count < 0 or 2**count % scale:
+            raise ValueError(
+                f"RRDBNet의 scale은 {', '.join(map(str, UPSAMPLE_COUNT))} 가운데 하나이고 "
+                f"2^num_upsample은 그 배수여야 합니다: scale={scale}, num_upsample={num_upsample}"
+            )
         self.scale = scale
         self.num_block = num_block
-        folded = num_in_ch * UNSHUFFLE_FACTOR[scale] ** 2
-        self.conv_first = nn.Conv2d(folded, num_feat, 3, 1, 1)
+        self.num_grow_ch = num_grow_ch
+        self.num_upsample = count
+        self.conv_first = nn.Conv2d(num_in_ch * self.size_multiple**2, num_feat, 3, 1, 1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
-        self.conv_up1 = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
-        self.conv_up2 = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
+        for number in range(count):
+            self.add_module(f"conv_up{number + 1}", nn.Conv2d(num_feat, num_feat, 3, 1, 1))
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, 1, 1)
 
     @property
     def size_multiple(self) -> int:
-        """입력의 `H`와 `W`가 맞춰야 하는 배수."""
-        return UNSHUFFLE_FACTOR[self.scale]
+        """입력의 `H`와 `W`가 맞춰야 하는 배수. 먼저 접는 배수이기도 하다."""
+        return int(2**self.num_upsample // self.scale)
 
     @property
-    def receptive_radius(self) -> int:
-        """출력 한 점이 보는 입력의 반지름(픽셀). 타일의 패딩이 이보다 크면 통째 추론과 결과가 같다."""
-        # 몸통의 3x3 합성곱이 한 픽셀씩, 확대 뒤의 네 합성곱은 합쳐서 두 픽셀을 넘지 않는다.
-        return (self.num_block * 15 + 2 + 2) * self.size_multiple
+    def activation_values(self) -> ActivationValues:
+        """입력 픽셀 하나에 드는 활성값의 수. 잰 최댓값에 맞춘 어림이다."""
+        num_feat = self.conv_hr.out_channels
+        dense = num_feat + 4 * self.num_grow_ch
+        largest = max(num_feat * 4**self.num_upsample, dense) / self.size_multiple**2
+        # 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다.
+        return ActivationValues(largest * 11 / 4, largest)
+
+    def _upsampling(self) -> list[nn.Conv2d]:
+        return [getattr(self, f"conv_up{number + 1}") for number in range(self.num_upsample)]
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*scale, W*scale)`로 키운다."""
@@ -128,7 +193,85 @@ class RRDBNet(nn.Module):
         features = self.conv_first(x)
         features = features + self.conv_body(self.body(features))
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
-        for conv in (self.conv_up1, self.conv_up2):
+        for conv in self._upsampling():
             features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2)), LEAKY_SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
         return self.conv_last(features)
+
+    def checkpointed_blocks(self) -> Iterable[nn.Module]:
+        """그래디언트 체크포인팅(gradient checkpointing)을 걸 블록들. 메모리의 대부분을 쓰는 몸통의 RRDB다."""
+        return self.body
+
+    @classmethod
+    def recognise(cls, state: StateDict, _hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
+        """이 네트워크(ESRGAN의 두 옛 이름도)의 가중치면 인자와 제 이름의 state dict를, 아니면 None을 돌려준다.
+
+        Raises:
+            WeightsError: 배율을 알 수 없을 때.
+        """
+        state = own_names(state)
+        needed = ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_hr.weight", "conv_last.weight")
+        if any(key not in state for key in needed) or not all(_OWN_KEY.fullmatch(key) for key in state):
+            return None
+        upsampled = sum(f"conv_up{number}.weight" in state for number in range(1, 10))
+        folded, out = state["conv_first.weight"].shape[1], state["conv_last.weight"].shape[0]
+        sizes = {
+            "num_feat": state["conv_first.weight"].shape[0],
+            "num_block": len(block_indices(state, "body.")),
+            "num_grow_ch": state["body.0.rdb1.conv1.weight"].shape[0],
+        }
+        return _arguments(folded, out, upsampled, sizes), state
+
+    @classmethod
+    def recognise_ncnn(cls, layers: Sequence[NcnnLayer]) -> dict[str, Any] | None:
+        """Ncnn의 층이 이 네트워크(확대 두 번)의 것이면 생성자의 인자를, 아니면 None을 돌려준다."""
+        shapes = [layer.shape for layer in layers if layer.kind == "Convolution"]
+        blocks, rest = divmod(len(shapes) - _NCNN_OUTSIDE, _NCNN_PER_BLOCK)
+        if blocks < 1 or rest:
+            return None
+        width, grow = shapes[0][0], shapes[1][0]
+        if shapes[2][1] != width + grow or shapes[5][0] != width or shapes[-1][1] != width:
+            return None
+        sizes = {"num_feat": width, "num_block": blocks, "num_grow_ch": grow}
+        return _arguments(shapes[0][1], shapes[-1][0], 2, sizes)
+
+    def write_ncnn(self, graph: NcnnGraph) -> str:
+        """층을 순전파 차례로 적고 마지막 출력의 이름을 돌려준다."""
+        source = graph.source
+        if self.size_multiple > 1:
+            source = graph.add("Reorg", [source], f"0={self.size_multiple}")
+        features = first = graph.conv(self.conv_first, source)
+        for block in self.body:
+            entering = features
+            for name in ("rdb1", "rdb2", "rdb3"):
+                features = _write_dense_block(graph, getattr(block, name), features)
+            features = _write_scaled_sum(graph, features, entering)
+        features = graph.add("BinaryOp", [graph.conv(self.conv_body, features), first], "0=0")
+        for conv in self._upsampling():
+            features = graph.conv(conv, graph.enlarge(features, 2), graph.leaky(LEAKY_SLOPE))
+        return graph.conv(self.conv_last, graph.conv(self.conv_hr, features, graph.leaky(LEAKY_SLOPE)))
+
+
+def _arguments(folded: int, out: int, upsampled: int, sizes: dict[str, Any]) -> dict[str, Any]:
+    """접힌 입력 채널과 확대 횟수에서 배율을 알아낸다. 입력과 출력의 채널 수는 같다고 본다."""
+    unshuffle = math.isqrt(folded // out) if folded % out == 0 else 0
+    scale = 2**upsampled // unshuffle if unshuffle and 2**upsampled % unshuffle == 0 else 0
+    if scale not in UPSAMPLE_COUNT or unshuffle**2 * out != folded:
+        raise WeightsError(
+            f"RRDBNet의 배율을 알 수 없습니다: 입력 채널 {folded}, 출력 채널 {out}, 2배 확대 {upsampled}번\n"
+            "  해결: 가중치 파일이 온전한지 확인하세요."
+        )
+    found = {"num_in_ch": out, "num_out_ch": out, **sizes, "scale": scale}
+    return found if UPSAMPLE_COUNT[scale] == upsampled else {**found, "num_upsample": upsampled}
+
+
+def _write_scaled_sum(graph: NcnnGraph, residual: str, source: str) -> str:
+    return graph.add("Eltwise", [residual, source], f"0=1 -23301=2,{RESIDUAL_SCALE:e},{1.0:e}")
+
+
+def _write_dense_block(graph: NcnnGraph, block: ResidualDenseBlock, source: str) -> str:
+    features = [source]
+    for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
+        joined = graph.add("Concat", features, "0=0") if len(features) > 1 else source
+        features.append(graph.conv(conv, joined, graph.leaky(LEAKY_SLOPE)))
+    return _write_scaled_sum(graph, graph.conv(block.conv5, graph.add("Concat", features, "0=0")), source)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realesrgan.archs.base import ActivationValues, NcnnGraph, NcnnLayer, StateDict, block_indices
+from realesrgan.errors import WeightsError
 from realesrgan.registry import ARCH_REGISTRY
 
 # PReLU가 처음에 갖는 음수 쪽 기울기(PyTorch의 기본값).
@@ -13,6 +19,9 @@ PRELU_START = 0.25
 # 항등에 섞는 무작위 값의 비중. 채널이 저마다 다른 것을 배우기에 넉넉하면서 화소의 자리를 흐리지 않는다.
 MIXED_NOISE = 0.3
 ACT_TYPES = ("relu", "prelu", "leakyrelu")
+LEAKY_SLOPE = 0.1
+# ncnn의 합성곱에 붙은(fused) 활성화의 번호.
+_NCNN_ACTIVATIONS = {"1": "relu", "2": "leakyrelu"}
 
 
 def _activation(act_type: str, num_feat: int) -> nn.Module:
@@ -21,7 +30,7 @@ def _activation(act_type: str, num_feat: int) -> nn.Module:
     if act_type == "prelu":
         return nn.PReLU(num_parameters=num_feat)
     if act_type == "leakyrelu":
-        return nn.LeakyReLU(negative_slope=0.1, inplace=True)
+        return nn.LeakyReLU(negative_slope=LEAKY_SLOPE, inplace=True)
     raise ValueError(f"act_type은 {', '.join(ACT_TYPES)} 가운데 하나여야 합니다: {act_type}")
 
 
@@ -102,9 +111,11 @@ class SRVGGNetCompact(nn.Module):
         return 1
 
     @property
-    def receptive_radius(self) -> int:
-        """출력 한 점이 보는 입력의 반지름(픽셀)."""
-        return self.num_conv + 2
+    def activation_values(self) -> ActivationValues:
+        """입력 픽셀 하나에 드는 활성값의 수. 잰 최댓값에 맞춘 어림이다."""
+        enlarged = self.num_out_ch * self.upscale**2
+        # 가운데 특징 두 벌, 마지막 합성곱의 출력과 펼친 결과와 최근접 확대.
+        return ActivationValues(2 * self.num_feat + 3 * enlarged, max(self.num_feat, enlarged))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*upscale, W*upscale)`로 키운다."""
@@ -112,3 +123,68 @@ class SRVGGNetCompact(nn.Module):
         for layer in self.body:
             features = layer(features)
         return self.upsampler(features) + F.interpolate(x, scale_factor=self.upscale, mode="nearest")
+
+    @classmethod
+    def recognise(cls, state: StateDict, hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
+        """이 네트워크의 가중치면 인자와 state dict를, 아니면 None을 돌려준다.
+
+        Args:
+            state: 이름과 텐서.
+            hints: `act_type`. PReLU는 텐서에서 알 수 있어 필요 없다.
+
+        Raises:
+            WeightsError: 활성화 함수를 알 수 없거나 가중치가 온전하지 않을 때.
+        """
+        first = state.get("body.0.weight")
+        if first is None or first.ndim != 4 or not all(key.startswith("body.") for key in state):
+            return None
+        indices = block_indices(state, "body.")
+        final = state.get(f"body.{indices[-1]}.weight")
+        # 활성화가 텐서를 남기지 않아도 번호는 개수의 두 배를 넘지 못한다. 꾸며 낸 큰 번호로 끝없이 짓지 않게 한다.
+        if indices[-1] > 2 * len(indices) or final is None or final.ndim != 4:
+            raise WeightsError("SRVGGNetCompact의 마지막 합성곱을 찾지 못했습니다. 가중치 파일이 온전한지 확인하세요.")
+        slope = state.get("body.1.weight")
+        act_type = "prelu" if slope is not None and slope.ndim == 1 else hints.get("act_type")
+        if act_type not in ACT_TYPES:
+            raise WeightsError(
+                "가중치에서 활성화 함수를 알 수 없습니다. relu와 leakyrelu는 같은 텐서를 남기기 때문입니다.\n"
+                "  해결: --act_type relu 또는 --act_type leakyrelu를 주세요(파이썬에서는 act_type 인자)."
+            )
+        num_feat, num_ch = first.shape[:2]
+        upscale = math.isqrt(final.shape[0] // num_ch)
+        sizes = {"num_feat": num_feat, "num_conv": indices[-1] // 2 - 1, "upscale": upscale}
+        return {"num_in_ch": num_ch, "num_out_ch": num_ch, **sizes, "act_type": act_type}, dict(state)
+
+    @classmethod
+    def recognise_ncnn(cls, layers: Sequence[NcnnLayer]) -> dict[str, Any] | None:
+        """Ncnn의 층이 이 네트워크의 것이면 생성자의 인자를, 아니면 None을 돌려준다.
+
+        Raises:
+            WeightsError: 활성화 함수를 알 수 없을 때.
+        """
+        shapes = [layer.shape for layer in layers if layer.kind == "Convolution"]
+        width, channels, _ = shapes[0]
+        out, entering, _ = shapes[-1]
+        middle = all((after, before) == (width, width) for after, before, _ in shapes[1:-1])
+        upscale = math.isqrt(out // channels)
+        if not middle or entering != width or upscale**2 * channels != out:
+            return None
+        has_prelu = any(layer.kind == "PReLU" for layer in layers)
+        act_type = "prelu" if has_prelu else _NCNN_ACTIVATIONS.get(layers[0].options.get("9", "0"))
+        if act_type is None:
+            raise WeightsError("ncnn 파일에서 SRVGGNetCompact의 활성화 함수를 알아내지 못했습니다.")
+        sizes = {"num_feat": width, "num_conv": len(shapes) - 2, "upscale": upscale}
+        return {"num_in_ch": channels, "num_out_ch": channels, **sizes, "act_type": act_type}
+
+    def write_ncnn(self, graph: NcnnGraph) -> str:
+        """층을 순전파 차례로 적고 마지막 출력의 이름을 돌려준다."""
+        fused = {"relu": "9=1", "leakyrelu": graph.leaky(LEAKY_SLOPE), "prelu": ""}[self.act_type]
+        features = graph.source
+        layers = list(self.body)
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.Conv2d):
+                features = graph.conv(layer, features, fused if index < len(layers) - 1 else "")
+            elif isinstance(layer, nn.PReLU):
+                features = graph.prelu(layer, features)
+        shuffled = graph.add("PixelShuffle", [features], f"0={self.upscale}")
+        return graph.add("BinaryOp", [shuffled, graph.enlarge(graph.source, self.upscale)], "0=0")

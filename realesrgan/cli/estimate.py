@@ -10,10 +10,10 @@ import numpy as np
 
 from realesrgan.cli.console import shown
 from realesrgan.cli.jobs import Job, check_target
-from realesrgan.inference.memory import MIB, bytes_per_pixel, describe_bytes
-from realesrgan.inference.padding import pad_amounts
-from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.inference.devices import MIB, describe_bytes
+from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
+from realesrgan.inference.upscaler import pad_amounts
 
 # 파이썬과 PyTorch를 불러오는 것만으로 드는 메모리. 재어 본 값이다.
 BASE_BYTES = 320 * MIB
@@ -35,41 +35,41 @@ class Estimate:
     tiles: int
 
 
-def measure_seconds_per_pixel(upsampler: RealESRGANer) -> float:
+def measure_seconds_per_pixel(model: Model) -> float:
     """작은 이미지를 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
     image = np.zeros((PROBE_SIDE, PROBE_SIDE, 3), np.uint8)
     times = []
     for _ in range(2):
         started = time.perf_counter()
-        upsampler.enhance(image)
+        model.upscaler.upscale(image)
         times.append(time.perf_counter() - started)
     return min(times) / image[..., 0].size
 
 
-def estimate_job(job: Job, upsampler: RealESRGANer, outscale: float, seconds_per_pixel: float) -> Estimate | None:
+def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: float) -> Estimate | None:
     """일 하나의 시간과 메모리를 어림한다. 입력을 읽지 못했으면 None."""
     info = job.info
     if info is None:
         return None
-    multiple = int(getattr(upsampler.model, "size_multiple", 1))
-    bottom, right = pad_amounts(info.height, info.width, upsampler.pre_pad, multiple)
+    upscaler = model.upscaler
+    bottom, right = pad_amounts(info.height, info.width, upscaler.pre_pad, upscaler.multiple)
     height, width = info.height + bottom, info.width + right
-    tile = upsampler.tile_for(height, width)
-    tiles = plan_tiles(height, width, tile, upsampler.tile_pad, multiple)
+    tile = upscaler.tile_for(height, width)
+    tiles = plan_tiles(height, width, tile, upscaler.tile_pad, upscaler.multiple)
     read = sum(piece.read.height * piece.read.width for piece in tiles)
-    largest = max(piece.read.height * piece.read.width for piece in tiles) * upsampler.batch
+    largest = max(piece.read.height * piece.read.width for piece in tiles) * upscaler.batch
     passes = info.frames * (2 if info.mode == "RGBA" else 1)
     sample = info.channels * info.bit_depth // 8
-    network_output = info.height * info.width * upsampler.scale**2 * sample
+    network_output = info.height * info.width * model.scale**2 * sample
     final = job.output_size(outscale)
-    resized = 0 if final is None or outscale == upsampler.scale else final[0] * final[1] * sample
-    memory = BASE_BYTES + network_output + resized + largest * bytes_per_pixel(upsampler.model, upsampler.precision)
+    resized = 0 if final is None or outscale == model.scale else final[0] * final[1] * sample
+    memory = BASE_BYTES + network_output + resized + upscaler.engine.memory(1, largest)
     return Estimate(read * passes * seconds_per_pixel, memory, len(tiles) * passes)
 
 
 def show_plan(
     jobs: Sequence[Job],
-    upsampler: RealESRGANer,
+    model: Model,
     *,
     outscale: float,
     max_pixels: int | None,
@@ -80,7 +80,7 @@ def show_plan(
 
     Args:
         jobs: 일들.
-        upsampler: 키울 것.
+        model: 모델.
         outscale: 마지막 업스케일 배율.
         max_pixels: 결과 픽셀 수의 한도. None이면 없다.
         skip: 일을 건너뛸 이유를 주는 함수. 건너뛰지 않으면 None.
@@ -89,7 +89,7 @@ def show_plan(
     Returns:
         모두 할 수 있는 일이면 참.
     """
-    rate = measure_seconds_per_pixel(upsampler)
+    rate = measure_seconds_per_pixel(model)
     total = 0.0
     checked = [job if job.skip else check_target(job, outscale, skip(job) is not None) for job in jobs]
     for index, job in enumerate(checked, 1):
@@ -98,7 +98,7 @@ def show_plan(
         if reason is not None:
             tell("\n    ".join(f"{head}\n건너뜁니다: {reason}".splitlines()))
             continue
-        estimate = estimate_job(job, upsampler, outscale, rate)
+        estimate = estimate_job(job, model, outscale, rate)
         size = job.output_size(outscale)
         if job.problem is not None or estimate is None or size is None or job.info is None:
             what = "읽을 수 없음" if job.info is None else "쓸 수 없음"
@@ -112,5 +112,5 @@ def show_plan(
             f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {outscale:g}배, "
             f"타일 {estimate.tiles}개, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
         )
-    tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {upsampler.device}, {upsampler.precision})")
+    tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {model.engine.device}, {model.engine.precision})")
     return all(job.problem is None for job in checked)

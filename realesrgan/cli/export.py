@@ -45,7 +45,17 @@ def export_parser(prog: str, description: str, extension: str, examples: Sequenc
     return parser
 
 
-def run_export(args: argparse.Namespace, extension: str, export: Export) -> int:
+def run_export(
+    extension: str,
+    export: Export,
+    *,
+    output: Path,
+    input: str | None,
+    model_name: str | None,
+    params: bool,
+    act_type: str | None,
+    pictures: Path | None,
+) -> int:
     """생성자를 싣고 내보내고 견준 결과를 보인다.
 
     Raises:
@@ -55,17 +65,17 @@ def run_export(args: argparse.Namespace, extension: str, export: Export) -> int:
     from realesrgan.export.source import load_generator
     from realesrgan.export.verify import picture_batches, random_batches, sample_pictures
 
-    if args.output.suffix.lower() != f".{extension}":
-        raise UsageError(f"결과의 이름은 .{extension}로 끝나야 합니다: {args.output}\n  해결: --output을 고치세요.")
-    wanted = args.input or args.model_name or DEFAULT_MODEL
-    generator = load_generator(wanted, "params" if args.params else None, args.act_type)
-    pictures = sample_pictures(args.pictures)
-    if not pictures:
+    if output.suffix.lower() != f".{extension}":
+        raise UsageError(f"결과의 이름은 .{extension}로 끝나야 합니다: {output}\n  해결: --output을 고치세요.")
+    wanted = input or model_name or DEFAULT_MODEL
+    generator = load_generator(wanted, "params" if params else None, act_type)
+    samples = sample_pictures(pictures)
+    if not samples:
         say("견줄 사진이 없어 무작위 입력으로만 견줍니다. --pictures로 폴더를 줄 수 있습니다.")
-    batches = random_batches(generator.multiple) + picture_batches(pictures, generator.multiple)
+    batches = random_batches(generator.multiple) + picture_batches(samples, generator.multiple)
     differences = export(generator, batches)
     for difference in differences:
         say(f"  {difference.name} {difference.shape}: {difference.largest:.3g}")
     worst = max(difference.largest for difference in differences)
-    say(f"내보냈습니다: {args.output} ({generator.name}, {generator.scale}배, 본래와의 가장 큰 차이 {worst:.3g})")
+    say(f"내보냈습니다: {output} ({generator.name}, {generator.scale}배, 본래와의 가장 큰 차이 {worst:.3g})")
     return 0

@@ -15,13 +15,13 @@ import torch
 
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
-from realesrgan.cli.loading import build_upsampler, choose_weights
+from realesrgan.cli.loading import build_model, open_chosen, source_of
 from realesrgan.cli.runner import Ranks
 from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
+from realesrgan.inference.model import Model
 from realesrgan.inference.picture import prepare_folder
-from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
 from realesrgan.media.video.library import import_av
 from realesrgan.util.files import file_sha256
@@ -82,7 +82,7 @@ class FilmWorker:
 
     args: argparse.Namespace
     ranks: Ranks
-    upsamplers: list[RealESRGANer] = field(default_factory=list)
+    upsamplers: list[Model] = field(default_factory=list)
     engine: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
 
@@ -96,22 +96,20 @@ class FilmWorker:
         self.ranks.set_threads()
         options = argparse.Namespace(**{**vars(self.args), "batch": self.args.batch or 1})
         with self.ranks.local_leader_first():
-            first = choose_weights(options)
+            weights = open_chosen(options)
         devices = self._devices()
-        chosen = [first, *(choose_weights(options) for _ in devices[1:])]
-        self.upsamplers = [build_upsampler(options, one, name) for one, name in zip(chosen, devices, strict=True)]
-        self.model = first.name
+        first = build_model(options, weights, devices[0])
+        self.upsamplers = [first, *(first.with_compute(device=name) for name in devices[1:])]
+        self.model = source_of(first, self.args)
         self.engine = {
-            "모델": [file_sha256(path) for path in first.paths],
-            "잡음 제거": first.dni_weight,
+            "모델": [file_sha256(path) for path in first.files],
+            "잡음 제거": None if weights.ratio is None else list(weights.ratio),
             "활성화 함수": self.args.act_type,
-            "정밀도": self.upsamplers[0].precision,
-            "장치": self.upsamplers[0].device.type,
+            "정밀도": first.engine.precision,
+            "장치": first.engine.device.type,
             "패딩": [self.args.tile_pad, self.args.pre_pad],
             "판": [__version__, torch.__version__, import_av().__version__],
         }
-        if first.dni_weight is not None:
-            self.engine["잡음 제거"] = list(first.dni_weight)
 
     def _devices(self) -> list[str | None]:
         wanted = self.args.device

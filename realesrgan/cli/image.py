@@ -21,7 +21,7 @@ from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 
 if TYPE_CHECKING:
     from realesrgan.cli.jobs import Job
-    from realesrgan.inference.realesrganer import RealESRGANer
+    from realesrgan.inference.model import Model
 
 FAREWELL = "중단했습니다. 쓰다 만 파일은 남지 않았습니다."
 
@@ -102,7 +102,7 @@ class PictureCommand(Command["Job", FileResult]):
     def __init__(self, args: argparse.Namespace, stack: ExitStack) -> None:
         self._args = args
         self._stack = stack
-        self._model: RealESRGANer | None = None
+        self._model: Model | None = None
         self._model_name: str | None = None
         if args.output == STANDARD:
             # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
@@ -135,16 +135,16 @@ class PictureCommand(Command["Job", FileResult]):
 
     def prepare(self, jobs: Sequence[Job], ranks: Ranks) -> None:
         """할 일이 있으면 가중치를 찾아 모델을 싣는다."""
-        from realesrgan.cli.loading import build_upsampler, choose_weights
+        from realesrgan.cli.loading import build_model, open_chosen, source_of
 
         needed = any(job.problem is None and not self._skips(job) for job in jobs)
         ranks.set_threads()
         # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
         with ranks.local_leader_first():
-            chosen = choose_weights(self._args) if needed else None
+            chosen = open_chosen(self._args) if needed else None
         if chosen is not None:
-            self._model_name = chosen.name
-            self._model = build_upsampler(self._args, chosen, ranks.device(self._args.device))
+            self._model = build_model(self._args, chosen, ranks.device(self._args.device))
+            self._model_name = source_of(self._model, self._args)
 
     def _skips(self, job: Job) -> str | None:
         """키우지 않을 이유. 키워야 하면 None."""
@@ -166,7 +166,12 @@ class PictureCommand(Command["Job", FileResult]):
             job = check_target(job, self._model.scale, args.skip_existing)
             if job.problem is not None:
                 return self.result(job, "failed")
-        settings = PictureSettings(args.outscale, args.alpha_upsampler, args.quality, args.max_pixels)
+        settings = PictureSettings(
+            outscale=args.outscale,
+            alpha_upsampler=args.alpha_upsampler,
+            quality=args.quality,
+            max_output_pixels=args.max_pixels,
+        )
         made = upscale_file(job.source, job.target, model=self._model, settings=settings, progress=progress)
         if job.to_stdout:
             with job.target.open("rb") as file:
@@ -200,11 +205,11 @@ class PictureCommand(Command["Job", FileResult]):
     def estimate(self, jobs: Sequence[Job], ranks: Ranks) -> bool:
         """키우지 않고 무엇을 할지와 걸릴 시간을 보인다."""
         from realesrgan.cli.estimate import show_plan
-        from realesrgan.cli.loading import build_upsampler, choose_weights
+        from realesrgan.cli.loading import build_model, open_chosen
 
         args = self._args
         ranks.set_threads()
-        model = build_upsampler(args, choose_weights(args), ranks.device(args.device))
+        model = build_model(args, open_chosen(args), ranks.device(args.device))
         return show_plan(
             jobs,
             model,

@@ -21,9 +21,10 @@ from realesrgan.media.formats import (
     FORMATS,
     animated_extensions,
     format_of_name,
+    is_known_picture_name,
     writable_extensions,
 )
-from realesrgan.media.image import ImageInfo, probe_image
+from realesrgan.media.image import ImageInfo, looks_like_picture, probe_image
 from realesrgan.util.files import expand_user, identity, natural_key, os_reason
 from realesrgan.util.numbers import scaled_size
 
@@ -32,56 +33,6 @@ logger = logging.getLogger(__name__)
 STANDARD_INPUT = "표준 입력"
 STANDARD_OUTPUT = "표준 출력"
 
-# 그림이지만 읽고 쓸 수 없는 형식. 폴더에서 말없이 빠지거나 결과 폴더의 이름이 되지 않게 한다.
-_FOREIGN_NAMES = {
-    "JPEG XL": "jxl",
-    "JPEG 2000": "jp2 j2k j2c jpc jpf jpx jpm",
-    "JPEG XR": "jxr wdp hdp",
-    "Photoshop": "psd psb",
-    "GIMP": "xcf",
-    "Krita": "kra",
-    "Clip Studio": "clip",
-    "SVG": "svg svgz",
-    "아이콘": "ico cur icns",
-    "Targa": "tga",
-    "Netpbm": "ppm pgm pbm pnm pam pfm",
-    "QOI": "qoi",
-    "OpenEXR": "exr",
-    "Radiance HDR": "hdr",
-    "DirectDraw Surface": "dds",
-    "PCX": "pcx",
-    "EPS": "eps",
-    "메타파일": "wmf emf",
-    "BPG": "bpg",
-    "FLIF": "flif",
-    "MPO": "mpo",
-    "카메라 원본(RAW)": "dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq",
-}
-_FOREIGN = {f".{suffix}": kind for kind, suffixes in _FOREIGN_NAMES.items() for suffix in suffixes.split()}
-# 앞머리로 알아보는 그림의 형식.
-_SIGNATURES = (
-    (rb"\x89PNG\r\n\x1a\n", "PNG"),
-    (rb"\xff\xd8\xff", "JPEG"),
-    (rb"GIF8[79]a", "GIF"),
-    (rb"RIFF....WEBP", "WEBP"),
-    (rb"BM....\0\0\0\0", "BMP"),
-    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
-    (rb"....ftypavi[fs]", "AVIF"),
-    (rb"....ftyp(hei[cmxs]|hev[cmx]|mif1|msf1)", "HEIF"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb"II\xbc", "JPEG XR"),
-    (rb"8BPS", "Photoshop"),
-    (rb"gimp xcf", "GIMP"),
-    (rb"qoif", "QOI"),
-    (rb"P[1-7]\s+(#|\d)|P7\n", "Netpbm"),
-    (rb"\x76\x2f\x31\x01", "OpenEXR"),
-    (rb"#\?(RADIANCE|RGBE)", "Radiance HDR"),
-    (rb"DDS ", "DirectDraw Surface"),
-    (rb"BPG\xfb", "BPG"),
-    (rb"FLIF", "FLIF"),
-)
-_READABLE = frozenset(item.name for item in FORMATS)
 # Windows가 어느 폴더에서도 파일의 이름으로 받지 않는 것.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?", re.IGNORECASE)
 
@@ -290,26 +241,13 @@ def _judge(path: Path, folder: Path) -> _Source | None:
         if not named:
             return None
         skip = "그림 파일이 아니라 파이프, 장치, 소켓 같은 특수 파일입니다."
+    elif not named and is_known_picture_name(path):
+        skip = f"지원하지 않는 형식입니다({path.suffix}).\n해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
     elif not named:
-        kind = _FOREIGN.get(path.suffix.lower()) or _kind_of_content(path)
-        if kind is None:
+        if not looks_like_picture(path):
             return None
-        skip = (
-            f"내용은 {kind}인데 이름에 그림의 확장자가 없습니다.\n해결: 확장자를 붙이거나 -i에 이 파일을 직접 주세요."
-            if kind in _READABLE
-            else f"지원하지 않는 형식입니다({kind}).\n해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
-        )
+        skip = "내용은 그림인데 이름에 그림의 확장자가 없습니다.\n해결: 확장자를 붙이거나 -i에 이 파일을 직접 주세요."
     return _Source(path, folder, skip=skip, found=True)
-
-
-def _kind_of_content(path: Path) -> str | None:
-    """앞머리로 알아본 그림의 형식. 그림이 아니거나 읽을 수 없으면 None."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(32)
-    except OSError:
-        return None
-    return next((kind for pattern, kind in _SIGNATURES if re.match(pattern, head, re.S)), None)
 
 
 def _received(sources: Sequence[_Source], inputs: Sequence[str], scratch: Callable[[], Path] | None) -> _Source:
@@ -354,12 +292,12 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], output: Pat
     """`-o`가 파일 이름이면 그 경로를, 폴더면 None을 돌려준다."""
     extension = output.suffix.lower()
     # Path.is_dir은 너무 긴 이름에서 예외를 낸다.
-    if os.path.isdir(output) or (format_of_name(output) is None and extension not in _FOREIGN):  # noqa: PTH112
+    if os.path.isdir(output) or not is_known_picture_name(output):  # noqa: PTH112
         return None
     if extension not in writable_extensions():
         heif = format_of_name(output) is not None
         raise UsageError(
-            f"쓸 수 없는 형식입니다: {output} ({'HEIC' if heif else _FOREIGN[extension]})\n"
+            f"쓸 수 없는 형식입니다: {output} \n"
             f"  쓸 수 있는 형식: {' '.join(writable_extensions())}\n"
             + (
                 "  해결: HEIC를 쓰려면 pip install pillow-heif를 실행하세요."
@@ -394,11 +332,10 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
 
 
 def _explained(problem: str, source: _Source) -> str:
-    """읽지 못한 이유에, 이름이나 내용으로 아는 것을 더한다."""
-    kind = _FOREIGN.get(source.path.suffix.lower()) or _kind_of_content(source.path)
-    if kind is not None and kind not in _READABLE:
+    """읽지 못한 이유. 이름으로 아는, 지원하지 않는 형식이면 그렇게 말한다."""
+    if is_known_picture_name(source.path) and format_of_name(source.path) is None:
         problem = (
-            f"그림을 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({kind}).\n"
+            f"그림을 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
         )
     return problem.replace(str(source.path), source.label) if source.label else problem
@@ -528,7 +465,7 @@ def check_target(job: Job, outscale: float | None, skip_existing: bool = False) 
     elif size is not None and max(size) > target.max_side:
         why = f"결과 {size[0]:,}x{size[1]:,}: {job.target.suffix}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다."
         remedy = "--ext png를 주거나 -s를 줄이세요."
-    elif job.info.frames > 1 and not target.animation:
+    elif job.info.frames > 1 and job.info.format != "TIFF" and not target.animation:
         why = f"{job.info.frames}프레임의 애니메이션을 {job.target.suffix}에는 담을 수 없습니다."
         remedy = f"애니메이션을 담는 형식을 쓰세요: {' '.join(animated_extensions())}"
     else:
@@ -566,6 +503,6 @@ def _occupied(target: Path) -> str | None:
         return "그 자리에 폴더가 있습니다."
     if not stat.S_ISREG(found.st_mode):
         return "그 자리에 파일이 아니라 장치나 소켓이 있습니다."
-    if found.st_size > 0 and _kind_of_content(target) is None:
+    if found.st_size > 0 and not looks_like_picture(target):
         return "그 자리에 그림이 아닌 파일이 있습니다."
     return None

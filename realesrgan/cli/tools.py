@@ -35,9 +35,9 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
     Args:
         prog: 명령의 이름.
         description: 무엇을 하는지.
-        examples: 도움말 끝에 적을 보기.
+        examples: 도움말 끝에 적을 예.
     """
-    epilog = "\n".join(("보기:", *(f"  {line}" for line in examples))) if examples else None
+    epilog = "\n".join(("예:", *(f"  {line}" for line in examples))) if examples else None
     parser = Parser(
         prog=prog,
         description=description,
@@ -52,14 +52,12 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
     return parser
 
 
-def run_tool(
-    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
-) -> int:
+def run_tool(parser: argparse.ArgumentParser, work: Callable[..., int], argv: Sequence[str] | None) -> int:
     """인자를 읽어 일을 하고 종료 코드를 돌려준다.
 
     Args:
         parser: 인자 해석기.
-        work: 인자를 받아 종료 코드를 돌려주는 함수.
+        work: `--verbose`를 뺀 인자들을 이름으로 받아 종료 코드를 돌려주는 함수.
         argv: 인자. 없으면 명령줄에서 읽는다.
 
     Returns:
@@ -67,9 +65,9 @@ def run_tool(
     """
 
     def parsed_work() -> int:
-        args = parser.parse_args(argv)
-        configure_logging(args.verbose)
-        return work(args)
+        given = vars(parser.parse_args(argv))
+        configure_logging(given.pop("verbose"))
+        return work(**given)
 
     return guarded(parsed_work, "중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
 

@@ -1,6 +1,6 @@
 """텐서 배치에 하는 열화(degradation) 연산들: 블러, 선명화(USM), 잡음, JPEG 압축.
 
-모두 순수 함수이며 영상은 `(B, C, H, W)` float32, 값은 0..1이다. CPU와 GPU에서, 연속(contiguous)이든
+모두 순수 함수이며 이미지는 `(B, C, H, W)` float32, 값은 0..1이다. CPU와 GPU에서, 연속(contiguous)이든
 channels_last든 같은 값을 낸다. 난수는 인자로 받은 `DegradationRandom`에서만 나온다.
 """
 
@@ -36,7 +36,7 @@ class DegradationRandom:
 
     Args:
         host: 배율, 종류, 품질처럼 배치나 장마다 하나인 값의 난수.
-        device: 픽셀마다의 잡음에 쓰는 텐서 난수. 영상과 같은 장치에 있어야 한다.
+        device: 픽셀마다의 잡음에 쓰는 텐서 난수. 이미지와 같은 장치에 있어야 한다.
     """
 
     host: np.random.Generator
@@ -109,7 +109,7 @@ def filter2d(images: Tensor, kernels: Tensor) -> Tensor:
     if size % 2 == 0:
         raise ValueError(f"커널 한 변은 홀수여야 합니다: {size}")
     if kernels.shape[0] not in (1, batch):
-        raise ValueError(f"커널은 한 개이거나 영상과 같은 {batch}개여야 합니다: {kernels.shape[0]}개")
+        raise ValueError(f"커널은 한 개이거나 이미지와 같은 {batch}개여야 합니다: {kernels.shape[0]}개")
     kernels = kernels.expand(batch, size, size)
     if images.device.type == "cpu" and not images.requires_grad:
         return _filter2d_opencv(images.contiguous(), kernels)
@@ -209,7 +209,7 @@ def gaussian_blur(images: Tensor, size: int) -> Tensor:
 def usm_sharpen(
     images: Tensor, weight: float = USM_WEIGHT, radius: int = USM_RADIUS, threshold: float = USM_THRESHOLD
 ) -> Tensor:
-    """선명화 마스크(Unsharp Masking, USM). Real-ESRGAN 3.4절의 정답 영상 선명화.
+    """선명화 마스크(Unsharp Masking, USM). Real-ESRGAN 3.4절의 정답 이미지 선명화.
 
     블러와의 차이가 `threshold/255`를 넘는 곳만 차이의 `weight`배를 더하고, 그 마스크도 같은 가우시안으로 부드럽게 한다.
 

@@ -71,7 +71,7 @@ class KernelOptions:
         if self.max_size < 1 or self.max_size % 2 == 0:
             raise OptionError(
                 f"blur_kernel_size가 홀수가 아닙니다: {self.max_size}\n"
-                "  가운데 픽셀이 있어야 그림이 밀리지 않습니다.\n  해결: 7에서 21 사이의 홀수를 쓰세요."
+                "  가운데 픽셀이 있어야 이미지가 밀리지 않습니다.\n  해결: 7에서 21 사이의 홀수를 쓰세요."
             )
 
     @classmethod
@@ -155,7 +155,7 @@ def sinc_kernel(size: int, cutoff: float) -> Kernel:
 
 
 def pulse_kernel(size: int = PADDED_SIZE) -> Kernel:
-    """그림을 바꾸지 않는 단위 펄스(pulse) 커널 `(size, size)` float64."""
+    """이미지를 바꾸지 않는 단위 펄스(pulse) 커널 `(size, size)` float64."""
     kernel = np.zeros((size, size))
     kernel[size // 2, size // 2] = 1.0
     return kernel

@@ -1,4 +1,4 @@
-"""훈련 쌍의 저수지(training pair pool). 배치 안의 열화를 섞는다."""
+"""훈련 쌍 풀(pair pool). 배치 안의 열화를 섞는다."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from realesrgan.errors import OptionError
 
 
 class PairPool:
-    """(LQ, GT) 쌍을 모았다가 아무 쌍이나 내주는 저수지. Real-ESRGAN 3.4절.
+    """(LQ, GT) 쌍을 모았다가 아무 쌍이나 내주는 쌍 풀. Real-ESRGAN 3.4절.
 
-    크기와 잡음의 종류는 배치마다 한 번 뽑으므로 한 배치의 열화는 서로 닮는다. 저수지가 차면 들어온 쌍을 넣고 그 자리에
+    크기와 잡음의 종류는 배치마다 한 번 뽑으므로 한 배치의 열화는 서로 닮는다. 쌍 풀이 차면 들어온 쌍을 넣고 그 자리에
     있던 쌍을 내주어, 여러 배치의 열화가 한 배치에 섞이게 한다. 차기 전에는 들어온 쌍을 그대로 돌려준다.
 
     Args:
@@ -37,7 +37,7 @@ class PairPool:
             rng: 내줄 자리를 뽑는 난수.
 
         Returns:
-            같은 모양의 (LQ, GT). 저수지의 것과 메모리를 나누지 않는다.
+            같은 모양의 (LQ, GT). 쌍 풀의 것과 메모리를 나누지 않는다.
 
         Raises:
             OptionError: `size`가 배치 크기로 나누어떨어지지 않을 때.
@@ -46,7 +46,7 @@ class PairPool:
         if self.size % batch:
             raise OptionError(
                 f"queue_size({self.size})가 배치 크기({batch})로 나누어떨어지지 않습니다.\n"
-                "  저수지를 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
+                "  쌍 풀을 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
                 "  해결: queue_size를 batch_size_per_gpu의 배수로 바꾸세요."
             )
         if self._lq is None or self._gt is None:
@@ -63,7 +63,7 @@ class PairPool:
         return out
 
     def state_dict(self) -> dict[str, Any]:
-        """저수지의 내용. 8비트 눈금에 놓인 값은 손실 없이 네 배 작은 정수로 담는다."""
+        """쌍 풀의 내용. 8비트 눈금에 놓인 값은 손실 없이 네 배 작은 정수로 담는다."""
         stored = None if self._lq is None or self._gt is None else (_pack(self._lq), _pack(self._gt))
         return {"size": self.size, "filled": self.filled, "pairs": stored}
 

@@ -1,7 +1,7 @@
 """이차 열화(second-order degradation) 파이프라인. 두 모델과 도구가 함께 쓰는 하나뿐인 구현이다.
 
 열화는 뽑기(`draw_plan`)와 하기(`degrade`)로 나뉜다. 뽑아 놓은 계획은 값일 뿐이므로 저장하고, 견주고, 다시 쓸 수 있다.
-순서와 범위는 Real-ESRGAN(Wang 2021) 3.2절과 3.3절, 그림 2를 따른다.
+순서와 범위는 Real-ESRGAN(Wang 2021) 3.2절과 3.3절, 이미지 2를 따른다.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class StageOptions:
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """열화 전체의 옵션. `second_blur_prob`은 둘째 블러를 할 확률, `scale`은 정답과 저품질 영상의 배율이다."""
+    """열화 전체의 옵션. `second_blur_prob`은 둘째 블러를 할 확률, `scale`은 정답과 저품질 이미지의 배율이다."""
 
     first: StageOptions
     second: StageOptions
@@ -218,13 +218,13 @@ def degrade(
     random: DegradationRandom,
     watch: Watch = _unwatched,
 ) -> Tensor:
-    """정답 영상(GT)에서 저품질 영상(LQ)을 만든다.
+    """정답 이미지(GT)에서 저품질 이미지(LQ)를 만든다.
 
     차례: 블러, 크기 바꾸기, 잡음, JPEG, 다시 블러, 크기 바꾸기, 잡음, 그리고 (크기 맞추기와 sinc)와 JPEG를 두 순서
     가운데 하나로. 끝은 8비트로 반올림한다.
 
     Args:
-        sharp: `(B, 3, H, W)` RGB float32, 0..1. 선명화를 쓰는 조리법이면 이미 선명화한 것.
+        sharp: `(B, 3, H, W)` RGB float32, 0..1. 선명화를 쓰는 레시피면 이미 선명화한 것.
         kernels: 배치의 커널.
         plan: `draw_plan`이 뽑은 값.
         scale: 업스케일 배율. LQ의 변은 `H // scale`, `W // scale`이다.
@@ -266,7 +266,7 @@ def degrade(
 def synthesise(
     gt: Tensor, kernels: Kernels, options: PipelineOptions, random: DegradationRandom, sharpen: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """정답 영상을 (원하면) 선명화하고 그것을 열화시킨다.
+    """정답 이미지를 (원하면) 선명화하고 그것을 열화시킨다.
 
     Args:
         gt: `(B, 3, H, W)` RGB float32, 0..1.
@@ -299,14 +299,14 @@ def random_crop(
         잘린 GT들과 LQ. 변은 각각 `gt_size`, `gt_size // scale`이다.
 
     Raises:
-        OptionError: 조각이 영상보다 클 때.
+        OptionError: 조각이 이미지보다 클 때.
     """
     patch = gt_size // scale
     height, width = lq.shape[-2:]
     if patch > height or patch > width:
         raise OptionError(
-            f"gt_size({gt_size})가 영상({height * scale}x{width * scale})보다 큽니다.\n"
-            "  열화를 마친 영상에서 그만한 조각을 잘라 낼 수 없습니다.\n"
+            f"gt_size({gt_size})가 이미지({height * scale}x{width * scale})보다 큽니다.\n"
+            "  열화를 마친 이미지에서 그만한 조각을 잘라 낼 수 없습니다.\n"
             "  해결: gt_size를 줄이거나 데이터셋의 crop_size를 키우세요."
         )
     top, left = int(rng.integers(height - patch + 1)), int(rng.integers(width - patch + 1))

@@ -1,4 +1,4 @@
-"""그림 한 장에 훈련과 똑같은 열화를 하고, 단계마다의 모습과 뽑은 값을 남긴다."""
+"""이미지 한 장에 훈련과 똑같은 열화를 하고, 단계마다의 모습과 뽑은 값을 남긴다."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Stage:
 
     Attributes:
         name: 단계의 이름(`pipeline.degrade`의 것과 `gt`, `usm`, `lq`).
-        detail: 뽑은 값. 그림에 적으므로 ASCII다.
+        detail: 뽑은 값. 이미지에 적으므로 ASCII다.
         image: `(3, H, W)` RGB float32, 0..1.
     """
 
@@ -87,11 +87,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Degraded:
-    """열화한 그림 한 장.
+    """열화한 이미지 한 장.
 
     Attributes:
-        gt: 배율의 배수로 자른 정답 영상 `(3, H, W)` RGB float32, 0..1. 선명화하지 않은 것이다.
-        lq: 저품질 영상 `(3, H // scale, W // scale)`, 8비트 눈금에 놓인 0..1.
+        gt: 배율의 배수로 자른 정답 이미지 `(3, H, W)` RGB float32, 0..1. 선명화하지 않은 것이다.
+        lq: 저품질 이미지 `(3, H // scale, W // scale)`, 8비트 눈금에 놓인 0..1.
         stages: `gt`부터 `lq`까지의 단계들.
     """
 
@@ -101,17 +101,17 @@ class Degraded:
 
 
 def degrade_picture(gt: Tensor, recipe: Recipe, seed: int, index: int, *, sharpen: bool | None = None) -> Degraded:
-    """그림 한 장을 열화시킨다. 같은 씨앗과 번호면 검증 자료와 같은 값을 뽑는다.
+    """이미지 한 장을 열화시킨다. 같은 씨앗과 번호면 검증 자료와 같은 값을 뽑는다.
 
     Args:
         gt: `(3, H, W)` RGB float32, 0..1. 오른쪽과 아래를 배율의 배수로 자른다.
         recipe: 열화의 옵션.
         seed: 씨앗(seed).
-        index: 그림의 번호.
+        index: 이미지의 번호.
         sharpen: 선명화할지. 없으면 훈련이 하는 대로 한다.
 
     Raises:
-        DatasetError: 그림이 너무 작을 때.
+        DatasetError: 이미지가 너무 작을 때.
     """
     scale = recipe.pipeline.scale
     gt = _checked(gt, scale)
@@ -147,9 +147,9 @@ def _checked(gt: Tensor, scale: int) -> Tensor:
     smallest = max(USM_RADIUS // 2 + 1, 8 * scale)
     if min(gt.shape[-2:]) < smallest:
         raise DatasetError(
-            f"그림이 너무 작아 열화시킬 수 없습니다: {width}x{height}\n"
+            f"이미지가 너무 작아 열화시킬 수 없습니다: {width}x{height}\n"
             f"  선명화와 블러가 둘레를 반사로 채우므로 두 변이 {smallest}픽셀 이상이어야 합니다.\n"
-            "  해결: 더 큰 그림을 쓰세요."
+            "  해결: 더 큰 이미지를 쓰세요."
         )
     return gt
 

@@ -1,4 +1,4 @@
-"""정답 영상(GT)과 무작위 커널을 주는 데이터셋. 저품질 영상은 모델이 배치째로 합성한다."""
+"""정답 이미지(GT)와 무작위 커널을 주는 데이터셋. 저품질 이미지는 모델이 배치째로 합성한다."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class RealESRGANDataset(Dataset[dict[str, Any]]):
     """GT 조각과 세 블러 커널을 주는 데이터셋. Real-ESRGAN 4.1절.
 
     항목은 `gt (3, crop, crop)` RGB float32 0..1, `kernel1`·`kernel2`·`sinc_kernel` 각 `(21, 21)` float32, `gt_path`.
-    읽지 못한 그림은 기록하고 다른 그림으로 바꾼다. 항목의 난수는 `ItemKey`만의 함수다.
+    읽지 못한 이미지는 기록하고 다른 이미지로 바꾼다. 항목의 난수는 `ItemKey`만의 함수다.
 
     Args:
         opt: 데이터셋 옵션. `dataroot_gt`, `io_backend`, 있으면 `meta_info`, 커널의 확률과 범위, `use_hflip`, `use_rot`,
             `crop_size`(기본 400), `max_bad_ratio`(기본 0.01).
 
     Raises:
-        DatasetError: 그림을 찾지 못했거나, 읽지 못한 그림이 허용치를 넘을 때.
+        DatasetError: 이미지를 찾지 못했거나, 읽지 못한 이미지가 허용치를 넘을 때.
         OptionError: 커널 옵션이 잘못됐을 때.
     """
 

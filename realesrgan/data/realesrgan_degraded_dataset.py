@@ -1,4 +1,4 @@
-"""정답 영상(GT)을 정해진 씨앗(seed)으로 열화시켜 주는 검증용 데이터셋."""
+"""정답 이미지(GT)를 정해진 씨앗(seed)으로 열화시켜 주는 검증용 데이터셋."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class RealESRGANDegradedDataset(Dataset[dict[str, Any]]):
     """짝 자료가 없어도 훈련과 같은 파이프라인으로 검증할 수 있게 하는 데이터셋.
 
     항목은 `gt (3, H, W)`와 `lq (3, H // scale, W // scale)` RGB float32 0..1, 두 경로다. 같은 `seed`와 번호면 언제나
-    같은 LQ가 나오므로 훈련하는 동안의 지표를 서로 견줄 수 있다. 읽지 못한 그림은 지표를 흐리므로 바꾸지 않고 멈춘다.
+    같은 LQ가 나오므로 훈련하는 동안의 지표를 서로 견줄 수 있다. 읽지 못한 이미지는 지표를 흐리므로 바꾸지 않고 멈춘다.
 
     Args:
         opt: 데이터셋 옵션. `dataroot_gt`, `io_backend`, `scale`, 커널과 열화의 확률과 범위(옵션 읽기가 훈련 데이터셋과
             맨 위에서 채워 준다), 있으면 `meta_info`, `seed`(기본 0), `crop_size`(가운데를 이 크기로 자른다).
 
     Raises:
-        DatasetError: 그림을 찾지 못했을 때.
-        ImageReadError: 그림을 읽지 못했을 때.
+        DatasetError: 이미지를 찾지 못했을 때.
+        ImageReadError: 이미지를 읽지 못했을 때.
         OptionError: 열화 옵션이 빠졌거나 잘못됐을 때.
     """
 

@@ -1,4 +1,4 @@
-"""짝이 있는 저품질 영상(LQ)과 정답 영상(GT)을 주는 데이터셋. 미세조정(fine-tuning)에 쓴다."""
+"""짝이 있는 저품질 이미지(LQ)와 정답 이미지(GT)를 주는 데이터셋. 미세조정(fine-tuning)에 쓴다."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""이어 하기(resume)를 아는 표본기(sampler). 항목의 난수를 정하는 열쇠를 함께 나른다."""
+"""이어 하기(resume)를 아는 샘플러(sampler). 항목의 난수를 정하는 열쇠를 함께 나른다."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class ResumableSampler(Sampler[ItemKey]):
     ) -> None:
         if count < 1:
             raise DatasetError(
-                "데이터셋이 비어 있습니다.\n  뽑을 그림이 하나도 없습니다.\n"
-                "  해결: dataroot_gt와 meta_info가 그림이 있는 곳을 가리키는지 확인하세요."
+                "데이터셋이 비어 있습니다.\n  뽑을 이미지가 하나도 없습니다.\n"
+                "  해결: dataroot_gt와 meta_info가 이미지가 있는 곳을 가리키는지 확인하세요."
             )
         self.count = count
         self.world_size = world_size

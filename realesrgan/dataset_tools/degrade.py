@@ -1,4 +1,4 @@
-"""그림 파일을 열화시켜 저품질 영상(LQ)과 단계마다의 견줌표를 쓴다."""
+"""이미지 파일을 열화시켜 저품질 이미지(LQ)와 단계마다의 비교표를 쓴다."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class DegradeOptions:
     Attributes:
         recipe: 열화.
         seed: 씨앗(seed).
-        sheet: 견줌표를 쓸지.
-        save_gt: 배율의 배수로 자른 정답 영상을 쓸지.
-        region: 견줌표에서 들여다볼 부분의 한 변(GT 픽셀).
+        sheet: 비교표를 쓸지.
+        save_gt: 배율의 배수로 자른 정답 이미지를 쓸지.
+        region: 비교표에서 들여다볼 부분의 한 변(GT 픽셀).
     """
 
     recipe: Recipe
@@ -48,10 +48,10 @@ def job_settings(options_file: Path, seed: int) -> dict[str, Any]:
 
 
 def degrade_file(source: Path, index: int, stem: Path, output: Path, options: DegradeOptions) -> Outcome:
-    """그림 하나를 열화시켜 쓴다. 결과가 모두 있고 그림보다 새것이면 건너뛴다.
+    """이미지 하나를 열화시켜 쓴다. 결과가 모두 있고 이미지보다 새것이면 건너뛴다.
 
     Args:
-        source: 그림 파일.
+        source: 이미지 파일.
         index: 씨앗과 함께 난수를 정하는 번호.
         stem: 결과의 이름. 확장자가 없는 상대 경로다.
         output: 결과 폴더. `lq/`, `sheet/`, `gt/` 아래에 쓴다.
@@ -87,11 +87,11 @@ def to_bgr8(image: Tensor) -> NDArray[np.uint8]:
 
 
 def stage_sheet(degraded: Degraded, region: int) -> NDArray[np.uint8]:
-    """단계마다 같은 자리를 들여다본 견줌표. 첫 칸은 그림 전체와 그 자리다.
+    """단계마다 같은 자리를 들여다본 비교표. 첫 칸은 이미지 전체와 그 자리다.
 
     Args:
-        degraded: 열화한 그림.
-        region: 들여다볼 부분의 한 변(GT 픽셀). 0이면 그림 전체.
+        degraded: 열화한 이미지.
+        region: 들여다볼 부분의 한 변(GT 픽셀). 0이면 이미지 전체.
 
     Returns:
         `(H, W, 3)` BGR uint8.

@@ -1,4 +1,4 @@
-"""폴더의 그림을 lmdb에 담는 일의 차례."""
+"""폴더의 이미지를 lmdb에 담는 일의 차례."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def plan(
     """담을 것을 정한다. 폴더가 둘이면 같은 열쇠의 짝만 남긴다.
 
     Args:
-        inputs: 그림 폴더 하나, 또는 GT와 LQ 폴더.
+        inputs: 이미지 폴더 하나, 또는 GT와 LQ 폴더.
         outputs: 폴더마다의 lmdb.
         recursive: 하위 폴더까지 볼지.
 
     Returns:
-        폴더마다의 항목들과, 짝이 없어 빠진 그림마다의 실패.
+        폴더마다의 항목들과, 짝이 없어 빠진 이미지마다의 실패.
 
     Raises:
-        UsageError: 개수가 맞지 않거나, 그림이나 짝이 없거나, lmdb의 이름이 잘못됐거나 이미 있을 때.
+        UsageError: 개수가 맞지 않거나, 이미지나 짝이 없거나, lmdb의 이름이 잘못됐거나 이미 있을 때.
     """
     if len(inputs) not in (1, 2) or len(inputs) != len(outputs) or len(set(outputs)) != len(outputs):
         raise UsageError(
@@ -47,13 +47,13 @@ def plan(
     common = set.intersection(*({entry.key for entry in entries} for entries in sets))
     if not common:
         raise UsageError(
-            f"두 폴더에 같은 이름의 그림이 없습니다: {inputs[0]}, {inputs[1]}\n"
+            f"두 폴더에 같은 이름의 이미지가 없습니다: {inputs[0]}, {inputs[1]}\n"
             "  이름(확장자 빼고)이 같은 것이 한 짝입니다.\n"
             "  해결: LQ의 이름에서 배율 표시를 지우는 등 이름을 맞추세요."
         )
     kept = [[entry for entry in entries if entry.key in common] for entries in sets]
     left = [entry for entries in sets for entry in entries if entry.key not in common]
-    return kept, [Outcome(str(entry.path), "failed", "짝이 되는 같은 이름의 그림이 없습니다.") for entry in left]
+    return kept, [Outcome(str(entry.path), "failed", "짝이 되는 같은 이름의 이미지가 없습니다.") for entry in left]
 
 
 def build(
@@ -62,7 +62,7 @@ def build(
     level: int,
     encode: Callable[[Sequence[Entry]], Encoded],
 ) -> list[Outcome]:
-    """항목들을 담고, 다 되면 lmdb들을 제자리에 놓는다. 읽지 못한 그림은 (짝과 함께) 뺀다.
+    """항목들을 담고, 다 되면 lmdb들을 제자리에 놓는다. 읽지 못한 이미지는 (짝과 함께) 뺀다.
 
     Args:
         sets: `plan`이 정한 폴더마다의 항목들.
@@ -71,10 +71,10 @@ def build(
         encode: 항목들을 PNG로 바꾸어 차례로 내는 함수.
 
     Returns:
-        그림마다의 결과.
+        이미지마다의 결과.
 
     Raises:
-        UsageError, MissingPackageError, DatasetError: lmdb를 만들 수 없을 때. 담을 그림이 하나도 남지 않을 때도
+        UsageError, MissingPackageError, DatasetError: lmdb를 만들 수 없을 때. 담을 이미지가 하나도 남지 않을 때도
             DatasetError다.
     """
     outcomes: list[Outcome] = []
@@ -84,7 +84,7 @@ def build(
             outcomes += _fill(writer, entries, encode, bad)
         if bad >= {entry.key for entry in sets[0]}:
             raise DatasetError(
-                f"담을 수 있는 그림이 하나도 없습니다: {targets[0]}\n  {outcomes[-1].detail}\n"
+                f"담을 수 있는 이미지가 하나도 없습니다: {targets[0]}\n  {outcomes[-1].detail}\n"
                 "  해결: --input을 확인하세요."
             )
         for entries, writer in zip(sets, writers, strict=True):

@@ -1,8 +1,8 @@
-"""그림을 lmdb에 담는다. BasicSR과 이 패키지의 데이터셋이 그대로 읽는다.
+"""이미지를 lmdb에 담는다. BasicSR과 이 패키지의 데이터셋이 그대로 읽는다.
 
 폴더의 모양: `data.mdb`, `lock.mdb`, 그리고 한 줄이 `이름.png (높이,너비,채널) 압축수준`인 `meta_info.txt`. 열쇠는
     확장자 없는 이름,
-값은 PNG로 부호화한 바이트다.
+값은 PNG로 인코딩한 바이트다.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from realesrgan.dataset_tools.job_record import RECORD_NAME, check_job, open_job
 from realesrgan.dataset_tools.pictures import encode_png, read_array, refuse_clashes, write_bytes
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
-from realesrgan.media.image_header import read_header
+from realesrgan.media.reader import read_header
 from realesrgan.util.files import os_reason
 from realesrgan.util.optional import import_optional
 
@@ -45,10 +45,10 @@ Encoded = Iterable[tuple[Entry, "bytes | Failure"]]
 
 
 def make_entries(pictures: Iterable[Path], folder: Path) -> list[Entry]:
-    """그림마다의 열쇠를 정한다. 열쇠는 `folder`에서의 상대 경로에서 확장자를 뗀 것이다.
+    """이미지마다의 열쇠를 정한다. 열쇠는 `folder`에서의 상대 경로에서 확장자를 뗀 것이다.
 
     Raises:
-        UsageError: 두 그림의 열쇠가 같거나, 열쇠가 511바이트를 넘을 때.
+        UsageError: 두 이미지의 열쇠가 같거나, 열쇠가 511바이트를 넘을 때.
     """
     entries = [Entry(path, path.relative_to(folder).with_suffix("").as_posix()) for path in pictures]
     refuse_clashes((entry.path, Path(entry.key)) for entry in entries)
@@ -62,7 +62,7 @@ def make_entries(pictures: Iterable[Path], folder: Path) -> list[Entry]:
 
 
 def encode_entry(entry: Entry, *, level: int) -> bytes:
-    """그림을 PNG 바이트로 바꾼다. 작업자 프로세스에서 돈다.
+    """이미지를 PNG 바이트로 바꾼다. 작업자 프로세스에서 돈다.
 
     Raises:
         ImageReadError: 읽을 수 없을 때.
@@ -94,7 +94,7 @@ class LmdbWriter:
 
     Raises:
         UsageError: 이름이 `.lmdb`로 끝나지 않거나 이미 있을 때.
-        MissingPackageError: lmdb 꾸러미가 없을 때.
+        MissingPackageError: lmdb 패키지가 없을 때.
         DatasetError: 폴더를 만들 수 없을 때.
     """
 

@@ -1,4 +1,4 @@
-"""데이터셋의 목록 파일(meta info)을 만든다. 한 줄에 그림 하나, 또는 짝 하나."""
+"""데이터셋의 목록 파일(meta info)을 만든다. 한 줄에 이미지 하나, 또는 짝 하나."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import find_pictures, read_array, strip_scale
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
-from realesrgan.media.image_reader import probe_image
+from realesrgan.media.reader import probe_image
 
 
 @dataclass(frozen=True)
 class Listed:
-    """목록에 적을 그림.
+    """목록에 적을 이미지.
 
     Attributes:
-        path: 그림의 경로.
+        path: 이미지의 경로.
         name: 목록에 적을 이름. 뿌리 폴더(root)에서의 상대 경로이며 구분자는 언제나 `/`다.
     """
 
@@ -57,17 +57,17 @@ def _absolute(folder: Path) -> Path:
 
 
 def list_pictures(folder: Path, root: Path, *, recursive: bool) -> list[Listed]:
-    """폴더의 그림들을 뿌리에서의 이름과 함께 늘어놓는다.
+    """폴더의 이미지들을 뿌리에서의 이름과 함께 늘어놓는다.
 
     Raises:
-        UsageError: 폴더가 없거나 그림이 없을 때.
+        UsageError: 폴더가 없거나 이미지가 없을 때.
     """
     found = find_pictures(folder, recursive=recursive)
     return [Listed(path, path.relative_to(root).as_posix()) for path in found]
 
 
 def decode(item: Listed) -> Outcome:
-    """그림을 끝까지 풀어 본다. 머리만 성하고 잘린 파일도 여기서 드러난다.
+    """이미지를 끝까지 풀어 본다. 머리만 성하고 잘린 파일도 여기서 드러난다.
 
     Raises:
         ImageReadError: 풀 수 없을 때.
@@ -78,7 +78,7 @@ def decode(item: Listed) -> Outcome:
 
 @dataclass(frozen=True)
 class Pair:
-    """정답 영상(GT)과 저품질 영상(LQ)의 짝."""
+    """정답 이미지(GT)와 저품질 이미지(LQ)의 짝."""
 
     gt: Listed
     lq: Listed
@@ -93,11 +93,11 @@ def match_pairs(
     """이름으로 짝을 찾는다. LQ의 이름에는 배율 표시(`0001x4` 등)가 있어도 된다.
 
     Args:
-        gts, lqs: 두 폴더의 그림들.
+        gts, lqs: 두 폴더의 이미지들.
         roots: GT와 LQ의 입력 폴더. 하위 폴더의 자리도 같아야 한 짝이다.
 
     Returns:
-        짝의 목록과, 짝을 찾지 못한 그림마다의 실패.
+        짝의 목록과, 짝을 찾지 못한 이미지마다의 실패.
     """
     exact = {_key(item, roots[1], plain=False): item for item in lqs}
     stripped = {_key(item, roots[1], plain=True): item for item in lqs}
@@ -109,7 +109,7 @@ def match_pairs(
         if found is None:
             problems.append(Outcome(str(gt.path), "failed", "같은 이름의 LQ가 없습니다."))
         elif found.name in used:
-            problems.append(Outcome(str(gt.path), "failed", f"LQ {found.path}이(가) 이미 다른 GT의 짝입니다."))
+            problems.append(Outcome(str(gt.path), "failed", f"이미 다른 GT의 짝인 LQ입니다: {found.path}"))
         else:
             used.add(found.name)
             pairs.append(Pair(gt, found))

@@ -1,4 +1,4 @@
-"""정답 영상(GT)을 여러 배율로 줄여 한 그림의 무늬를 여러 크기로 보인다."""
+"""정답 이미지(GT)를 여러 배율로 줄여 한 이미지의 무늬를 여러 크기로 보인다."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEVEL = 3
 def multiscale_sizes(width: int, height: int) -> list[tuple[int, int]]:
     """만들 크기 `(너비, 높이)` 넷: 0.75배, 0.5배, 3분의 1배, 그리고 짧은 변이 400픽셀인 것.
 
-    마지막 것은 더 작은 그림이라면 키운다. Real-ESRGAN의 DF2K multiscale과 같다.
+    마지막 것은 더 작은 이미지라면 키운다. Real-ESRGAN의 DF2K multiscale과 같다.
     """
     sizes = [(max(int(width * scale), 1), max(int(height * scale), 1)) for scale in SCALES]
     if width < height:
@@ -55,10 +55,10 @@ def multiscale_stem(source: Path, root: Path, output: Path) -> Path:
 
 
 def generate(source: Path, *, root: Path, output: Path) -> Outcome:
-    """그림 하나를 `{이름}T0.png`..`{이름}T3.png`로 줄인다. 모두 있고 그림보다 새것이면 건너뛴다.
+    """이미지 하나를 `{이름}T0.png`..`{이름}T3.png`로 줄인다. 모두 있고 이미지보다 새것이면 건너뛴다.
 
     Raises:
-        ImageReadError: 그림을 읽을 수 없을 때.
+        ImageReadError: 이미지를 읽을 수 없을 때.
         ImageWriteError: 쓸 수 없을 때.
     """
     stem = multiscale_stem(source, root, output)
@@ -73,5 +73,5 @@ def generate(source: Path, *, root: Path, output: Path) -> Outcome:
 
 
 def generator(root: Path, output: Path) -> partial[Outcome]:
-    """작업자에게 넘길 수 있는, 그림 하나를 받는 함수."""
+    """작업자에게 넘길 수 있는, 이미지 하나를 받는 함수."""
     return partial(generate, root=root, output=output)

@@ -1,4 +1,4 @@
-"""큰 그림을 겹치는 조각(sub-image)으로 나눈다. 훈련이 그림 전체를 풀지 않고 조각만 읽게 한다."""
+"""큰 이미지를 겹치는 조각(sub-image)으로 나눈다. 훈련이 이미지 전체를 풀지 않고 조각만 읽게 한다."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import encode_png, is_fresh, read_array, strip_scale, write_bytes
 from realesrgan.errors import UsageError
-from realesrgan.media.image_reader import probe_image
+from realesrgan.media.reader import probe_image
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def crop_starts(length: int, options: CropOptions) -> list[int]:
     """한 방향에서 조각이 시작하는 자리들.
 
     Args:
-        length: 그림의 변(픽셀).
+        length: 이미지의 변(픽셀).
         options: 조각의 설정.
 
     Returns:
@@ -80,16 +80,16 @@ def subimage_stem(source: Path, root: Path, output: Path) -> Path:
 
 
 def extract(source: Path, *, root: Path, output: Path, options: CropOptions) -> Outcome:
-    """그림 하나에서 조각들을 낸다. 조각이 모두 있고 그림보다 새것이면 건너뛴다.
+    """이미지 하나에서 조각들을 낸다. 조각이 모두 있고 이미지보다 새것이면 건너뛴다.
 
     Raises:
-        ImageReadError: 그림을 읽을 수 없을 때.
+        ImageReadError: 이미지를 읽을 수 없을 때.
         ImageWriteError: 조각을 쓸 수 없을 때.
     """
     info = probe_image(source)
     count = len(crop_boxes(info.height, info.width, options))
     if count == 0:
-        return Outcome(str(source), "skipped", f"crop_size({options.crop_size})보다 작은 그림입니다.")
+        return Outcome(str(source), "skipped", f"crop_size({options.crop_size})보다 작은 이미지입니다.")
     if is_fresh(source, crop_targets(source, root, output, count)):
         return Outcome(str(source), "skipped", "조각이 이미 있습니다.")
     image = read_array(source)
@@ -101,5 +101,5 @@ def extract(source: Path, *, root: Path, output: Path, options: CropOptions) -> 
 
 
 def extractor(root: Path, output: Path, options: CropOptions) -> partial[Outcome]:
-    """작업자에게 넘길 수 있는, 그림 하나를 받는 함수."""
+    """작업자에게 넘길 수 있는, 이미지 하나를 받는 함수."""
     return partial(extract, root=root, output=output, options=options)

@@ -9,38 +9,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
 
 from realesrgan.errors import ImageWriteError
+from realesrgan.inference.model import Model, load
+from realesrgan.inference.steps import Step
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
-from realesrgan.media.image import Frame, Picture, bleed_colour, read_image, write_image
+from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
 from realesrgan.util.files import make_writable_folder, os_reason
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.numbers import scaled_size
-from realesrgan.util.optional import import_cv2
-
-
-class Model(Protocol):
-    """배열을 키우는 것."""
-
-    @property
-    def scale(self) -> int:
-        """네트워크의 업스케일 배율."""
-        ...
-
-    def enhance(
-        self,
-        img: NDArray[Any],
-        outscale: float | None = None,
-        alpha_upsampler: str = "realesrgan",
-        *,
-        progress: Progress | None = None,
-    ) -> tuple[NDArray[Any], str]:
-        """`(H, W)`, BGR, BGRA 배열을 키운 배열과 그 모드. `outscale`이 None이면 네트워크의 배율이다."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -50,12 +28,14 @@ class PictureSettings:
     Attributes:
         outscale: 마지막 업스케일 배율, 0보다 크다. None이면 네트워크의 배율.
         alpha_upsampler: 알파 채널(alpha channel)을 키우는 방법. `realesrgan`(네트워크) 또는 `bicubic`(빠른 보간).
+        steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
         quality: 손실 압축의 품질(1..100). None이면 형식의 기본값.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
     """
 
     outscale: float | None = None
     alpha_upsampler: str = "realesrgan"
+    steps: tuple[str | Step, ...] = ()
     quality: int | None = None
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
 
@@ -87,7 +67,7 @@ def upscale_file(
     source: str | Path,
     target: str | Path,
     *,
-    model: Model,
+    model: Model | str | Path,
     settings: PictureSettings | None = None,
     progress: Progress | None = None,
 ) -> PictureResult:
@@ -96,24 +76,27 @@ def upscale_file(
     Args:
         source: 입력 파일.
         target: 결과 파일. 폴더는 만들고, 이미 있는 파일은 바꾼다. 형식은 확장자를 따른다.
-        model: 배열을 키우는 것.
+        model: 모델, 또는 `realesrgan.load`가 받는 이름이나 경로. 여럿을 키울 때는 한 번 실어 넘긴다.
         settings: 설정. 없으면 기본값.
         progress: `(끝난 양, 전체 양)`을 받는 함수.
 
     Raises:
         ImageReadError: 읽을 수 없거나 결과가 한도를 넘을 때.
         ImageWriteError: 쓸 수 없을 때. 이름과 폴더의 문제는 키우기 전에 알린다.
+        WeightsError, UsageError: 모델을 실을 수 없거나 단계를 알 수 없을 때.
         OutOfMemoryError, NonFiniteOutputError: 키울 수 없을 때.
     """
     source, target = Path(source), Path(target)
     settings = settings or PictureSettings()
+    if not isinstance(model, Model):
+        model = load(model)
     started = time.perf_counter()
     outscale = float(model.scale) if settings.outscale is None else settings.outscale
     # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
     prepare_target(target)
     picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels)
     sizes: list[tuple[int, int]] = []
-    frames = _enlarged_frames(picture, model, outscale, settings.alpha_upsampler, progress, sizes)
+    frames = _enlarged_frames(picture, model, outscale, settings, progress, sizes)
     notes = write_image(target, picture.with_frames(frames), quality=settings.quality)
     return PictureResult(
         source=source,
@@ -167,7 +150,7 @@ def _enlarged_frames(
     picture: Picture,
     model: Model,
     outscale: float,
-    alpha_upsampler: str,
+    settings: PictureSettings,
     progress: Progress | None,
     sizes: list[tuple[int, int]],
 ) -> Iterator[Frame]:
@@ -184,11 +167,8 @@ def _enlarged_frames(
                 progress(index * total + done, count * total)
 
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = bleed_colour(frame.array) if frame.has_alpha else frame.array
-        output, _ = model.enhance(array, None, alpha_upsampler, progress=report)
-        size = scaled_size(width, height, outscale)
-        if (output.shape[1], output.shape[0]) != size:
-            # enhance에 배율을 주면 크기를 버림으로 정한다. 반올림한 크기에 같은 방법으로 맞춘다.
-            cv2 = import_cv2()
-            output = cv2.resize(output, size, interpolation=cv2.INTER_LANCZOS4)
+        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
+        output = model.upscale_array(
+            array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=report
+        )
         yield replace(frame, array=output)

@@ -1,4 +1,4 @@
-"""영상을 타일(tile)로 나누어 엔진에 넣고 결과를 이어 붙인다. 어떤 딥러닝 프레임워크도 쓰지 않는다."""
+"""이미지를 타일(tile)로 나누고, 메모리에 맞추어 줄이며 차례로 계산한다. 어떤 딥러닝 프레임워크도 쓰지 않는다."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
-from realesrgan.errors import NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.engine import Engine
+from realesrgan.errors import OutOfMemoryError
 
 logger = logging.getLogger(__name__)
 
@@ -20,30 +17,10 @@ logger = logging.getLogger(__name__)
 MIN_TILE = 16
 
 Progress = Callable[[int, int], None]
-# 배열의 종류는 엔진이 정한다: NumPy 배열이거나, 장치에 놓인 텐서다.
-Array = Any
-Store = Callable[[Array, "Box"], None]
-
-
-@dataclass(frozen=True)
-class ArrayTools:
-    """타일러가 배열에 대해 알아야 하는 두 가지. 타일러가 배열의 종류를 모르게 한다.
-
-    Attributes:
-        stack: `(3, h, w)` 여럿을 `(N, 3, h, w)`로 쌓는 함수.
-        is_finite: 배열에 NaN이나 Inf가 없는지 보는 함수.
-    """
-
-    stack: Callable[[list[Array]], Array]
-    is_finite: Callable[[Array], bool]
-
-
-def _numpy_is_finite(array: Array) -> bool:
-    # 합은 NaN과 Inf를 그대로 물려받는다. 불리언 배열을 만드는 것보다 싸다.
-    return bool(np.isfinite(np.sum(array, dtype=np.float64)))
-
-
-NUMPY_ARRAYS = ArrayTools(np.stack, _numpy_is_finite)
+# 타일 하나의 결과. 무엇인지는 부른 쪽이 정한다(장치에 놓인 텐서).
+Result = Any
+Run = Callable[[list["Tile"]], Sequence[Result]]
+Store = Callable[[Result, "Box"], None]
 
 
 @dataclass(frozen=True)
@@ -65,13 +42,20 @@ class Box:
         """너비(픽셀)."""
         return self.right - self.left
 
+    def slices(self, scale: int = 1) -> tuple[slice, slice]:
+        """배열에서 이 상자를 가리키는 `(세로, 가로)` 조각. 좌표에 `scale`을 곱한다."""
+        return (
+            slice(self.top * scale, self.bottom * scale),
+            slice(self.left * scale, self.right * scale),
+        )
+
 
 @dataclass(frozen=True)
 class Tile:
     """타일 하나의 기하.
 
     Attributes:
-        read: 입력에서 읽을 상자. 패딩을 포함하고 영상 밖으로 나가지 않는다.
+        read: 입력에서 읽을 상자. 패딩을 포함하고 이미지 밖으로 나가지 않는다.
         crop: 읽은 상자 안에서 남길 부분. `read`의 왼쪽 위를 원점으로 한다.
         write: 결과가 놓일 상자. 입력 좌표이며 배율을 곱하면 출력 좌표가 된다.
     """
@@ -86,28 +70,28 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 def plan_tiles(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> list[Tile]:
-    """영상을 겹치는 타일로 나누는 계획을 세운다.
+    """이미지을 겹치는 타일로 나누는 계획을 세운다.
 
     순수한 정수 기하 계산이며 어떤 프레임워크도 쓰지 않는다.
 
     Args:
         height, width: 입력 크기(픽셀), 1 이상이며 `multiple`의 배수.
-        tile: 타일 한 변(픽셀). 0이면 영상 전체가 타일 하나다. `multiple`의 배수로 올린다.
+        tile: 타일 한 변(픽셀). 0이면 이미지 전체가 타일 하나다. `multiple`의 배수로 올린다.
         pad: 네 방향으로 덧붙이는 겹침(픽셀). 수용 영역(receptive field)보다 크면 결과가 통째 추론과 같다.
         multiple: 타일 경계를 맞출 배수(x2 모델은 2, x1 모델은 4).
 
     Returns:
-        타일 목록. 쓸 상자는 겹치지 않고 영상을 빈틈없이 덮는다.
+        타일 목록. 쓸 상자는 겹치지 않고 이미지을 빈틈없이 덮는다.
 
     Raises:
         ValueError: 크기가 1보다 작거나 배수가 아닐 때, `tile`이나 `pad`가 음수일 때, `multiple`이 1보다 작을 때.
     """
     if height < 1 or width < 1:
-        raise ValueError(f"영상 크기는 1 이상이어야 합니다: {width}x{height}")
+        raise ValueError(f"이미지 크기는 1 이상이어야 합니다: {width}x{height}")
     if tile < 0 or pad < 0:
         raise ValueError(f"tile과 pad는 0 이상이어야 합니다: tile={tile}, pad={pad}")
     if multiple < 1 or height % multiple or width % multiple:
-        raise ValueError(f"영상 크기 {width}x{height}은(는) {multiple}의 배수여야 합니다.")
+        raise ValueError(f"이미지 크기 {width}x{height}: 두 변이 {multiple}의 배수여야 합니다.")
     whole = Box(0, 0, height, width)
     return list(_plan_region(whole, whole, tile or max(height, width), pad, multiple))
 
@@ -133,7 +117,7 @@ def balanced_tile(height: int, width: int, max_tile: int, multiple: int = 1) -> 
     """`max_tile`을 넘지 않으면서 자투리가 작아지는 타일 한 변을 고른다.
 
     Returns:
-        타일 한 변(픽셀). 영상이 통째로 들어가면 0.
+        타일 한 변(픽셀). 이미지이 통째로 들어가면 0.
     """
     longest = max(height, width)
     if longest <= max_tile:
@@ -150,30 +134,6 @@ def _batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
         same = list(group)
         for start in range(0, len(same), size):
             yield same[start : start + size]
-
-
-def run_finite(engine: Engine, batch: Array, arrays: ArrayTools = NUMPY_ARRAYS) -> tuple[Array, bool]:
-    """엔진을 돌리고, 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
-
-    Returns:
-        유한한 결과와, 다시 돌렸는지.
-
-    Raises:
-        NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
-    """
-    output = engine(batch)
-    if arrays.is_finite(output):
-        return output, False
-    safer = engine.fallback()
-    if safer is not None:
-        output = safer(batch)
-        if arrays.is_finite(output):
-            return output, True
-    raise NonFiniteOutputError(
-        "네트워크의 출력에 NaN이나 Inf가 있어 그림을 만들 수 없습니다.\n"
-        "  단정밀도(fp32)로 다시 계산해도 마찬가지이니 가중치 파일이 손상되었거나 훈련이 발산한 것입니다.\n"
-        "  해결: 다른 가중치를 쓰거나 파일을 다시 받으세요."
-    )
 
 
 @dataclass
@@ -211,70 +171,63 @@ class _Plan:
         return f"타일을 {self.tile}픽셀로"
 
 
-def upscale_tiled(
-    engine: Engine,
-    read: Callable[[Box], Array],
+def run_tiles(
+    run: Run,
     store: Store,
     *,
     height: int,
     width: int,
     tile: int = 0,
     pad: int = 10,
+    multiple: int = 1,
     batch: int = 1,
+    release: Callable[[], None] | None = None,
     progress: Progress | None = None,
-    arrays: ArrayTools = NUMPY_ARRAYS,
 ) -> int:
-    """영상을 타일마다 엔진에 넣고 결과를 `store`로 넘긴다.
+    """이미지를 타일마다 `run`에 넣고 결과를 `store`로 넘긴다.
 
     원본과 결과는 호출한 쪽의 메모리에 있고, 이 함수는 타일 몇 개만 들고 있다. 메모리가 모자라면 배치, 다음으로
     타일을 반으로 줄여 남은 부분을 계속한다. 비거나 낡은 타일을 남기는 일은 없다.
 
     Args:
-        engine: `(N, 3, h, w)`를 `(N, 3, h*scale, w*scale)`로 키우는 엔진.
-        read: 상자를 받아 `(3, h, w)` float32, 0..1을 돌려주는 함수.
-        store: 잘라 낸 결과 `(3, h*scale, w*scale)`와 입력 좌표의 상자를 받아 보관하는 함수. 받은 배열을 고쳐 써도 된다.
-        height, width: 영상 크기(픽셀), `engine.multiple`의 배수.
+        run: 모양이 같은 타일들을 받아 그 수만큼의 결과를 돌려주는 함수. 메모리가 모자라면 `OutOfMemoryError`를 낸다.
+        store: 타일 하나의 결과와, 입력 좌표의 쓸 상자를 받아 보관하는 함수.
+        height, width: 이미지 크기(픽셀), `multiple`의 배수.
         tile: 타일 한 변. 0이면 통째.
         pad: 타일의 패딩(픽셀).
+        multiple: 타일 경계를 맞출 배수.
         batch: 한 번에 넣을 타일 수.
+        release: 메모리가 모자란 뒤 장치의 여분을 비우는 함수.
         progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
-        arrays: 배열을 다루는 도구. 없으면 NumPy 배열이다.
 
     Returns:
-        끝까지 간 타일 한 변. 메모리에 맞추어 줄었으면 줄어든 값이고, 다음 영상은 이것으로 시작하면 된다.
+        끝까지 간 타일 한 변. 메모리에 맞추어 줄었으면 줄어든 값이고, 다음 이미지는 이것으로 시작하면 된다.
 
     Raises:
         OutOfMemoryError: 타일을 가장 작게 해도 메모리가 모자랄 때.
-        NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
     """
-    tiles = plan_tiles(height, width, tile, pad, engine.multiple)
-    plan = _Plan(tiles, Box(0, 0, height, width), tile or max(height, width), pad, engine.multiple, max(batch, 1))
+    tiles = plan_tiles(height, width, tile, pad, multiple)
+    plan = _Plan(tiles, Box(0, 0, height, width), tile or max(height, width), pad, multiple, max(batch, 1))
     total, done = height * width, 0
-    told_memory = told_finite = False
+    shrunk = False
     while plan.remaining:
         group = next(_batches(plan.remaining, plan.batch))
-        output, reran = None, False
+        results: Sequence[Result] | None = None
         # 예외가 살아 있는 동안은 실패한 계산의 텐서도 살아 있다. 여기를 나간 뒤에 메모리를 비운다.
         with suppress(OutOfMemoryError):
-            output, reran = run_finite(engine, arrays.stack([read(tile.read) for tile in group]), arrays)
-        if output is None:
-            engine.release()
+            results = run(group)
+        if results is None:
+            if release is not None:
+                release()
             change = plan.shrink()
-            if not told_memory:
+            if not shrunk:
                 logger.warning("장치 메모리가 모자라 %s 줄여 계속합니다.", change)
-            told_memory = True
+            shrunk = True
             continue
-        if reran and not told_finite:
-            logger.warning("반정밀도 결과에 NaN이 있어 그 타일을 fp32로 다시 계산했습니다.")
-            told_finite = True
-        for result, piece in zip(output, group, strict=True):
-            store(_crop(result, piece.crop, engine.scale), piece.write)
+        for result, piece in zip(results, group, strict=True):
+            store(result, piece.write)
             done += piece.write.height * piece.write.width
-        del plan.remaining[: len(group)]
+        del results, plan.remaining[: len(group)]
         if progress is not None:
             progress(done, total)
-    return plan.tile if told_memory else tile
-
-
-def _crop(result: Array, crop: Box, scale: int) -> Array:
-    return result[:, crop.top * scale : crop.bottom * scale, crop.left * scale : crop.right * scale]
+    return plan.tile if shrunk else tile

@@ -1,10 +1,15 @@
-"""그림 형식과 확장자의 표. 시작 시간을 위해 numpy, Pillow, OpenCV를 불러오지 않는다."""
+"""이미지 형식의 표: 확장자, 파일이 시작하는 바이트, 담을 수 있는 것, 읽고 쓰는 모듈.
+
+도움말이 바로 답하도록 numpy, Pillow, OpenCV를 불러오지 않는다.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import struct
 from dataclasses import dataclass
 from pathlib import PurePath
+
+from realesrgan.util.optional import is_installed
 
 DEFAULT_MAX_OUTPUT_PIXELS = 1_000_000_000
 """결과 픽셀 수의 기본 한도. 31,600 x 31,600쯤이며 `--max_pixels`로 바꾼다."""
@@ -17,6 +22,9 @@ class ImageFormat:
     Attributes:
         name: 형식 이름(`'PNG'`처럼 Pillow와 같다).
         extensions: 점이 붙은 소문자 확장자. 첫째가 대표다.
+        module: 이 형식을 맡는 `media`의 모듈. `read_header`, `decode`, `write`를 가지며 쓸 때에야 불러온다.
+            비어 있으면 Pillow가 읽고 `writer`가 쓴다.
+        signatures: 파일이 시작하는 바이트들. 비어 있으면 `sniff_format`이 따로 가린다.
         alpha: 알파 채널(alpha channel)을 담는가.
         gray: 회색 한 채널로 담는가. 아니면 RGB로 펴서 쓴다.
         gray_alpha: 회색+알파 두 채널로 담는가.
@@ -29,6 +37,8 @@ class ImageFormat:
 
     name: str
     extensions: tuple[str, ...]
+    module: str = ""
+    signatures: tuple[bytes, ...] = ()
     alpha: bool = True
     gray: bool = True
     gray_alpha: bool = False
@@ -41,41 +51,87 @@ class ImageFormat:
     xmp: bool = True
     dpi: bool = True
 
-    @property
-    def quality(self) -> bool:
-        """품질 옵션이 뜻을 갖는가."""
-        return self.default_quality is not None
-
 
 # JPEG의 규격 한도는 65535지만 널리 쓰이는 libjpeg이 65500까지만 읽는다.
-# AVIF는 libavif의 기본 해독 한도(16384 x 16384)를 넘으면 써도 다시 열 수 없다.
+# AVIF는 libavif의 기본 디코딩 한도(16384 x 16384)를 넘으면 써도 다시 열 수 없다.
 FORMATS: tuple[ImageFormat, ...] = (
-    ImageFormat("PNG", (".png", ".apng"), gray_alpha=True, sixteen_bit=True, animation=True),
-    ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, default_quality=95, max_side=65500),
-    ImageFormat("WEBP", (".webp",), gray=False, animation=True, default_quality=95, max_side=16383, dpi=False),
-    ImageFormat("BMP", (".bmp", ".dib"), alpha=False, icc=False, exif=False, xmp=False),
-    ImageFormat("TIFF", (".tif", ".tiff"), gray_alpha=True, sixteen_bit=True),
-    ImageFormat("AVIF", (".avif",), animation=True, default_quality=90, max_side=16384, dpi=False),
-    ImageFormat("GIF", (".gif",), animation=True, max_side=65535, icc=False, exif=False, xmp=False, dpi=False),
-    ImageFormat("HEIF", (".heic", ".heif", ".hif"), default_quality=90, max_side=16384, dpi=False),
+    ImageFormat(
+        name="PNG",
+        extensions=(".png", ".apng"),
+        module="png",
+        signatures=(b"\x89PNG\r\n\x1a\n",),
+        gray_alpha=True,
+        sixteen_bit=True,
+        animation=True,
+    ),
+    ImageFormat(
+        name="JPEG",
+        extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        signatures=(b"\xff\xd8\xff",),
+        alpha=False,
+        default_quality=95,
+        max_side=65500,
+    ),
+    ImageFormat("WEBP", (".webp",), "webp", gray=False, animation=True, default_quality=95, max_side=16383, dpi=False),
+    ImageFormat("BMP", (".bmp", ".dib"), signatures=(b"BM",), alpha=False, icc=False, exif=False, xmp=False),
+    ImageFormat(
+        name="TIFF",
+        extensions=(".tif", ".tiff"),
+        module="tiff",
+        signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        gray_alpha=True,
+        sixteen_bit=True,
+    ),
+    ImageFormat("AVIF", (".avif",), "avif", animation=True, default_quality=90, max_side=16384, dpi=False),
+    ImageFormat(
+        name="GIF",
+        extensions=(".gif",),
+        module="gif",
+        signatures=(b"GIF87a", b"GIF89a"),
+        animation=True,
+        max_side=65535,
+        icc=False,
+        exif=False,
+        xmp=False,
+        dpi=False,
+    ),
+    ImageFormat("HEIF", (".heic", ".heif", ".hif"), "avif", default_quality=90, max_side=16384, dpi=False),
 )
 
-_BY_NAME = {item.name: item for item in FORMATS}
 _BY_EXTENSION = {extension: item for item in FORMATS for extension in item.extensions}
+MODULES = {item.name: item.module for item in FORMATS}
+"""형식 이름마다 그 형식을 맡는 모듈. 빈 글자열이면 따로 없다."""
+
+# 이미지인 줄은 알지만 여기서 다루지 않는 형식. 조용히 건너뛰지 않고 이름을 대기 위한 것이다.
+_OTHER_EXTENSIONS = frozenset(
+    (
+        *(".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jxr", ".wdp", ".bpg", ".flif"),
+        *(".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm", ".pcx", ".sgi", ".ras", ".xbm", ".xpm"),
+        *(".psd", ".psb", ".xcf", ".kra", ".ico", ".cur", ".icns", ".dds", ".ktx", ".qoi"),
+        *(".exr", ".hdr", ".svg", ".svgz", ".wmf", ".emf", ".jps", ".mpo", ".avifs", ".heics"),
+        # 사진기의 원본(raw)
+        *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".raf"),
+        *(".rw2", ".pef", ".srw", ".x3f", ".erf", ".mrw", ".3fr", ".iiq", ".kdc", ".dcr", ".raw"),
+    )
+)
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
-def heif_available() -> bool:
-    """HEIC를 다루는 `pillow_heif`가 설치되어 있는지 불러오지 않고 알아본다."""
-    return importlib.util.find_spec("pillow_heif") is not None
-
-
-def format_named(name: str) -> ImageFormat:
-    """형식 이름(`'PNG'` 등)의 표를 돌려준다.
-
-    Raises:
-        KeyError: 모르는 이름일 때.
-    """
-    return _BY_NAME[name]
+def sniff_format(head: bytes) -> str | None:
+    """파일의 앞머리(64바이트쯤)로 형식의 이름을 알아낸다. 모르면 None."""
+    for item in FORMATS:
+        if head.startswith(item.signatures):
+            return item.name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] != b"ftyp":
+        return None
+    # ISO BMFF는 상표(brand)로 가른다. 대표 상표가 두루뭉술하면(mif1) 함께 적힌 상표를 본다.
+    size = min(struct.unpack_from(">I", head)[0], len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
 
 
 def format_of_name(name: str | PurePath) -> ImageFormat | None:
@@ -84,21 +140,21 @@ def format_of_name(name: str | PurePath) -> ImageFormat | None:
 
 
 def is_image_name(name: str | PurePath) -> bool:
-    """파일 이름이 읽을 만한 그림의 확장자를 가졌는가.
+    """파일 이름이 읽을 만한 이미지의 확장자를 가졌는가.
 
     `.heic`는 `pillow_heif`가 없어도 참이다. 조용히 건너뛰지 않고 설치 방법을 알리기 위해서다.
     """
     return format_of_name(name) is not None
 
 
-def readable_extensions() -> tuple[str, ...]:
-    """읽을 수 있는 확장자(점 포함, 소문자)."""
-    return tuple(_BY_EXTENSION)
+def is_known_picture_name(path: str | PurePath) -> bool:
+    """파일 이름이 이미지의 확장자를 가졌는가. 여기서 읽거나 쓰지 못하는 형식(`.jxl`, `.psd`, `.cr2` 등)도 참이다."""
+    return is_image_name(path) or PurePath(path).suffix.lower() in _OTHER_EXTENSIONS
 
 
 def writable_extensions() -> tuple[str, ...]:
     """지금 쓸 수 있는 확장자(점 포함, 소문자). HEIC는 `pillow_heif`가 있을 때만 들어간다."""
-    with_heif = heif_available()
+    with_heif = is_installed("pillow_heif")
     return tuple(extension for extension, item in _BY_EXTENSION.items() if item.name != "HEIF" or with_heif)
 
 

@@ -1,10 +1,9 @@
-"""그림을 읽고 쓰는 공개 이름을 한곳에 모은다."""
+"""이미지를 읽고 쓰는 공개 이름을 한곳에 모은다."""
 
-from realesrgan.media.bleed import bleed_colour
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
-from realesrgan.media.image_reader import probe_image, read_image
-from realesrgan.media.image_writer import write_image
-from realesrgan.media.picture import Frame, ImageInfo, Metadata, Picture, still
+from realesrgan.media.picture import Frame, ImageInfo, Metadata, Picture, fill_transparent_colour, still
+from realesrgan.media.reader import looks_like_picture, probe_image, read_image
+from realesrgan.media.writer import write_image
 
 __all__ = [
     "DEFAULT_MAX_OUTPUT_PIXELS",
@@ -12,7 +11,8 @@ __all__ = [
     "ImageInfo",
     "Metadata",
     "Picture",
-    "bleed_colour",
+    "fill_transparent_colour",
+    "looks_like_picture",
     "probe_image",
     "read_image",
     "still",

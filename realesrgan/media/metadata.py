@@ -1,39 +1,54 @@
-"""메타데이터를 모으고 새 크기에 맞추는 함수들."""
+"""이미지에 딸린 정보: 색 프로파일(ICC), EXIF, XMP, 해상도(DPI).
+
+EXIF는 새로 써 내지 않고 제자리에서 값만 바꾼다. 제조사 기록(MakerNote)은 EXIF 안의 위치를 가리키므로 자리를 옮기면
+깨지기 때문이다. 구조는 TIFF 6.0의 2절, 태그는 Exif 2.32의 4.6절을 따른다.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import math
+import re
 import struct
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from realesrgan.media.exif import exif_dpi, neutral_exif, resized_exif
-from realesrgan.media.ifd import pack_exif, read_exif_tags
+from PIL import Image
+
 from realesrgan.media.picture import Metadata
-from realesrgan.media.tiff_reader import TiffLayout
-from realesrgan.media.xmp import neutral_xmp, resized_xmp
 
-_MAX_DPI = 1e6
+logger = logging.getLogger(__name__)
 
-
-def clean_dpi(dpi: Any) -> tuple[float, float] | None:
-    """DPI로 쓸 수 있는 값이면 실수 둘로, 0이나 무한대 같은 뜻 없는 값이면 None."""
-    try:
-        x, y = (float(value) for value in dpi)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    ok = all(math.isfinite(value) and 0 < value <= _MAX_DPI for value in (x, y))
-    return (x, y) if ok else None
+# 모으기
 
 
-def exif_of_info(info: Mapping[Any, Any]) -> bytes | None:
+def collect_metadata(info: Mapping[Any, Any], icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
+    """Pillow의 `info`에서 메타데이터를 모아 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.
+
+    Args:
+        info: Pillow 이미지의 `info`와 같은 이름(`exif`, `xmp`, `dpi` 등)을 가진 사전.
+        icc: 배열의 색 공간과 맞는 색 프로파일.
+
+    Returns:
+        `(메타데이터, 알릴 문장들)`. 망가진 EXIF는 버리고 그렇다고 알린다.
+    """
+    exif = exif_of(info)
+    neutral = neutral_exif(exif) if exif else None
+    notes = ("EXIF의 구조가 망가져 있어 옮기지 않았습니다.",) if exif and neutral is None else ()
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
+    dpi = clean_dpi(info.get("dpi")) or (clean_dpi(exif_dpi(neutral)) if neutral else None)
+    return Metadata(icc, neutral, neutral_xmp(xmp) if isinstance(xmp, bytes) and xmp else None, dpi), notes
+
+
+def exif_of(info: Mapping[Any, Any]) -> bytes | None:
     """Pillow의 `info`에서 EXIF를 꺼낸다. ImageMagick이 PNG에 글로 적은 것도 읽는다."""
-    exif = info.get("exif")
+    exif, text = info.get("exif"), info.get("Raw profile type exif")
     if isinstance(exif, bytes) and exif:
         return exif
-    text = info.get("Raw profile type exif")
     if isinstance(text, str):
         try:
             return bytes.fromhex("".join(text.split("\n")[3:]))
@@ -42,42 +57,246 @@ def exif_of_info(info: Mapping[Any, Any]) -> bytes | None:
     return None
 
 
-def xmp_of_info(info: Mapping[Any, Any]) -> bytes | None:
-    """Pillow의 `info`에서 XMP를 꺼낸다."""
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    if isinstance(xmp, str):
-        return xmp.encode("utf-8")
-    return xmp if isinstance(xmp, bytes) and xmp else None
+def clean_dpi(dpi: Any) -> tuple[float, float] | None:
+    """DPI로 쓸 수 있는 값이면 실수 둘로, 0이나 무한대 같은 뜻 없는 값이면 None."""
+    try:
+        x, y = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    ok = all(math.isfinite(value) and 0 < value <= 1e6 for value in (x, y))
+    return (x, y) if ok else None
 
 
-def build_metadata(
-    icc: bytes | None, exif: bytes | None, xmp: bytes | None, dpi: Any
-) -> tuple[Metadata, tuple[str, ...]]:
-    """날것의 메타데이터를 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.
+# 색 프로파일
+
+_ICC_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
+
+
+def matching_icc(icc: bytes, mode: str) -> bytes | None:
+    """이미지의 종류(`L`, `RGB`, `CMYK`)와 맞는 프로파일이면 그대로, 아니면 None. 색 공간은 ICC.1:2022 7.2.6절.
+
+    회색 이미지에 RGB 프로파일이(또는 거꾸로) 붙으면 뷰어마다 다르게 보이므로 나르지 않는다.
+    """
+    if len(icc) < 132 or icc[36:40] != b"acsp":
+        return None
+    return icc if icc[16:20] == _ICC_SPACES[mode] else None
+
+
+@lru_cache(maxsize=1)
+def srgb_icc() -> bytes:
+    """표준 sRGB 프로파일. 만든 시각을 고정해 같은 입력이 언제나 같은 파일이 되게 한다."""
+    from PIL import ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07d0 0001 0001 0000 0000 0000")
+    return bytes(profile)
+
+
+def is_srgb(icc: bytes) -> bool:
+    """프로파일의 이름이 sRGB인가. 프로파일이 없는 이미지는 sRGB로 보므로 빼도 색이 같다."""
+    from PIL import ImageCms
+
+    try:
+        return "srgb" in ImageCms.getProfileDescription(io.BytesIO(icc)).lower()
+    except (ImageCms.PyCMSError, OSError):
+        return False
+
+
+def srgb_converter(icc: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image] | None:
+    """`mode`의 Pillow 이미지를 프로파일을 거쳐 sRGB로 바꾸는 함수. 프로파일을 쓸 수 없으면 None.
+
+    Args:
+        icc: 색 프로파일. None이면 LAB의 표준 프로파일을 쓴다.
+        mode: 바꿀 이미지의 종류(`L`, `RGB`, `CMYK`, `LAB`).
+    """
+    from PIL import ImageCms
+
+    try:
+        # 파일의 바이트를 거친다. Pillow가 만든 LAB 프로파일을 그대로 쓰면 색이 조금 다르다.
+        data = icc or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+        source = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
+    except (ImageCms.PyCMSError, OSError) as error:
+        logger.debug("색 프로파일을 쓸 수 없다: %s", error)
+        return None
+
+
+# EXIF
+
+EXIF_PREFIX = b"Exif\x00\x00"
+_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
+_WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
+_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+_RESOLUTIONS, _UNIT = (0x011A, 0x011B), 0x0128
+_INCH, _CENTIMETRE = 2, 3
+_SHORT, _LONG, _RATIONAL = 3, 4, 5
+
+
+class _ExifBlock:
+    """바꿀 수 있는 EXIF 바이트와 그 바이트 순서(byte order). 끝을 넘어 읽으면 `struct.error`가 난다."""
+
+    def __init__(self, exif: bytes) -> None:
+        self.data = bytearray(exif)
+        self.order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4], "")
+        if not self.order:
+            raise ValueError("TIFF 머리가 아니다")
+        self.first = self.number("I", 4)
+
+    def number(self, letter: str, at: int) -> int:
+        """`at` 자리의 정수 하나. `letter`는 `H`나 `I`."""
+        return int(struct.unpack_from(self.order + letter, self.data, at)[0])
+
+    def entries(self, ifd: int) -> list[tuple[int, int]]:
+        """IFD의 `(태그, 항목 위치)`들."""
+        places = [ifd + 2 + 12 * index for index in range(self.number("H", ifd))]
+        return [(self.number("H", at), at) for at in places]
+
+    def value(self, at: int) -> int:
+        """항목의 정수 값."""
+        return self.number("H" if self.number("H", at + 2) == _SHORT else "I", at + 8)
+
+    def set_value(self, at: int, value: int) -> None:
+        """항목을 정수 하나로 바꾼다. 값은 항목 안 네 바이트에 들어가므로 다른 자리는 그대로다."""
+        short = value <= 0xFFFF
+        struct.pack_into(self.order + "HI", self.data, at + 2, _SHORT if short else _LONG, 1)
+        packed = struct.pack(self.order + ("H2x" if short else "I"), value)
+        self.data[at + 8 : at + 12] = packed
+
+
+def exif_orientation(exif: bytes) -> int:
+    """EXIF 방향(1..8). 적혀 있지 않거나 읽을 수 없으면 1."""
+    try:
+        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
+        values = [block.value(at) for tag, at in block.entries(block.first) if tag == _ORIENTATION]
+    except (ValueError, struct.error):
+        return 1
+    return values[0] if values and 1 <= values[0] <= 8 else 1
+
+
+def neutral_exif(exif: bytes) -> bytes | None:
+    """방향을 1로 되돌리고 미리보기(thumbnail)를 없앤 EXIF.
+
+    방향은 픽셀에 이미 적용했고, 미리보기는 키우기 전의 이미지라 남기면 거짓이 된다.
 
     Returns:
-        `(메타데이터, 알릴 문장들)`. 망가진 EXIF는 버리고 그렇다고 알린다.
+        머리를 뗀 TIFF 구조의 바이트. 구조가 망가져 있으면 None.
     """
-    neutral = neutral_exif(exif) if exif else None
-    notes = ("EXIF의 구조가 망가져 있어 옮기지 않았습니다.",) if exif and neutral is None else ()
-    resolution = clean_dpi(dpi) or clean_dpi(exif_dpi(neutral))
-    return Metadata(icc, neutral, neutral_xmp(xmp) if xmp else None, resolution), notes
-
-
-def tiff_metadata(data: bytes, layout: TiffLayout, icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
-    """TIFF의 항목표에서 메타데이터를 모은다. 픽셀 배치를 적은 태그는 뺀다."""
     try:
-        tags = read_exif_tags(io.BytesIO(data))
-        exif = pack_exif(tags) if tags else None
+        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
+        for tag, at in block.entries(block.first):
+            if tag == _ORIENTATION:
+                block.set_value(at, 1)
+        _drop_thumbnail(block)
     except (ValueError, struct.error):
-        exif = None
-    return build_metadata(icc, exif, layout.payload(700), layout.dpi)
+        return None
+    return bytes(block.data)
 
 
-def fit_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
-    """크기를 적은 태그를 결과의 크기로 바꾼다."""
-    return replace(
-        metadata,
-        exif=resized_exif(metadata.exif, width, height) if metadata.exif else None,
-        xmp=resized_xmp(metadata.xmp, width, height) if metadata.xmp else None,
-    )
+def _drop_thumbnail(block: _ExifBlock) -> None:
+    """미리보기를 가리키는 둘째 IFD를 끊고 그 바이트를 지운다."""
+    pointer = block.first + 2 + 12 * block.number("H", block.first)
+    if pointer + 4 > len(block.data):
+        return
+    second = block.number("I", pointer)
+    struct.pack_into(block.order + "I", block.data, pointer, 0)
+    if not 8 <= second < len(block.data) - 2:
+        return
+    try:
+        values = {tag: block.value(at) for tag, at in block.entries(second)}
+    except struct.error:
+        return
+    start, length = values.get(_THUMBNAIL_OFFSET, 0), values.get(_THUMBNAIL_LENGTH, 0)
+    end = start + length
+    if start < 8 or length == 0 or end > len(block.data):
+        return
+    if end == len(block.data):
+        del block.data[start:]
+    else:
+        block.data[start:end] = bytes(length)
+
+
+def resized_exif(exif: bytes, width: int, height: int) -> bytes:
+    """크기를 적은 태그(ImageWidth, PixelXDimension 등)를 새 크기로 바꾼 EXIF. 없는 태그를 더하지는 않는다."""
+    try:
+        block = _ExifBlock(exif)
+        first = block.entries(block.first)
+        for ifd in (block.first, *(block.number("I", at + 8) for tag, at in first if tag == _EXIF_IFD)):
+            for tag, at in block.entries(ifd):
+                if tag in _WIDTHS:
+                    block.set_value(at, width)
+                elif tag in _HEIGHTS:
+                    block.set_value(at, height)
+    except (ValueError, struct.error):
+        return exif
+    return bytes(block.data)
+
+
+def exif_dpi(exif: bytes) -> tuple[float, float] | None:
+    """EXIF에 적힌 해상도를 인치당 점의 수로. 없거나 뜻이 없으면 None."""
+    try:
+        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
+        places = dict(block.entries(block.first))
+        values = [block.number("I", places[tag] + 8) for tag in _RESOLUTIONS]
+        x, y = (block.number("I", at) / block.number("I", at + 4) for at in values)
+        unit = block.value(places[_UNIT]) if _UNIT in places else _INCH
+    except (ValueError, KeyError, ZeroDivisionError, struct.error):
+        return None
+    return (x * 2.54, y * 2.54) if unit == _CENTIMETRE else (x, y)
+
+
+def with_dpi(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """해상도를 적은 EXIF. DPI를 따로 적을 자리가 없는 형식(WebP, AVIF, HEIC)에 쓴다.
+
+    첫 IFD를 덩어리 끝에 새로 쓰고 머리가 그것을 가리키게 한다. 다른 자료의 자리는 그대로라 깨지지 않는다.
+    """
+    try:
+        block = _ExifBlock(exif or b"II*\0\x08\0\0\0" + bytes(6))
+        kept = {
+            tag: bytes(block.data[at : at + 12])
+            for tag, at in block.entries(block.first)
+            if tag not in (*_RESOLUTIONS, _UNIT)
+        }
+    except (ValueError, struct.error):
+        return exif or b""
+    block.data += bytes(len(block.data) % 2)
+    start = len(block.data)
+    values = start + 2 + 12 * (len(kept) + 3) + 4
+    for index, tag in enumerate(_RESOLUTIONS):
+        kept[tag] = struct.pack(block.order + "HHII", tag, _RATIONAL, 1, values + 8 * index)
+    kept[_UNIT] = struct.pack(block.order + "HHIHH", _UNIT, _SHORT, 1, _INCH, 0)
+    block.data += struct.pack(block.order + "H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
+    for value in dpi:
+        ratio = Fraction(value).limit_denominator(1000)
+        block.data += struct.pack(block.order + "II", ratio.numerator, ratio.denominator)
+    struct.pack_into(block.order + "I", block.data, 4, start)
+    return bytes(block.data)
+
+
+# XMP
+
+# 이득 지도(gain map)와 움직이는 사진은 파일 뒤쪽에 따로 붙는 자료를 가리킨다.
+# 그 자료는 옮기지 않으므로 가리키는 말도 지운다.
+_DANGLING = (
+    rb"<(Container:Directory|GContainer:Directory|xmp:Thumbnails)\b.*?</\1>",
+    rb"\s(?:hdrgm|GCamera|Camera):(?:Version|MicroVideo\w*|MotionPhoto\w*)\s*=\s*(?:\"[^\"]*\"|'[^']*')",
+)
+_WIDTH_NAMES = rb"tiff:ImageWidth|exif:PixelXDimension"
+_HEIGHT_NAMES = rb"tiff:ImageLength|exif:PixelYDimension"
+
+
+def neutral_xmp(xmp: bytes) -> bytes:
+    """방향을 1로 되돌리고, 함께 옮기지 않는 자료를 가리키는 항목을 지운 XMP."""
+    for pattern in _DANGLING:
+        xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL)
+    return _set_number(xmp, rb"tiff:Orientation", 1)
+
+
+def resized_xmp(xmp: bytes, width: int, height: int) -> bytes:
+    """크기를 적은 항목을 새 크기로 바꾼 XMP. 없는 항목을 더하지는 않는다."""
+    return _set_number(_set_number(xmp, _WIDTH_NAMES, width), _HEIGHT_NAMES, height)
+
+
+def _set_number(xmp: bytes, names: bytes, value: int) -> bytes:
+    """속성 꼴(`이름="수"`)과 원소 꼴(`<이름>수</이름>`)의 정수를 바꾼다."""
+    pattern = rb"(?P<head>(?:" + names + rb")(?:\s*=\s*[\"']|>))\s*\d+\s*"
+    return re.sub(pattern, lambda found: found.group("head") + str(value).encode(), xmp)

@@ -1,4 +1,4 @@
-"""그림 여럿을 글과 함께 한 장에 늘어놓은 견줌표(contact sheet)."""
+"""이미지 여럿을 글과 함께 한 장에 늘어놓은 견줌표(contact sheet)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cell:
 
     Attributes:
         image: `(H, W, 3)` BGR uint8. 칸보다 작으면 최근접으로 키우고 크면 줄인다.
-        lines: 그림 아래에 적을 글. 첫 줄이 제목이다.
+        lines: 이미지 아래에 적을 글. 첫 줄이 제목이다.
     """
 
     image: Picture
@@ -42,14 +42,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Region:
-    """그림의 정사각형 부분. 단위는 정답 영상의 픽셀이다."""
+    """이미지의 정사각형 부분. 단위는 정답 이미지의 픽셀이다."""
 
     top: int
     left: int
     size: int
 
     def cut(self, image: Picture, height: int) -> Picture:
-        """높이가 `height`인 정답 영상의 이 부분에 해당하는 곳을 크기가 다른 그림에서 잘라 낸다."""
+        """높이가 `height`인 정답 이미지의 이 부분에 해당하는 곳을 크기가 다른 이미지에서 잘라 낸다."""
         factor = image.shape[0] / height
         side = max(round(self.size * factor), 1)
         top = min(round(self.top * factor), max(image.shape[0] - side, 0))
@@ -68,7 +68,7 @@ def busiest_region(image: Picture, size: int) -> Region:
 
     Args:
         image: `(H, W, 3)` BGR uint8.
-        size: 한 변(픽셀). 그림보다 크면 줄인다.
+        size: 한 변(픽셀). 이미지보다 크면 줄인다.
     """
     cv2 = import_cv2()
     size = min(size, *image.shape[:2])
@@ -80,7 +80,7 @@ def busiest_region(image: Picture, size: int) -> Region:
 
 
 def overview(image: Picture, region: Region) -> Picture:
-    """그림 전체에 `region`을 빨간 테두리로 표시한다."""
+    """이미지 전체에 `region`을 빨간 테두리로 표시한다."""
     cv2 = import_cv2()
     marked = image.copy()
     thickness = max(max(image.shape[:2]) // 150, 1)

@@ -64,7 +64,7 @@ class CheckpointFolders:
         return self.states / f"{iteration}.rank{rank}.pth"
 
     def pool_file(self, iteration: int, rank: int) -> Path:
-        """프로세스마다의 쌍 저수지 파일의 경로."""
+        """프로세스마다의 쌍 풀 파일의 경로."""
         return self.states / f"{iteration}.pool{rank}.pth"
 
 
@@ -137,7 +137,7 @@ def read_file(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def remove_old_pools(folders: CheckpointFolders, rank: int, newest: int) -> None:
-    """가장 새 것보다 앞선 쌍 저수지 파일을 지운다. 저수지는 크고, 이어 하기에는 가장 새 것만 있으면 된다."""
+    """가장 새 것보다 앞선 쌍 풀 파일을 지운다. 쌍 풀은 크고, 이어 하기에는 가장 새 것만 있으면 된다."""
     for path in folders.states.glob(f"*.pool{rank}.pth"):
         number = path.name.split(".")[0]
         if number.isdigit() and int(number) < newest:
@@ -222,6 +222,6 @@ def restore_global_random(state: Mapping[str, Any]) -> None:
 
 
 def strip_wrapper(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """분산 포장이 붙인 `module.`을 떼고 텐서를 CPU로 옮긴 (이름, 값)."""
+    """분산 래퍼가 붙인 `module.`을 떼고 텐서를 CPU로 옮긴 (이름, 값)."""
     for name, value in state.items():
         yield name.removeprefix("module."), value.detach().cpu() if isinstance(value, torch.Tensor) else value

@@ -56,7 +56,7 @@ def save_networks(model: TrainingModel, folders: CheckpointFolders, label: int |
 
 
 def save_model(model: TrainingModel, epoch: int, iteration: int, position: int) -> None:
-    """체크포인트 하나를 쓴다. 네트워크, 프로세스마다의 상태, 쌍 저수지, 마지막으로 `.state`의 차례다.
+    """체크포인트 하나를 쓴다. 네트워크, 프로세스마다의 상태, 쌍 풀, 마지막으로 `.state`의 차례다.
 
     Args:
         model: 저장할 모델.
@@ -155,11 +155,11 @@ def _load_rank_state(model: TrainingModel, folders: CheckpointFolders, iteration
             model.pool.load_state_dict(read_file(pool)["pool"], model.device)
             return
         except CheckpointError as error:
-            LOGGER.warning("쌍 저수지를 읽지 못해 빈 채로 시작합니다.\n%s", error)
+            LOGGER.warning("쌍 풀을 읽지 못해 빈 채로 시작합니다.\n%s", error)
     else:
         LOGGER.warning(
-            "쌍 저수지가 없어 빈 채로 시작합니다: %s\n"
-            "  저수지는 가장 새 체크포인트에만 있습니다. 그보다 앞의 것에서 이어 가면 끊기지 않은 훈련과\n"
+            "쌍 풀이 없어 빈 채로 시작합니다: %s\n"
+            "  쌍 풀은 가장 새 체크포인트에만 있습니다. 그보다 앞의 것에서 이어 가면 끊기지 않은 훈련과\n"
             "  비트까지 같지는 않습니다.",
             pool,
         )

@@ -1,4 +1,4 @@
-"""VGG 특징(feature)으로 재는 지각 손실(perceptual loss). 가중치가 없으면 무작위 그물로 넘어가지 않고 멈춘다."""
+"""VGG 특징(feature)으로 재는 지각 손실(perceptual loss). 가중치가 없으면 무작위 네트워크로 넘어가지 않고 멈춘다."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import LOSS_REGISTRY, replace_entry
-from realesrgan.errors import OptionError, WeightsError, WeightsNotFoundError
+from realesrgan.errors import DownloadError, OptionError, WeightsError, WeightsNotFoundError
 from realesrgan.models.checkpoint import LOAD_ERRORS
+from realesrgan.util.download import download
 
 # 단계마다의 합성곱 수. Simonyan & Zisserman(2015) 표 1.
 STAGES = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -54,14 +54,13 @@ def find_vgg_weights(vgg_type: str, path: str | os.PathLike[str] | None = None) 
     for candidate in (*(Path(folder) / name for folder in SEARCH_FOLDERS), cached):
         if candidate.is_file():
             return candidate
-    cached.parent.mkdir(parents=True, exist_ok=True)
+    # 파일 이름의 끝이 SHA-256의 앞부분이다.
     prefix = name.removesuffix(".pth").rsplit("-", 1)[-1]
     try:
-        # 임시 파일에 받아 해시 앞부분을 확인한 뒤 이름을 바꾼다.
-        torch.hub.download_url_to_file(url, str(cached), hash_prefix=prefix, progress=False)
-    except (URLError, OSError, RuntimeError) as error:
-        raise _not_found(vgg_type, f"내려받기에 실패했습니다: {error}", Path(SEARCH_FOLDERS[0]) / name, url) from error
-    return cached
+        return download(url, cached, sha256=prefix)
+    except DownloadError as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines() if "해결:" not in line)
+        raise _not_found(vgg_type, reason, Path(SEARCH_FOLDERS[0]) / name, url) from error
 
 
 def _not_found(vgg_type: str, reason: str, target: Path, url: str | None = None) -> WeightsNotFoundError:
@@ -74,7 +73,7 @@ def _not_found(vgg_type: str, reason: str, target: Path, url: str | None = None)
 
 
 class VGGFeatures(nn.Module):
-    """VGG의 중간 층을 이름으로 꺼내는 고정된 그물.
+    """VGG의 중간 층을 이름으로 꺼내는 고정된 네트워크.
 
     입력은 `(B, 3, H, W)` RGB, 0..1. 출력은 층 이름에서 특징 `(B, C, H', W')`로의 표다. `conv5_4`처럼 합성곱의 이름을
     쓰면 ReLU를 거치기 전의 값이다.
@@ -87,7 +86,7 @@ class VGGFeatures(nn.Module):
         range_norm: 입력이 -1..1이면 0..1로 바꿀지.
 
     Raises:
-        OptionError: 그물이나 층의 이름을 모를 때.
+        OptionError: 네트워크나 층의 이름을 모를 때.
         WeightsError: 가중치가 없거나 맞지 않을 때.
     """
 
@@ -164,7 +163,7 @@ def _build_layers(vgg_type: str) -> tuple[list[str], list[nn.Module]]:
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """특징 `(B, C, H, W)`의 그람 행렬(Gram matrix) `(B, C, C)`. Gatys 2016의 문체 손실."""
+    """특징 `(B, C, H, W)`의 그람 행렬(Gram matrix) `(B, C, C)`. Gatys 2016의 스타일 손실."""
     batch, channels, height, width = features.shape
     flat = features.reshape(batch, channels, height * width)
     return flat @ flat.transpose(1, 2) / (channels * height * width)
@@ -179,7 +178,7 @@ class PerceptualLoss(nn.Module):
         use_input_norm: ImageNet의 평균과 표준편차로 맞출지.
         range_norm: 입력이 -1..1인지.
         perceptual_weight: 지각 손실의 비중. 0이면 계산하지 않는다.
-        style_weight: 문체 손실의 비중. 0이면 계산하지 않는다.
+        style_weight: 스타일 손실의 비중. 0이면 계산하지 않는다.
         criterion: `l1`, `l2`, `fro`(프로베니우스 노름).
         path: VGG 가중치 파일.
 
@@ -216,11 +215,11 @@ class PerceptualLoss(nn.Module):
         return F.l1_loss(one, other) if self.criterion == "l1" else F.mse_loss(one, other)
 
     def forward(self, x: Tensor, gt: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """(지각 손실, 문체 손실). 비중이 0인 쪽은 None이다.
+        """(지각 손실, 스타일 손실). 비중이 0인 쪽은 None이다.
 
         Args:
             x: 생성자의 출력 `(B, 3, H, W)`, 0..1.
-            gt: 정답 영상 `(B, 3, H, W)`, 0..1. 기울기를 흘리지 않는다.
+            gt: 정답 이미지 `(B, 3, H, W)`, 0..1. 그래디언트를 흘리지 않는다.
         """
         found = {name: value.float() for name, value in self.vgg(x).items()}
         with torch.no_grad():

@@ -20,7 +20,7 @@ from realesrgan.models.training_model import TrainingModel
 class RealESRGANModel(TrainingModel):
     """열화를 합성하며 생성자와 판별자를 번갈아 훈련하는 모델. Real-ESRGAN 3.4절과 4.1절.
 
-    선명화한 GT를 열화시키되 저수지에는 본래 GT를 두고, 나온 뒤에 다시 선명화한다. 손실마다 어느 GT를 쓸지는
+    선명화한 GT를 열화시키되 쌍 풀에는 본래 GT를 두고, 나온 뒤에 다시 선명화한다. 손실마다 어느 GT를 쓸지는
     `l1_gt_usm`, `percep_gt_usm`, `gan_gt_usm`이 정한다.
     """
 
@@ -78,7 +78,7 @@ class RealESRGANModel(TrainingModel):
         if self.cri_perceptual is not None:
             found = zip(("l_g_percep", "l_g_style"), self.cri_perceptual(output, percep_gt), strict=True)
             losses |= {name: value for name, value in found if value is not None}
-        # 판별자의 기울기는 쓰지 않으므로 분산 포장을 거치지 않는다.
+        # 판별자의 그래디언트는 쓰지 않으므로 분산 래퍼를 거치지 않는다.
         bare = self.get_bare_model(self.net_d)
         with hold_spectral_norm(bare, held=not first):
             judged = at_least_float32(bare(output))

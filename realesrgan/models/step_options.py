@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from realesrgan.archs.rrdbnet_arch import RRDB
 from realesrgan.errors import OptionError
 
 AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,8 +27,8 @@ class StepOptions:
         channels_last: 네트워크와 입력을 channels_last로 둘지. 값은 같고 놓인 순서만 바뀐다.
         compile: `torch.compile`을 쓸지.
         grad_checkpoint: 몸통 블록의 중간값을 다시 계산해 메모리를 아낄지(그래디언트 체크포인팅).
-        grad_clip: 기울기 노름의 상한. None이면 자르지 않는다.
-        accumulate: 배치를 몇 토막으로 나누어 기울기를 모을지. 배치 크기의 약수여야 한다.
+        grad_clip: 그래디언트 노름의 상한. None이면 자르지 않는다.
+        accumulate: 배치를 몇 토막으로 나누어 그래디언트를 모을지. 배치 크기의 약수여야 한다.
         max_nonfinite: 손실이 잇달아 이만큼 유한하지 않으면 멈춘다.
 
     Raises:
@@ -66,21 +65,24 @@ class StepOptions:
 
 
 def checkpoint_blocks(network: nn.Module) -> int:
-    """네트워크의 RRDB 블록마다 그래디언트 체크포인팅을 건다.
+    """네트워크가 `checkpointed_blocks()`로 알려 주는 블록마다 그래디언트 체크포인팅을 건다.
 
     Returns:
         건 블록의 수.
 
     Raises:
-        OptionError: 걸 블록이 없을 때.
+        OptionError: 알려 주는 블록이 없을 때.
     """
-    blocks = [module for module in network.modules() if isinstance(module, RRDB)]
+    finders = [getattr(module, "checkpointed_blocks", None) for module in network.modules()]
+    # 다른 네트워크를 감싼 네트워크가 안쪽의 것을 그대로 알려 주어도 한 번만 건다.
+    blocks = list(dict.fromkeys(block for find in finders if callable(find) for block in find()))
     if not blocks:
         raise OptionError(
-            f"grad_checkpoint를 걸 블록이 없습니다: {type(network).__name__}\n"
-            "  RRDB 블록이 있는 네트워크(RRDBNet)에만 뜻이 있습니다.\n  해결: train.grad_checkpoint를 지우세요."
+            f"train.grad_checkpoint를 쓸 수 없는 네트워크입니다: {type(network).__name__}\n"
+            "  중간값을 다시 계산할 블록을 알려 주는 메서드 checkpointed_blocks()가 없습니다.\n"
+            "  해결: train.grad_checkpoint를 지우거나, 네트워크에 블록들을 돌려주는 checkpointed_blocks()를 더하세요."
         )
     for block in blocks:
         # 클래스가 아니라 이 인스턴스의 forward만 감싸므로 키 이름과 다른 네트워크는 그대로다.
-        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     return len(blocks)

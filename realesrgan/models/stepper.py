@@ -1,4 +1,4 @@
-"""손실에서 옵티마이저까지의 한 걸음: 혼합 정밀도, 기울기 모으기와 자르기, 유한하지 않은 손실의 처리."""
+"""손실에서 옵티마이저까지의 한 걸음: 혼합 정밀도, 그래디언트 모으기와 자르기, 유한하지 않은 손실의 처리."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def hold_spectral_norm(network: nn.Module, held: bool = True) -> Iterator[None]:
     """스펙트럼 정규화(spectral normalization)의 거듭제곱 반복(power iteration)을 멈춰 둔다.
 
     `torch.nn.utils.spectral_norm`은 훈련 상태로 부를 때마다 특잇값의 추정을 한 걸음 옮긴다. 배치를 토막 내면 토막
-    수만큼 더 나아가 나누지 않은 것과 다른 기울기가 되므로, 첫 토막에서만 옮기고 나머지는 그 추정을 그대로 쓴다.
+    수만큼 더 나아가 나누지 않은 것과 다른 그래디언트가 되므로, 첫 토막에서만 옮기고 나머지는 그 추정을 그대로 쓴다.
 
     Args:
         network: 판별자. 스펙트럼 정규화가 없는 층은 건드리지 않는다.
@@ -82,7 +82,7 @@ class Stepper:
         return torch.autocast(self.device.type, dtype=AMP_TYPES[self.options.amp])
 
     def make_scaler(self) -> torch.amp.GradScaler:
-        """fp16의 작은 기울기가 0이 되지 않게 키우는 배율기(scaler). fp16이 아니면 아무것도 하지 않는다."""
+        """fp16의 작은 그래디언트가 0이 되지 않게 키우는 스케일러(scaler). fp16이 아니면 아무것도 하지 않는다."""
         return torch.amp.GradScaler(self.device.type, enabled=self.options.amp == "fp16")
 
     def split(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
@@ -97,14 +97,14 @@ class Stepper:
         closures: Sequence[Callable[[], Losses]],
         parts: int,
     ) -> StepResult:
-        """손실들을 차례로 미분해 기울기를 모으고 한 걸음 나아간다.
+        """손실들을 차례로 미분해 그래디언트를 모으고 한 걸음 나아간다.
 
         Args:
-            network: 걸음을 내딛는 네트워크. 분산 포장일 수 있다.
+            network: 걸음을 내딛는 네트워크. 분산 래퍼일 수 있다.
             optimizer: 그 네트워크의 옵티마이저.
-            scaler: `make_scaler`가 만든 배율기.
+            scaler: `make_scaler`가 만든 스케일러.
             closures: 손실을 계산하는 함수들. 하나씩 미분하므로 메모리가 쌓이지 않는다.
-            parts: 배치를 나눈 토막의 수. 기울기가 배치 평균이 되도록 나눈다.
+            parts: 배치를 나눈 토막의 수. 그래디언트가 배치 평균이 되도록 나눈다.
 
         Returns:
             기록할 값들과, 유한하지 않아 건너뛰었으면 그 이름들.
@@ -131,7 +131,7 @@ class Stepper:
         return result
 
     def _accumulating(self, network: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-        # 마지막 토막에서만 프로세스끼리 기울기를 주고받는다.
+        # 마지막 토막에서만 프로세스끼리 그래디언트를 주고받는다.
         if isinstance(network, DistributedDataParallel) and not last:
             return network.no_sync()
         return contextlib.nullcontext()
@@ -141,7 +141,7 @@ class Stepper:
             return []
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.options.grad_clip)
-        # fp16에서는 배율기가 스스로 건너뛰고 배율을 낮춘다.
+        # fp16에서는 스케일러가 스스로 건너뛰고 배율을 낮춘다.
         return [] if scaler.is_enabled() or bool(torch.isfinite(norm)) else ["grad_norm"]
 
 
@@ -172,6 +172,7 @@ class NonFiniteGuard:
         if self.streak >= self.limit:
             raise NonFiniteLossError(
                 f"손실이 {self.streak}번 잇달아 유한하지 않습니다(반복 {iteration}): {', '.join(bad)}\n"
-                f"  기울기가 터졌거나 자료에 문제가 있습니다. 온전한 마지막 체크포인트: {last_checkpoint or '없음'}\n"
+                "  그래디언트가 터졌거나 자료에 문제가 있습니다. "
+                f"온전한 마지막 체크포인트: {last_checkpoint or '없음'}\n"
                 "  해결: 학습률을 낮추거나 grad_clip을 켜고 --auto_resume으로 이어 가세요. fp16이면 bf16을 써 보세요."
             )

@@ -52,7 +52,7 @@ def _tensors(network: nn.Module) -> Iterator[Tensor]:
 
 
 class TrainingModel(SRModel):
-    """저품질 영상을 합성해 생성자를 훈련하는 모델의 바탕.
+    """저품질 이미지를 합성해 생성자를 훈련하는 모델의 바탕.
 
     이어받는 클래스는 `feed_data`가 부르는 `_keep_batch`와 `optimize_parameters`를 채운다.
 
@@ -76,12 +76,12 @@ class TrainingModel(SRModel):
     # ----------------------------------------------------------------- 만들기
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        """네트워크를 장치로 옮기고, 옵션에 따라 배치 순서를 바꾸고, 여러 프로세스면 분산 포장을 씌운다."""
+        """네트워크를 장치로 옮기고, 옵션에 따라 배치 순서를 바꾸고, 여러 프로세스면 분산 래퍼를 씌운다."""
         net = net.to(self.device)
         if self.step_options.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.step_options.compile:
-            # 포장하지 않는 제자리 컴파일이라 가중치의 키 이름이 그대로다.
+            # 감싸지 않는 제자리 컴파일이라 가중치의 키 이름이 그대로다.
             net.compile()
         if not self.opt["dist"]:
             return net
@@ -156,7 +156,7 @@ class TrainingModel(SRModel):
         self.net_g_ema.eval().requires_grad_(False)
 
     def setup_optimizers(self) -> None:
-        """네트워크마다 옵티마이저와 배율기를 만든다."""
+        """네트워크마다 옵티마이저와 스케일러를 만든다."""
         self.optimizer_g = self._make_optimizer(self.net_g, "optim_g")
         self.scalers["g"] = self.stepper.make_scaler()
 
@@ -173,17 +173,17 @@ class TrainingModel(SRModel):
         return tensor.to(self.device, non_blocking=True)
 
     def _arrange(self, tensor: Tensor) -> Tensor:
-        # 저수지에서 꺼낸 조각은 연속이지만 자른 조각은 아니다. DDP는 기울기와 값의 놓인 순서가 다르면 느려진다.
+        # 쌍 풀에서 꺼낸 조각은 연속이지만 자른 조각은 아니다. DDP는 그래디언트와 값의 놓인 순서가 다르면 느려진다.
         layout = torch.channels_last if self.step_options.channels_last else torch.contiguous_format
         return tensor.contiguous(memory_format=layout)
 
     def _synthesise(self, data: Mapping[str, Any], sharpen: bool, keep_sharp: bool) -> tuple[Tensor, Tensor]:
-        """GT 배치를 열화시키고, 자르고, 저수지를 거쳐 (LQ, GT)를 만든다.
+        """GT 배치를 열화시키고, 자르고, 쌍 풀을 거쳐 (LQ, GT)를 만든다.
 
         Args:
             data: 데이터 로더의 배치.
             sharpen: 선명화한 GT를 열화시킬지.
-            keep_sharp: 저수지로 선명화한 GT를 보낼지, 본래 GT를 보낼지.
+            keep_sharp: 쌍 풀로 선명화한 GT를 보낼지, 본래 GT를 보낼지.
         """
         gt, kernels = self._to_device(data["gt"]), Kernels.from_batch(data, self.device)
         base, lq = synthesise(gt, kernels, self.pipeline, self.random, sharpen)

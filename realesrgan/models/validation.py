@@ -22,7 +22,7 @@ from realesrgan.errors import TrainingError
 
 LOGGER = logging.getLogger("basicsr")
 Picture = NDArray[np.uint8]
-# 집합 전체를 한 번에 견주는 pyiqa 지표. 그림 한 장에는 값이 없다.
+# 집합 전체를 한 번에 견주는 pyiqa 지표. 이미지 한 장에는 값이 없다.
 SET_METRICS = ("fid",)
 
 
@@ -57,12 +57,12 @@ def to_picture(image: Tensor) -> Picture:
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """PNG로 쓴다. 한글 경로에서도 되도록 부호화와 쓰기를 나눈다."""
+    """PNG로 쓴다. 한글 경로에서도 되도록 인코딩과 쓰기를 나눈다."""
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded, content = cv2.imencode(".png", picture)
     if not encoded:
         raise TrainingError(
-            f"검증 그림을 PNG로 바꾸지 못했습니다: {path}\n  그림의 모양이 {picture.shape}입니다.\n"
+            f"검증 이미지를 PNG로 바꾸지 못했습니다: {path}\n  이미지의 모양이 {picture.shape}입니다.\n"
             "  해결: 네트워크의 출력 채널 수(num_out_ch)를 확인하세요."
         )
     path.write_bytes(content.tobytes())
@@ -93,7 +93,7 @@ def _create_pyiqa(metric: str) -> Callable[..., Any]:
         pyiqa = importlib.import_module("pyiqa")
     except ImportError as error:
         raise TrainingError(
-            f"지표 {metric}을(를) 재려면 pyiqa가 필요합니다.\n  설치되어 있지 않습니다.\n"
+            f"지표를 재려면 pyiqa가 필요합니다: {metric}\n  설치되어 있지 않습니다.\n"
             "  해결: pip install pyiqa로 설치하거나 val.metrics에서 그 지표를 빼세요."
         ) from error
     return pyiqa.create_metric(metric)
@@ -112,7 +112,7 @@ class MetricSums:
         self._sums = torch.zeros(len(self.names), 2, dtype=torch.float64, device=device)
 
     def add(self, name: str, value: float) -> None:
-        """그림 하나의 값을 더한다."""
+        """이미지 하나의 값을 더한다."""
         self._sums[self.names.index(name)] += torch.tensor([value, 1.0], dtype=torch.float64, device=self._sums.device)
 
     def means(self) -> dict[str, float]:
@@ -123,7 +123,7 @@ class MetricSums:
 
 
 def measure_set(metric: str, result_folder: Path, gt_folder: Path) -> float:
-    """두 폴더의 그림 집합을 견주는 지표(FID)를 잰다. 첫 프로세스가 재어 모두에게 알린다."""
+    """두 폴더의 이미지 집합을 견주는 지표(FID)를 잰다. 첫 프로세스가 재어 모두에게 알린다."""
     value = torch.zeros(1, dtype=torch.float64)
     if dist.is_initialized():
         dist.barrier()
@@ -136,7 +136,7 @@ def measure_set(metric: str, result_folder: Path, gt_folder: Path) -> float:
 
 
 def measure_picture(name: str, options: Mapping[str, Any], result: Picture, gt: Picture | None) -> float:
-    """그림 한 장의 지표를 잰다. `better`는 좋고 나쁨의 방향을 적는 키라 함수에 넘기지 않는다.
+    """이미지 한 장의 지표를 잰다. `better`는 좋고 나쁨의 방향을 적는 키라 함수에 넘기지 않는다.
 
     Raises:
         TrainingError: 지표를 잴 수 없을 때(정답이 없음, 크기가 다름, 너무 작음).
@@ -147,6 +147,6 @@ def measure_picture(name: str, options: Mapping[str, Any], result: Picture, gt: 
         return float(calculate_metric(pictures, arguments))
     except (TypeError, AssertionError, ValueError, cv2.error) as error:
         raise TrainingError(
-            f"지표 {name}을(를) 재지 못했습니다.\n  {error}\n"
+            f"지표를 재지 못했습니다: {name}\n  {error}\n"
             "  해결: 검증 데이터셋에 정답이 있고 크기가 맞는지, 옵션의 철자가 맞는지 확인하세요."
         ) from error

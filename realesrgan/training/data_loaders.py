@@ -24,21 +24,19 @@ class Loaders:
 
     Args:
         train: 훈련 로더.
-        sampler: 훈련 로더의 표본기.
+        sampler: 훈련 로더의 샘플러.
         validation: 검증 로더들.
         batch_size: 한 프로세스의 배치 크기.
-        epoch_iterations: 한 세대의 반복 수.
     """
 
     train: DataLoader[Any]
     sampler: ResumableSampler
     validation: list[DataLoader[Any]]
     batch_size: int
-    epoch_iterations: int
 
 
 class _Share(SequentialSampler):
-    """검증 자료를 프로세스마다 나누어 갖는 표본기."""
+    """검증 자료를 프로세스마다 나누어 갖는 샘플러."""
 
     def __init__(self, data_source: Dataset[Any], rank: int, world_size: int) -> None:
         super().__init__(data_source)  # type: ignore[arg-type]
@@ -106,7 +104,7 @@ def build_loaders(options: Mapping[str, Any]) -> Loaders:
     iterations = len(sampler) // batch_size
     if iterations == 0:
         raise DatasetError(
-            f"그림이 배치 하나보다 적습니다: 프로세스마다 {len(sampler)}장, 배치 {batch_size}\n"
+            f"이미지가 배치 하나보다 적습니다: 프로세스마다 {len(sampler)}장, 배치 {batch_size}\n"
             "  배치를 채우지 못하면 훈련이 나아가지 않습니다.\n"
             "  해결: datasets:train의 dataset_enlarge_ratio를 키우거나 batch_size_per_gpu를 줄이세요."
         )
@@ -115,12 +113,12 @@ def build_loaders(options: Mapping[str, Any]) -> Loaders:
         if phase.split("_")[0] == "val":
             held = build_dataset(one)
             validation.append(DataLoader(held, batch_size=1, sampler=_Share(held, rank, world_size)))
-            LOGGER.info("검증 그림 수(%s): %d", one["name"], len(held))
+            LOGGER.info("검증 이미지 수(%s): %d", one["name"], len(held))
     total = int(options["train"]["total_iter"])
     LOGGER.info(
-        "훈련 통계:\n\t그림 수: %d\n\t세대를 늘리는 배수: %s\n\t프로세스마다의 배치: %d\n\t프로세스 수: %d"
+        "훈련 통계:\n\t이미지 수: %d\n\t세대를 늘리는 배수: %s\n\t프로세스마다의 배치: %d\n\t프로세스 수: %d"
         "\n\t세대마다의 반복: %d\n\t모두 %d세대, %d번 반복",
         *(len(dataset), train_options.get("dataset_enlarge_ratio", 1), batch_size, world_size, iterations),
         *(math.ceil(total / iterations), total),
     )
-    return Loaders(_train_loader(dataset, train_options, sampler), sampler, validation, batch_size, iterations)
+    return Loaders(_train_loader(dataset, train_options, sampler), sampler, validation, batch_size)

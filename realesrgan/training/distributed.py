@@ -53,7 +53,7 @@ def _slurm_environment(environment: Mapping[str, str], port: int | None) -> dict
 
 
 def start(launcher: str, params: Mapping[str, Any] | None = None) -> tuple[int, int]:
-    """프로세스 무리에 들어간다.
+    """프로세스 그룹(process group)에 들어간다.
 
     CUDA가 없으면 옵션이 nccl이어도 gloo를 쓴다.
 
@@ -90,10 +90,10 @@ def start(launcher: str, params: Mapping[str, Any] | None = None) -> tuple[int, 
 
 
 def stop() -> None:
-    """프로세스 무리에서 나온다. 분산 포장(DDP)을 씌운 모델은 먼저 놓아야 한다.
+    """프로세스 그룹에서 나온다. 분산 래퍼(DDP)를 씌운 모델은 먼저 놓아야 한다.
 
-    gloo의 무리를 마지막으로 놓는 것이 분산 포장이면 GIL을 쥔 채 gloo의 스레드를 기다리고, 그 스레드는 마지막 통신의
-    텐서를 지우려고 GIL을 기다려 서로 멈춘다(torch 2.13에서 보았다). 무리의 파이썬 객체는 GIL을 놓고 사라진다.
+    gloo의 그룹을 마지막으로 놓는 것이 분산 래퍼면 GIL을 쥔 채 gloo의 스레드를 기다리고, 그 스레드는 마지막 통신의
+    텐서를 지우려고 GIL을 기다려 서로 멈춘다(torch 2.13에서 보았다). 그룹의 파이썬 객체는 GIL을 놓고 사라진다.
     """
     if dist.is_initialized():
         # 순환 참조에 걸린 모델이 남아 있지 않게 한다.

@@ -1,14 +1,14 @@
-"""훈련 고리(training loop): 이어 할 곳을 찾고, 걷고, 적고, 저장하고, 검증한다."""
+"""훈련 루프(training loop): 이어 할 곳을 찾고, 걷고, 적고, 저장하고, 검증한다."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import importlib
 import itertools
 import logging
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,65 @@ from realesrgan.basicsr_bridge import (
     build_model,
     dict2str,
     get_env_info,
-    get_root_logger,
     get_time_str,
     init_tb_logger,
     init_wandb_logger,
-    make_exp_dirs,
-    mkdir_and_rename,
+    own_log_handlers,
 )
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 
 LOGGER = logging.getLogger("basicsr")
-# 반복마다 (반복 횟수, 마지막 손실들, 자료를 기다린 초)를 받는 함수. 진행 막대가 쓴다.
-Progress = Callable[[int, dict[str, float], float], None]
+LOG_FORMAT = "%(asctime)s %(levelname)s: %(message)s"
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """반복 하나를 마친 모습.
+
+    Attributes:
+        iteration: 마친 반복의 번호, 1부터.
+        total: 마칠 반복의 수.
+        losses: 손실의 이름에서 값으로의 표.
+        waited: 자료를 기다린 초.
+    """
+
+    iteration: int
+    total: int
+    losses: Mapping[str, float]
+    waited: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """훈련의 결과.
+
+    Attributes:
+        weights: 마지막 생성자의 가중치 파일(`net_g_latest.pth`). `params`와, EMA를 썼으면 `params_ema`가 들어 있다.
+        folder: 실험 폴더. 체크포인트, 기록, 검증 이미지가 있다.
+        iterations: 마친 반복의 수. 이어서 한 훈련이면 앞의 것도 센다.
+        complete: `total_iter`까지 마쳤는지. `progress`가 멈추게 했으면 거짓이다.
+        metrics: 검증 데이터셋의 이름마다 마지막으로 잰 지표. 재지 않았으면 비어 있다.
+    """
+
+    weights: Path
+    folder: Path
+    iterations: int
+    complete: bool
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+# 반복마다 불리는 함수. False를 돌려주면 체크포인트를 남기고 멈춘다.
+Progress = Callable[[TrainProgress], "bool | None"]
+
+
+@dataclass(frozen=True)
+class OptionRecord:
+    """실험 폴더에 남길 옵션 파일의 이름과 글."""
+
+    name: str
+    text: str
 
 
 @dataclass
@@ -76,45 +121,78 @@ def _barrier() -> None:
         dist.barrier()
 
 
-def _prepare_folders(options: dict[str, Any], option_file: Path, resuming: bool) -> None:
+def _archive(folder: Path) -> None:
+    """앞선 실험의 폴더가 있으면 지우지 않고 이름을 바꾸어 두고, 빈 폴더를 만든다."""
+    target = folder.with_name(f"{folder.name}_archived_{get_time_str()}")
+    number = 1
+    while folder.exists() and target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}_archived_{get_time_str()}_{number}")
+    if folder.exists():
+        folder.rename(target)
+    folder.mkdir(parents=True)
+
+
+def _prepare_folders(options: dict[str, Any], record: OptionRecord, resuming: bool) -> None:
     with_boards = options["logger"].get("use_tb_logger") and "debug" not in options["name"]
+    paths = {key: Path(options["path"][key]) for key in ("experiments_root", "models", "training_states")}
     if options["rank"] == 0:
-        if resuming:
-            for key in ("models", "training_states", "visualization"):
-                Path(options["path"][key]).mkdir(parents=True, exist_ok=True)
-        else:
-            make_exp_dirs(options)
+        if not resuming:
+            _archive(paths["experiments_root"])
             if with_boards:
-                mkdir_and_rename(str(Path(options["root_path"]) / "tb_logger" / options["name"]))
-        target = Path(options["path"]["experiments_root"]) / option_file.name
-        shutil.copyfile(option_file, target)
-        command = " ".join(sys.argv)
-        target.write_text(f"# {time.asctime()}\n# {command}\n\n{target.read_text(encoding='utf-8')}", encoding="utf-8")
+                _archive(Path(options["root_path"]) / "tb_logger" / options["name"])
+        for path in (*paths.values(), Path(options["path"]["visualization"])):
+            path.mkdir(parents=True, exist_ok=True)
+        (paths["experiments_root"] / record.name).write_text(record.text, encoding="utf-8")
     _barrier()
 
 
-def _start_wandb(options: dict[str, Any]) -> None:
+def _start_wandb(options: dict[str, Any]) -> Callable[[], Any]:
+    """기록을 시작하고, 마칠 때 부를 함수를 돌려준다."""
     try:
         init_wandb_logger(options)
+        return getattr(importlib.import_module("wandb"), "finish", lambda: None)
     except ImportError as error:
         raise TrainingDependencyError(
             f"Weights & Biases에 기록할 수 없습니다: {error}\n"
-            "  logger:wandb:project를 적었는데 wandb 꾸러미가 없습니다.\n"
+            "  logger:wandb:project를 적었는데 wandb 패키지가 없습니다.\n"
             "  해결: python -m pip install wandb로 설치하거나 project를 비우세요."
         ) from error
 
 
-def _start_logging(options: dict[str, Any]) -> Any:
-    log_file = str(Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log")
-    get_root_logger(logger_name="basicsr", log_level=logging.INFO, log_file=log_file)
-    LOGGER.info(get_env_info())
-    LOGGER.info(dict2str(options))
+@contextlib.contextmanager
+def _log_file(options: dict[str, Any]) -> Iterator[None]:
+    """훈련하는 동안의 기록을 실험 폴더의 파일에도 쓴다. 첫 프로세스가 아니면 오류만 알린다. 끝나면 되돌린다."""
+    level = LOGGER.level
+    handler: logging.Handler = logging.NullHandler()
+    if options["rank"] == 0:
+        path = Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log"
+        handler = logging.FileHandler(path, "w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    LOGGER.setLevel(logging.INFO if options["rank"] == 0 else logging.ERROR)
+    LOGGER.addHandler(handler)
+    try:
+        with own_log_handlers():
+            yield
+    finally:
+        LOGGER.removeHandler(handler)
+        handler.close()
+        LOGGER.setLevel(level)
+
+
+@contextlib.contextmanager
+def _boards(options: dict[str, Any]) -> Iterator[Any]:
+    """TensorBoard의 기록기를 열고, 옵션에 있으면 Weights & Biases에도 옮겨 적는다. 쓰지 않으면 None을 준다."""
     settings = options["logger"]
     if options["rank"] != 0 or not settings.get("use_tb_logger") or "debug" in options["name"]:
-        return None
-    if (settings.get("wandb") or {}).get("project"):
-        _start_wandb(options)
-    return init_tb_logger(log_dir=str(Path(options["root_path"]) / "tb_logger" / options["name"]))
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        if (settings.get("wandb") or {}).get("project"):
+            stack.callback(_start_wandb(options))
+        logger = init_tb_logger(log_dir=str(Path(options["root_path"]) / "tb_logger" / options["name"]))
+        stack.callback(logger.close)
+        yield logger
 
 
 def _batches(loaders: Loaders, place: Place) -> Iterator[tuple[int, int, Any]]:
@@ -152,6 +230,8 @@ class Trainer:
         self.tb_logger = tb_logger
         self.progress = progress
         self.total = int(options["train"]["total_iter"])
+        self.iteration = 0
+        self.metrics: dict[str, Mapping[str, float]] = {}
 
     def _due(self, block: str, key: str, iteration: int) -> bool:
         value = (self.options.get(block) or {}).get(key)
@@ -162,9 +242,15 @@ class Trainer:
         if self.options.get("val"):
             for loader in self.loaders.validation:
                 self.model.validation(loader, iteration, self.tb_logger, bool(self.options["val"].get("save_img")))
+                if self.options["val"].get("metrics"):
+                    dataset: Any = loader.dataset
+                    self.metrics[dataset.opt["name"]] = dict(self.model.metric_results)
 
     def run(self, place: Place) -> None:
-        """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다."""
+        """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다.
+
+        마친 반복의 수는 `iteration`에, 마지막으로 잰 지표는 `metrics`에 남는다.
+        """
         # MessageLogger는 TensorBoard를 끈 프로세스에서 기록기를 찾지 않아야 한다.
         shown = self.options | {"logger": self.options["logger"] | {"use_tb_logger": self.tb_logger is not None}}
         messages = MessageLogger(shown, place.iteration + 1, self.tb_logger)
@@ -172,6 +258,7 @@ class Trainer:
         began = time.time()
         LOGGER.info("훈련을 시작합니다. 세대 %d, 반복 %d", place.epoch, place.iteration)
         iteration = place.iteration
+        asks = self._agree(self.progress is not None)
         for epoch, position, data in _batches(self.loaders, place):
             if iteration >= self.total:
                 break
@@ -181,36 +268,52 @@ class Trainer:
             self.model.feed_data(data)
             self.model.optimize_parameters(iteration)
             step_timer.record()
-            self._report(messages, epoch, iteration, step_timer, data_timer)
-            if self._due("logger", "save_checkpoint_freq", iteration):
+            stopping = self._report(messages, epoch, iteration, step_timer, data_timer)
+            stopping = asks and self._agree(stopping)
+            if stopping or self._due("logger", "save_checkpoint_freq", iteration):
                 LOGGER.info("네트워크와 훈련 상태를 저장합니다.")
                 self.model.save(epoch, iteration, position)
             if self._due("val", "val_freq", iteration):
                 self.validate(iteration)
+            if stopping:
+                break
             data_timer.start()
             step_timer.start()
+        self.iteration = iteration
         LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
         self.model.save(-1, -1)
         if not self._due("val", "val_freq", iteration):
             self.validate(iteration)
 
-    def _report(self, messages: Any, epoch: int, iteration: int, step: Any, data: Any) -> None:
+    def _report(self, messages: Any, epoch: int, iteration: int, step: Any, data: Any) -> bool:
+        """기록하고, `progress`가 멈추라고 했는지를 돌려준다."""
+        stopping = False
         if self.progress is not None:
-            self.progress(iteration, self.model.get_current_log(), data.get_current_time())
+            losses = dict(self.model.get_current_log())
+            stopping = self.progress(TrainProgress(iteration, self.total, losses, data.get_current_time())) is False
         if self._due("logger", "print_freq", iteration):
             values = {"epoch": epoch, "iter": iteration, "lrs": self.model.get_current_learning_rate()}
             values |= {"time": step.get_avg_time(), "data_time": data.get_avg_time()}
             messages(values | self.model.get_current_log())
+        return stopping
+
+    def _agree(self, answer: bool) -> bool:
+        """한 프로세스라도 그렇다고 하면 모두가 그렇다고 본다."""
+        if not dist.is_initialized():
+            return answer
+        found = torch.tensor([float(answer)], device=self.model.device)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return bool(found.item())
 
 
-def train(
-    options: dict[str, Any], option_file: Path, auto_resume: bool = False, progress: Progress | None = None
-) -> None:
-    """옵션대로 훈련한다.
+def run_training(
+    options: dict[str, Any], record: OptionRecord, auto_resume: bool = False, progress: Progress | None = None
+) -> TrainResult:
+    """준비한 옵션대로 훈련한다.
 
     Args:
         options: `prepare_options`를 거친 옵션.
-        option_file: 실험 폴더에 베껴 둘 옵션 파일.
+        record: 실험 폴더에 남길 옵션 파일.
         auto_resume: 온전한 체크포인트가 있으면 이어 갈지.
         progress: 반복마다 불리는 함수.
 
@@ -219,23 +322,29 @@ def train(
     """
     found = find_resume_state(options, auto_resume)
     _barrier()
-    _prepare_folders(options, option_file, found is not None)
-    tb_logger = _start_logging(options)
-    loaders = build_loaders(options)
-    if found is not None:
-        # 이어 갈 때는 체크포인트의 가중치가 모두 덮으므로 미리 배운 가중치를 찾지 않는다.
-        options["path"] |= {key: None for key in options["path"] if key.startswith("pretrain_network_")}
-    model = build_model(options)
-    place = Place()
-    if found is not None:
-        path, state = found
-        model.resume_training(state)
-        place = place_from_state(state, loaders, int(options["world_size"]))
-        LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
-    try:
-        Trainer(options, model, loaders, tb_logger, progress).run(place)
-    finally:
-        if tb_logger is not None:
-            tb_logger.close()
+    _prepare_folders(options, record, found is not None)
+    with _log_file(options), _boards(options) as tb_logger:
+        LOGGER.info(get_env_info())
+        LOGGER.info(dict2str(options))
+        loaders = build_loaders(options)
+        if found is not None:
+            # 이어 갈 때는 체크포인트의 가중치가 모두 덮으므로 미리 배운 가중치를 찾지 않는다.
+            options["path"] |= {key: None for key in options["path"] if key.startswith("pretrain_network_")}
+        model = build_model(options)
+        place = Place()
+        if found is not None:
+            path, state = found
+            model.resume_training(state)
+            place = place_from_state(state, loaders, int(options["world_size"]))
+            LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
+        trainer = Trainer(options, model, loaders, tb_logger, progress)
+        trainer.run(place)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    return TrainResult(
+        weights=CheckpointFolders.from_options(options).network("net_g", "latest"),
+        folder=Path(options["path"]["experiments_root"]),
+        iterations=trainer.iteration,
+        complete=trainer.iteration >= trainer.total,
+        metrics=trainer.metrics,
+    )

@@ -1,11 +1,13 @@
-"""옵션의 키를 검사한다. 모르는 키는 가장 가까운 아는 키를 알려 주며 거절한다."""
+"""옵션의 키를 검사한다. 모르는 키가 있으면 가장 가까운 아는 키를 알려 준다."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +20,15 @@ from realesrgan.basicsr_bridge import (
     MODEL_REGISTRY,
     CosineAnnealingRestartLR,
     MultiStepRestartLR,
+    sync_archs,
 )
 from realesrgan.data.kernels import KERNEL_KEYS
 from realesrgan.data.pipeline import PIPELINE_KEYS
 from realesrgan.errors import OptionError
+from realesrgan.models.realesrgan_model import RealESRGANModel
+from realesrgan.models.realesrnet_model import RealESRNetModel
 from realesrgan.models.step_options import STEP_KEYS
+from realesrgan.util.plugins import load_plugins
 
 TOP_KEYS = (
     *("name", "model_type", "scale", "num_gpu", "manual_seed", "find_unused_parameters"),
@@ -61,7 +67,9 @@ SCHEDULERS = {
     "MultiStepRestartLR": MultiStepRestartLR,
     "CosineAnnealingRestartLR": CosineAnnealingRestartLR,
 }
-# 이 꾸러미들의 클래스만 서명을 따진다. 사용자가 등록한 클래스는 무엇을 받든 그 클래스의 일이다.
+# 옵션을 어디에 두는지 아는 모델. 다른 모델은 제 옵션을 어디에 둘지 스스로 정한다.
+OWN_MODELS = (RealESRNetModel, RealESRGANModel)
+# 이 패키지들의 클래스만 서명을 따진다. 사용자가 등록한 클래스는 무엇을 받든 그 클래스의 일이다.
 _KNOWN_PACKAGES = ("basicsr", "realesrgan", "torch")
 
 
@@ -80,7 +88,7 @@ def check_keys(where: str, options: Any, known: Iterable[str]) -> None:
     """
     if not isinstance(options, Mapping):
         raise OptionError(
-            f"옵션 {where}이(가) 사전이 아닙니다: {options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
+            f"사전이 아닌 옵션입니다: {where}={options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
             "  해결: options/의 본보기와 들여쓰기를 견주어 고치세요."
         )
     known = tuple(known)
@@ -97,7 +105,14 @@ def _is_ours(target: Any) -> bool:
     return str(getattr(target, "__module__", "")).split(".")[0] in _KNOWN_PACKAGES
 
 
-def check_class_block(where: str, options: Any, find: Callable[[str], Any], names: Iterable[str]) -> None:
+def check_class_block(
+    where: str,
+    options: Any,
+    find: Callable[[str], Any],
+    names: Iterable[str],
+    given: tuple[str, ...] = (),
+    ignores_rest: bool = False,
+) -> None:
     """클래스를 만드는 블록의 키를 그 클래스의 서명과 견준다.
 
     Args:
@@ -105,6 +120,8 @@ def check_class_block(where: str, options: Any, find: Callable[[str], Any], name
         options: `type`과 인자들.
         find: 이름으로 클래스를 찾는 함수. 없으면 None을 돌려준다.
         names: 쓸 수 있는 이름들.
+        given: 옵션이 아니라 부르는 쪽이 주는 인자의 이름들.
+        ignores_rest: `**kwargs`가 나머지를 버리는 데만 쓰이는지. 아니면 `**kwargs`가 무엇이든 받는다고 본다.
 
     Raises:
         OptionError: 이름을 모르거나, 인자가 빠졌거나, 모르는 인자가 있을 때.
@@ -120,15 +137,14 @@ def check_class_block(where: str, options: Any, find: Callable[[str], Any], name
     if not _is_ours(target):
         return
     parameters = list(inspect.signature(target).parameters.values())
-    # 첫 인자가 옵션이 아닌 것들: 옵티마이저의 params, 스케줄러의 optimizer, 지표의 두 그림.
-    skipped = {"params", "optimizer", "img", "img2"}
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in skipped]
-    check_keys(where, options, ("type", "better", *(p.name for p in named)))
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in given]
+    if ignores_rest or not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        check_keys(where, options, ("type", "better", *(p.name for p in named)))
     missing = [p.name for p in named if p.default is p.empty and p.name not in options]
     if missing:
         raise OptionError(
             f"옵션이 빠졌습니다: {where}의 {', '.join(missing)}\n"
-            f"  {options['type']}을(를) 만들려면 있어야 합니다.\n  해결: 값을 적으세요."
+            f"  이것 없이는 만들 수 없는 클래스입니다: {options['type']}\n  해결: 값을 적으세요."
         )
 
 
@@ -163,9 +179,9 @@ def _check_train(train: Mapping[str, Any]) -> None:
     for key, options in train.items():
         where = f"train:{key}"
         if key.startswith("optim_"):
-            check_class_block(where, options, optimizers.get, optimizers)
+            check_class_block(where, options, optimizers.get, optimizers, ("params",))
         elif key == "scheduler":
-            check_class_block(where, options, SCHEDULERS.get, SCHEDULERS)
+            check_class_block(where, options, SCHEDULERS.get, SCHEDULERS, ("optimizer",))
         elif key.endswith("_opt") and options is not None:
             check_class_block(where, options, find_loss, losses)
 
@@ -204,8 +220,7 @@ def check_options(options: Any) -> None:
             f"모르는 모델입니다: model_type={options['model_type']}\n  그런 이름으로 등록된 것이 없습니다.\n"
             f"  해결: {nearest(str(options['model_type']), models)}"
         )
-    if str(model.__module__).startswith("realesrgan."):
-        # 남의 모델은 제 옵션을 어디에 둘지 스스로 정한다.
+    if model in OWN_MODELS:
         check_keys("맨 위", options, TOP_KEYS)
         check_keys("train", options["train"], TRAIN_KEYS)
         check_keys("path", options["path"], PATH_KEYS)
@@ -221,18 +236,24 @@ def check_options(options: Any) -> None:
     _check_train(options["train"])
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
-        check_class_block(f"val:metrics:{name}", block, find_metric, metrics)
+        check_class_block(f"val:metrics:{name}", block, find_metric, metrics, ("img", "img2"), ignores_rest=True)
 
 
-def import_user_modules() -> list[str]:
-    """`archs`, `data`, `models` 폴더에 사용자가 둔 모듈을 불러와 등록시킨다.
+def import_user_modules(plugins: Iterable[str | os.PathLike[str]] = ()) -> list[str]:
+    """사용자의 파일을 불러와 등록시킨다: 플러그인과, `archs`, `data`, `models` 폴더에 둔 모듈.
 
-    BasicSR의 관습대로 이름이 `_arch.py`, `_dataset.py`, `_model.py`로 끝나는 파일이다. 추론은 이 함수를 부르지 않는다.
+    폴더에 둔 것은 BasicSR의 관습대로 이름이 `_arch.py`, `_dataset.py`, `_model.py`로 끝나는 파일이다. 추론은 이 함수를
+    부르지 않는다.
+
+    Args:
+        plugins: `load_plugins`에 줄 파일이나 폴더.
+
+    Returns:
+        불러온 모듈의 이름들.
+
+    Raises:
+        PluginError: 플러그인을 불러오지 못했을 때.
     """
-    from pathlib import Path
-
-    from realesrgan.basicsr_bridge import sync_archs
-
     root = Path(__file__).resolve().parent.parent
     names = []
     for folder, suffix in (("archs", "_arch"), ("data", "_dataset"), ("models", "_model")):
@@ -240,5 +261,6 @@ def import_user_modules() -> list[str]:
             name = f"realesrgan.{folder}.{path.stem}"
             importlib.import_module(name)
             names.append(name)
+    names += [module.__name__ for module in load_plugins(plugins)]
     sync_archs()
     return names

@@ -1,8 +1,8 @@
-"""훈련의 명령줄과 옵션 파일을 읽는다. YAML은 안전하게만 읽고, 값을 코드로 실행하지 않는다."""
+"""훈련의 옵션을 읽고, 덮어쓰고, 채운다. YAML은 안전하게만 읽고, 값을 코드로 실행하지 않는다."""
 
 from __future__ import annotations
 
-import argparse
+import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ DEBUG_FREQ = 8
 
 
 class OptionLoader(yaml.SafeLoader):
-    """`1e-4`도 수로 읽고, 같은 키가 두 번 나오면 거절하는 안전한 YAML 읽기."""
+    """`1e-4`도 수로 읽고, 같은 키가 두 번 나오면 오류로 알리는 안전한 YAML 읽기."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """사전 하나를 읽는다.
@@ -63,7 +63,7 @@ def parse_yaml(text: str, source: str) -> Any:
         ) from error
 
 
-def load_yaml(path: str | Path) -> Any:
+def load_yaml(path: str | os.PathLike[str]) -> Any:
     """옵션 파일을 읽는다.
 
     Raises:
@@ -78,54 +78,74 @@ def load_yaml(path: str | Path) -> Any:
     return parse_yaml(text, str(path))
 
 
-def apply_force_yml(options: dict[str, Any], entries: Sequence[str]) -> None:
-    """`--force_yml`의 `a:b=c`들을 옵션에 적는다. 값은 YAML로 읽을 뿐 실행하지 않는다.
+def copy_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """파이썬으로 적은 옵션을 깊이 복사한다. 경로(Path)는 글자로, 튜플은 목록으로 바꾸어 YAML과 같은 모양이 된다.
 
     Raises:
-        OptionError: 꼴이 틀렸거나 사이의 블록이 없을 때.
+        OptionError: 글자, 수, 참거짓, None, 목록, 사전이 아닌 값이 있을 때.
     """
+    return {str(key): _plain(value, str(key)) for key, value in options.items()}
+
+
+def _plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one, f"{where}:{key}") for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one, where) for one in value]
+    raise OptionError(
+        f"옵션에 쓸 수 없는 값입니다: {where}={value!r}\n"
+        f"  {type(value).__name__}은 옵션 파일에 적을 수 없어 실험을 되풀이할 수 없게 됩니다.\n"
+        "  해결: 글자, 수, 참거짓, None, 목록, 사전으로 적으세요."
+    )
+
+
+def parse_force_yml(entries: Sequence[str]) -> dict[str, Any]:
+    """`--force_yml`의 `a:b=c`들을 읽는다. 값은 YAML로 읽을 뿐 실행하지 않는다.
+
+    Returns:
+        `apply_overrides`가 받는 사전. `none`이라는 글자는 None이 된다.
+
+    Raises:
+        OptionError: `블록:키=값`이 아니거나 값이 YAML이 아닐 때.
+    """
+    overrides = {}
     for entry in entries:
         keys, separator, text = entry.partition("=")
-        names = [name.strip() for name in keys.split(":")]
-        if not separator or not all(names):
+        if not separator or not all(name.strip() for name in keys.split(":")):
             raise OptionError(
-                f"--force_yml의 꼴이 틀렸습니다: {entry}\n  '블록:키=값'이어야 합니다.\n"
-                "  해결: 예) --force_yml train:total_iter=1000"
+                f"--force_yml을 알아볼 수 없습니다: {entry}\n  '블록:키=값'이어야 합니다.\n"
+                "  해결: --force_yml train:total_iter=1000처럼 적으세요."
             )
+        value = parse_yaml(text.strip(), f"--force_yml {entry}")
+        overrides[keys] = None if isinstance(value, str) and value.lower() == "none" else value
+    return overrides
+
+
+def apply_overrides(options: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """`{"train:total_iter": 1000}`처럼 적은 값들을 옵션에 덮어쓴다.
+
+    Raises:
+        OptionError: 사이의 블록이 없거나, 옵션에 쓸 수 없는 값일 때.
+    """
+    for keys, value in overrides.items():
+        names = [name.strip() for name in keys.split(":")]
         target: Any = options
         for name in names[:-1]:
             target = target.get(name) if isinstance(target, dict) else None
             if not isinstance(target, dict):
                 raise OptionError(
-                    f"--force_yml이 가리키는 블록이 없습니다: {entry}\n"
-                    f"  '{name}'이(가) 옵션 파일에 없거나 사전이 아닙니다.\n"
-                    "  해결: 옵션 파일의 키를 확인하세요."
+                    f"덮어쓸 블록이 없습니다: {keys}\n"
+                    f"  옵션에 없거나 사전이 아닌 블록입니다: {name}\n"
+                    "  해결: --force_yml(또는 overrides)의 키와 옵션 파일을 견주어 고치세요."
                 )
-        value = parse_yaml(text.strip(), f"--force_yml {entry}")
-        target[names[-1]] = None if isinstance(value, str) and value.lower() == "none" else value
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """훈련 명령의 인자 해석기."""
-    parser = argparse.ArgumentParser(prog="train.py", description="Real-ESRGAN을 훈련합니다.", allow_abbrev=False)
-    parser.add_argument("-opt", required=True, metavar="YAML", help="옵션 파일의 경로입니다(options/ 폴더를 보세요).")
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm"],
-        default="none",
-        help="여러 프로세스를 띄운 쪽입니다. torchrun이면 pytorch를 씁니다(기본 none).",
-    )
-    parser.add_argument(
-        "--auto_resume", action="store_true", help="온전한 체크포인트 가운데 가장 새 것에서 이어 갑니다."
-    )
-    parser.add_argument("--debug", action="store_true", help="이름 앞에 debug_를 붙이고 8번마다 저장하고 검증합니다.")
-    parser.add_argument(
-        "--local_rank", "--local-rank", type=int, default=0, help="띄운 쪽이 주는 값입니다. 쓰지 않아도 됩니다."
-    )
-    parser.add_argument(
-        "--force_yml", nargs="+", default=[], metavar="키=값", help="옵션을 덮어씁니다. 예: train:total_iter=1000"
-    )
-    return parser
+        if not isinstance(target, dict):
+            # 옵션 파일이 비었거나 사전이 아니다. 까닭은 check_options가 말한다.
+            return
+        target[names[-1]] = _plain(value, keys)
 
 
 def prepare_options(

@@ -29,7 +29,8 @@ def download(url: str, target: Path, *, sha256: str | None = None, progress: Pro
     Args:
         url: `http://`나 `https://` 주소.
         target: 놓을 곳. 폴더는 만든다.
-        sha256: 기대하는 해시. 없으면 길이만 확인한다.
+        sha256: 기대하는 해시. 앞부분만 주면 그만큼만 견준다(torch 허브의 파일 이름에 든 여덟 글자 등). 없으면 길이만
+            확인한다.
         progress: `(받은 바이트, 전체 바이트)`를 받는 함수.
 
     Raises:
@@ -41,10 +42,10 @@ def download(url: str, target: Path, *, sha256: str | None = None, progress: Pro
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(target) as file:
             found = _fetch(_quoted(url), file, progress)
-            if sha256 is not None and found != sha256:
+            if sha256 is not None and not found.startswith(sha256):
                 raise DownloadError(
                     f"받은 파일이 공식 파일과 다릅니다: {url}\n"
-                    f"  SHA-256이 {sha256}이어야 하는데 {found}입니다. 전송이 깨졌거나 파일이 바뀌었습니다.\n"
+                    f"  기대한 SHA-256: {sha256}, 받은 파일: {found}. 전송이 깨졌거나 파일이 바뀌었습니다.\n"
                     "  해결: 다시 시도하고, 그래도 같으면 이 파일을 쓰지 마세요."
                 )
     except DownloadError:

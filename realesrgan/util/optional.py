@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import MissingPackageError, RealESRGANError
+
+# torchvision이 확장 없이도 무조건 가짜 구현을 붙이는 연산자들. 정의가 없으면 import가 통째로 실패한다.
+_TORCHVISION_OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+# Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
+_KEPT_LIBRARIES: list[Any] = []
 
 
 def is_installed(package: str) -> bool:
@@ -55,3 +65,27 @@ def import_cv2() -> Any:
             f"    pip install opencv-python-headless"
         ) from error
     return cv2
+
+
+def prepare_torchvision() -> None:
+    """CPU 전용 torch 곁에서도 torchvision의 파이썬 부분을 불러올 수 있게 한다. 여러 번 불러도 같다.
+
+    왜: PyPI의 torchvision 확장(`_C`)은 CUDA용 torch에 묶여 있어 CPU용에서는 실리지 않고, 그러면 `nms`의 가짜 구현을
+    등록하는 줄에서 import가 멈춘다. 이 프로젝트가 쓰는 것은 평범한 함수뿐이므로 연산자의 꼴만 정의한다.
+    """
+    if "torchvision" in sys.modules or _KEPT_LIBRARIES:
+        return
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for library in sorted(Path(folder).glob("_C*")):
+            try:
+                torch.ops.load_library(str(library))
+            except OSError:
+                continue
+            return
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _TORCHVISION_OPERATORS:
+        fragment.define(schema)
+    _KEPT_LIBRARIES.append(fragment)

@@ -10,16 +10,9 @@ from typing import Literal
 
 import torch
 
+from realesrgan.inference.devices import CPU_BUDGET_HEAVY, HOST_SHARE, auto_tile, memory_budget
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
-from realesrgan.inference.memory import (
-    CPU_BUDGET_HEAVY,
-    HOST_SHARE,
-    auto_tile,
-    bytes_per_pixel,
-    memory_budget,
-    pixel_limit,
-)
-from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.inference.model import Model
 from realesrgan.media.video.types import Planes, VideoFrame
 from realesrgan.util.machine import available_memory
 
@@ -48,7 +41,7 @@ class WorkerPlan:
 
 
 def plan_workers(
-    upsampler: RealESRGANer,
+    upsampler: Model,
     size: tuple[int, int],
     *,
     cores: int,
@@ -68,7 +61,7 @@ def plan_workers(
         cores: 이 프로세스가 쓸 코어 수.
         workers, batch, tile: 사용자가 정한 값. None과 `auto`는 알아서 정한다.
     """
-    on_cpu = upsampler.device.type == "cpu"
+    on_cpu = upsampler.engine.device.type == "cpu"
     batch = batch or (1 if on_cpu else DEVICE_BATCH)
     count = workers or (max(cores, 1) if on_cpu else 1)
     chosen = _tile(upsampler, size, count * batch, tile)
@@ -82,24 +75,25 @@ def plan_workers(
     return WorkerPlan(count, max(cores // count, 1), batch, chosen)
 
 
-def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: int | Literal["auto"]) -> int:
+def _tile(upsampler: Model, size: tuple[int, int], together: int, tile: int | Literal["auto"]) -> int:
     """동시에 `together`장을 키울 때의 타일."""
     height, width = size
-    limit = pixel_limit(upsampler.model, upsampler.precision, upsampler.device) // together
+    engine = upsampler.engine
+    limit = engine.max_pixels // together
     if tile != "auto" and (tile > 0 or height * width <= limit):
         return tile
-    per_pixel = bytes_per_pixel(upsampler.model, upsampler.precision) * together
-    if upsampler.device.type == "cpu":
+    per_pixel = engine.memory(1, 1) * together
+    if upsampler.engine.device.type == "cpu":
         # 영상은 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
         budget = min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE))
     else:
-        budget = memory_budget(upsampler.device, per_pixel)
+        budget = memory_budget(engine.device, per_pixel)
     budget = min(budget, limit * per_pixel)
-    return auto_tile(size, budget, per_pixel, pad=upsampler.tile_pad, multiple=upsampler.size_multiple)
+    return auto_tile(size, budget, per_pixel, pad=upsampler.compute.tile_pad, multiple=engine.multiple)
 
 
 def make_workers(
-    upsamplers: Sequence[RealESRGANer],
+    upsamplers: Sequence[Model],
     plan: WorkerPlan,
     source: FrameFormat,
     target: FrameFormat,
@@ -111,10 +105,11 @@ def make_workers(
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
     made: list[Worker] = []
     for upsampler in upsamplers:
+        upscaler = upsampler.with_compute(tile=plan.tile).upscaler
         upscale = FrameUpscaler(
-            upsampler, source, target, rotation=rotation, mirrored=mirrored, tile=plan.tile, network_alpha=network_alpha
+            upscaler, source, target, rotation=rotation, mirrored=mirrored, network_alpha=network_alpha
         )
-        made += [_worker(upscale, upsampler.device, plan.threads) for _ in range(plan.workers)]
+        made += [_worker(upscale, upscaler.engine.device, plan.threads) for _ in range(plan.workers)]
     return made
 
 

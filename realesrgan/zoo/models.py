@@ -24,10 +24,10 @@ class ModelSpec:
         arch: 네트워크 클래스 이름(`ARCH_REGISTRY`의 키).
         arch_args: 네트워크 생성자의 인자.
         scale: 업스케일 배율.
-        release: 배포 페이지에서 파일이 있는 판.
+        release: 배포 페이지에서 파일이 있는 버전.
         size: 파일 크기(바이트). 모르면 None.
         sha256: 파일의 SHA-256. 모르면 None.
-        ncnn: 가중치 꾸러미에 든 ncnn 파일의 몸통 이름. 없으면 None.
+        ncnn: 가중치 패키지에 든 ncnn 파일의 몸통 이름. 없으면 None.
         denoise_partner: 잡음 제거 세기를 조절할 때 섞는 모델(DNI). 없으면 None.
     """
 
@@ -108,7 +108,7 @@ _SPECS = (
     ),
     ModelSpec(
         name="realesr-animevideov3",
-        description="애니메이션 영상용 4배 모델. 작고 빠릅니다.",
+        description="애니메이션 비디오용 4배 모델. 작고 빠릅니다.",
         arch="SRVGGNetCompact",
         arch_args=_compact(16),
         scale=4,
@@ -159,3 +159,19 @@ def get_model(name: str) -> ModelSpec:
         f"  쓸 수 있는 이름: {', '.join(MODELS)}\n"
         "  직접 훈련한 가중치는 --model_path로 지정하세요."
     )
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """이름이 무늬에 맞는 모델들의 이름을 표의 차례로 돌려준다.
+
+    Args:
+        pattern: `*anime*` 같은 셸의 무늬. 대소문자를 가리지 않는다.
+
+    예:
+        >>> import realesrgan
+        >>> realesrgan.list_models("*anime*")
+        ['RealESRGAN_x4plus_anime_6B', 'realesr-animevideov3']
+    """
+    import fnmatch
+
+    return [name for name in MODELS if fnmatch.fnmatchcase(name.casefold(), pattern.casefold())]

@@ -1,4 +1,4 @@
-"""ncnn 가중치 파일(`.param`, `.bin`)을 읽어 PyTorch state dict로 바꾼다.
+"""ncnn 가중치 파일(`.param`, `.bin`)을 읽고 쓰고 돌린다.
 
 `.param`은 텍스트로 첫 줄이 7767517, 둘째 줄이 층과 덩어리(blob)의 수, 다음부터 한 줄에 한 층이다.
 `.bin`은 그 순서대로 이어진 층의 데이터다.
@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realesrgan.errors import WeightsError
+from realesrgan.registry import ARCH_REGISTRY
+from realesrgan.util.optional import import_optional
 
 PARAM_MAGIC = "7767517"
 FP16_FLAG = 0x01306B47
 FP32_FLAG = 0
+INPUT, OUTPUT = "data", "output"
+_NEAREST = 1
+_KERNEL_AREA = 9
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,13 @@ class NcnnLayer:
     name: str
     arrays: tuple[NDArray[np.float32], ...]
     options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """합성곱의 `(나가는 채널, 들어오는 채널, 커널의 넓이)`."""
+        area = int(self.options.get("1", "0")) ** 2
+        count = int(self.options["0"])
+        return count, self.arrays[0].size // max(count * area, 1), area
 
 
 class _Reader:
@@ -49,7 +62,7 @@ class _Reader:
         size = np.dtype(dtype).itemsize * count
         if count < 0 or self._offset + size > len(self._data):
             raise WeightsError(
-                f"ncnn 가중치 파일이 잘렸습니다: {self._source}\n  해결: 가중치 꾸러미를 다시 설치하세요."
+                f"ncnn 가중치 파일이 잘렸습니다: {self._source}\n  해결: 가중치 패키지를 다시 설치하세요."
             )
         values = np.frombuffer(self._data, dtype, count, self._offset).astype(np.float32)
         self._offset += -(-size // 4) * 4
@@ -134,3 +147,157 @@ def ncnn_to_state_dict(layers: list[NcnnLayer], network: nn.Module) -> dict[str,
             raise WeightsError(f"ncnn 가중치의 크기가 네트워크와 다릅니다: {key}에 {array.size}개")
         state[key] = torch.from_numpy(array).reshape(wanted.shape)
     return state
+
+
+def recognise_ncnn(layers: Sequence[NcnnLayer]) -> tuple[str, dict[str, Any]]:
+    """층의 수와 모양에서 네트워크를 알아낸다.
+
+    Args:
+        layers: `read_ncnn`의 결과.
+
+    Returns:
+        등록부의 이름과 생성자의 인자.
+
+    Raises:
+        WeightsError: 아는 네트워크가 아닐 때.
+    """
+    shapes = [layer.shape for layer in layers if layer.kind == "Convolution"]
+    if len(shapes) >= 3 and all(area == _KERNEL_AREA for *_, area in shapes):
+        for name, cls in ARCH_REGISTRY:
+            arch_args = cls.recognise_ncnn(layers) if hasattr(cls, "recognise_ncnn") else None
+            if arch_args is not None:
+                return name, arch_args
+    raise WeightsError(
+        "ncnn 파일에서 네트워크를 알아내지 못했습니다.\n  RRDBNet과 SRVGGNetCompact의 파일만 쓸 수 있습니다.\n"
+        "  해결: Real-ESRGAN의 생성자를 담은 .param과 .bin인지 확인하세요."
+    )
+
+
+@dataclass
+class _Node:
+    kind: str
+    name: str
+    inputs: list[str]
+    output: str
+    options: str
+
+
+@dataclass
+class Graph:
+    """층을 순전파(forward) 차례로 모은다. 가중치는 층의 차례대로 이어 붙는다(`archs.base.NcnnGraph`)."""
+
+    half: bool
+    source: str = INPUT
+    nodes: list[_Node] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+
+    def add(self, kind: str, inputs: Sequence[str], options: str = "") -> str:
+        """층을 더하고 그 출력의 이름을 돌려준다."""
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(_Node(kind, name, list(inputs), name, options))
+        return name
+
+    def conv(self, layer: nn.Conv2d, source: str, activation: str = "") -> str:
+        """3x3 합성곱. 활성화는 합성곱에 붙여(fused) 적는다."""
+        weight, bias = layer.weight, layer.bias
+        if bias is None:
+            raise WeightsError("편향(bias)이 없는 합성곱은 ncnn으로 적을 수 없습니다.")
+        options = f"0={weight.shape[0]} 1=3 4=1 5=1 6={weight.numel()} {activation}".rstrip()
+        output = self.add("Convolution", [source], options)
+        flat = weight.detach().float().cpu().numpy().ravel()
+        packed = flat.astype("<f2" if self.half else "<f4").tobytes()
+        flag = FP16_FLAG if self.half else FP32_FLAG
+        self.data += [flag.to_bytes(4, "little") + packed + b"\0" * (-len(packed) % 4), _floats(bias)]
+        return output
+
+    def prelu(self, layer: nn.PReLU, source: str) -> str:
+        """채널마다 기울기가 하나인 PReLU."""
+        self.data.append(_floats(layer.weight))
+        return self.add("PReLU", [source], f"0={layer.num_parameters}")
+
+    def enlarge(self, source: str, scale: int) -> str:
+        """최근접 확대."""
+        return self.add("Interp", [source], f"0={_NEAREST} 1={scale:e} 2={scale:e}")
+
+    def leaky(self, slope: float) -> str:
+        """합성곱에 붙여 적을 LeakyReLU의 옵션."""
+        return f"9=2 -23310=1,{slope:e}"
+
+    def param_text(self) -> str:
+        """`.param`의 글. 여러 층이 읽는 출력에는 나눔(Split) 층을 끼운다."""
+        names = [self.source, *(node.output for node in self.nodes)]
+        readers = {name: sum(node.inputs.count(name) for node in self.nodes) for name in names}
+        lines: list[str] = []
+        blobs = 0
+        waiting: dict[str, list[str]] = {}
+        for node in [_Node("Input", "input", [], self.source, ""), *self.nodes]:
+            inputs = [waiting[name].pop() if name in waiting else name for name in node.inputs]
+            lines.append(_line(node.kind, node.name, inputs, [node.output], node.options))
+            blobs += 1
+            if readers.get(node.output, 0) > 1:
+                copies = [f"{node.output}_split_{index}" for index in range(readers[node.output])]
+                lines.append(_line("Split", f"split_{node.output}", [node.output], copies, ""))
+                waiting[node.output] = copies
+                blobs += len(copies)
+        return "\n".join([PARAM_MAGIC, f"{len(lines)} {blobs}", *lines]) + "\n"
+
+
+def _line(kind: str, name: str, inputs: Sequence[str], outputs: Sequence[str], options: str) -> str:
+    head = f"{kind:<16} {name:<24} {len(inputs)} {len(outputs)}"
+    return " ".join([head, *inputs, *outputs, options]).rstrip()
+
+
+def _floats(values: Tensor) -> bytes:
+    return np.asarray(values.detach().float().cpu().numpy().ravel(), dtype="<f4").tobytes()
+
+
+def write_ncnn(network: nn.Module, *, half: bool = False) -> tuple[str, bytes]:
+    """네트워크를 `.param`의 글과 `.bin`의 바이트로 적는다. 입력은 `data`, 출력은 `output`이다.
+
+    널리 쓰이는 ncnn 실행 파일이 그대로 읽는다.
+
+    Args:
+        network: `write_ncnn(graph)`를 가진 네트워크(RRDBNet, SRVGGNetCompact).
+        half: 합성곱의 가중치를 fp16으로 저장할지. 편향과 기울기는 언제나 fp32다.
+
+    Raises:
+        WeightsError: ncnn으로 적는 법을 모르는 네트워크일 때.
+    """
+    write = getattr(network, "write_ncnn", None)
+    if write is None:
+        raise WeightsError(f"ncnn으로 적을 수 없는 네트워크입니다: {type(network).__name__}")
+    graph = Graph(half)
+    last = write(graph)
+    for node in graph.nodes:
+        if node.output == last:
+            node.output = OUTPUT
+    return graph.param_text(), b"".join(graph.data)
+
+
+def run_ncnn(param: Path, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ncnn으로 fp32 추론을 한다.
+
+    Args:
+        param: `.param` 파일. `.bin`이 곁에 있어야 한다.
+        planes: `(3, H, W)` float32, 0..1.
+
+    Returns:
+        `(3, H * scale, W * scale)` float32.
+
+    Raises:
+        MissingPackageError: ncnn 패키지가 없을 때.
+        WeightsError: ncnn이 파일을 싣거나 돌리지 못할 때.
+    """
+    ncnn = import_optional("ncnn", "ncnn으로 돌려 보려면", "pip install ncnn")
+    net = ncnn.Net()
+    net.opt.use_vulkan_compute = False
+    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(net.opt, name, False)
+    if net.load_param(str(param)) or net.load_model(str(param.with_suffix(".bin"))):
+        raise WeightsError(f"ncnn이 파일을 싣지 못했습니다: {param}")
+    with net.create_extractor() as extractor:
+        extractor.input(INPUT, ncnn.Mat(np.ascontiguousarray(planes)).clone())
+        failed, output = extractor.extract(OUTPUT)
+        if failed:
+            raise WeightsError(f"ncnn이 출력을 내지 못했습니다: {param}")
+        return np.array(output)

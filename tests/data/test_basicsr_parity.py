@@ -63,7 +63,7 @@ def test_filter2d(images, count, channels_last):
     source = images.to(memory_format=torch.channels_last) if channels_last else images
     expected = filter2D(images, kernels)
     torch.testing.assert_close(ours.filter2d(source, kernels), expected, rtol=1e-4, atol=2e-4)
-    # 기울기를 따라갈 때는 합성곱 길로 가며 값은 같다.
+    # 그래디언트를 따라갈 때는 합성곱 길로 가며 값은 같다.
     torch.testing.assert_close(ours.filter2d(source.requires_grad_(), kernels).detach(), expected, rtol=1e-4, atol=2e-4)
     images.requires_grad_(False)
 

@@ -147,7 +147,7 @@ def test_lmdb_gives_the_same_items(tmp_path):
 def test_missing_folder_and_empty_folder(tmp_path):
     with pytest.raises(DatasetError, match="폴더가 없습니다"):
         RealESRGANDataset(gt_options(tmp_path / "none"))
-    with pytest.raises(DatasetError, match="그림 파일이 없습니다"):
+    with pytest.raises(DatasetError, match="이미지 파일이 없습니다"):
         RealESRGANDataset(gt_options(tmp_path))
 
 
@@ -266,7 +266,7 @@ def test_plain_index_uses_the_worker_seed(tmp_path):
 @pytest.mark.parametrize("hflip", [False, True])
 @pytest.mark.parametrize("rotate", [False, True])
 def test_tensors_show_what_the_flipped_picture_shows(hflip, rotate):
-    """뒤집고 돌리고 잘라 본 그림을 빠르게 늘어놓아도 픽셀마다 옮긴 것과 비트까지 같다."""
+    """뒤집고 돌리고 잘라 본 이미지를 빠르게 늘어놓아도 픽셀마다 옮긴 것과 비트까지 같다."""
     rng = np.random.default_rng(0)
     seen = set()
     for seed in range(64):

@@ -119,7 +119,7 @@ def test_every_training_file_gives_a_recipe_and_pair_data_says_why_not() -> None
 
 
 def test_command_writes_pairs_and_sheets_and_skips_what_is_done(tmp_path: Path, capsys) -> None:
-    draw(tmp_path / "원본" / "그림.png", 66, 70)
+    draw(tmp_path / "원본" / "이미지.png", 66, 70)
     draw(tmp_path / "원본" / "sub" / "둘째.jpg", 64, 64, seed=3)
     (tmp_path / "원본" / "깨짐.png").write_bytes(b"\x89PNG")
     arguments = ("--input", tmp_path / "원본", "--output", tmp_path / "o", "-opt", OPTIONS, "--recursive")
@@ -127,18 +127,18 @@ def test_command_writes_pairs_and_sheets_and_skips_what_is_done(tmp_path: Path, 
     assert not (tmp_path / "o").exists()
     assert run_script("degrade_images", *arguments, "--sheet", "--save_gt") == 1
     assert "깨짐.png" in capsys.readouterr().err
-    assert read(tmp_path / "o" / "lq" / "그림.png").shape == (16, 17, 3)
-    assert np.array_equal(read(tmp_path / "o" / "gt" / "그림.png"), read(tmp_path / "원본" / "그림.png")[:64, :68])
+    assert read(tmp_path / "o" / "lq" / "이미지.png").shape == (16, 17, 3)
+    assert np.array_equal(read(tmp_path / "o" / "gt" / "이미지.png"), read(tmp_path / "원본" / "이미지.png")[:64, :68])
     sheet = read(tmp_path / "o" / "sheet" / "sub" / "둘째.png")
     assert sheet.shape[1] > 1000 and sheet.std() > 20
-    before = (tmp_path / "o" / "lq" / "그림.png").stat().st_mtime_ns
+    before = (tmp_path / "o" / "lq" / "이미지.png").stat().st_mtime_ns
     assert run_script("degrade_images", *arguments) == 1
     assert "건너뜀 2장" in capsys.readouterr().out
-    assert (tmp_path / "o" / "lq" / "그림.png").stat().st_mtime_ns == before
+    assert (tmp_path / "o" / "lq" / "이미지.png").stat().st_mtime_ns == before
     assert run_script("degrade_images", *arguments, "--seed", 1) == 2
     other = tmp_path / "o2"
     assert run_script("degrade_images", *arguments[:2], "--output", other, *arguments[4:], "--seed", 1) == 1
-    assert not np.array_equal(read(other / "lq" / "그림.png"), read(tmp_path / "o" / "lq" / "그림.png"))
+    assert not np.array_equal(read(other / "lq" / "이미지.png"), read(tmp_path / "o" / "lq" / "이미지.png"))
 
 
 def test_misspelt_option_is_told(tmp_path: Path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""영상의 프레임을 키우는 일. 네트워크는 최근접 확대라 결과를 정확히 알 수 있다."""
+"""비디오의 프레임을 키우는 일. 네트워크는 최근접 확대라 결과를 정확히 알 수 있다."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import torch
 
 from realesrgan.errors import NonFiniteOutputError, OutOfMemoryError
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
+from realesrgan.inference.model import load
 from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.inference.upscaler import Upscaler
 from realesrgan.media.video.types import Colour, PixelLayout
 from tests.conftest import nearest_network, small_rrdbnet
 
@@ -30,8 +32,8 @@ def save(network: torch.nn.Module, folder: Path) -> Path:
 
 
 @pytest.fixture
-def nearest(nearest_weights) -> Callable[..., RealESRGANer]:
-    return lambda scale=2, **options: RealESRGANer(scale, nearest_weights(scale), pre_pad=0, device="cpu", **options)
+def nearest(nearest_weights) -> Callable[..., Upscaler]:
+    return lambda scale=2, **options: load(nearest_weights(scale), device="cpu", tile=0, **options).upscaler
 
 
 def noise(layout: PixelLayout, width: int, height: int, count: int = 1) -> list[tuple[np.ndarray, ...]]:
@@ -87,8 +89,9 @@ def test_tiles_give_the_same_picture_as_the_whole(tmp_path):
     upsampler = RealESRGANer(4, save(small_rrdbnet(), tmp_path), model=small_rrdbnet(), tile_pad=16, pre_pad=0)
     source, target = FrameFormat(YUV420, BT709, 50, 38), FrameFormat(YUV420, BT709, 200, 152)
     frames = noise(YUV420, 50, 38, count=2)
-    whole = FrameUpscaler(upsampler, source, target)(frames)
-    tiled = FrameUpscaler(upsampler, source, target, tile=24)(frames)
+    whole = FrameUpscaler(upsampler.upscaler, source, target)(frames)
+    upsampler.tile_size = 24
+    tiled = FrameUpscaler(upsampler.upscaler, source, target)(frames)
     for first, second in zip(whole, tiled, strict=True):
         for plane, other in zip(first, second, strict=True):
             assert np.abs(plane.astype(int) - other.astype(int)).max() <= 1
@@ -97,7 +100,9 @@ def test_tiles_give_the_same_picture_as_the_whole(tmp_path):
 def test_a_frame_matches_what_enhance_gives_for_the_same_picture(tmp_path):
     upsampler = RealESRGANer(4, save(small_rrdbnet(), tmp_path), model=small_rrdbnet(), pre_pad=0)
     (frame,) = noise(GBRP, 20, 16)
-    upscale = FrameUpscaler(upsampler, FrameFormat(GBRP, Colour(), 20, 16), FrameFormat(GBRP, Colour(), 80, 64))
+    upscale = FrameUpscaler(
+        upsampler.upscaler, FrameFormat(GBRP, Colour(), 20, 16), FrameFormat(GBRP, Colour(), 80, 64)
+    )
     green, blue, red = upscale([frame])[0]
     picture, _ = upsampler.enhance(np.dstack([frame[1], frame[0], frame[2]]))
     np.testing.assert_array_equal(np.dstack([blue, green, red]), picture)
@@ -105,7 +110,7 @@ def test_a_frame_matches_what_enhance_gives_for_the_same_picture(tmp_path):
 
 def test_sizes_that_need_padding_are_cropped_back(tmp_path):
     upsampler = RealESRGANer(2, save(small_rrdbnet(2), tmp_path), model=small_rrdbnet(2), pre_pad=5)
-    upscale = FrameUpscaler(upsampler, FrameFormat(GBRP, Colour(), 7, 3), FrameFormat(GBRP, Colour(), 14, 6))
+    upscale = FrameUpscaler(upsampler.upscaler, FrameFormat(GBRP, Colour(), 7, 3), FrameFormat(GBRP, Colour(), 14, 6))
     assert {plane.shape for plane in upscale(noise(GBRP, 7, 3))[0]} == {(6, 14)}
 
 
@@ -137,14 +142,14 @@ def test_a_target_with_alpha_is_opaque_when_the_source_has_none(nearest):
 
 def test_running_out_of_memory_falls_back_to_single_frames_and_then_tiles(nearest, monkeypatch, caplog):
     upsampler = nearest()
-    run = type(upsampler.engine).on_device
+    run = type(upsampler.engine).__call__
 
     def limited(self, batch: torch.Tensor) -> torch.Tensor:
         if batch.numel() > 3 * 40 * 40:
             raise OutOfMemoryError("가득 참")
         return run(self, batch)
 
-    monkeypatch.setattr(type(upsampler.engine), "on_device", limited)
+    monkeypatch.setattr(type(upsampler.engine), "__call__", limited)
     frames = noise(GBRP, 60, 44, count=2)
     upscale = FrameUpscaler(upsampler, FrameFormat(GBRP, Colour(), 60, 44), FrameFormat(GBRP, Colour(), 120, 88))
     for _ in range(2):
@@ -162,7 +167,7 @@ def test_a_network_that_gives_nan_is_an_error_not_a_black_frame(tmp_path):
     with torch.no_grad():
         network.body[-1].bias.fill_(float("nan"))
     upsampler = RealESRGANer(2, save(network, tmp_path), pre_pad=0, device="cpu")
-    upscale = FrameUpscaler(upsampler, FrameFormat(GBRP, Colour(), 8, 8), FrameFormat(GBRP, Colour(), 16, 16))
+    upscale = FrameUpscaler(upsampler.upscaler, FrameFormat(GBRP, Colour(), 8, 8), FrameFormat(GBRP, Colour(), 16, 16))
     with pytest.raises(NonFiniteOutputError):
         upscale(noise(GBRP, 8, 8))
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from realesrgan.archs import SRVGGNetCompact
 from realesrgan.errors import NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.engine import TorchEngine
-from realesrgan.inference.tiling import MIN_TILE, Box, balanced_tile, plan_tiles, upscale_tiled
+from realesrgan.inference.engines.base import create_engine
+from realesrgan.inference.tiling import MIN_TILE, Box, balanced_tile, plan_tiles
+from realesrgan.inference.upscaler import Upscaler
 from tests.conftest import small_rrdbnet
 
 
@@ -37,7 +38,7 @@ def test_tiles_cover_every_pixel_once(rows: int, columns: int, tile: int, pad: i
         assert (crop.height, crop.width) == (write.height, write.width)
         assert (read.top + crop.top, read.left + crop.left) == (write.top, write.left)
         assert read.height % multiple == read.width % multiple == 0
-        # 영상 안쪽으로는 적어도 pad만큼 더 읽는다.
+        # 이미지 안쪽으로는 적어도 pad만큼 더 읽는다.
         assert read.top <= max(write.top - pad, 0) and read.bottom >= min(write.bottom + pad, height)
     assert (covered == 1).all()
 
@@ -56,29 +57,27 @@ def test_balanced_tile_never_exceeds_the_limit(height: int, width: int, limit: i
     assert tile == 0 if max(height, width) <= limit else 0 < tile <= limit and tile % multiple == 0
 
 
-def _engine(network: torch.nn.Module) -> TorchEngine:
-    device = torch.device("cpu")
-    return TorchEngine(network, device, "fp32", scale=network.scale, multiple=network.size_multiple)
-
-
-def _run(engine: object, image: NDArray[np.float32], **options: object) -> NDArray[np.float32]:
+def _run(
+    engine: object, image: NDArray[np.float32], tile: int = 0, pad: int = 10, batch: int = 1, progress: object = None
+) -> NDArray[np.float32]:
     """`(3, H, W)`를 타일로 키워 `(3, H*scale, W*scale)`를 돌려준다. 채워지지 않은 곳은 NaN으로 남는다."""
     _, height, width = image.shape
     scale = engine.scale
     output = np.full((3, height * scale, width * scale), np.nan, np.float32)
 
-    def store(result: NDArray[np.float32], box: Box) -> None:
-        output[:, box.top * scale : box.bottom * scale, box.left * scale : box.right * scale] = result
+    def store(result: torch.Tensor, box: Box) -> None:
+        output[(..., *box.slices(scale))] = result.numpy()
 
-    upscale_tiled(
-        engine,
-        lambda box: image[:, box.top : box.bottom, box.left : box.right],
-        store,
-        height=height,
-        width=width,
-        **options,
-    )
+    upscaler = Upscaler(engine, tile=tile, tile_pad=pad, batch=batch)
+    upscaler._run(lambda box: torch.from_numpy(image)[(..., *box.slices())], store, (height, width), (), progress)
     return output
+
+
+def receptive_radius(network: torch.nn.Module) -> int:
+    """출력 한 점이 보는 입력의 반지름(픽셀). 몸통의 3x3 합성곱이 한 픽셀씩, 확대 뒤의 것은 합쳐서 두 픽셀까지다."""
+    if isinstance(network, SRVGGNetCompact):
+        return network.num_conv + 2
+    return (network.num_block * 15 + 4) * network.size_multiple
 
 
 NETWORKS = [SRVGGNetCompact(num_feat=8, num_conv=2).eval(), *(small_rrdbnet(scale) for scale in (1, 2, 4))]
@@ -99,8 +98,8 @@ def test_tiled_equals_whole_when_the_pad_covers_the_receptive_field(
     height, width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
     tile = max(tile, 12)
     image = np.random.default_rng(height * 71 + width).random((3, height, width), np.float32)
-    whole = _run(_engine(network), image)
-    tiled = _run(_engine(network), image, tile=tile, pad=network.receptive_radius, batch=batch)
+    whole = _run(create_engine(network, device="cpu"), image)
+    tiled = _run(create_engine(network, device="cpu"), image, tile=tile, pad=receptive_radius(network), batch=batch)
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
@@ -109,6 +108,8 @@ class FakeEngine:
 
     name = "fake"
     precision = "fp16"
+    device = torch.device("cpu")
+    max_pixels = 10**12
 
     def __init__(self, limit: int = 10**9, scale: int = 2, multiple: int = 1, poison: float | None = None) -> None:
         self.limit, self.scale, self.multiple, self.poison = limit, scale, multiple, poison
@@ -116,11 +117,14 @@ class FakeEngine:
         self.released = 0
         self.safer: FakeEngine | None = None
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.sizes.append(batch.shape)
+    def memory(self, height: int, width: int) -> int:
+        return height * width
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(tuple(batch.shape))
         if batch.shape[0] * batch.shape[2] * batch.shape[3] > self.limit:
             raise OutOfMemoryError("모자람")
-        output = batch.repeat(self.scale, 2).repeat(self.scale, 3)
+        output = batch.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
         if self.poison is not None:
             output[..., 0, 0] = self.poison
         return output
@@ -153,7 +157,7 @@ def test_whole_picture_that_does_not_fit_is_cut_into_tiles() -> None:
 
 def test_memory_is_released_after_the_failed_attempt_is_gone() -> None:
     class Holding(FakeEngine):
-        def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        def __call__(self, batch: torch.Tensor) -> torch.Tensor:
             activations = np.zeros(4)
             self.held = weakref.ref(activations)
             return super().__call__(batch)
@@ -211,3 +215,13 @@ def test_tiles_of_one_shape_go_together_in_a_batch() -> None:
     engine = FakeEngine()
     _run(engine, np.zeros((3, 32, 64), np.float32), tile=16, pad=0, batch=8)
     assert engine.sizes == [(8, 3, 16, 16)]
+
+
+def test_tile_that_shrank_is_remembered_for_the_next_picture() -> None:
+    engine = FakeEngine(32 * 32)
+    upscaler = Upscaler(engine, tile=0, tile_pad=0)
+    images = [np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8) for seed in range(3)]
+    for image in images:
+        np.testing.assert_array_equal(upscaler.upscale(image), image.repeat(2, 0).repeat(2, 1))
+    assert engine.released == 1
+    assert upscaler.tile_for(16, 16) == 0

@@ -1,4 +1,4 @@
-"""시험에 쓰는 작은 그림과 파일을 만든다. 쓰기 함수를 쓰지 않고 따로 만들어, 읽기와 쓰기가 함께 틀리는 일을 막는다."""
+"""시험에 쓰는 작은 이미지와 파일을 만든다. 쓰기 함수를 쓰지 않고 따로 만들어, 읽기와 쓰기가 함께 틀리는 일을 막는다."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def tiff(
 
 
 def encoded(array: Array, name: str, **options: Any) -> bytes:
-    """회색, RGB, RGBA 순서의 배열을 Pillow로 부호화한다."""
+    """회색, RGB, RGBA 순서의 배열을 Pillow로 인코딩한다."""
     output = io.BytesIO()
     if name == "JPEG" and "exif" in options:
         options["exif"] = b"Exif\0\0" + options["exif"]

@@ -1,4 +1,4 @@
-"""읽을 수 없는 파일: 이유를 한국어로 말하고, 반쯤 푼 그림을 절대 내지 않는다."""
+"""읽을 수 없는 파일: 이유를 한국어로 말하고, 반쯤 푼 이미지를 절대 내지 않는다."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError
-from realesrgan.media import plugins
+from realesrgan.media import avif
 from realesrgan.media.image import probe_image, read_image
 from tests.media.samples import chunk, encoded, photo, png, random_array, tiff
 
@@ -89,7 +89,7 @@ def test_flipped_bit_in_png_is_an_error(tmp_path: Path) -> None:
     ("data", "match"),
     [
         (b"", "빈 파일"),
-        (b"hello, this is text\n" * 9, "그림 파일이 아닙"),
+        (b"hello, this is text\n" * 9, "이미지 파일이 아닙"),
         (b"\x89PNG\r\n\x1a\n", "잘"),
         (b"BM", "잘|망가"),
     ],
@@ -187,7 +187,7 @@ def test_unsupported_tiffs_are_refused_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "heif_available", lambda: False)
+    monkeypatch.setattr(avif, "is_installed", lambda _package: False)
     message = refused(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "필요한 것이 없습니다")
     assert "pip install pillow-heif" in message
 
@@ -249,7 +249,7 @@ def test_keyboard_interrupt_is_not_swallowed(tmp_path: Path, monkeypatch: pytest
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("realesrgan.media.image_reader.read_header", interrupt)
+    monkeypatch.setattr("realesrgan.media.reader.read_header", interrupt)
     with pytest.raises(KeyboardInterrupt):
         read_image(path)
     assert builtins.open(path, "rb").read()  # noqa: SIM115, PTH123

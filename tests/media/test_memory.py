@@ -1,4 +1,4 @@
-"""큰 그림을 쓸 때의 메모리."""
+"""큰 이미지를 쓸 때의 메모리."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ print((after - before) * 1024 / array.nbytes)
 def test_writing_copies_no_whole_picture(tmp_path: Path, extension: Any) -> None:
     path = tmp_path / f"a{extension}"
     done = subprocess.run([sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1.0, "띠로 쓰면 48MB 그림에 필요한 것은 스레드마다 몇 MB뿐이다"
+    assert float(done.stdout) < 1.0, "띠로 쓰면 48MB 이미지에 필요한 것은 스레드마다 몇 MB뿐이다"

@@ -29,8 +29,8 @@ require_training_extra()
 from basicsr.models import build_model  # noqa: E402
 
 from realesrgan.errors import CheckpointError  # noqa: E402
+from realesrgan.models import checkpoint as C  # noqa: E402
 from realesrgan.models import realesrgan_model, realesrnet_model  # noqa: E402, F401  등록부에 올린다
-from realesrgan.training import checkpoint as C  # noqa: E402
 from realesrgan.util.files import file_sha256  # noqa: E402
 
 TOTAL = 16
@@ -59,7 +59,7 @@ def test_state_is_the_commit(tmp_path):
     assert state["iter"] == 4 and state["position"] == 8
     assert set(state["files"]) == {"net_g_4.pth", "net_d_4.pth", "4.rank0.pth"}
     assert set(state["scalers"]) == {"g", "d"} and len(state["optimizers"]) == 2
-    # 저수지는 가장 새 것에만 있다.
+    # 쌍 풀은 가장 새 것에만 있다.
     assert [p.name for p in folders.states.glob("*.pool*")] == ["4.pool0.pth"]
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -174,8 +174,21 @@ def test_grad_checkpoint_keeps_the_gradients():
 
 
 def test_grad_checkpoint_needs_blocks(tmp_path):
-    with pytest.raises(OptionError, match="RRDB"):
+    with pytest.raises(OptionError, match=r"(?s)train\.grad_checkpoint.*SRVGGNetCompact.*checkpointed_blocks"):
         build_model(model_options(tmp_path, **{"train.grad_checkpoint": True}))
+
+
+def test_grad_checkpoint_asks_the_network_which_blocks():
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = RRDBNet(3, 3, num_feat=4, num_block=2, num_grow_ch=2)
+            self.tail = torch.nn.Conv2d(3, 3, 1)
+
+        def checkpointed_blocks(self):
+            return [*self.inner.checkpointed_blocks(), self.tail]
+
+    assert checkpoint_blocks(Wrapped()) == 3
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])

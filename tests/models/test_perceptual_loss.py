@@ -1,4 +1,6 @@
-from urllib.error import URLError
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ require_training_extra()
 from basicsr.losses import build_loss  # noqa: E402
 from torchvision.models import vgg11  # noqa: E402
 
-from realesrgan.errors import OptionError, WeightsError, WeightsNotFoundError  # noqa: E402
+from realesrgan.errors import DownloadError, OptionError, WeightsError, WeightsNotFoundError  # noqa: E402
 from realesrgan.models import perceptual_loss as P  # noqa: E402
 
 
@@ -76,9 +78,9 @@ def test_missing_weights_never_become_random(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
 
     def refuse(*_, **__):
-        raise URLError("연결할 수 없음")
+        raise DownloadError("연결할 수 없음")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(P, "download", refuse)
     with pytest.raises(WeightsNotFoundError, match=r"(?s)연결할 수 없음.*해결.*vgg19-dcbb9e9d\.pth"):
         P.find_vgg_weights("vgg19")
     with pytest.raises(WeightsNotFoundError, match=r"no\.pth"):
@@ -88,6 +90,49 @@ def test_missing_weights_never_become_random(tmp_path, monkeypatch):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"")
         assert P.find_vgg_weights("vgg19").resolve() == target
+
+
+@pytest.fixture
+def vgg_server():
+    """정해진 내용을 내주는 서버. 주소와 내용을 돌려준다."""
+    content = bytes(range(256)) * 64
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", content
+    server.shutdown()
+    server.server_close()
+
+
+def test_weights_are_fetched_once_and_checked(tmp_path, monkeypatch, vgg_server):
+    address, content = vgg_server
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    prefix = hashlib.sha256(content).hexdigest()[:8]
+    monkeypatch.setattr(P, "vgg_url", lambda _: f"{address}/vgg19-{prefix}.pth")
+    found = P.find_vgg_weights("vgg19")
+    assert found == tmp_path / "hub/checkpoints" / f"vgg19-{prefix}.pth" and found.read_bytes() == content
+    monkeypatch.setattr(P, "download", None)
+    assert P.find_vgg_weights("vgg19") == found
+
+
+def test_a_changed_download_is_not_kept(tmp_path, monkeypatch, vgg_server):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(P, "vgg_url", lambda _: f"{vgg_server[0]}/vgg19-00000000.pth")
+    with pytest.raises(WeightsNotFoundError, match=r"(?s)공식 파일과 다릅니다.*해결"):
+        P.find_vgg_weights("vgg19")
+    assert not list((tmp_path / "hub").rglob("*.*"))
 
 
 def test_broken_weights_are_a_named_error(tmp_path):

@@ -30,7 +30,7 @@ class Pictures(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         lq = self.lq[index]
-        return {"lq": lq, "gt": lq.repeat_interleave(4, 1).repeat_interleave(4, 2), "lq_path": f"그림{index}.png"}
+        return {"lq": lq, "gt": lq.repeat_interleave(4, 1).repeat_interleave(4, 2), "lq_path": f"이미지{index}.png"}
 
 
 def loader(**kwargs):
@@ -58,7 +58,7 @@ def test_metrics_pictures_and_mode(tmp_path):
     assert model.net_g.training and model.is_train and model.lq is kept
     assert set(recorder.values) == {f"metrics/set/{name}" for name in metrics}
     assert all(math.isfinite(value) for value, _ in recorder.values.values())
-    picture = cv2.imdecode(np.fromfile(tmp_path / "visualization/그림1/그림1_7.png", np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.fromfile(tmp_path / "visualization/이미지1/이미지1_7.png", np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (208, 208, 3)
     assert model.best_metric_results["set"]["psnr"]["iter"] == 7
 

@@ -39,7 +39,7 @@ def start_script(name: str, *arguments: object, cwd: Path | None = None) -> subp
 def draw(
     path: Path, height: int = 40, width: int = 48, channels: int = 3, dtype: type = np.uint8, seed: int = 0
 ) -> Path:
-    """매끄러운 무늬의 그림을 쓴다."""
+    """매끄러운 무늬의 이미지를 쓴다."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (7, 8) if channels == 1 else (7, 8, channels)
     small = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
@@ -49,7 +49,7 @@ def draw(
 
 
 def read(path: Path) -> Any:
-    """그림을 있는 그대로 읽는다."""
+    """이미지를 있는 그대로 읽는다."""
     return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
 
 

@@ -23,13 +23,13 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_subimages_cover_the_picture_and_keep_its_pixels(tmp_path: Path) -> None:
-    picture = read(draw(tmp_path / "원본" / "그림x4.png", 50, 64))
+    picture = read(draw(tmp_path / "원본" / "이미지x4.png", 50, 64))
     arguments = ("--input", tmp_path / "원본", "--output", tmp_path / "조각", "--crop_size", 32, "--step", 16)
     assert run_script("extract_subimages", *arguments, "--n_thread", 1) == 0
-    assert _names(tmp_path / "조각") == [f"그림_s{index:03d}.png" for index in range(1, 10)]
+    assert _names(tmp_path / "조각") == [f"이미지_s{index:03d}.png" for index in range(1, 10)]
     boxes = [(top, left) for top in (0, 16, 18) for left in (0, 16, 32)]
     for index, (top, left) in enumerate(boxes, 1):
-        piece = read(tmp_path / "조각" / f"그림_s{index:03d}.png")
+        piece = read(tmp_path / "조각" / f"이미지_s{index:03d}.png")
         assert np.array_equal(piece, picture[top : top + 32, left : left + 32])
 
 
@@ -45,7 +45,7 @@ def test_depth_gray_and_alpha_survive(tmp_path: Path, dtype: type, channels: int
 def test_broken_and_small_pictures_are_named_and_the_rest_is_done(tmp_path: Path, capsys) -> None:
     good = draw(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "깨짐.png").write_bytes(good.read_bytes()[:200])
-    (tmp_path / "in" / "text.jpg").write_text("그림이 아니다")
+    (tmp_path / "in" / "text.jpg").write_text("이미지가 아니다")
     draw(tmp_path / "in" / "tiny.png", 8, 8)
     arguments = ("--input", tmp_path / "in", "--output", tmp_path / "o", "--crop_size", 32, "--step", 16)
     assert run_script("extract_subimages", *arguments, "--n_thread", 2) == 1
@@ -212,7 +212,7 @@ def test_pairs_are_matched_by_name_and_checked_against_the_scale(tmp_path: Path,
 
 @pytest.fixture
 def lmdb() -> object:
-    """lmdb 꾸러미. 없으면 건너뛴다."""
+    """lmdb 패키지. 없으면 건너뛴다."""
     return pytest.importorskip("lmdb")
 
 
@@ -221,7 +221,7 @@ def test_lmdb_grows_resumes_and_appears_only_when_done(lmdb, tmp_path: Path) -> 
     from realesrgan.dataset_tools.pictures import find_pictures
 
     for index in range(5):
-        draw(tmp_path / "in" / f"그림{index}.png", seed=index)
+        draw(tmp_path / "in" / f"이미지{index}.png", seed=index)
     entries = lmdb_store.make_entries(find_pictures(tmp_path / "in"), tmp_path / "in")
     target, settings = tmp_path / "a.lmdb", lmdb_store.fingerprint(entries, 1)
     writer = lmdb_store.LmdbWriter(target, settings, first_map=1 << 15)

@@ -1,4 +1,4 @@
-"""평가 명령: 표, 견줌표, 남긴 그림, 종료 코드."""
+"""평가 명령: 표, 비교표, 남긴 이미지, 종료 코드."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.scripts.command import draw, leftovers, read, run_script
 
 @pytest.fixture
 def gt(tmp_path: Path) -> Path:
-    """정답 영상 둘."""
+    """정답 이미지 둘."""
     draw(tmp_path / "정답" / "하나.png", 50, 61, seed=1)
     draw(tmp_path / "정답" / "둘.jpg", 48, 48, seed=2)
     return tmp_path / "정답"

@@ -11,12 +11,14 @@ import pytest
 from tests.conftest import ROOT
 from tests.scripts.command import run_script
 
-SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
-# 설명서에 적힌 대로 이 명령은 훈련 꾸러미를 재는 것이라 곧바로 불러온다.
+# 밑줄로 시작하는 것은 명령이 아니다.
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("[!_]*.py"))
+# 설명서에 적힌 대로 이 명령은 훈련 패키지를 재는 것이라 곧바로 불러온다.
 HEAVY = {"benchmark_training"}
 CHECK = """
-import runpy, sys
+import pathlib, runpy, sys
 sys.argv = [sys.argv[1], "--help"]
+sys.path[0] = str(pathlib.Path(sys.argv[0]).parent)
 try:
     runpy.run_path(sys.argv[0], run_name="script")["main"](["--help"])
 except SystemExit as stop:
@@ -31,7 +33,7 @@ def test_help_is_korean_and_loads_nothing_heavy(name: str) -> None:
     command = [sys.executable, "-c", CHECK, str(ROOT / "scripts" / f"{name}.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "사용법:" in done.stdout and "옵션" in done.stdout and "보기:" in done.stdout
+    assert "사용법:" in done.stdout and "옵션" in done.stdout and "예:" in done.stdout
     described = [line for line in done.stdout.splitlines() if re.match(r"  -", line)]
     assert described
     assert all(word not in done.stdout for word in ("usage:", "options:", "show this help"))

@@ -28,7 +28,7 @@ class Held(torch.utils.data.Dataset):
 
 
 def walk(folder: Path, gan: bool, extra: dict[str, str], rank: int, world_size: int) -> None:
-    """한 걸음 걷고 기울기와 지표를 저장한다."""
+    """한 걸음 걷고 그래디언트와 지표를 저장한다."""
     dtype = getattr(torch, extra.get("dtype", "float32"))
     torch.set_default_dtype(dtype)
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def walk(folder: Path, gan: bool, extra: dict[str, str], rank: int, world_size: 
     grads = {f"g{i}": s["exp_avg"] for i, s in model.optimizer_g.state_dict()["state"].items()}
     if gan:
         grads |= {f"d{i}": s["exp_avg"] for i, s in model.optimizer_d.state_dict()["state"].items()}
-    # 검증의 그림은 float32다.
+    # 검증의 이미지는 float32다.
     model.net_g_ema.float()
     held = Held()
     loader = torch.utils.data.DataLoader(held, batch_size=1, sampler=range(rank, 5, world_size))
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
     extra = dict(argument.split("=") for argument in arguments[2:])
     launcher = "pytorch" if "RANK" in os.environ else "none"
     rank, world_size = distributed.start(launcher, {"backend": "nccl"})
-    # 모델은 walk가 끝나며 사라진다. 무리에서 나오기 전이어야 한다.
+    # 모델은 walk가 끝나며 사라진다. 그룹에서 나오기 전이어야 한다.
     walk(Path(arguments[0]), arguments[1] == "gan", extra, rank, world_size)
     distributed.stop()
 

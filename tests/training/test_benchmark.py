@@ -24,7 +24,7 @@ def test_every_measurement_gives_numbers(tmp_path):
 
 
 def test_the_reference_draws_the_same_pictures(tmp_path):
-    """잡음을 끄면 견주는 두 쪽이 같은 그림을 낸다."""
+    """잡음을 끄면 견주는 두 쪽이 같은 이미지를 낸다."""
     write_pictures(tmp_path, 2, size=(80, 80))
     quiet = DEGRADATION | {"gaussian_noise_prob": 1.0, "gaussian_noise_prob2": 1.0}
     quiet |= {"noise_range": [0, 0], "noise_range2": [0, 0]}

@@ -12,7 +12,7 @@ from tests.training.extra import require_training_extra
 require_training_extra()
 
 from realesrgan.errors import OptionError  # noqa: E402
-from realesrgan.training import checkpoint as C  # noqa: E402
+from realesrgan.models import checkpoint as C  # noqa: E402
 from realesrgan.training import distributed  # noqa: E402
 from tests.training import ddp_worker  # noqa: E402
 
@@ -39,7 +39,7 @@ def worker(folder, processes, *arguments):
 
 
 def relative_gap(one, other):
-    """두 기울기의 차이의 노름을 기울기의 노름으로 나눈 것."""
+    """두 그래디언트의 차이의 노름을 그래디언트의 노름으로 나눈 것."""
     return float((one - other).norm() / one.norm())
 
 
@@ -49,7 +49,7 @@ def relative_gap(one, other):
 def test_two_processes_give_the_gradients_of_one(tmp_path, kind, extra):
     """생성자도 판별자도 텐서마다 1e-5 안에서 같다. 스펙트럼 정규화의 추정도 갈리지 않는다.
 
-    판별자의 기울기는 진짜와 가짜의 것이 거의 지워지고 남은 것이라 float32의 반올림만으로 2e-5까지 벌어진다.
+    판별자의 그래디언트는 진짜와 가짜의 것이 거의 지워지고 남은 것이라 float32의 반올림만으로 2e-5까지 벌어진다.
     그래서 GAN은 float64로 견주어 계산이 같음을 보인다.
     """
     precision = ("dtype=float64",) if kind == "gan" else ()

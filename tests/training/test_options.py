@@ -15,10 +15,10 @@ require_training_extra()
 
 import torch  # noqa: E402
 
+from realesrgan import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.errors import OptionError  # noqa: E402
-from realesrgan.training import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
-from realesrgan.training.options import apply_force_yml, build_parser, parse_yaml, prepare_options  # noqa: E402
+from realesrgan.training.options import apply_overrides, parse_force_yml, parse_yaml, prepare_options  # noqa: E402
 
 import_user_modules()
 
@@ -140,19 +140,15 @@ def test_registered_user_classes_are_never_refused(tmp_path):
 def test_force_yml(tmp_path):
     options = tiny_options(tmp_path)
     entries = ["train:total_iter=7", "train:optim_g:lr=!!float 1e-5", "gt_usm=false", "jpeg_range=[50, 60]"]
-    apply_force_yml(options, [*entries, "path:resume_state=none", "train:grad_clip=1e-2", "name=a=b"])
+    entries += ["path:resume_state=none", "train:grad_clip=1e-2", "name=a=b"]
+    apply_overrides(options, parse_force_yml(entries))
     assert options["train"]["total_iter"] == 7 and options["train"]["optim_g"]["lr"] == 1e-5
     assert options["gt_usm"] is False and options["jpeg_range"] == [50, 60]
     assert options["path"]["resume_state"] is None and options["train"]["grad_clip"] == 0.01
     assert options["name"] == "a=b"
     for bad in ("train", "=1", "nowhere:key=1", "train::x=1", "name:x=1"):
         with pytest.raises(OptionError, match="force_yml"):
-            apply_force_yml(options, [bad])
-
-
-def test_both_local_rank_spellings():
-    for flag in ("--local_rank", "--local-rank"):
-        assert build_parser().parse_args(["-opt", "x", flag, "3"]).local_rank == 3
+            apply_overrides(options, parse_force_yml([bad]))
 
 
 def test_degraded_validation_inherits_the_recipe(tmp_path):
@@ -181,7 +177,7 @@ def test_malicious_yaml_is_only_refused(tmp_path, number):
     with pytest.raises(OptionError):
         parse_yaml(f"name: {payload}", "x")
     with pytest.raises(OptionError):
-        apply_force_yml(tiny_options(tmp_path), [f"name={payload}"])
+        parse_force_yml([f"name={payload}"])
     assert not sentinel.exists()
 
 
@@ -198,6 +194,41 @@ def test_malicious_commands_leave_the_sentinel(tmp_path):
     done = run_train(tmp_path, "--launcher", "slurm", **slurm)
     assert done.returncode == 2 and "SLURM_NODELIST" in done.stderr
     assert not sentinel.exists()
+
+
+def test_overrides_are_copied_and_judged(tmp_path):
+    options = tiny_options(tmp_path)
+    mine = {"milestones": (3, 4), "type": "MultiStepLR"}
+    apply_overrides(options, {"train:scheduler": mine, "datasets:train:dataroot_gt": tmp_path, " name ": "other"})
+    assert options["train"]["scheduler"] == {"milestones": [3, 4], "type": "MultiStepLR"}
+    assert options["train"]["scheduler"] is not mine
+    assert options["datasets"]["train"]["dataroot_gt"] == str(tmp_path) and options["name"] == "other"
+    with pytest.raises(OptionError, match=r"(?s)network_g:type.*type"):
+        apply_overrides(options, {"network_g:type": torch.nn.ReLU})
+
+
+@pytest.mark.parametrize("key", ["params", "optimizer", "img", "anything"])
+def test_a_user_class_may_take_anything(tmp_path, key):
+    """이 패키지의 폴더에 둔 사용자의 네트워크도, 무엇이든 받는다고 하면 받는다."""
+
+    class OpenNet(torch.nn.Module):
+        def __init__(self, params=1, optimizer=2, img=3, **rest):
+            super().__init__()
+
+    OpenNet.__module__ = "realesrgan.archs.my_arch"
+    bridge.replace_entry(bridge.ARCH_REGISTRY, OpenNet)
+    check_options(changed(tmp_path, "network_g", {"type": "OpenNet", key: 1}))
+
+
+def test_a_user_model_in_our_folder_keeps_its_own_keys(tmp_path):
+    class FolderModel:
+        pass
+
+    FolderModel.__module__ = "realesrgan.models.my_model"
+    bridge.replace_entry(bridge.MODEL_REGISTRY, FolderModel)
+    options = tiny_options(tmp_path) | {"model_type": "FolderModel", "my_top_key": 1}
+    options["train"]["my_train_key"] = 2
+    check_options(options)
 
 
 def test_user_modules_by_basicsr_convention(tmp_path):

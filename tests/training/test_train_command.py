@@ -131,6 +131,9 @@ class StubWandb(types.ModuleType):
     def init(self, **given):
         self.calls.append(given)
 
+    def finish(self):
+        self.finished = True
+
 
 @pytest.mark.parametrize(("resume_id", "expected"), [(None, ("fresh", "never")), ("old", ("old", "allow"))])
 def test_wandb_follows_tensorboard(tmp_path, monkeypatch, resume_id, expected):
@@ -143,6 +146,7 @@ def test_wandb_follows_tensorboard(tmp_path, monkeypatch, resume_id, expected):
     code, errors = call_train(tmp_path)
     assert code == 0, errors
     (given,) = stub.calls
+    assert stub.finished
     assert (given["id"], given["resume"]) == expected
     assert given["project"] == "lab" and given["name"] == "tiny" and given["sync_tensorboard"] is True
     assert list((tmp_path / "tb_logger/tiny").glob("events.*"))

@@ -18,7 +18,7 @@ TRAIN = ROOT / "realesrgan" / "train.py"
 
 
 def tiny_options(folder: Path, gan: bool = False) -> dict:
-    """그림 여섯 장으로 도는 옵션. 세대마다 세 번 반복한다."""
+    """이미지 여섯 장으로 도는 옵션. 세대마다 세 번 반복한다."""
     if not (folder / "gt").exists():
         write_pictures(folder / "gt", 6, size=(56, 56))
     options = {

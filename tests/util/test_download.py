@@ -52,9 +52,14 @@ def test_file_arrives_whole_and_progress_reaches_the_end(server: str, tmp_path: 
     assert [path.name for path in target.parent.iterdir()] == ["net.pth"]
 
 
+def test_the_front_of_the_hash_is_enough(server: str, tmp_path: Path) -> None:
+    assert download(f"{server}/net.pth", tmp_path / "net.pth", sha256=DIGEST[:8]).read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize(
     ("name", "digest", "words"),
     [
+        ("net.pth", "0" * 8, "공식 파일과 다릅니다"),
         ("net.pth", "0" * 64, "공식 파일과 다릅니다"),
         ("cut.pth", None, "중간에 끊겼습니다|내려받지 못했습니다"),
         ("missing.pth", None, "404"),

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from realesrgan import allocator
 from realesrgan.cli import image, video
+from realesrgan.util import machine as allocator
 
 BLOCK = 48 << 20
 ROUNDS = 20

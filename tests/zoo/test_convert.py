@@ -15,18 +15,15 @@ from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
 from realesrgan.errors import UsageError, WeightsError
 from realesrgan.zoo.convert import (
     NCNN_LIMIT,
-    blend,
     check_saved,
+    describe_file,
     ncnn_difference,
-    open_weights,
-    run_ncnn,
     save_weights,
     stored,
 )
-from realesrgan.zoo.inspect import describe_file
 from realesrgan.zoo.models import get_model
-from realesrgan.zoo.ncnn import read_ncnn
-from realesrgan.zoo.ncnn_network import infer_ncnn
+from realesrgan.zoo.ncnn import read_ncnn, recognise_ncnn, run_ncnn
+from realesrgan.zoo.weights import blend, open_weights
 from tests.scripts.command import run_script
 
 NETWORKS = ["prelu", "relu", "leakyrelu", "rrdb-4", "rrdb-2", "rrdb-1"]
@@ -57,12 +54,12 @@ def _act(name: str) -> str | None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_travel_through_every_form(name: str, half: bool, make, save_network, tmp_path: Path) -> None:
     network = make(name)
-    weights = open_weights(str(save_network(network, "시작.pth")), act_type=_act(name))
+    weights = open_weights(str(save_network(network, "시작.pth")), hints={"act_type": _act(name)})
     for step, suffix in enumerate((".safetensors", ".param", ".pth")):
         target = tmp_path / "한글" / f"{step}{suffix}"
         save_weights(weights, target, half=half)
         check_saved(weights, target, half=half)
-        again = open_weights(str(target), act_type=_act(name))
+        again = open_weights(str(target), hints={"act_type": _act(name)})
         assert (again.arch, dict(again.arch_args)) == (weights.arch, dict(weights.arch_args))
         weights = again
     tolerance = 2e-3 if half else 0
@@ -74,7 +71,7 @@ def test_weights_travel_through_every_form(name: str, half: bool, make, save_net
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ncnn_draws_the_same_picture(name: str, half: bool, make, save_network, tmp_path: Path) -> None:
     pytest.importorskip("ncnn")
-    weights = open_weights(str(save_network(make(name))), act_type=_act(name))
+    weights = open_weights(str(save_network(make(name))), hints={"act_type": _act(name)})
     target = tmp_path / "망.param"
     save_weights(weights, target, half=half)
     difference = check_saved(weights, target, half=half)
@@ -84,7 +81,7 @@ def test_ncnn_draws_the_same_picture(name: str, half: bool, make, save_network, 
     content = torch.load(other, weights_only=True)
     content["params_ema"] = {key: value * 1.5 for key, value in content["params_ema"].items()}
     torch.save(content, other)
-    assert ncnn_difference(open_weights(str(other), act_type=_act(name)).network(), target) > 10 * NCNN_LIMIT
+    assert ncnn_difference(open_weights(str(other), hints={"act_type": _act(name)}).network(), target) > 10 * NCNN_LIMIT
 
 
 @pytest.mark.parametrize("name", ["realesr-animevideov3", "RealESRGAN_x4plus_anime_6B"])
@@ -138,7 +135,7 @@ def test_broken_ncnn_pairs_are_told(tmp_path: Path, save_network, tiny_srvgg) ->
     with pytest.raises(WeightsError):
         open_weights(str(tmp_path / "b.param"))
     with pytest.raises(WeightsError, match="알아내지 못했습니다"):
-        infer_ncnn([])
+        recognise_ncnn([])
     text = (tmp_path / "a.param").read_text()
     (tmp_path / "b.param").write_text(text.replace("1=3 4=1", "1=1 4=0"))
     with pytest.raises(WeightsError):

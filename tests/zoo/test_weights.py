@@ -16,17 +16,24 @@ from realesrgan.errors import WeightsError, WeightsNotFoundError
 from realesrgan.zoo import weights
 from realesrgan.zoo.models import get_model
 from realesrgan.zoo.weights import (
+    Checkpoint,
     cache_dir,
     find_weights,
-    infer_network,
+    identify,
     interpolate_weights,
     load_network,
     load_weights,
-    network_for,
+    open_weights,
     resolve_model_path,
     save_safetensors,
     select_params,
 )
+
+
+def recognised(state: dict[str, torch.Tensor], **hints: object) -> tuple[str, dict[str, object]]:
+    """State dict에서 알아낸 네트워크와 인자."""
+    found = identify(Checkpoint(state, {}), "net.pth", hints)
+    return found.arch, dict(found.arch_args)
 
 
 @pytest.fixture
@@ -42,11 +49,11 @@ def empty_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["RealESRGAN_x4plus", "RealESRGAN_x4plus_anime_6B", "realesr-animevideov3"])
 def test_package_weights_convert_and_load_strictly(name: str, real_weights: Callable[[str], Path]) -> None:
     path = real_weights(name)
-    loaded = load_weights(path)
+    found = open_weights(path)
     spec = get_model(name)
-    network = network_for(loaded, path)
-    assert infer_network(loaded.state) == (spec.arch, dict(spec.arch_args))
-    assert loaded.metadata["model"] == name
+    network = found.network()
+    assert (found.arch, dict(found.arch_args)) == (spec.arch, dict(spec.arch_args))
+    assert (found.name, found.license) == (name, spec.license)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
@@ -91,10 +98,14 @@ def test_missing_weights_tell_the_address_and_the_folder(empty_world: Path) -> N
 
 
 def test_ema_weights_are_preferred_and_the_prefix_of_parallel_training_dropped(tmp_path: Path) -> None:
-    ema, plain = {"module.a": torch.ones(1)}, {"module.a": torch.zeros(1)}
+    network = SRVGGNetCompact(num_feat=2, num_conv=0)
+    ema, plain = (
+        {f"module.{key}": torch.full_like(tensor, fill) for key, tensor in network.state_dict().items()}
+        for fill in (1.0, 0.0)
+    )
     torch.save({"params": plain, "params_ema": ema}, tmp_path / "net.pth")
-    assert torch.equal(load_weights(tmp_path / "net.pth").state["a"], torch.ones(1))
-    assert torch.equal(load_weights(tmp_path / "net.pth", "params").state["a"], torch.zeros(1))
+    assert open_weights(tmp_path / "net.pth").state["body.0.bias"].unique().tolist() == [1.0]
+    assert open_weights(tmp_path / "net.pth", params_key="params").state["body.0.bias"].unique().tolist() == [0.0]
 
 
 def test_plain_state_dict_is_accepted(tmp_path: Path, tiny_srvgg: SRVGGNetCompact) -> None:
@@ -157,7 +168,7 @@ def test_rrdbnet_of_any_size_is_recognised(num_feat: int, num_block: int, num_gr
     arguments |= {"num_feat": num_feat, "num_block": num_block, "num_grow_ch": num_grow_ch}
     with torch.device("meta"):
         state = RRDBNet(**arguments).state_dict()
-    assert infer_network(state) == ("RRDBNet", arguments)
+    assert recognised(state) == ("RRDBNet", arguments)
 
 
 @settings(max_examples=25, deadline=None)
@@ -173,21 +184,22 @@ def test_srvgg_of_any_size_is_recognised(num_feat: int, num_conv: int, upscale: 
     with torch.device("meta"):
         state = SRVGGNetCompact(**arguments).state_dict()
     hint = None if act_type == "prelu" else act_type
-    assert infer_network(state, act_type=hint) == ("SRVGGNetCompact", arguments)
-    assert infer_network(state, {"act_type": act_type}) == ("SRVGGNetCompact", arguments)
+    assert recognised(state, act_type=hint) == ("SRVGGNetCompact", arguments)
+    found = identify(Checkpoint(state, {"act_type": act_type}), "net.pth")
+    assert (found.arch, dict(found.arch_args)) == ("SRVGGNetCompact", arguments)
 
 
 def test_activation_that_leaves_no_trace_must_be_named() -> None:
     state = SRVGGNetCompact(num_feat=4, num_conv=1, act_type="relu").state_dict()
     with pytest.raises(WeightsError, match="--act_type"):
-        infer_network(state)
+        recognised(state)
 
 
 def test_activation_is_kept_in_the_metadata_of_safetensors(tmp_path: Path) -> None:
     network = SRVGGNetCompact(num_feat=4, num_conv=1, act_type="leakyrelu")
     path = tmp_path / "net.safetensors"
     save_safetensors(network.state_dict(), path, {"act_type": "leakyrelu"})
-    loaded = network_for(load_weights(path), path)
+    loaded = open_weights(path).network()
     assert isinstance(loaded, SRVGGNetCompact) and loaded.act_type == "leakyrelu"
     image = torch.rand(1, 3, 6, 6)
     assert torch.equal(loaded(image), network.eval()(image))
@@ -195,21 +207,20 @@ def test_activation_is_kept_in_the_metadata_of_safetensors(tmp_path: Path) -> No
 
 def test_discriminator_is_not_taken_for_a_generator() -> None:
     with pytest.raises(WeightsError, match="netD"):
-        infer_network(UNetDiscriminatorSN(3, num_feat=4).state_dict())
+        recognised(UNetDiscriminatorSN(3, num_feat=4).state_dict())
 
 
 def test_weights_that_lack_a_layer_do_not_load(tiny_srvgg: SRVGGNetCompact) -> None:
     state = tiny_srvgg.state_dict()
     del state["body.2.bias"]
-    loaded = weights.LoadedWeights(state, {})
     with pytest.raises(WeightsError, match="맞지 않습니다"):
-        network_for(loaded, "net.pth")
+        identify(Checkpoint(state, {}), "net.pth").network()
 
 
 def test_network_that_is_not_rgb_is_refused() -> None:
     state = RRDBNet(1, 1, num_feat=4, num_block=1, num_grow_ch=2).state_dict()
     with pytest.raises(WeightsError, match="1채널"):
-        network_for(weights.LoadedWeights(state, {}), "net.pth")
+        identify(Checkpoint(state, {}), "net.pth")
 
 
 def test_interpolation_follows_the_two_weights() -> None:
@@ -300,7 +311,7 @@ def test_made_up_layer_numbers_do_not_build_forever(tiny_srvgg: SRVGGNetCompact)
     state = tiny_srvgg.state_dict()
     state["body.400000000.weight"] = state["body.0.weight"]
     with pytest.raises(WeightsError):
-        infer_network(state)
+        recognised(state)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +324,7 @@ def test_made_up_layer_numbers_do_not_build_forever(tiny_srvgg: SRVGGNetCompact)
 )
 def test_odd_shapes_are_refused(shapes: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(WeightsError):
-        infer_network({key: torch.zeros(shape) for key, shape in shapes.items()})
+        recognised({key: torch.zeros(shape) for key, shape in shapes.items()})
 
 
 def test_upper_case_suffix_is_read_the_same(tmp_path: Path, tiny_srvgg: SRVGGNetCompact) -> None:

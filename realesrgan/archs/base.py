@@ -1,0 +1,205 @@
+"""네트워크에게 물을 수 있는 것: 배율, 크기의 배수, 활성값의 크기, 가중치 알아보기.
+
+답은 저마다의 네트워크 파일에 있다. 아래의 이름을 갖지 않은 네트워크는 여기의 어림이 대신 답하므로, 사용자의 네트워크는
+`ARCH_REGISTRY`에 등록하는 것만으로 모든 명령에서 쓰인다. 더 알려 주고 싶으면 다음 가운데 필요한 것을 갖춘다.
+
+- `scale`(또는 `upscale`): 업스케일 배율. 정수.
+- `size_multiple`: 입력의 두 변이 맞춰야 하는 배수. 정수.
+- `activation_values`: 입력 픽셀 하나에 드는 활성값의 수 `ActivationValues`.
+- `recognise(state, hints)`: 클래스 메서드. 제 가중치면 `(생성자의 인자, 제 이름으로 바꾼 state dict)`, 아니면 None.
+- `recognise_ncnn(layers)`, `write_ncnn(graph)`: ncnn의 층에서 인자를 알아내고, 층을 적는다.
+- `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from realesrgan.registry import ARCH_REGISTRY
+
+StateDict = dict[str, Tensor]
+# 어림할 때 RRDBNet(특징 64, 4배)과 같다고 본다.
+_UNKNOWN_LARGEST = 64 * 16
+_UNKNOWN_PEAK_RATIO = 11 / 4
+# 배율을 재려고 넣어 보는 입력의 한 변. 흔한 배수로 모두 나누어떨어진다.
+_PROBE_SIDE = 64
+
+
+@dataclass(frozen=True)
+class ActivationValues:
+    """입력 픽셀 하나에 드는 활성값(activation)의 수.
+
+    Attributes:
+        peak: 가장 큰 순간에 함께 살아 있는 값의 수.
+        largest: 가장 큰 텐서 하나가 갖는 값의 수.
+    """
+
+    peak: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """알아본 가중치.
+
+    Attributes:
+        arch: `ARCH_REGISTRY`의 이름.
+        arch_args: 생성자의 인자.
+        state: 그 네트워크의 이름으로 된 state dict.
+    """
+
+    arch: str
+    arch_args: dict[str, Any]
+    state: StateDict
+
+
+class NcnnLayer(Protocol):
+    """가중치를 가진 ncnn의 층 하나."""
+
+    @property
+    def kind(self) -> str:
+        """층의 종류(`Convolution`, `PReLU`)."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """`.param`에 적힌 `키=값`들."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """합성곱의 `(나가는 채널, 들어오는 채널, 커널의 넓이)`."""
+        ...
+
+
+class NcnnGraph(Protocol):
+    """층을 순전파(forward) 차례로 받아 적는 것. 모두 그 출력의 이름을 돌려준다."""
+
+    source: str
+
+    def add(self, kind: str, inputs: Sequence[str], options: str = "") -> str:
+        """가중치 없는 층을 더한다."""
+        ...
+
+    def conv(self, layer: nn.Conv2d, source: str, activation: str = "") -> str:
+        """3x3 합성곱을 더한다."""
+        ...
+
+    def prelu(self, layer: nn.PReLU, source: str) -> str:
+        """채널마다 기울기가 하나인 PReLU를 더한다."""
+        ...
+
+    def enlarge(self, source: str, scale: int) -> str:
+        """최근접 확대를 더한다."""
+        ...
+
+    def leaky(self, slope: float) -> str:
+        """합성곱에 붙여 적을 LeakyReLU의 옵션."""
+        ...
+
+
+def unwrapped(network: Any) -> Any:
+    """`torch.compile`이 감싼 속의 네트워크. 감싸지 않았으면 그대로."""
+    return getattr(network, "_orig_mod", network)
+
+
+def network_scale(network: Any) -> int | None:
+    """업스케일 배율. 네트워크가 말하지 않으면 값 없는 입력(meta)을 넣어 재고, 그래도 모르면 None."""
+    inner = unwrapped(network)
+    for name in ("scale", "upscale"):
+        value = getattr(inner, name, None)
+        if isinstance(value, int) and value >= 1:
+            return value
+    if not isinstance(inner, nn.Module):
+        return None
+    try:
+        probe = copy.deepcopy(inner).to("meta")
+        output = probe(torch.empty(1, 3, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+    except Exception:  # 남의 네트워크는 무엇이든 낼 수 있다. 배율을 모르는 것으로 보고 부른 쪽이 이유를 말한다.
+        return None
+    side = output.shape[-1] if isinstance(output, Tensor) and output.ndim == 4 else 0
+    return side // _PROBE_SIDE if side and side % _PROBE_SIDE == 0 else None
+
+
+def size_multiple(network: Any) -> int:
+    """입력의 두 변이 맞춰야 하는 배수. 말하지 않으면 1."""
+    value = getattr(unwrapped(network), "size_multiple", 1)
+    return value if isinstance(value, int) and value >= 1 else 1
+
+
+def activation_values(network: Any) -> ActivationValues:
+    """입력 픽셀 하나에 드는 활성값의 수. 말하지 않으면 RRDBNet(특징 64, 4배)과 같다고 본다."""
+    found = getattr(unwrapped(network), "activation_values", None)
+    if isinstance(found, ActivationValues):
+        return found
+    return ActivationValues(_UNKNOWN_LARGEST * _UNKNOWN_PEAK_RATIO, _UNKNOWN_LARGEST)
+
+
+def build_network(arch: str, arch_args: Mapping[str, Any]) -> nn.Module:
+    """등록부에서 네트워크를 찾아 값 없는 틀(meta device)로 만든다. 가중치로 채워야 쓸 수 있다."""
+    # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
+    with torch.device("meta"):
+        network: nn.Module = ARCH_REGISTRY.get(arch)(**arch_args)
+    return network
+
+
+def recognise(state: StateDict, hints: Mapping[str, Any]) -> Recognition | None:
+    """State dict가 등록된 네트워크 가운데 어느 것의 것인지 알아본다.
+
+    Args:
+        state: 이름과 텐서.
+        hints: 텐서에 남지 않는 것들(`act_type` 등). `arch`가 있으면 그 네트워크만 본다.
+
+    Returns:
+        알아본 것. 아무것도 맞지 않으면 None.
+
+    Raises:
+        WeightsError: 네트워크는 알아보았지만 인자를 정할 수 없거나 가중치가 온전하지 않을 때.
+    """
+    wanted = hints.get("arch")
+    for name, cls in ARCH_REGISTRY:
+        if wanted is not None and name != wanted:
+            continue
+        found = _recognise_one(cls, state, hints)
+        if found is not None:
+            return Recognition(name, *found)
+    return None
+
+
+def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
+    if hasattr(cls, "recognise"):
+        found: tuple[dict[str, Any], StateDict] | None = cls.recognise(state, hints)
+        return found
+    # 알아보는 법을 적지 않은 네트워크는 기본 인자로 지어 이름과 모양을 견준다.
+    if not inspect.isclass(cls) or not issubclass(cls, nn.Module):
+        return None
+    arch_args = dict(hints.get("arch_args", {}))
+    try:
+        with torch.device("meta"):
+            template = cls(**arch_args).state_dict()
+    except TypeError:  # 꼭 주어야 하는 인자가 있는 클래스(판별자 등)
+        return None
+    return (arch_args, dict(state)) if same_shapes(template, state) else None
+
+
+def same_shapes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """두 state dict의 이름과 모양이 같은지."""
+    return first.keys() == second.keys() and all(first[key].shape == second[key].shape for key in first)
+
+
+def block_indices(state: Mapping[str, Tensor], prefix: str) -> list[int]:
+    """`prefix` 다음에 오는 번호들을 작은 것부터."""
+    heads = (key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix))
+    return sorted({int(head) for head in heads if head.isdecimal()})
+
+
+def registered_names() -> Iterator[str]:
+    """등록된 네트워크의 이름들."""
+    yield from ARCH_REGISTRY.keys()

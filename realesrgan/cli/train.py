@@ -1,0 +1,149 @@
+"""훈련 명령. 인자를 읽어 `realesrgan.training.api.train`을 부른다."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from realesrgan.cli.arguments import Formatter, Parser
+from realesrgan.cli.console import EXIT_DONE, guarded, say
+
+if TYPE_CHECKING:
+    from realesrgan.training.api import TrainProgress
+
+EPILOG = """예:
+  python realesrgan/train.py -opt options/finetune_realesrgan_x4plus.yml --auto_resume
+  python realesrgan/train.py -opt options/quickstart_cpu.yml --force_yml train:total_iter=200 name=try
+  python realesrgan/train.py -opt my.yml --plugin my_arch.py
+  torchrun --nproc_per_node=2 realesrgan/train.py -opt my.yml --launcher pytorch
+
+결과: 작업 폴더의 experiments/이름/ 아래에 가중치(models/net_g_latest.pth), 체크포인트, 기록이 남습니다.
+종료 코드: 0 마침, 1 실패, 2 잘못된 사용, 130 중단."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """인자 해석기를 만든다."""
+    parser = Parser(
+        prog="train.py",
+        description="옵션 파일(YAML)대로 Real-ESRGAN을 훈련합니다. 훈련 패키지(BasicSR, torchvision)가 필요합니다.",
+        epilog=EPILOG,
+        formatter_class=Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser._optionals.title = "옵션"
+    add = parser.add_argument
+    add("-opt", required=True, metavar="YAML", help="옵션 파일의 경로. 시작할 만한 것이 options/ 폴더에 있습니다.")
+    add("--auto_resume", action="store_true", help="온전한 체크포인트 가운데 가장 새 것에서 이어 갑니다.")
+    add(
+        "--force_yml",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="옵션 파일의 값을 덮어씁니다. 예: train:total_iter=1000",
+    )
+    add(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="먼저 불러올 파이썬 파일이나 폴더. 직접 만든 네트워크나 데이터셋을 등록하는 파일입니다. "
+        "여러 번 줄 수 있습니다.",
+    )
+    add(
+        "--launcher",
+        choices=["none", "pytorch", "slurm"],
+        default="none",
+        help="여러 프로세스를 띄운 쪽. torchrun이면 pytorch를 씁니다. 기본: none",
+    )
+    add("--debug", action="store_true", help="이름 앞에 debug_를 붙이고 8번마다 저장하고 검증합니다.")
+    add(
+        "--local_rank",
+        "--local-rank",
+        type=int,
+        default=0,
+        metavar="N",
+        help="예전 실행기가 주는 값. 읽기만 하고 쓰지 않습니다.",
+    )
+    add("-h", "--help", action="help", help="이 도움말을 보입니다.")
+    return parser
+
+
+@contextlib.contextmanager
+def _log_to_terminal() -> Iterator[logging.Logger]:
+    """훈련의 기록을 표준 오류에 보인다. 끝나면 되돌린다."""
+    from realesrgan.training.loop import LOG_FORMAT
+
+    logger = logging.getLogger("basicsr")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _progress_bar(logger: logging.Logger, shown: bool) -> Iterator[Callable[[TrainProgress], None] | None]:
+    """남은 시간, 손실, 자료를 기다린 시간을 보여 주는 진행 막대를 옮기는 함수를 준다. 보이지 않을 때는 None을 준다."""
+    if not shown:
+        yield None
+        return
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with contextlib.ExitStack() as stack:
+        bars: list[Any] = []
+
+        def update(now: TrainProgress) -> None:
+            if not bars:
+                stack.enter_context(logging_redirect_tqdm([logger]))
+                # 이어 가는 훈련이면 앞서 마친 만큼을 속도에 넣지 않는다.
+                bar = tqdm(total=now.total, initial=now.iteration - 1, unit="it", dynamic_ncols=True)
+                bars.append(stack.enter_context(bar))
+            shown = {name: f"{value:.3e}" for name, value in now.losses.items()}
+            bars[0].set_postfix(shown | {"대기": f"{now.waited:.3f}s"}, refresh=False)
+            bars[0].update(now.iteration - bars[0].n)
+
+        yield update
+
+
+def _is_first(launcher: str) -> bool:
+    """이 프로세스가 첫 프로세스인지. 여럿이면 띄운 쪽이 환경 변수로 알려 준다."""
+    name = {"pytorch": "RANK", "slurm": "SLURM_PROCID"}.get(launcher)
+    return name is None or os.environ.get(name, "0") == "0"
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    given = build_parser().parse_args(argv)
+    from realesrgan.training.api import train
+    from realesrgan.training.options import parse_force_yml
+
+    overrides = parse_force_yml(given.force_yml)
+    first = _is_first(given.launcher)
+    with _log_to_terminal() as logger, _progress_bar(logger, first and sys.stderr.isatty()) as progress:
+        result = train(
+            given.opt,
+            overrides=overrides,
+            launcher=given.launcher,
+            auto_resume=given.auto_resume,
+            debug=given.debug,
+            plugins=given.plugin,
+            progress=progress,
+        )
+    if first:
+        say(f"가중치: {result.weights}")
+    return EXIT_DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """명령을 실행하고 종료 코드를 돌려준다. 0은 마침, 1은 실패, 2는 잘못된 사용, 130은 중단이다."""
+    return guarded(
+        lambda: _work(argv), "중단했습니다. 마지막 체크포인트에서 이어 가려면 같은 명령에 --auto_resume을 더하세요."
+    )

@@ -1,0 +1,112 @@
+"""PyTorch 엔진."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from realesrgan.archs.base import activation_values
+from realesrgan.inference.devices import PRECISION_DTYPES, pixel_limit
+from realesrgan.inference.engines.base import estimate_memory, memory_errors
+
+# 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
+_FALLBACK_LOCK = threading.Lock()
+
+
+def create(network: Any, device: torch.device, precision: str, scale: int, multiple: int) -> TorchEngine:
+    """네트워크를 장치와 정밀도에 놓고 엔진을 만든다. 낮은 정밀도면 fp32 원본을 남기고 사본을 옮긴다."""
+    if not isinstance(network, nn.Module):
+        return TorchEngine(network, device, precision, scale=scale, multiple=multiple)
+    # 한 모델을 여러 장치와 정밀도가 나누어 쓸 수 있게, 옮겨야 하면 사본을 옮긴다.
+    dtype = PRECISION_DTYPES[precision]
+    in_place = all(tensor.device == device and tensor.dtype == dtype for tensor in network.parameters())
+    placed = (network if in_place else copy.deepcopy(network)).eval().to(device, dtype)
+    # 채널을 안쪽에 두면(channels_last) CPU와 GPU 모두 합성곱이 빨라진다. 값은 같다.
+    placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    full = None if precision == "fp32" else network
+    return TorchEngine(placed, device, precision, scale=scale, multiple=multiple, full_network=full)
+
+
+class TorchEngine:
+    """PyTorch 네트워크를 부르는 엔진.
+
+    Args:
+        network: `(N, 3, h, w)`를 키우는 모듈이나 함수. 모듈이면 `device`와 `precision`에 이미 놓여 있어야 한다.
+        device: 장치.
+        precision: `fp32`, `fp16`, `bf16`.
+        scale: 네트워크의 업스케일 배율.
+        multiple: 입력 크기가 맞춰야 하는 배수.
+        full_network: 낮은 정밀도가 NaN을 낼 때 대신 쓸 fp32 원본(CPU에 둔다). `precision`이 fp32면 쓰지 않는다.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        network: Any,
+        device: torch.device,
+        precision: str,
+        *,
+        scale: int,
+        multiple: int = 1,
+        full_network: nn.Module | None = None,
+    ) -> None:
+        self.network = network
+        self.device = device
+        self.precision = precision
+        self.scale = scale
+        self.multiple = multiple
+        self._full_network = full_network
+        self._fallback: TorchEngine | None = None
+
+    @property
+    def max_pixels(self) -> int:
+        """한 번에 넣어도 되는 픽셀 수."""
+        return pixel_limit(self.device, self.precision, activation_values(self.network).largest)
+
+    def memory(self, height: int, width: int) -> int:
+        """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
+        return estimate_memory(self.network, self.precision, height, width)
+
+    @torch.inference_mode()
+    def __call__(self, batch: Tensor) -> Tensor:
+        """배치 하나를 키워, 장치에 그대로 둔 float32 텐서로 돌려준다.
+
+        Raises:
+            OutOfMemoryError: 장치 메모리가 모자랄 때.
+        """
+        with memory_errors():
+            tensor = batch.to(self.device, self._input_dtype())
+            output: Tensor = self.network(tensor.contiguous(memory_format=torch.channels_last))
+            return output.to(self.device, torch.float32)
+
+    def _input_dtype(self) -> torch.dtype:
+        """네트워크가 지금 쓰는 자료형. 밖에서 `model.float()`처럼 바꾸어도 따라간다."""
+        parameters = self.network.parameters() if isinstance(self.network, nn.Module) else iter(())
+        parameter = next(parameters, None)
+        if parameter is not None and parameter.is_floating_point():
+            return parameter.dtype
+        return PRECISION_DTYPES[self.precision]
+
+    def fallback(self) -> TorchEngine | None:
+        """fp32로 도는 같은 네트워크. 처음 부를 때 만들고 다시 쓴다."""
+        if self.precision == "fp32" or self._full_network is None:
+            return None
+        with _FALLBACK_LOCK:
+            if self._fallback is None:
+                network = copy.deepcopy(self._full_network).to(self.device, torch.float32)
+                self._fallback = TorchEngine(network, self.device, "fp32", scale=self.scale, multiple=self.multiple)
+            return self._fallback
+
+    def release(self) -> None:
+        """장치의 캐시된 메모리를 비운다."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
+        elif self.device.type == "xpu":
+            torch.xpu.empty_cache()

@@ -1,0 +1,293 @@
+"""모델: 실은 네트워크와 그것에 대해 아는 것. 키우고, 평가하고, 내보내는 모든 것이 이것을 받는다."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realesrgan.archs.base import network_scale, size_multiple
+from realesrgan.errors import InvalidValueError, UsageError
+from realesrgan.inference.engines.base import AUTO, Engine, create_engine
+from realesrgan.inference.steps import Step, parse_steps
+from realesrgan.inference.tiling import Progress
+from realesrgan.inference.upscaler import Upscaler, check_outscale
+from realesrgan.util.numbers import scaled_size
+from realesrgan.util.plugins import load_plugins
+from realesrgan.zoo.weights import Weights, open_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TileSize = int | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """어디서 어떻게 계산할지.
+
+    Attributes:
+        device: `cpu`, `cuda`, `cuda:N`, `mps`, `xpu`. `auto`면 가장 빠른 것.
+        precision: `fp32`, `fp16`, `bf16`. `auto`면 CUDA에서 fp16, 다른 곳에서 fp32.
+        backend: 엔진의 이름(`torch`, `openvino`, `onnxruntime`). `auto`면 torch.
+        tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 남은 메모리에 맞춘다.
+        tile_pad, pre_pad: 타일과 가장자리의 패딩(픽셀).
+        batch: 한 번에 계산할 타일 수.
+    """
+
+    device: str = AUTO
+    precision: str = AUTO
+    backend: str = AUTO
+    tile: TileSize = "auto"
+    tile_pad: int = 10
+    pre_pad: int = 0
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        valid_tile = self.tile == AUTO or (isinstance(self.tile, int) and self.tile >= 0)
+        if not valid_tile or self.tile_pad < 0 or self.pre_pad < 0 or self.batch < 1:
+            raise InvalidValueError(
+                "tile은 0 이상의 정수나 'auto', tile_pad와 pre_pad는 0 이상, batch는 1 이상이어야 합니다: "
+                f"{self.tile!r}, {self.tile_pad}, {self.pre_pad}, {self.batch}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """실은 모델 하나. `realesrgan.load`가 만든다. 파일은 한 번만 읽고, 장치마다의 모델은 네트워크를 나누어 쓴다.
+
+    Attributes:
+        network: CPU의 fp32 네트워크. `(N, 3, H, W)`를 `(N, 3, H*scale, W*scale)`로 키운다.
+        weights: 가중치와 그 출처.
+        scale: 업스케일 배율.
+        multiple: 입력의 두 변이 맞춰야 하는 배수.
+        compute: 어디서 어떻게 계산할지.
+    """
+
+    network: nn.Module
+    weights: Weights
+    scale: int
+    multiple: int
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+
+    @property
+    def name(self) -> str:
+        """모델 이름. 파일에서 실었으면 파일 이름의 몸통이다."""
+        return self.weights.name
+
+    @property
+    def arch(self) -> str:
+        """네트워크의 종류(`ARCH_REGISTRY`의 이름)."""
+        return self.weights.arch
+
+    @property
+    def license(self) -> str:
+        """가중치의 라이선스. 모르면 빈 글이다."""
+        return self.weights.license
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """가중치 파일. 섞었으면(DNI) 둘이고, state dict에서 실었으면 비어 있다."""
+        return self.weights.files
+
+    @cached_property
+    def engine(self) -> Engine:
+        """이 설정의 엔진. 처음 쓸 때 만든다."""
+        return create_engine(
+            self.network,
+            backend=self.compute.backend,
+            device=self.compute.device,
+            precision=self.compute.precision,
+            scale=self.scale,
+            multiple=self.multiple,
+        )
+
+    @cached_property
+    def upscaler(self) -> Upscaler:
+        """이 설정의 업스케일러. 메모리에 맞추어 줄어든 타일을 기억하므로 이어서 쓴다."""
+        compute = self.compute
+        return Upscaler(
+            self.engine, tile=compute.tile, tile_pad=compute.tile_pad, pre_pad=compute.pre_pad, batch=compute.batch
+        )
+
+    def with_compute(self, **changes: Any) -> Model:
+        """같은 네트워크를 다른 설정(`ComputeSettings`의 이름들)으로 쓰는 모델. 파일을 다시 읽지 않는다."""
+        changed = replace(self, compute=replace(self.compute, **changes))
+        if not {"device", "precision", "backend"} & set(changes):
+            changed.__dict__["engine"] = self.engine
+        return changed
+
+    def metadata(self, precision: str) -> dict[str, str]:
+        """내보낸 파일에 적을 글자들."""
+        return {
+            "model": self.name,
+            "architecture": type(self.network).__name__,
+            "scale": str(self.scale),
+            "size_multiple": str(self.multiple),
+            "precision": precision,
+            "license": self.license,
+            "input": "RGB, NCHW float32, 0..1, height and width multiples of size_multiple",
+            "output": "RGB, NCHW float32, clamp to 0..1",
+        }
+
+    def upscale(
+        self,
+        image: Any,
+        outscale: float | None = None,
+        *,
+        alpha_upsampler: str = "realesrgan",
+        steps: Sequence[str | Step] = (),
+        progress: Progress | None = None,
+    ) -> Any:
+        """이미지 한 장을 키운다. 받은 것과 같은 종류로 돌려준다.
+
+        Args:
+            image: PIL 이미지, 또는 `(H, W)` 회색, `(H, W, 3)` RGB, `(H, W, 4)` RGBA의 NumPy 배열. 배열은 uint8, uint16,
+                또는 0..1의 실수다.
+            outscale: 마지막 업스케일 배율. 없으면 네트워크의 배율이다. 다르면 Lanczos로 맞춘다.
+            alpha_upsampler: `realesrgan`이면 알파 채널도 네트워크로, `bicubic`이면 보간으로 키운다.
+            steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
+            progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+
+        Returns:
+            키운 이미지. 크기는 원본의 `outscale`배를 반올림한 것이다. 배열은 uint8, uint16, 또는 0..1의 float32다.
+
+        Raises:
+            InvalidValueError: 배열의 모양이나 값, 배율을 쓸 수 없을 때.
+            OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
+            NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
+
+        예:
+            >>> import numpy as np, realesrgan
+            >>> model = realesrgan.load("realesr-animevideov3")
+            >>> model.upscale(np.zeros((8, 6, 3), np.uint8), outscale=2).shape
+            (16, 12, 3)
+        """
+        factor = self.scale if outscale is None else check_outscale(outscale)
+        if not isinstance(image, np.ndarray):
+            return _upscale_pil(self, image, factor, alpha_upsampler, steps, progress)
+        return self.upscale_array(
+            image, factor, alpha_upsampler=alpha_upsampler, steps=steps, progress=progress, bgr=False
+        )
+
+    def upscale_array(
+        self,
+        image: NDArray[Any],
+        outscale: float,
+        *,
+        alpha_upsampler: str = "realesrgan",
+        steps: Sequence[str | Step] = (),
+        progress: Progress | None = None,
+        bgr: bool = True,
+    ) -> NDArray[Any]:
+        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례를 고를 수 있다."""
+        if image.ndim not in (2, 3):
+            raise InvalidValueError(
+                f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
+            )
+        upscaler = self.upscaler.with_steps(parse_steps(steps)) if steps else self.upscaler
+        size = scaled_size(image.shape[1], image.shape[0], outscale)
+        return upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=progress)
+
+
+def _upscale_pil(
+    model: Model,
+    image: Any,
+    outscale: float,
+    alpha_upsampler: str,
+    steps: Sequence[str | Step],
+    progress: Progress | None,
+) -> Any:
+    """PIL 이미지를 키운다. 팔레트는 펴고, 다른 색 공간은 RGB로 바꾼다."""
+    from PIL import Image
+
+    if not isinstance(image, Image.Image):
+        raise InvalidValueError(
+            f"이미지는 PIL 이미지나 NumPy 배열이어야 합니다: {type(image).__name__}\n"
+            "  파일을 키우려면 realesrgan.upscale_file을 쓰세요."
+        )
+    if image.mode in ("1", "L"):
+        image = image.convert("L")
+    elif image.mode.startswith("I;16"):
+        array = np.asarray(image).astype(np.uint16)
+        return Image.fromarray(model.upscale_array(array, outscale, steps=steps, progress=progress))
+    elif image.mode in ("LA", "PA", "La", "RGBa", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    else:
+        image = image.convert("RGB")
+    output = model.upscale_array(
+        np.asarray(image), outscale, alpha_upsampler=alpha_upsampler, steps=steps, progress=progress, bgr=False
+    )
+    return Image.fromarray(output)
+
+
+def load(
+    what: str | os.PathLike[str] | Mapping[str, Any] | Weights,
+    *,
+    device: str = AUTO,
+    precision: str = AUTO,
+    backend: str = AUTO,
+    tile: TileSize = "auto",
+    tile_pad: int = 10,
+    pre_pad: int = 0,
+    batch: int = 1,
+    denoise_strength: float | None = None,
+    name: str | None = None,
+    act_type: str | None = None,
+    params_key: str | None = None,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+    progress: Any = None,
+) -> Model:
+    """모델을 싣는다.
+
+    Args:
+        what: 모델 표의 이름(`realesrgan.list_models()`), 가중치 파일의 경로나 주소, 또는 state dict. 경로 나눔표나
+            확장자가 있는 글은 경로로 본다. 옛 ESRGAN의 이름, 감싼 것의 머리(`module.` 등), ncnn의 `.param`도 읽는다.
+            `spandrel`이 설치되어 있으면 그것이 아는 초해상도 네트워크도 실린다.
+        device, precision, backend, tile, tile_pad, pre_pad, batch: `ComputeSettings`와 같다.
+        denoise_strength: 잡음 제거 세기 0..1. realesr-general-x4v3에만 적용된다. 없으면 0.5.
+        name: `what`이 파일일 때, 그것이 어느 공식 모델의 것인지.
+        act_type: SRVGGNetCompact의 활성화 함수. 가중치에서 알 수 없을 때만 필요하다.
+        params_key: 체크포인트에서 고를 키. 없으면 지수이동평균(EMA)이 먼저다.
+        plugins: 먼저 불러올 사용자의 파일이나 폴더(네트워크, 엔진, 단계를 등록하는 것).
+        progress: 내려받을 때 `(받은 바이트, 전체 바이트)`를 받는 함수.
+
+    Returns:
+        모델. 엔진은 처음 쓸 때 만든다.
+
+    Raises:
+        UsageError: 모델 이름을 모를 때(가까운 이름을 담는다), 배율을 알 수 없을 때.
+        WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
+
+    예:
+        >>> import realesrgan
+        >>> model = realesrgan.load("realesr-animevideov3", tile=256)
+        >>> model.scale, model.arch
+        (4, 'SRVGGNetCompact')
+    """
+    load_plugins(plugins)
+    compute = ComputeSettings(device, precision, backend, tile, tile_pad, pre_pad, batch)
+    if isinstance(what, Weights):
+        weights = what
+    else:
+        weights = open_weights(
+            what,
+            name=name,
+            denoise_strength=denoise_strength,
+            params_key=params_key,
+            hints={"act_type": act_type},
+            progress=progress,
+        )
+    network = weights.network()
+    scale = network_scale(network)
+    if scale is None:
+        raise UsageError(
+            f"네트워크의 배율을 알 수 없습니다: {weights.arch}\n  해결: 클래스에 정수 속성 scale을 두세요."
+        )
+    return Model(network, weights, scale, size_multiple(network), compute)

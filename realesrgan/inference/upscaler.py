@@ -1,0 +1,485 @@
+"""업스케일러: 배열과 텐서를 엔진으로 키운다. 사진과 비디오의 프레임이 같은 길을 간다.
+
+정수는 정수인 채로 장치에 오르내리고, 실수는 장치에서만 산다. 그래서 큰 사진의 최대 메모리는 결과 배열과 타일 하나의
+활성값(activation)이다.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
+from realesrgan.inference.devices import auto_tile, memory_budget
+from realesrgan.inference.engines.base import Engine
+from realesrgan.inference.steps import Step, apply_steps
+from realesrgan.inference.tiling import Box, Progress, Store, Tile, run_tiles
+from realesrgan.util.optional import import_cv2
+
+logger = logging.getLogger(__name__)
+
+# BT.601 휘도의 계수(R, G, B). OpenCV의 BGR2GRAY와 같다.
+LUMA = (0.299, 0.587, 0.114)
+SIXTEEN_BIT = 65535
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """한 장의 원본.
+
+    Attributes:
+        color: `(H, W)` 회색이나 `(H, W, 3)`. 원래의 dtype 그대로다.
+        alpha: `(H, W)` 알파 채널. 없으면 None.
+        maximum: 1.0에 해당하는 값: 255, 65535, 또는 1(0..1의 실수).
+        bgr: 채널의 차례가 BGR인지. 아니면 RGB다.
+    """
+
+    color: NDArray[Any]
+    alpha: NDArray[Any] | None
+    maximum: int
+    bgr: bool = True
+
+    @property
+    def mode(self) -> str:
+        """`L`, `RGB`, `RGBA` 가운데 하나."""
+        if self.color.ndim == 2:
+            return "L"
+        return "RGB" if self.alpha is None else "RGBA"
+
+    @property
+    def output_dtype(self) -> Any:
+        """결과의 자료형."""
+        return {1: np.float32, SIXTEEN_BIT: np.uint16}.get(self.maximum, np.uint8)
+
+    def read(self, box: Box, device: torch.device | str = "cpu") -> Tensor:
+        """상자를 장치의 `(3, h, w)` RGB float32, 0..1로 읽는다. 정수인 채로 장치에 올린다."""
+        part = self.color[box.slices()]
+        part = part.astype(np.float32) if part.dtype.kind == "f" else np.ascontiguousarray(part)
+        # PyTorch는 쓸 수 없는 배열(PIL의 것 등)을 그대로 받지 않는다.
+        part = part if part.flags.writeable else part.copy()
+        tensor = torch.from_numpy(part).to(device).to(torch.float32) / self.maximum
+        if tensor.ndim == 2:
+            return tensor.expand(3, -1, -1)
+        planes = tensor.permute(2, 0, 1)
+        return planes.flip(0) if self.bgr else planes
+
+    def write(self, result: Tensor, target: NDArray[Any]) -> None:
+        """`(3, h, w)` RGB 결과를 장치에서 정수로 바꾸어 같은 크기의 배열에 적는다."""
+        result = result.clamp(0, 1)
+        if target.ndim == 2:
+            values = torch.einsum("c,chw->hw", torch.tensor(LUMA, device=result.device), result)
+        else:
+            values = (result.flip(0) if self.bgr else result).permute(1, 2, 0)
+        if self.maximum != 1:
+            # uint16으로 곧바로 바꾸지 못하는 장치가 있어 int32를 거친다.
+            kind = torch.uint8 if self.maximum == 255 else torch.int32
+            values = (values * self.maximum).round_().to(kind)
+        target[...] = values.to("cpu").numpy()
+
+
+def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) -> Pixels:
+    """배열을 색과 알파로 나누고 비트 깊이를 정한다.
+
+    uint8과 uint16의 비트 깊이는 값이 아니라 dtype으로 정한다. 어두운 16비트 이미지도 16비트로 남는다. 다른 dtype은 원본
+    (xinntao/Real-ESRGAN)처럼 256보다 큰 값이 있으면 16비트로 본다.
+
+    Args:
+        image: `(H, W)`, `(H, W, 1)`, `(H, W, 3)`, `(H, W, 4)`.
+        bgr: 채널의 차례가 BGR인지.
+        unit: 실수를 0..1로 볼지. 아니면 0..255(또는 0..65535)로 본다.
+
+    Raises:
+        InvalidValueError: 이미지가 아니거나 모양이 다르거나 비었을 때, `unit`인데 실수가 0..1을 벗어날 때.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif":
+        kind = f"{image.dtype} 배열" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InvalidValueError(
+            f"이미지는 수의 NumPy 배열이어야 합니다: {kind}\n"
+            "  cv2.imread가 None을 돌려주었다면 파일을 읽지 못한 것입니다. 경로를 확인하세요."
+        )
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)) or image.size == 0:
+        raise InvalidValueError(f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}")
+    if not image.dtype.isnative:
+        image = image.astype(image.dtype.newbyteorder("="))
+    maximum = _maximum_of(image, unit)
+    if image.ndim == 3 and image.shape[2] == 4:
+        return Pixels(image[:, :, :3], image[:, :, 3], maximum, bgr)
+    return Pixels(image, None, maximum, bgr)
+
+
+def _maximum_of(image: NDArray[Any], unit: bool) -> int:
+    """1.0에 해당하는 값."""
+    if image.dtype == np.uint8:
+        return 255
+    if image.dtype == np.uint16:
+        return SIXTEEN_BIT
+    largest = float(np.max(image))
+    if unit and image.dtype.kind == "f":
+        if largest > 1 + 1e-3 or float(np.min(image)) < -1e-3:
+            raise InvalidValueError(
+                f"실수 이미지의 값은 0과 1 사이여야 합니다: 가장 큰 값 {largest:g}\n"
+                "  해결: 255나 65535로 나누어 주세요."
+            )
+        return 1
+    if image.dtype.kind == "f" and 0 < largest <= 1:
+        logger.warning(
+            "실수 배열의 가장 큰 값이 %g입니다. enhance는 실수를 0..255로 보므로 결과가 거의 검습니다. "
+            "0..1의 이미지라면 255를 곱해 주세요.",
+            largest,
+        )
+    return SIXTEEN_BIT if largest > 256 else 255
+
+
+def check_outscale(outscale: Any) -> float:
+    """마지막 배율이 쓸 수 있는 수인지 본다.
+
+    Raises:
+        InvalidValueError: 수가 아니거나, 0 이하이거나, NaN이나 무한대일 때.
+    """
+    if isinstance(outscale, bool) or not isinstance(outscale, (int, float, np.number)):
+        raise InvalidValueError(f"outscale은 수여야 합니다: {outscale!r}\n  해결: 4나 2.5처럼 주세요.")
+    if not math.isfinite(outscale) or outscale <= 0:
+        raise InvalidValueError(f"outscale은 0보다 큰 유한한 수여야 합니다: {outscale}\n  해결: 4나 2.5처럼 주세요.")
+    return float(outscale)
+
+
+def pad_amounts(height: int, width: int, pre_pad: int, multiple: int) -> tuple[int, int]:
+    """아래쪽과 오른쪽에 덧댈 픽셀 수 `(아래, 오른쪽)`.
+
+    Args:
+        height, width: 이미지 크기(픽셀).
+        pre_pad: 먼저 덧댈 픽셀 수.
+        multiple: 덧댄 뒤의 크기가 맞춰야 하는 배수.
+    """
+    return pre_pad + -(height + pre_pad) % multiple, pre_pad + -(width + pre_pad) % multiple
+
+
+def pad_bottom_right(image: NDArray[Any], bottom: int, right: int, first: int = 0) -> NDArray[Any]:
+    """`(H, W)`나 `(H, W, C)`의 아래와 오른쪽을 반사로 덧댄다. 덧댈 양이 이미지보다 커도 된다.
+
+    Args:
+        image: 이미지.
+        bottom, right: 덧댈 픽셀 수.
+        first: 두 번에 나누어 덧댈 때 먼저 덧댈 픽셀 수. 반사는 한 번에 할 때와 나누어 할 때 결과가 다르다.
+
+    Returns:
+        덧댄 이미지. 덧댈 것이 없으면 받은 배열 그대로다.
+    """
+    for rows, columns in ((first, first), (bottom - first, right - first)):
+        if rows or columns:
+            widths = ((0, rows), (0, columns), *((0, 0),) * (image.ndim - 2))
+            image = np.pad(image, widths, mode="reflect")
+    return image
+
+
+def resize_output(output: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """정수로 바꾼 결과를 Lanczos(`INTER_LANCZOS4`)로 그 크기에 맞춘다."""
+    if output.shape[:2] == (height, width):
+        return output
+    cv2 = import_cv2()
+    resized = cv2.resize(output, (width, height), interpolation=cv2.INTER_LANCZOS4)
+    return np.clip(resized, 0, 1, out=resized) if output.dtype == np.float32 else resized
+
+
+class Upscaler:
+    """엔진 하나로 이미지와 프레임을 키운다. 여러 스레드가 함께 불러도 된다.
+
+    Args:
+        engine: 엔진.
+        tile: 타일(tile) 한 변(픽셀). 0이면 통째, `'auto'`면 남은 메모리에 맞춘다.
+        tile_pad: 타일의 패딩(픽셀).
+        pre_pad: 오른쪽과 아래에 먼저 덧댈 반사 패딩(픽셀).
+        batch: 한 번에 계산할 타일 수.
+        steps: 네트워크 다음에 거칠 단계들.
+        multiple: 크기의 배수. 없으면 엔진의 것이다.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tile: int | Literal["auto"] = "auto",
+        tile_pad: int = 10,
+        pre_pad: int = 0,
+        batch: int = 1,
+        steps: Sequence[Step] = (),
+        multiple: int | None = None,
+    ) -> None:
+        self.engine = engine
+        self.tile = tile
+        self.tile_pad = tile_pad
+        self.pre_pad = pre_pad
+        self.batch = max(batch, 1)
+        self.steps = tuple(steps)
+        self.multiple = multiple or engine.multiple
+        # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
+        self._affordable: int | None = None
+        self._whole_batch = True
+        self._told_rerun = False
+
+    @property
+    def scale(self) -> int:
+        """네트워크의 배율."""
+        return self.engine.scale
+
+    def with_steps(self, steps: Sequence[Step]) -> Upscaler:
+        """같은 엔진과 설정에 단계만 다른 업스케일러."""
+        if tuple(steps) == self.steps:
+            return self
+        settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
+        return Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
+
+    def tile_for(self, height: int, width: int) -> int:
+        """이 크기의 이미지에 쓸 타일 한 변을 정한다. 0이면 통째.
+
+        `tile`이 `'auto'`면 지금 남은 메모리를 보고, 아니면 정해진 값을 쓴다. 0(통째)이라도 장치가 한 번에 다룰 수 있는
+        크기를 넘으면 나눈다. 앞에서 메모리가 모자라 줄인 적이 있으면 그보다 크게 하지 않는다.
+        """
+        limit = self.engine.max_pixels // self.batch
+        if self.tile != "auto" and (self.tile > 0 or height * width <= limit):
+            tile = self.tile
+        else:
+            per_pixel = self.engine.memory(1, 1) * self.batch
+            budget = min(memory_budget(self.engine.device, per_pixel), limit * per_pixel)
+            tile = auto_tile((height, width), budget, per_pixel, pad=self.tile_pad, multiple=self.multiple)
+        if self._affordable is not None and (tile or max(height, width)) > self._affordable:
+            tile = self._affordable
+        return tile
+
+    def upscale(
+        self,
+        image: NDArray[Any],
+        size: tuple[int, int] | None = None,
+        alpha_upsampler: str = "realesrgan",
+        *,
+        bgr: bool = True,
+        unit: bool = False,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """이미지 한 장을 키운다.
+
+        Args:
+            image: `(H, W)` 회색, `(H, W, 3)`, `(H, W, 4)`. 자료형은 `split_image`와 같다.
+            size: 결과의 `(너비, 높이)`. 없으면 네트워크의 배율 그대로이고, 다르면 Lanczos로 맞춘다.
+            alpha_upsampler: `realesrgan`이면 알파 채널도 네트워크로, 다른 값이면 선형 보간으로 키운다.
+            bgr: 채널의 차례가 BGR인지.
+            unit: 실수를 0..1로 볼지.
+            progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+
+        Returns:
+            키운 이미지. 8비트는 uint8, 16비트는 uint16, `unit`인 실수는 float32.
+
+        Raises:
+            InvalidValueError: 배열의 모양이 다르거나 비었을 때.
+            OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
+            NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
+        """
+        output = join_image(split_image(image, bgr=bgr, unit=unit), self.fill, self.scale, alpha_upsampler, progress)
+        return output if size is None else resize_output(output, *size)
+
+    def fill(
+        self, pixels: Pixels, target: NDArray[Any], progress: Progress | None = None, *, plain: bool = False
+    ) -> None:
+        """한 장의 색을 타일마다 키워 `(H*scale, W*scale[, 3])` 배열에 적는다.
+
+        Args:
+            pixels: 원본.
+            target: 적을 배열.
+            progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+            plain: 단계를 거치지 않을지(알파 채널).
+        """
+        height, width = pixels.color.shape[:2]
+        bottom, right = pad_amounts(height, width, self.pre_pad, self.multiple)
+        padded = replace(pixels, color=pad_bottom_right(pixels.color, bottom, right, self.pre_pad), alpha=None)
+        scale = self.scale
+
+        def store(result: Tensor, box: Box) -> None:
+            below, beside = min(box.bottom, height), min(box.right, width)
+            if below > box.top and beside > box.left:
+                result = result[:, : (below - box.top) * scale, : (beside - box.left) * scale]
+                pixels.write(result, target[box.top * scale : below * scale, box.left * scale : beside * scale])
+
+        def read(box: Box) -> Tensor:
+            return padded.read(box, self.engine.device)
+
+        self._run(read, store, (height + bottom, width + right), () if plain else self.steps, progress)
+
+    def _run(
+        self,
+        read: Callable[[Box], Tensor],
+        store: Store,
+        size: tuple[int, int],
+        steps: Sequence[Step],
+        progress: Progress | None = None,
+    ) -> None:
+        """덧댄 이미지를 타일마다 읽어 키우고 넘긴다. 줄어든 타일을 기억한다."""
+        height, width = size
+        tile = self.tile_for(height, width)
+        scale = self.scale
+
+        def run(tiles: list[Tile]) -> list[Tensor]:
+            sources = torch.stack([read(piece.read) for piece in tiles])
+            results = apply_steps(steps, self._finite(sources), sources)
+            return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
+
+        used = run_tiles(
+            run,
+            store,
+            height=height,
+            width=width,
+            tile=tile,
+            pad=max([self.tile_pad, *(step.margin for step in steps)]) if tile else self.tile_pad,
+            multiple=self.multiple,
+            batch=self.batch,
+            release=self.engine.release,
+            progress=progress,
+        )
+        if used != tile:
+            self._affordable = used
+
+    def upscale_frames(self, rgb: Tensor, *, plain: bool = False) -> Tensor:
+        """장치에 놓인 프레임들을 키운다. 배치가 메모리에 들지 않으면 한 장씩, 다음에는 타일로 나눈다.
+
+        Args:
+            rgb: `(N, 3, h, w)` float32, 0..1.
+            plain: 단계를 거치지 않을지(알파 채널).
+
+        Returns:
+            `(N, 3, h*scale, w*scale)` float32. 0..1을 조금 벗어날 수 있다.
+
+        Raises:
+            OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
+            NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
+        """
+        height, width = rgb.shape[-2:]
+        steps = () if plain else self.steps
+        padded = _pad_frames(rgb, *pad_amounts(height, width, self.pre_pad, self.multiple))
+        output = None
+        if self._whole_batch and len(padded) > 1 and self.tile_for(*padded.shape[-2:]) == 0:
+            output = self._upscale_batch(padded, steps)
+        if output is None:
+            output = torch.stack([self._upscale_frame(frame, steps) for frame in padded])
+        return output[..., : height * self.scale, : width * self.scale]
+
+    def _upscale_batch(self, frames: Tensor, steps: Sequence[Step]) -> Tensor | None:
+        """배치를 한 번에 키운다. 메모리가 모자라면 None이고, 다음부터는 시도하지 않는다."""
+        try:
+            return apply_steps(steps, self._finite(frames), frames)
+        except OutOfMemoryError:
+            self._whole_batch = False
+        self.engine.release()
+        logger.warning("장치 메모리가 모자라 프레임을 한 장씩 계산합니다.")
+        return None
+
+    def _upscale_frame(self, frame: Tensor, steps: Sequence[Step]) -> Tensor:
+        _, height, width = frame.shape
+        scale = self.scale
+        pieces: list[Tensor] = []
+
+        def store(result: Tensor, box: Box) -> None:
+            if (box.height, box.width) == (height, width):
+                pieces.append(result)
+                return
+            if not pieces:
+                pieces.append(torch.empty((3, height * scale, width * scale), device=result.device))
+            pieces[0][(..., *box.slices(scale))] = result
+
+        def read(box: Box) -> Tensor:
+            return frame[(..., *box.slices())]
+
+        self._run(read, store, (height, width), steps)
+        return pieces[0]
+
+    def _finite(self, batch: Tensor) -> Tensor:
+        """엔진을 돌리고, 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
+
+        Raises:
+            NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
+        """
+        output = self.engine(batch)
+        if _is_finite(output):
+            return output
+        safer = self.engine.fallback()
+        if safer is not None:
+            output = safer(batch)
+            if _is_finite(output):
+                if not self._told_rerun:
+                    logger.warning("낮은 정밀도의 결과에 NaN이 있어 그 부분을 fp32로 다시 계산했습니다.")
+                self._told_rerun = True
+                return output
+        raise NonFiniteOutputError(
+            "네트워크의 출력에 NaN이나 Inf가 있어 이미지를 만들 수 없습니다.\n"
+            "  단정밀도(fp32)로 다시 계산해도 마찬가지이니 가중치 파일이 손상되었거나 훈련이 발산한 것입니다.\n"
+            "  해결: 다른 가중치를 쓰거나 파일을 다시 받으세요."
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수를 더하는 것이라 float32로도 넘치지 않는다. MPS에는 float64가 없다.
+    return bool(torch.isfinite(tensor.sum(dtype=torch.float32)))
+
+
+def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:
+    """`(N, C, H, W)`의 아래와 오른쪽을 반사로 덧댄다. 덧댈 양이 프레임보다 커도 된다."""
+    for axis, extra in ((2, bottom), (3, right)):
+        if extra:
+            index = np.pad(np.arange(tensor.shape[axis]), (0, extra), mode="reflect")
+            tensor = tensor.index_select(axis, torch.from_numpy(index).to(tensor.device))
+    return tensor
+
+
+def join_image(
+    pixels: Pixels,
+    fill: Callable[..., None],
+    scale: int,
+    alpha_upsampler: str,
+    progress: Progress | None,
+) -> NDArray[Any]:
+    """색과 알파를 키워 배열 하나로 합친다.
+
+    Args:
+        pixels: 원본.
+        fill: 원본을 키워 받은 배열에 적는 함수(`Upscaler.fill`).
+        scale: 네트워크의 배율.
+        alpha_upsampler: `realesrgan`이면 알파도 네트워크로 키운다.
+        progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+
+    Returns:
+        `(H*scale, W*scale[, 3 또는 4])`, uint8, uint16, float32 가운데 하나.
+    """
+    by_network = pixels.alpha is not None and alpha_upsampler == "realesrgan"
+    height, width = pixels.color.shape[:2]
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[pixels.mode]
+    output = np.empty((height * scale, width * scale, *channels), pixels.output_dtype)
+
+    def part(number: int) -> Progress | None:
+        if progress is None or not by_network:
+            return progress
+        return lambda done, total: progress(done + number * total, 2 * total)
+
+    fill(pixels, output[:, :, :3] if channels else output, part(0))
+    if pixels.alpha is not None:
+        alpha = Pixels(pixels.alpha, None, pixels.maximum)
+        if by_network:
+            fill(alpha, output[:, :, 3], part(1), plain=True)
+        else:
+            output[:, :, 3] = _linear_alpha(alpha, scale)
+    return output
+
+
+def _linear_alpha(alpha: Pixels, scale: int) -> NDArray[Any]:
+    cv2 = import_cv2()
+    height, width = alpha.color.shape
+    size = (width * scale, height * scale)
+    plane = np.clip(cv2.resize(alpha.color.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), 0, alpha.maximum)
+    return plane if alpha.maximum == 1 else np.rint(plane)

@@ -1,0 +1,178 @@
+"""GIF(GIF89a)를 읽고 쓴다. 쓸 때는 프레임마다 자기 색표(local colour table)를 가지며 합치거나 버리는 프레임이 없다."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from realesrgan.media.animation import decode_any
+from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
+from realesrgan.media.reader import open_image
+from realesrgan.media.writer import EncodeJob, to_image
+
+_COLOURS = 256
+_HALF = 128
+_MAX_DELAY = 65535
+
+
+def read_header(file: BinaryIO) -> Header:
+    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다. `detail`은 재생 횟수다(0은 끝없이).
+
+    Raises:
+        TruncatedError: 블록 가운데에서 파일이 끝날 때. 프레임 경계에서 끝나면 끝 표시(trailer)가 없어도 받아들인다.
+        DamagedError: 블록의 종류를 알 수 없을 때.
+    """
+    file.seek(6)
+    width, height, flags = struct.unpack("<HHBxx", _exactly(file, 7))
+    _skip_table(file, flags)
+    frames, transparent, loop = 0, False, 1
+    while (kind := file.read(1)) != b";" and (kind or not frames):
+        if kind == b",":
+            _skip_table(file, _exactly(file, 9)[8])
+            _exactly(file, 1)
+            _read_blocks(file)
+            frames += 1
+        elif kind == b"!":
+            label = _exactly(file, 1)
+            body = _read_blocks(file)
+            transparent |= label == b"\xf9" and len(body) >= 1 and bool(body[0] & 1)
+            if label == b"\xff" and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and body[11:12] == b"\x01":
+                # GIF는 처음을 뺀 되풀이의 수를 적는다.
+                repeats = int.from_bytes(body[12:14], "little")
+                loop = repeats + 1 if repeats else 0
+        else:
+            raise DamagedError if kind else TruncatedError
+    if frames == 0 or width == 0 or height == 0:
+        raise DamagedError
+    mode: Mode = "RGBA" if transparent else "RGB"
+    if frames == 1 and not transparent and open_image("GIF", file).mode == "L":
+        mode = "L"
+    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail=loop)
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise TruncatedError
+    return data
+
+
+def _skip_table(file: BinaryIO, flags: int) -> None:
+    """색표(color table)가 있으면 건너뛴다."""
+    if flags & 0x80:
+        _exactly(file, 3 << ((flags & 7) + 1))
+
+
+def _read_blocks(file: BinaryIO) -> bytes:
+    """이어지는 작은 블록(sub-block)을 모아 앞의 64바이트쯤만 돌려준다."""
+    kept = b""
+    while size := _exactly(file, 1)[0]:
+        block = _exactly(file, size)
+        if len(kept) < 64:
+            kept += block
+    return kept
+
+
+def decode(data: bytes, header: Header) -> Picture:
+    """정지 이미지나 애니메이션을 푼다."""
+    return decode_any(data, header, loop=header.detail)
+
+
+def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
+    """프레임들을 GIF로 쓴다. 시간은 1/100초 단위로 맞추되 오차가 쌓이지 않게 한다.
+
+    Returns:
+        줄인 색과 투명도를 알리는 문장들.
+    """
+    file.write(b"GIF89a" + struct.pack("<HHBBB", job.width, job.height, 0x70, 0, 0))
+    if job.count > 1 and job.loop != 1:
+        repeats = min(job.loop - 1, 65535) if job.loop else 0
+        file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
+    reduced = faded = False
+    elapsed = shown = 0.0
+    for frame in frames:
+        indexed, lost_colours, lost_alpha = _quantize(job.strip(frame, 0, job.height))
+        reduced, faded = reduced or lost_colours, faded or lost_alpha
+        elapsed += frame.duration
+        delay = min(max(round((elapsed - shown) / 10), 0), _MAX_DELAY)
+        shown += delay * 10
+        _write_frame(file, indexed, delay, transparent=job.kind == "BGRA")
+    file.write(b";")
+    notes = []
+    if reduced:
+        notes.append("색을 256가지로 줄였습니다(gif는 그보다 많은 색을 담지 못합니다).")
+    if faded:
+        notes.append("반투명한 픽셀을 완전히 투명하거나 불투명하게 바꾸었습니다(gif는 반투명을 담지 못합니다).")
+    return tuple(notes)
+
+
+def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
+    """회색, BGR, BGRA를 팔레트 이미지로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
+
+    Returns:
+        `(팔레트 이미지, 색을 줄였는가, 반투명을 잃었는가)`.
+    """
+    if pixels.ndim == 2:
+        image = Image.frombytes("P", pixels.shape[::-1], np.ascontiguousarray(pixels).tobytes())
+        image.putpalette(bytes(value for level in range(_COLOURS) for value in (level, level, level)))
+        return image, False, False
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
+    limit = _COLOURS if alpha is None else _COLOURS - 1
+    image = to_image(np.ascontiguousarray(pixels[..., :3]))
+    indexed = _exact_palette(image, limit)
+    reduced = indexed is None
+    if indexed is None:
+        palette = image.quantize(limit, Image.Quantize.MEDIANCUT)
+        indexed = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    if alpha is None:
+        return indexed, reduced, False
+    colours = (indexed.getpalette() or [])[: 3 * limit]
+    indices: Array = np.where(alpha < _HALF, _COLOURS - 1, np.asarray(indexed)).astype(np.uint8)
+    result = Image.frombytes("P", indexed.size, indices.tobytes())
+    result.putpalette(bytes(colours).ljust(3 * _COLOURS, b"\0"))
+    return result, reduced, bool(((alpha > 0) & (alpha < 255)).any())
+
+
+def _exact_palette(image: Image.Image, limit: int) -> Image.Image | None:
+    """색이 `limit`가지 이하면 하나도 바꾸지 않고 팔레트로 옮긴다. 더 많으면 None."""
+    counted = image.getcolors(limit)
+    if counted is None:
+        return None
+    listed = sorted(colour for _, colour in counted if isinstance(colour, tuple))
+    keys = np.array([red << 16 | green << 8 | blue for red, green, blue in listed], np.uint32)
+    pixels = np.asarray(image).astype(np.uint32)
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    indices = np.searchsorted(keys, packed).astype(np.uint8)
+    indexed = Image.frombytes("P", image.size, indices.tobytes())
+    indexed.putpalette(bytes(value for colour in listed for value in colour).ljust(3 * _COLOURS, b"\0"))
+    return indexed
+
+
+def _write_frame(file: BinaryIO, indexed: Image.Image, delay: int, *, transparent: bool) -> None:
+    """그래픽 제어 블록과 프레임 하나를 쓴다. 투명한 프레임은 다음 프레임 앞에서 지워지게 한다(disposal 2)."""
+    flags = (2 << 2 | 1) if transparent else (1 << 2)
+    file.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, delay, _COLOURS - 1 if transparent else 0, 0))
+    table = bytes(indexed.getpalette() or []).ljust(3 * _COLOURS, b"\0")[: 3 * _COLOURS]
+    file.write(b"," + struct.pack("<HHHHB", 0, 0, *indexed.size, 0x87) + table)
+    file.write(_lzw_blocks(indexed))
+
+
+def _lzw_blocks(indexed: Image.Image) -> bytes:
+    """Pillow가 쓴 GIF 하나에서 LZW 자료(최소 부호 길이부터 끝 블록까지)를 꺼낸다."""
+    output = io.BytesIO()
+    indexed.save(output, "GIF", optimize=False, interlace=False)
+    data = output.getvalue()
+    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    while data[at : at + 1] == b"!":
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    flags = data[at + 9]
+    at += 10 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    return data[at : data.rindex(b";")]

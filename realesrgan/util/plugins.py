@@ -1,0 +1,84 @@
+"""사용자가 가리킨 파이썬 파일(플러그인)을 불러온다. 그 파일이 등록부에 제 네트워크를 올린다."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from realesrgan.errors import PluginError
+
+# 파일이나 폴더를 `os.pathsep`로 이어 적는 환경 변수.
+ENVIRONMENT = "REALESRGAN_PLUGINS"
+
+
+def load_plugins(paths: Iterable[str | os.PathLike[str]] = ()) -> list[ModuleType]:
+    """환경 변수 `REALESRGAN_PLUGINS`에 적힌 것과 `paths`의 파이썬 파일을 불러온다.
+
+    폴더를 주면 그 안의 `*.py`를 이름 순서로 모두 불러온다. 같은 파일은 프로세스마다 한 번만 불러온다.
+
+    Args:
+        paths: 파일이나 폴더.
+
+    Returns:
+        파일마다의 모듈. 환경 변수의 것이 앞선다.
+
+    Raises:
+        PluginError: 파일이 없거나, 불러오는 동안 오류가 났을 때.
+    """
+    named = [name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name.strip()]
+    files = [file for path in (*named, *paths) for file in _files_of(Path(path).expanduser())]
+    return [_load(file) for file in dict.fromkeys(files)]
+
+
+def _files_of(path: Path) -> list[Path]:
+    path = path.resolve()
+    if path.is_dir():
+        return sorted(file for file in path.glob("*.py") if file.is_file())
+    if path.is_file() and path.suffix == ".py":
+        return [path]
+    reason = "파이썬 파일(.py)이 아닙니다" if path.exists() else "그런 파일이나 폴더가 없습니다"
+    raise PluginError(
+        f"플러그인을 불러오지 못했습니다: {path}\n  {reason}.\n"
+        f"  해결: --plugin이나 환경 변수 {ENVIRONMENT}에 적은 경로를 확인하세요."
+    )
+
+
+def _load(file: Path) -> ModuleType:
+    # 다른 폴더의 같은 이름과 섞이지 않으면서, 같은 파일이면 언제나 같은 이름이 되게 한다.
+    name = f"realesrgan_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"플러그인을 불러오지 못했습니다: {file}\n  파이썬 파일로 읽을 수 없습니다.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"플러그인을 불러오지 못했습니다: {file}\n  {_cause(error, file)}\n"
+            "  해결: 그 파일을 고친 뒤 다시 실행하세요."
+        ) from error
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _cause(error: BaseException, file: Path) -> str:
+    """오류의 종류와 말, 그리고 그 파일에서 오류가 난 줄."""
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    else:
+        lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
+        line = lines[-1] if lines else None
+    text = "\n  ".join(f"{type(error).__name__}: {error}".splitlines())
+    return f"{line}번째 줄에서 {text}" if line else text

@@ -1,0 +1,134 @@
+"""TIFF: 항목표 읽고 쓰기, 다른 프로그램이 읽는가, EXIF의 바이트 순서."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from realesrgan.errors import ImageWriteError
+from realesrgan.media import tiff, writer
+from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
+from realesrgan.media.tiff import (
+    ByteOrder,
+    Entry,
+    ExifTags,
+    pack_exif,
+    pack_ifd,
+    read_exif_tags,
+    read_ifd,
+    read_tiff_head,
+)
+from tests.media.samples import exif_bytes, parsed_exif, photo, random_array, srgb
+
+ENTRIES = st.dictionaries(st.integers(1, 65535), st.binary(min_size=1, max_size=40), max_size=8).map(
+    lambda items: [Entry(tag, 7, len(body), body) for tag, body in items.items()]
+)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(33, 21), (33, 21, 3), (33, 21, 4)])
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_opencv_and_pillow_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Any, dtype: Any, endian: Any
+) -> None:
+    monkeypatch.setattr(writer, "STRIP_BYTES", 400)
+    array = random_array(*shape, dtype=dtype)
+    write_image(tmp_path / "a.tif", still(array, Metadata(exif=exif_bytes(1, endian=endian))))
+    data = np.frombuffer((tmp_path / "a.tif").read_bytes(), np.uint8)
+    assert bytes(data[:2]) == {"<": b"II", ">": b"MM"}[endian]
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if shape[-1] != 4 or dtype == np.uint16:  # OpenCV는 8비트 RGBA의 색에 알파를 곱해서 돌려준다.
+        assert (decoded.reshape(shape) == array).all()
+    with Image.open(tmp_path / "a.tif") as image:
+        pixels = np.asarray(image)
+        if dtype == np.uint8:
+            assert (pixels == (array if array.ndim == 2 else array[..., [2, 1, 0, 3][: shape[2]]])).all()
+        elif array.ndim == 2:
+            assert (pixels == array).all()
+        assert image.getexif()[0x010F] == "Maker"
+
+
+def test_gray_alpha_keeps_two_channels(tmp_path: Path) -> None:
+    gray = random_array(9, 9)
+    array = np.dstack([gray, gray, gray, random_array(9, 9, seed=1)])
+    write_image(tmp_path / "a.tif", Picture((Frame(array),), gray_alpha=True))
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.mode == "LA"
+        assert (np.asarray(image) == array[..., 2:]).all()
+
+
+def test_metadata_of_a_tiff_survives_two_trips(tmp_path: Path) -> None:
+    metadata = Metadata(icc=srgb(), exif=exif_bytes(1, endian=">", size=(64, 48)), xmp=b"<x/>", dpi=(300.5, 150))
+    write_image(tmp_path / "a.tif", still(photo(), metadata))
+    first = read_image(tmp_path / "a.tif")
+    write_image(tmp_path / "b.tif", first)
+    second = read_image(tmp_path / "b.tif")
+    assert first.metadata == second.metadata
+    assert second.metadata.dpi == (300.5, 150)
+    exif = parsed_exif(second.metadata.exif)
+    assert exif[0x010F] == "Maker" and exif.get_ifd(0x8769)[0xA002] == 64
+    assert 0x0100 not in exif and 273 not in exif
+
+
+def test_file_beyond_four_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "_MAX_FILE", 1 << 20)
+    with pytest.raises(ImageWriteError, match="4GB"):
+        write_image(tmp_path / "a.tif", still(photo()))
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(ENTRIES, st.sampled_from("<>"), st.integers(0, 50).map(lambda value: value * 2))
+@settings(max_examples=60, deadline=None)
+def test_packed_entries_read_back(entries: Any, prefix: Any, offset: Any) -> None:
+    order = ByteOrder(prefix)
+    data = bytes(offset) + pack_ifd(entries, offset, order)
+    found, following = read_ifd(io.BytesIO(data), offset, order)
+    assert found == {entry.tag: entry for entry in entries}
+    assert following == 0
+
+
+@given(ENTRIES, ENTRIES, st.sampled_from("<>"))
+@settings(max_examples=40, deadline=None)
+def test_exif_with_sub_tables_reads_back(exif: Any, gps: Any, prefix: Any) -> None:
+    main = (Entry(271, 2, 6, b"Maker\0"),)
+    kept = tuple(entry for entry in sorted(exif, key=lambda entry: entry.tag) if entry.tag != 0xA005)
+    tags = ExifTags(ByteOrder(prefix), main, kept, tuple(sorted(gps, key=lambda entry: entry.tag)))
+    result = read_exif_tags(io.BytesIO(pack_exif(tags)))
+    assert result.main == tags.main and set(result.exif) == set(tags.exif)
+    assert set(result.gps) == {entry for entry in tags.gps if entry.tag != 0xA005}
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_exif_repacked_is_understood_by_pillow(endian: Any) -> None:
+    tags = read_exif_tags(io.BytesIO(exif_bytes(6, endian=endian, size=(3, 4))))
+    exif = parsed_exif(pack_exif(tags))
+    assert exif[0x010F] == "Maker" and exif.get_ifd(0x8769)[0xA002] == 3 and exif.get_ifd(0x8825)[1] == "N"
+    assert 0x0112 not in exif and 0x0100 not in exif
+
+
+def test_bigtiff_table_is_read() -> None:
+    entry = struct.pack("<HHQQ", 256, 16, 1, 70000)
+    data = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 1) + entry + bytes(8)
+    order, first = read_tiff_head(io.BytesIO(data))
+    found, following = read_ifd(io.BytesIO(data), first, order)
+    assert order.big and order.integers(found[256]) == (70000,) and following == 0
+
+
+def test_entries_outside_the_file_are_left_out() -> None:
+    data = struct.pack("<HHHIII", 1, 270, 2, 100, 5000, 0)
+    assert read_ifd(io.BytesIO(data), 0, ByteOrder("<")) == ({}, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"II", b"XX*\0\x08\0\0\0", b"II*\0\xff\0\0\0"])
+def test_broken_structure_raises(data: Any) -> None:
+    with pytest.raises((ValueError, struct.error)):
+        read_exif_tags(io.BytesIO(data))
