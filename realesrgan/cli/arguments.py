@@ -8,7 +8,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from realesrgan.cli.console import EXIT_USAGE, say, say_error
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
@@ -74,11 +75,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(
-    convert: Callable[[str], Any], low: float, high: float = math.inf, *, above: bool = False
+    convert: Callable[[str], Any],
+    low: float,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    words: Sequence[str] = (),
 ) -> Callable[[str], Any]:
-    """범위를 확인하는 변환 함수를 만든다. `above`면 `low`보다 커야 한다."""
+    """범위를 확인하는 변환 함수를 만든다. `above`면 `low`보다 커야 하고, `words`의 낱말은 그대로 받는다."""
 
     def parse(text: str) -> Any:
+        if text in words:
+            return text
         try:
             value = convert(text)
         except ValueError:
@@ -90,18 +98,6 @@ def number(
         return value
 
     return parse
-
-
-def tile_size(text: str) -> int | Literal["auto"]:
-    """`auto`나 0 이상의 정수를 읽는다."""
-    return "auto" if text == "auto" else number(int, 0)(text)
-
-
-def suffix(text: str) -> str:
-    """파일 이름 뒤에 붙일 수 있는 글자인지 본다."""
-    if any(letter in text for letter in '/\\:*?"<>|\0'):
-        raise argparse.ArgumentTypeError(f"파일 이름에 쓸 수 없는 글자가 있습니다: {text}")
-    return text
 
 
 def parse_time(text: str) -> Fraction:
@@ -136,12 +132,6 @@ def row(*names: str, **settings: Any) -> Row:
     return names, settings
 
 
-def add_rows(group: argparse._ActionsContainer, rows: Iterable[Row]) -> None:
-    """표의 인자들을 더한다."""
-    for names, settings in rows:
-        group.add_argument(*names, **settings)
-
-
 def make_parser(
     prog: str, description: str, examples: Sequence[str], groups: Mapping[str, Iterable[Row]]
 ) -> argparse.ArgumentParser:
@@ -162,7 +152,9 @@ def make_parser(
         allow_abbrev=False,
     )
     for title, rows in groups.items():
-        add_rows(parser.add_argument_group(title), rows)
+        group = parser.add_argument_group(title)
+        for names, settings in rows:
+            group.add_argument(*names, **settings)
     return parser
 
 
@@ -214,7 +206,7 @@ TILE_ROWS = (
     row(
         "-t",
         "--tile",
-        type=tile_size,
+        type=number(int, 0, words=("auto",)),
         default="auto",
         metavar="auto|0|N",
         help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
@@ -257,7 +249,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
             help="결과 폴더. 그림 하나만 넣을 때는 파일 이름이나 -(표준 출력)도 됩니다. 기본: results",
         ),
         row("--recursive", action="store_true", help="하위 폴더까지 읽고 결과도 같은 모양의 폴더에 둡니다."),
-        row("--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"),
+        row("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"),
         row(
             "--ext",
             type=_extension,
@@ -305,23 +297,23 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """사진 명령의 인자 해석기를 만든다."""
-    return make_parser(
-        "realesrgan",
-        "Real-ESRGAN으로 사진과 그림을 키웁니다(초해상도(Super-Resolution)).",
-        (
-            "realesrgan -i inputs -o results",
-            "realesrgan -i photo.jpg -o photo_4x.png",
-            "realesrgan -i 그림폴더 -n RealESRGAN_x4plus_anime_6B -s 2 --recursive",
-            "realesrgan -i - -o - --ext png < photo.jpg > photo_4x.png",
-        ),
-        PICTURE_GROUPS,
-    )
+# 사진 명령의 인자 해석기를 만드는 함수.
+build_parser = partial(
+    make_parser,
+    "realesrgan",
+    "Real-ESRGAN으로 사진과 그림을 키웁니다(초해상도(Super-Resolution)).",
+    (
+        "realesrgan -i inputs -o results",
+        "realesrgan -i photo.jpg -o photo_4x.png",
+        "realesrgan -i 그림폴더 -n RealESRGAN_x4plus_anime_6B -s 2 --recursive",
+        "realesrgan -i - -o - --ext png < photo.jpg > photo_4x.png",
+    ),
+    PICTURE_GROUPS,
+)
 
 
-def settle_model(parser: argparse.ArgumentParser, args: argparse.Namespace, default: str) -> None:
-    """모델과 정밀도의 인자가 서로 맞는지 보고 `precision`, `named`, `model_name`을 정한다.
+def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, default: str) -> None:
+    """두 명령이 함께 갖는 인자가 서로 맞는지 보고 `precision`, `named`, `model_name`을 정한다.
 
     Args:
         parser: 인자 해석기.
@@ -332,6 +324,8 @@ def settle_model(parser: argparse.ArgumentParser, args: argparse.Namespace, defa
         SystemExit: 인자가 서로 맞지 않을 때(코드 2).
         UsageError: 모델 이름을 모를 때.
     """
+    if any(letter in args.suffix for letter in '/\\:*?"<>|\0'):
+        parser.error(f"--suffix: 파일 이름에 쓸 수 없는 글자가 있습니다: {args.suffix}")
     if args.fp32 and args.precision not in (None, "auto", "fp32"):
         parser.error(f"함께 쓸 수 없습니다: --fp32, --precision {args.precision}")
     if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
@@ -360,6 +354,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
     if args.device is not None and args.gpu_id is not None:
         parser.error("--device와 --gpu-id는 하나만 주세요.")
-    settle_model(parser, args, DEFAULT_MODEL)
+    settle_shared(parser, args, DEFAULT_MODEL)
     args.max_pixels = args.max_pixels or None
     return args

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -67,22 +68,19 @@ def shown(text: object, keep: str = "") -> str:
     )
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    # 받는 쪽이 파이프를 닫았거나(EPIPE) 디스크가 찼거나 스트림이 닫혔어도 일은 계속한다.
-    if stream is not None:
-        with contextlib.suppress(OSError, ValueError):
-            stream.write(shown(text, "\n\t") + "\n")
-            stream.flush()
-
-
-def say(text: str) -> None:
-    """결과를 표준 출력에 한 줄 쓴다."""
-    _write(sys.stdout, text)
+def say(text: str, stream: TextIO | None = None) -> None:
+    """결과를 표준 출력(또는 `stream`)에 한 줄 쓴다. 쓸 수 없어도 일은 계속한다."""
+    stream = stream or sys.stdout
+    # 받는 쪽이 파이프를 닫았거나(EPIPE) 디스크가 찼거나 스트림이 없거나 닫혔을 때.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream.write(shown(text, "\n\t") + "\n")
+        stream.flush()
 
 
 def say_error(text: str) -> None:
     """오류와 알림을 표준 오류에 쓴다."""
-    _write(sys.stderr, text)
+    if sys.stderr is not None:
+        say(text, sys.stderr)
 
 
 class _ConsoleHandler(logging.Handler):
@@ -211,12 +209,12 @@ class Progress:
         self._bar.close()
 
 
+@dataclass
 class DownloadProgress:
     """내려받기 막대. 터미널이 아니면 시작할 때 한 줄만 쓴다."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._bar: Any = None
+    name: str
+    _bar: Any = None
 
     def __call__(self, received: int, total: int) -> None:
         """`(받은 바이트, 전체 바이트)`로 막대를 옮긴다."""
@@ -226,10 +224,10 @@ class DownloadProgress:
             drawn = sys.stderr.isatty()
             if not drawn:
                 # 표준 출력으로 결과를 내보낼 수도 있으므로 표준 오류에 쓴다.
-                say_error(f"내려받는 중: {self._name}")
+                say_error(f"내려받는 중: {self.name}")
             self._bar = tqdm(
                 total=total or None,
-                desc=shown(self._name),
+                desc=shown(self.name),
                 unit="B",
                 unit_scale=True,
                 disable=not drawn,

@@ -93,7 +93,7 @@ def show_plan(
     total = 0.0
     checked = [job if job.skip else check_target(job, outscale, skip(job) is not None) for job in jobs]
     for index, job in enumerate(checked, 1):
-        head = f"[{index}/{len(jobs)}] {shown(job.label or job.source)}"
+        head = f"[{index}/{len(jobs)}] {shown(job.input)}"
         reason = None if job.problem else skip(job)
         if reason is not None:
             tell("\n    ".join(f"{head}\n건너뜁니다: {reason}".splitlines()))

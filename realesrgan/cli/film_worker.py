@@ -93,7 +93,6 @@ class FilmWorker:
             RealESRGANError: 가중치나 장치를 쓸 수 없을 때.
         """
         import_av()
-        self.ranks.set_threads()
         options = argparse.Namespace(**{**vars(self.args), "batch": self.args.batch or 1})
         with self.ranks.local_leader_first():
             weights = open_chosen(options)

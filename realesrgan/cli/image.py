@@ -43,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(describe_models())
             return EXIT_DONE
         with ExitStack() as stack:
-            return run_command(PictureCommand(args, stack), report=args.report, dry_run=args.dry_run)
+            command = PictureCommand(args, stack)
+            if args.output == STANDARD:
+                # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
+                command.tell = command.tell_failure = say_error
+            return run_command(command, report=args.report, dry_run=args.dry_run)
 
     return guarded(work, FAREWELL)
 
@@ -88,6 +92,7 @@ class FileResult(Result):
         return f" -> {shown(self.output)} ({size})", []
 
 
+@dataclass
 class PictureCommand(Command["Job", FileResult]):
     """그림을 키우는 일. 모델은 할 일이 있을 때 한 번만 싣는다.
 
@@ -99,14 +104,10 @@ class PictureCommand(Command["Job", FileResult]):
     farewell = FAREWELL
     memory_remedy = "다른 프로그램을 닫거나 -s를 줄이세요."
 
-    def __init__(self, args: argparse.Namespace, stack: ExitStack) -> None:
-        self._args = args
-        self._stack = stack
-        self._model: Model | None = None
-        self._model_name: str | None = None
-        if args.output == STANDARD:
-            # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
-            self.tell = self.tell_failure = say_error
+    _args: argparse.Namespace
+    _stack: ExitStack
+    _model: Model | None = None
+    _model_name: str | None = None
 
     def plan(self, ranks: Ranks) -> list[Job]:
         """입력을 모두 찾아 결과의 이름을 정한다."""
@@ -138,7 +139,6 @@ class PictureCommand(Command["Job", FileResult]):
         from realesrgan.cli.loading import build_model, open_chosen, source_of
 
         needed = any(job.problem is None and not self._skips(job) for job in jobs)
-        ranks.set_threads()
         # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
         with ranks.local_leader_first():
             chosen = open_chosen(self._args) if needed else None
@@ -178,7 +178,7 @@ class PictureCommand(Command["Job", FileResult]):
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         return FileResult(
-            input=job.label or str(job.source),
+            input=job.input,
             output=job.output,
             status="done",
             seconds=round(made.seconds, 3),
@@ -193,7 +193,7 @@ class PictureCommand(Command["Job", FileResult]):
     def result(self, job: Job, status: str, reason: str | None = None) -> FileResult:
         """하지 못한 일의 결과."""
         return FileResult(
-            input=job.label or str(job.source),
+            input=job.input,
             output=job.output,
             status=status,
             model=self._model_name,
@@ -208,7 +208,6 @@ class PictureCommand(Command["Job", FileResult]):
         from realesrgan.cli.loading import build_model, open_chosen
 
         args = self._args
-        ranks.set_threads()
         model = build_model(args, open_chosen(args), ranks.device(args.device))
         return show_plan(
             jobs,

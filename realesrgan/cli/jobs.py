@@ -62,9 +62,14 @@ class Job:
     found: bool = False
 
     @property
-    def name(self) -> str:
-        """진행 막대에 보일 이름."""
-        return self.label or self.source.name
+    def input(self) -> str:
+        """입력의 보일 이름."""
+        return self.label or str(self.source)
+
+    @property
+    def output(self) -> str:
+        """결과의 보일 이름."""
+        return STANDARD_OUTPUT if self.to_stdout else "" if self.skip else str(self.target)
 
     @property
     def weight(self) -> int:
@@ -78,11 +83,6 @@ class Job:
         """사용자의 것인 파일들."""
         source = () if self.label else (self.source,)
         return source if self.to_stdout or self.skip else (*source, self.target)
-
-    @property
-    def output(self) -> str:
-        """결과의 보일 이름."""
-        return STANDARD_OUTPUT if self.to_stdout else "" if self.skip else str(self.target)
 
     def output_size(self, outscale: float | None) -> tuple[int, int] | None:
         """결과의 `(너비, 높이)`, 픽셀. 입력을 읽지 못했거나 배율을 아직 모르면 None."""
@@ -150,7 +150,8 @@ def plan_jobs(
     to_stdout = output == STANDARD
     folder = _outgoing_folder(wanted, inputs, scratch) if to_stdout else folder
     jobs = [_make_job(source, fixed, folder, suffix, ext, to_stdout) for source in sources]
-    jobs = _without_results(_renamed(jobs, suffix), outscale)
+    if len(jobs) > 1:
+        jobs = _without_results(_renamed(jobs, suffix), outscale)
     jobs = [check_target(job, outscale, skip_existing) for job in _without_conflicts(jobs)]
     if fixed is not None and len(jobs) == 1 and jobs[0].info is not None and jobs[0].problem is not None:
         raise UsageError(jobs[0].problem)
@@ -389,21 +390,21 @@ def _without_results(jobs: list[Job], outscale: float | None) -> list[Job]:
 
     다른 입력의 결과가 될 이름이고 크기도 그 입력을 키운 것이면 결과로 본다. 이름만 같은 원본을 덮어쓰지 않기 위해서다.
     """
-    makers = {_stem_key(job.target): job for job in jobs if job.skip is None and job.problem is None}
+
+    def key(path: Path) -> str:
+        return identity(path.with_suffix(""))
+
+    makers = {key(job.target): job for job in jobs if job.skip is None and job.problem is None}
     kept: list[Job] = []
     results: list[Job] = []
     for job in jobs:
-        maker = makers.get(_stem_key(job.source)) if job.skip is None and job.label is None else None
+        maker = makers.get(key(job.source)) if job.skip is None and job.label is None else None
         is_result = maker is not None and maker.source != job.source and _made_from(job, maker, outscale)
         (results if is_result else kept).append(job)
     if results:
         names = _some(job.source for job in results)
         logger.warning("앞선 실행의 결과로 보이는 %d개는 다시 키우지 않습니다: %s", len(results), names)
     return kept
-
-
-def _stem_key(path: Path) -> str:
-    return identity(path.with_suffix("")) if path.name else ""
 
 
 def _made_from(job: Job, maker: Job, outscale: float | None) -> bool:

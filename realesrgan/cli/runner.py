@@ -104,7 +104,7 @@ class Job(Protocol):
     """일 하나."""
 
     @property
-    def name(self) -> str:
+    def input(self) -> str:
         """보일 이름."""
         ...
 
@@ -187,27 +187,23 @@ def run_command(command: Command[J, R], *, report: str | None = None, dry_run: b
     started = time.perf_counter()
     with join_ranks() as ranks:
         try:
-            jobs = ranks.agree(lambda: _plan(command, ranks, None if dry_run else report))
+            jobs = ranks.agree(lambda: command.plan(ranks))
+            if report and not dry_run:
+                paths = [path for job in jobs for path in job.paths]
+                ranks.agree(lambda: check_report_path(expand_user(report), paths))
         except RealESRGANError as error:
             if ranks.leads:
                 say_error(str(error))
             return EXIT_USAGE
         if dry_run:
-            fine = ranks.agree(lambda: command.estimate(jobs, ranks))
+            fine = not ranks.leads or command.estimate(jobs, ranks)
             return EXIT_DONE if fine else EXIT_SOME_FAILED
-        everything = list(range(len(jobs)))
-        shares = [everything] * ranks.size if command.together else share_jobs(jobs, ranks.size)
+        shared = ranks.size > 1 and not command.together
+        shares = share_jobs(jobs, ranks.size) if shared else [list(range(len(jobs)))] * ranks.size
         results = _work_through(command, [(index, jobs[index]) for index in shares[ranks.rank]], ranks)
-        if ranks.size > 1 and not command.together:
+        if shared:
             results = _gather(command, jobs, shares, results, ranks)
         return _conclude(command, results, ranks, report, time.perf_counter() - started)
-
-
-def _plan(command: Command[J, R], ranks: Ranks, report: str | None) -> list[J]:
-    jobs = command.plan(ranks)
-    if report:
-        check_report_path(expand_user(report), (path for job in jobs for path in job.paths))
-    return jobs
 
 
 def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ranks: Ranks) -> list[R]:
@@ -226,8 +222,9 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
     with closing(Progress(len(jobs), sum(job.weight for job in jobs), drawn)) as progress:
         try:
             for index, job in numbered:
-                results.append(_attempt(command, job, progress.start(job.name, job.weight)))
-                ranks.publish(f"job/{index}", results[-1])
+                results.append(_attempt(command, job, progress.start(Path(job.input).name, job.weight)))
+                if ranks.size > 1:
+                    ranks.publish(f"job/{index}", results[-1])
                 tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
                 progress.finish(results[-1].describe(), _silent if quiet else tell)
                 if results[-1].status == "interrupted":
@@ -260,7 +257,7 @@ def _attempt(command: Command[J, R], job: J, progress: Callable[[int, int], None
         result = command.result(job, "failed", f"메모리가 모자랍니다.\n  해결: {command.memory_remedy}")
     except Exception as error:
         # 한 일의 뜻밖의 오류가 남은 일을 막지 않게 한다. 흔적은 로그에 남긴다.
-        logger.exception("뜻밖의 오류입니다: %s", job.name)
+        logger.exception("뜻밖의 오류입니다: %s", job.input)
         result = command.result(job, "failed", f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
     return replace(result, seconds=round(time.perf_counter() - started, 3))
 
@@ -380,6 +377,7 @@ class Ranks:
         size: 전체 프로세스 수.
         local_rank: 이 컴퓨터에서의 번호.
         local_size: 이 컴퓨터의 프로세스 수.
+        leads: 보고하고 알리는 첫 프로세스인지.
         store: 프로세스들이 함께 보는 저장소. 혼자면 None.
     """
 
@@ -387,6 +385,7 @@ class Ranks:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    leads: bool = True
     store: Store | None = None
     _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
@@ -410,11 +409,6 @@ class Ranks:
             return kind(**json.loads(self.store.get(name).decode()))
         except RuntimeError:
             return None
-
-    @property
-    def leads(self) -> bool:
-        """보고하고 알리는 프로세스인지."""
-        return self.rank == 0
 
     def broadcast(self, value: T | None) -> T:
         """첫 프로세스의 값을 모두에게 준다."""
@@ -475,14 +469,6 @@ class Ranks:
             if self.local_rank == 0:
                 dist.barrier()
 
-    def set_threads(self) -> None:
-        """이 컴퓨터의 코어를 프로세스 수로 나눈 만큼의 스레드를 쓴다."""
-        if self.size == 1:
-            return
-        import torch
-
-        torch.set_num_threads(max(available_cores() // self.local_size, 1))
-
     def device(self, requested: str | None) -> str | None:
         """이 프로세스가 쓸 장치. 번호 없는 CUDA나 자동 선택이면 프로세스마다 하나씩 나눈다."""
         if self.size == 1 or requested not in (None, "auto", "cuda"):
@@ -501,18 +487,23 @@ def join_ranks() -> Iterator[Ranks]:
     if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE") == "1":
         yield Ranks()
         return
+    import torch
     import torch.distributed as dist
 
     store, rank, size = next(dist.rendezvous("env://", timeout=GATHER_TIMEOUT))  # type: ignore[attr-defined]
     # 결과를 모으는 데만 쓰므로 GPU가 있어도 gloo로 충분하다.
     group_store = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=group_store, rank=rank, world_size=size, timeout=GATHER_TIMEOUT)
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # 이 컴퓨터의 코어를 프로세스들이 나누어 쓴다.
+    torch.set_num_threads(max(available_cores() // local_size, 1))
     try:
         yield Ranks(
             rank=rank,
             size=size,
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-            local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+            local_size=local_size,
+            leads=rank == 0,
             store=dist.PrefixStore("realesrgan", store),  # type: ignore[attr-defined]
         )
     finally:

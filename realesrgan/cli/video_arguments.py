@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from realesrgan.cli.arguments import (
@@ -15,12 +15,11 @@ from realesrgan.cli.arguments import (
     TILE_ROWS,
     Formatter,
     Parser,
-    add_rows,
+    Row,
     model_rows,
     number,
     parse_time,
-    settle_model,
-    suffix,
+    settle_shared,
 )
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
@@ -91,6 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_rows(group: argparse._ArgumentGroup, rows: Iterable[Row]) -> None:
+    """표의 인자들을 더한다."""
+    for names, settings in rows:
+        group.add_argument(*names, **settings)
+
+
 def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-i",
@@ -108,9 +113,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         metavar="PATH",
         help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
     )
-    group.add_argument(
-        "--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
-    )
+    group.add_argument("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out")
     group.add_argument(
         "--ext",
         type=_extension,
@@ -201,7 +204,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    settle_model(parser, args, DEFAULT_VIDEO_MODEL)
+    settle_shared(parser, args, DEFAULT_VIDEO_MODEL)
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
     if args.resume and args.overwrite:
