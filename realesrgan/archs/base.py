@@ -184,7 +184,7 @@ def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tupl
     try:
         with torch.device("meta"):
             template = cls(**arch_args).state_dict()
-    except TypeError:  # 꼭 주어야 하는 인자가 있는 클래스(판별자 등)
+    except Exception:  # 꼭 주어야 하는 인자가 있거나(판별자 등) 인자 없이는 지을 수 없는 남의 클래스
         return None
     return (arch_args, dict(state)) if same_shapes(template, state) else None
 
