@@ -180,6 +180,9 @@ def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tupl
     # 알아보는 법을 적지 않은 네트워크는 기본 인자로 지어 이름과 모양을 견준다.
     if not inspect.isclass(cls) or not issubclass(cls, nn.Module):
         return None
+    # 훈련 코드를 불러오면 BasicSR의 네트워크 수십 개도 보인다. 이름을 대지 않았으면 하나씩 지어 보지 않는다.
+    if cls.__module__.startswith("basicsr.") and hints.get("arch") != cls.__name__:
+        return None
     arch_args = dict(hints.get("arch_args", {}))
     try:
         with torch.device("meta"):
