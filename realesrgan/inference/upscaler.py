@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.devices import auto_tile, memory_budget
 from realesrgan.inference.engines.base import Engine
+from realesrgan.inference.engines.devices import memory_budget
 from realesrgan.inference.steps import Step, apply_steps
-from realesrgan.inference.tiling import Box, Progress, Store, Tile, run_tiles
+from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
 from realesrgan.util.optional import import_cv2
 
 logger = logging.getLogger(__name__)

@@ -29,3 +29,11 @@ def scaled_size(width: int, height: int, outscale: float) -> tuple[int, int]:
         raise ValueError(f"배율은 0보다 큰 유한한 수여야 합니다: {outscale}")
     half = Fraction(1, 2)
     return max(int(width * scale + half), 1), max(int(height * scale + half), 1)
+
+
+def describe_bytes(count: float) -> str:
+    """바이트 수를 사람이 읽는 단위로 적는다."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return f"{int(count)}B"
