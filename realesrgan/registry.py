@@ -60,6 +60,8 @@ class Registry:
         Raises:
             KeyError: 그 이름이 없을 때. 메시지에 등록된 이름을 담는다.
         """
+        if name in self._objects:
+            return self._objects[name]
         try:
             return self._all()[name]
         except KeyError:

@@ -105,14 +105,10 @@ class NcnnGraph(Protocol):
         ...
 
 
-def unwrapped(network: Any) -> Any:
-    """`torch.compile`이 감싼 속의 네트워크. 감싸지 않았으면 그대로."""
-    return getattr(network, "_orig_mod", network)
-
-
 def network_scale(network: Any) -> int | None:
     """업스케일 배율. 네트워크가 말하지 않으면 값 없는 입력(meta)을 넣어 재고, 그래도 모르면 None."""
-    inner = unwrapped(network)
+    # `torch.compile`이 감싼 것은 속의 네트워크에게 묻는다.
+    inner = getattr(network, "_orig_mod", network)
     for name in ("scale", "upscale"):
         value = getattr(inner, name, None)
         if isinstance(value, int) and value >= 1:
@@ -130,13 +126,13 @@ def network_scale(network: Any) -> int | None:
 
 def size_multiple(network: Any) -> int:
     """입력의 두 변이 맞춰야 하는 배수. 말하지 않으면 1."""
-    value = getattr(unwrapped(network), "size_multiple", 1)
+    value = getattr(getattr(network, "_orig_mod", network), "size_multiple", 1)
     return value if isinstance(value, int) and value >= 1 else 1
 
 
 def activation_values(network: Any) -> ActivationValues:
     """입력 픽셀 하나에 드는 활성값의 수. 말하지 않으면 RRDBNet(특징 64, 4배)과 같다고 본다."""
-    found = getattr(unwrapped(network), "activation_values", None)
+    found = getattr(getattr(network, "_orig_mod", network), "activation_values", None)
     if isinstance(found, ActivationValues):
         return found
     return ActivationValues(_UNKNOWN_LARGEST * _UNKNOWN_PEAK_RATIO, _UNKNOWN_LARGEST)

@@ -43,9 +43,6 @@ def _init_deep(body: nn.ModuleList) -> None:
     두어 최근접 확대에서 시작한다.
     """
     convolutions = [layer for layer in body if isinstance(layer, nn.Conv2d)]
-    # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
-    if convolutions[0].weight.is_meta:
-        return
     for layer in convolutions:
         nn.init.kaiming_normal_(layer.weight, a=PRELU_START)
         if layer.bias is not None:
@@ -76,6 +73,9 @@ class SRVGGNetCompact(nn.Module):
         ValueError: `act_type`을 모를 때.
     """
 
+    # 입력의 `H`와 `W`가 맞춰야 하는 배수. 제약이 없다.
+    size_multiple = 1
+
     def __init__(
         self,
         num_in_ch: int = 3,
@@ -90,7 +90,8 @@ class SRVGGNetCompact(nn.Module):
         self.num_out_ch = num_out_ch
         self.num_feat = num_feat
         self.num_conv = num_conv
-        self.upscale = upscale
+        # 다른 네트워크와 같은 이름(scale)으로도 읽는다.
+        self.scale = self.upscale = upscale
         self.act_type = act_type
         self.body = nn.ModuleList([nn.Conv2d(num_in_ch, num_feat, 3, 1, 1), _activation(act_type, num_feat)])
         for _ in range(num_conv):
@@ -98,24 +99,12 @@ class SRVGGNetCompact(nn.Module):
             self.body.append(_activation(act_type, num_feat))
         self.body.append(nn.Conv2d(num_feat, num_out_ch * upscale * upscale, 3, 1, 1))
         self.upsampler = nn.PixelShuffle(upscale)
-        _init_deep(self.body)
-
-    @property
-    def scale(self) -> int:
-        """업스케일 배율. 다른 네트워크와 같은 이름으로 읽기 위한 것이다."""
-        return self.upscale
-
-    @property
-    def size_multiple(self) -> int:
-        """입력의 `H`와 `W`가 맞춰야 하는 배수. 제약이 없어 1이다."""
-        return 1
-
-    @property
-    def activation_values(self) -> ActivationValues:
-        """입력 픽셀 하나에 드는 활성값의 수. 잰 최댓값에 맞춘 어림이다."""
-        enlarged = self.num_out_ch * self.upscale**2
-        # 가운데 특징 두 벌, 마지막 합성곱의 출력과 펼친 결과와 최근접 확대.
-        return ActivationValues(2 * self.num_feat + 3 * enlarged, max(self.num_feat, enlarged))
+        # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
+        if not self.body[0].weight.is_meta:
+            _init_deep(self.body)
+        enlarged = num_out_ch * upscale**2
+        # 가운데 특징 두 벌, 마지막 합성곱의 출력과 펼친 결과와 최근접 확대. 잰 최댓값에 맞춘 어림이다.
+        self.activation_values = ActivationValues(2 * num_feat + 3 * enlarged, max(num_feat, enlarged))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*upscale, W*upscale)`로 키운다."""

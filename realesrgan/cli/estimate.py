@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 
 from realesrgan.cli.console import shown
 from realesrgan.cli.jobs import Job, check_target
-from realesrgan.inference.engines.devices import MIB
+from realesrgan.inference.engines.base import MIB
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
 from realesrgan.inference.upscaler import pad_amounts
@@ -57,8 +58,8 @@ def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: flo
     height, width = info.height + bottom, info.width + right
     tile = upscaler.tile_for(height, width)
     tiles = plan_tiles(height, width, tile, upscaler.tile_pad, upscaler.multiple)
-    read = sum(piece.read.height * piece.read.width for piece in tiles)
-    largest = max(piece.read.height * piece.read.width for piece in tiles) * upscaler.batch
+    read = sum(math.prod(piece.read.shape) for piece in tiles)
+    largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
     passes = info.frames * (2 if info.mode == "RGBA" else 1)
     sample = info.channels * info.bit_depth // 8
     network_output = info.height * info.width * model.scale**2 * sample

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from realesrgan.archs.base import network_scale, size_multiple
 from realesrgan.errors import InvalidValueError, UsageError
 from realesrgan.inference.engines.base import AUTO, Engine, create_engine
-from realesrgan.inference.steps import Step, parse_steps
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale
 from realesrgan.util.numbers import scaled_size
-from realesrgan.util.plugins import load_plugins
 from realesrgan.zoo.weights import Weights, open_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from realesrgan.inference.steps import Step
 
 TileSize = int | Literal["auto"]
 
@@ -191,7 +191,11 @@ class Model:
             raise InvalidValueError(
                 f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
             )
-        upscaler = self.upscaler.with_steps(parse_steps(steps)) if steps else self.upscaler
+        upscaler = self.upscaler
+        if steps:
+            from realesrgan.inference.steps import parse_steps
+
+            upscaler = upscaler.with_steps(parse_steps(steps))
         size = scaled_size(image.shape[1], image.shape[0], outscale)
         return upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=progress)
 
@@ -271,7 +275,10 @@ def load(
         >>> model.scale, model.arch
         (4, 'SRVGGNetCompact')
     """
-    load_plugins(plugins)
+    if plugins or os.environ.get("REALESRGAN_PLUGINS"):
+        from realesrgan.util.plugins import load_plugins
+
+        load_plugins(plugins)
     compute = ComputeSettings(device, precision, backend, tile, tile_pad, pre_pad, batch)
     if isinstance(what, Weights):
         weights = what

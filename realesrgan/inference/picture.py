@@ -9,16 +9,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
-from realesrgan.inference.steps import Step
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
 from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
 from realesrgan.util.files import make_writable_folder, os_reason
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.numbers import scaled_size
+
+if TYPE_CHECKING:
+    from realesrgan.inference.steps import Step
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import network_scale
 from realesrgan.errors import InvalidValueError
-from realesrgan.inference.engines.base import create_engine
-from realesrgan.inference.engines.devices import choose_device, choose_precision
+from realesrgan.inference.engines.base import choose_device, choose_precision, create_engine
 from realesrgan.inference.step_methods import StepMethods
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale, join_image, resize_output, split_image
@@ -135,7 +134,8 @@ class RealESRGANer(StepMethods):
         if factor is not None and factor != float(upscaler.scale):
             height, width = pixels.color.shape[:2]
             output = resize_output(output, max(int(width * factor), 1), max(int(height * factor), 1))
-        return output, pixels.mode
+        mode = "L" if pixels.color.ndim == 2 else "RGB" if pixels.alpha is None else "RGBA"
+        return output, mode
 
 
 def _load(

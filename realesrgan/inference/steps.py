@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -75,13 +75,6 @@ def parse_steps(wanted: Iterable[str | Step]) -> tuple[Step, ...]:
             raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {', '.join(STEPS)}")
         steps.append(STEPS[name](value))
     return tuple(steps)
-
-
-def apply_steps(steps: Sequence[Step], enlarged: Tensor, source: Tensor) -> Tensor:
-    """단계들을 차례로 거친다."""
-    for step in steps:
-        enlarged = step(enlarged, source)
-    return enlarged
 
 
 @dataclass(frozen=True)

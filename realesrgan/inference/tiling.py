@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from realesrgan.errors import OutOfMemoryError
@@ -36,14 +36,9 @@ class Box:
     right: int
 
     @property
-    def height(self) -> int:
-        """높이(픽셀)."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """너비(픽셀)."""
-        return self.right - self.left
+    def shape(self) -> tuple[int, int]:
+        """`(높이, 너비)`, 픽셀."""
+        return self.bottom - self.top, self.right - self.left
 
     def slices(self, scale: int = 1) -> tuple[slice, slice]:
         """배열에서 이 상자를 가리키는 `(세로, 가로)` 조각. 좌표에 `scale`을 곱한다."""
@@ -66,10 +61,6 @@ class Tile:
     read: Box
     crop: Box
     write: Box
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
 
 
 def plan_tiles(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> list[Tile]:
@@ -101,8 +92,8 @@ def plan_tiles(height: int, width: int, tile: int, pad: int, multiple: int = 1) 
 
 def _plan_region(region: Box, image: Box, tile: int, pad: int, multiple: int) -> Iterator[Tile]:
     """`image` 안의 `region`만 덮는 타일을 차례로 낸다."""
-    step = _round_up(max(tile, 1), multiple)
-    margin = _round_up(pad, multiple)
+    step = -(-max(tile, 1) // multiple) * multiple
+    margin = -(-pad // multiple) * multiple
     for top in range(region.top, region.bottom, step):
         for left in range(region.left, region.right, step):
             write = Box(top, left, min(top + step, region.bottom), min(left + step, region.right))
@@ -127,7 +118,8 @@ def balanced_tile(height: int, width: int, max_tile: int, multiple: int = 1) -> 
         return 0
     count = -(-longest // max(max_tile, 1))
     # 배수로 올려도 한도를 넘지 않게 먼저 내림한 값과 견준다.
-    even = _round_up(-(-longest // count), multiple)
+    share = -(-longest // count)
+    even = -(-share // multiple) * multiple
     return min(even, max(max_tile // multiple * multiple, multiple))
 
 
@@ -150,14 +142,6 @@ def auto_tile(shape: tuple[int, int], budget: int, per_pixel: int, *, pad: int, 
         return 0
     side = max(math.isqrt(max(pixels, 1)) - 2 * pad, SMALLEST_AUTO_TILE)
     return balanced_tile(height, width, side, multiple)
-
-
-def _batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
-    """모양이 같은 이웃 타일을 `size`개까지 묶는다."""
-    for _, group in groupby(tiles, key=lambda tile: (tile.read.height, tile.read.width)):
-        same = list(group)
-        for start in range(0, len(same), size):
-            yield same[start : start + size]
 
 
 @dataclass
@@ -186,7 +170,7 @@ class _Plan:
                 "  다른 프로그램이 메모리를 쓰고 있거나 모델이 이 장치에 너무 큽니다.\n"
                 "  해결: 다른 프로그램을 닫거나, 가벼운 모델(-n realesr-general-x4v3)이나 --device cpu를 쓰세요."
             )
-        self.tile = max(_round_up(self.tile // 2, self.multiple), MIN_TILE)
+        self.tile = max(-(-(self.tile // 2) // self.multiple) * self.multiple, MIN_TILE)
         self.remaining = [
             part
             for tile in self.remaining
@@ -235,7 +219,9 @@ def run_tiles(
     total, done = height * width, 0
     shrunk = False
     while plan.remaining:
-        group = next(_batches(plan.remaining, plan.batch))
+        # 모양이 같은 이웃만 한 배치로 묶을 수 있다.
+        _, alike = next(itertools.groupby(plan.remaining[: plan.batch], key=lambda tile: tile.read.shape))
+        group = list(alike)
         results: Sequence[Result] | None = None
         # 예외가 살아 있는 동안은 실패한 계산의 텐서도 살아 있다. 여기를 나간 뒤에 메모리를 비운다.
         with suppress(OutOfMemoryError):
@@ -250,7 +236,7 @@ def run_tiles(
             continue
         for result, piece in zip(results, group, strict=True):
             store(result, piece.write)
-            done += piece.write.height * piece.write.width
+            done += math.prod(piece.write.shape)
         del results, plan.remaining[: len(group)]
         if progress is not None:
             progress(done, total)

@@ -10,7 +10,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,17 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.engines.base import Engine
-from realesrgan.inference.engines.devices import memory_budget
-from realesrgan.inference.steps import Step, apply_steps
+from realesrgan.inference.engines.base import Engine, memory_budget
 from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
 from realesrgan.util.optional import import_cv2
+
+if TYPE_CHECKING:
+    from realesrgan.inference.steps import Step
 
 logger = logging.getLogger(__name__)
 
 # BT.601 휘도의 계수(R, G, B). OpenCV의 BGR2GRAY와 같다.
 LUMA = (0.299, 0.587, 0.114)
 SIXTEEN_BIT = 65535
+# dtype이 말하는, 1.0에 해당하는 값.
+DEPTHS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): SIXTEEN_BIT}
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,6 @@ class Pixels:
     alpha: NDArray[Any] | None
     maximum: int
     bgr: bool = True
-
-    @property
-    def mode(self) -> str:
-        """`L`, `RGB`, `RGBA` 가운데 하나."""
-        if self.color.ndim == 2:
-            return "L"
-        return "RGB" if self.alpha is None else "RGBA"
-
-    @property
-    def output_dtype(self) -> Any:
-        """결과의 자료형."""
-        return {1: np.float32, SIXTEEN_BIT: np.uint16}.get(self.maximum, np.uint8)
 
     def read(self, box: Box, device: torch.device | str = "cpu") -> Tensor:
         """상자를 장치의 `(3, h, w)` RGB float32, 0..1로 읽는다. 정수인 채로 장치에 올린다."""
@@ -111,18 +103,14 @@ def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) ->
         raise InvalidValueError(f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}")
     if not image.dtype.isnative:
         image = image.astype(image.dtype.newbyteorder("="))
-    maximum = _maximum_of(image, unit)
+    maximum = DEPTHS[image.dtype] if image.dtype in DEPTHS else _maximum_of(image, unit)
     if image.ndim == 3 and image.shape[2] == 4:
         return Pixels(image[:, :, :3], image[:, :, 3], maximum, bgr)
     return Pixels(image, None, maximum, bgr)
 
 
 def _maximum_of(image: NDArray[Any], unit: bool) -> int:
-    """1.0에 해당하는 값."""
-    if image.dtype == np.uint8:
-        return 255
-    if image.dtype == np.uint16:
-        return SIXTEEN_BIT
+    """비트 깊이를 dtype에서 알 수 없는 배열에서 1.0에 해당하는 값."""
     largest = float(np.max(image))
     if unit and image.dtype.kind == "f":
         if largest > 1 + 1e-3 or float(np.min(image)) < -1e-3:
@@ -216,6 +204,7 @@ class Upscaler:
         multiple: int | None = None,
     ) -> None:
         self.engine = engine
+        self.scale = engine.scale
         self.tile = tile
         self.tile_pad = tile_pad
         self.pre_pad = pre_pad
@@ -226,11 +215,6 @@ class Upscaler:
         self._affordable: int | None = None
         self._whole_batch = True
         self._told_rerun = False
-
-    @property
-    def scale(self) -> int:
-        """네트워크의 배율."""
-        return self.engine.scale
 
     def with_steps(self, steps: Sequence[Step]) -> Upscaler:
         """같은 엔진과 설정에 단계만 다른 업스케일러."""
@@ -285,7 +269,9 @@ class Upscaler:
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
         output = join_image(split_image(image, bgr=bgr, unit=unit), self.fill, self.scale, alpha_upsampler, progress)
-        return output if size is None else resize_output(output, *size)
+        if size is None or size == (output.shape[1], output.shape[0]):
+            return output
+        return resize_output(output, *size)
 
     def fill(
         self, pixels: Pixels, target: NDArray[Any], progress: Progress | None = None, *, plain: bool = False
@@ -300,7 +286,9 @@ class Upscaler:
         """
         height, width = pixels.color.shape[:2]
         bottom, right = pad_amounts(height, width, self.pre_pad, self.multiple)
-        padded = replace(pixels, color=pad_bottom_right(pixels.color, bottom, right, self.pre_pad), alpha=None)
+        padded = pixels
+        if bottom or right:
+            padded = replace(pixels, color=pad_bottom_right(pixels.color, bottom, right, self.pre_pad))
         scale = self.scale
 
         def store(result: Tensor, box: Box) -> None:
@@ -309,9 +297,7 @@ class Upscaler:
                 result = result[:, : (below - box.top) * scale, : (beside - box.left) * scale]
                 pixels.write(result, target[box.top * scale : below * scale, box.left * scale : beside * scale])
 
-        def read(box: Box) -> Tensor:
-            return padded.read(box, self.engine.device)
-
+        read = partial(padded.read, device=self.engine.device)
         self._run(read, store, (height + bottom, width + right), () if plain else self.steps, progress)
 
     def _run(
@@ -329,7 +315,9 @@ class Upscaler:
 
         def run(tiles: list[Tile]) -> list[Tensor]:
             sources = torch.stack([read(piece.read) for piece in tiles])
-            results = apply_steps(steps, self._finite(sources), sources)
+            results = self._finite(sources)
+            for step in steps:
+                results = step(results, sources)
             return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
 
         used = run_tiles(
@@ -374,7 +362,10 @@ class Upscaler:
     def _upscale_batch(self, frames: Tensor, steps: Sequence[Step]) -> Tensor | None:
         """배치를 한 번에 키운다. 메모리가 모자라면 None이고, 다음부터는 시도하지 않는다."""
         try:
-            return apply_steps(steps, self._finite(frames), frames)
+            results = self._finite(frames)
+            for step in steps:
+                results = step(results, frames)
+            return results
         except OutOfMemoryError:
             self._whole_batch = False
         self.engine.release()
@@ -387,7 +378,7 @@ class Upscaler:
         pieces: list[Tensor] = []
 
         def store(result: Tensor, box: Box) -> None:
-            if (box.height, box.width) == (height, width):
+            if box.shape == (height, width):
                 pieces.append(result)
                 return
             if not pieces:
@@ -407,12 +398,13 @@ class Upscaler:
             NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
         """
         output = self.engine(batch)
-        if _is_finite(output):
+        # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수를 더하는 것이라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
+        if torch.isfinite(output.sum(dtype=torch.float32)):
             return output
         safer = self.engine.fallback()
         if safer is not None:
             output = safer(batch)
-            if _is_finite(output):
+            if torch.isfinite(output.sum(dtype=torch.float32)):
                 if not self._told_rerun:
                     logger.warning("낮은 정밀도의 결과에 NaN이 있어 그 부분을 fp32로 다시 계산했습니다.")
                 self._told_rerun = True
@@ -422,11 +414,6 @@ class Upscaler:
             "  단정밀도(fp32)로 다시 계산해도 마찬가지이니 가중치 파일이 손상되었거나 훈련이 발산한 것입니다.\n"
             "  해결: 다른 가중치를 쓰거나 파일을 다시 받으세요."
         )
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수를 더하는 것이라 float32로도 넘치지 않는다. MPS에는 float64가 없다.
-    return bool(torch.isfinite(tensor.sum(dtype=torch.float32)))
 
 
 def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:
@@ -459,21 +446,23 @@ def join_image(
     """
     by_network = pixels.alpha is not None and alpha_upsampler == "realesrgan"
     height, width = pixels.color.shape[:2]
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[pixels.mode]
-    output = np.empty((height * scale, width * scale, *channels), pixels.output_dtype)
-
-    def part(number: int) -> Progress | None:
-        if progress is None or not by_network:
-            return progress
-        return lambda done, total: progress(done + number * total, 2 * total)
-
-    fill(pixels, output[:, :, :3] if channels else output, part(0))
-    if pixels.alpha is not None:
-        alpha = Pixels(pixels.alpha, None, pixels.maximum)
-        if by_network:
-            fill(alpha, output[:, :, 3], part(1), plain=True)
-        else:
-            output[:, :, 3] = _linear_alpha(alpha, scale)
+    channels = () if pixels.color.ndim == 2 else (3,) if pixels.alpha is None else (4,)
+    dtype = {1: np.float32, SIXTEEN_BIT: np.uint16}.get(pixels.maximum, np.uint8)
+    output = np.empty((height * scale, width * scale, *channels), dtype)
+    if pixels.alpha is None:
+        fill(pixels, output, progress)
+        return output
+    # 알파도 네트워크로 키우면 일이 둘이다.
+    first, second = (progress, None)
+    if by_network and progress is not None:
+        first = lambda done, total: progress(done, 2 * total)  # noqa: E731
+        second = lambda done, total: progress(done + total, 2 * total)  # noqa: E731
+    fill(pixels, output[:, :, :3], first)
+    alpha = Pixels(pixels.alpha, None, pixels.maximum)
+    if by_network:
+        fill(alpha, output[:, :, 3], second, plain=True)
+    else:
+        output[:, :, 3] = _linear_alpha(alpha, scale)
     return output
 
 

@@ -91,23 +91,19 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        # 바뀐 이름까지 디스크에 내린다. Windows는 폴더를 열 수 없고 이름 바꾸기가 곧바로 기록된다. 폴더의 fsync를
+        # 모르는 파일 시스템은 이름 바꾸기로 만족한다.
+        if os.name != "nt":
+            with suppress(OSError):
+                handle = os.open(target.parent, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """바뀐 이름까지 디스크에 내린다. 폴더의 fsync를 모르는 파일 시스템은 이름 바꾸기로 만족한다."""
-    if os.name == "nt":
-        return  # Windows는 폴더를 열 수 없고 이름 바꾸기가 곧바로 기록된다.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_atomically(target: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 # glibc malloc.h의 번호.
@@ -45,19 +46,12 @@ def available_memory() -> int:
     import psutil
 
     limits = [int(psutil.virtual_memory().available)]
-    for limit_file, used_file in _CGROUP_MEMORY:
-        limit, used = _read_int(limit_file), _read_int(used_file)
-        if limit is not None and used is not None:
+    for files in _CGROUP_MEMORY:
+        # 한도가 없으면 `max`라고 적혀 있고, 이 방식의 컨테이너가 아니면 파일이 없다.
+        with suppress(OSError, ValueError):
+            limit, used = (int(Path(file).read_text(encoding="ascii")) for file in files)
             limits.append(max(limit - used, 0))
     return min(limits)
-
-
-def _read_int(path: str) -> int | None:
-    try:
-        text = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return int(text) if text.isdigit() else None
 
 
 def keep_freed_memory() -> bool:

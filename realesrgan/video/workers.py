@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from realesrgan.inference.engines.devices import CPU_BUDGET_HEAVY, HOST_SHARE, memory_budget
+from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, memory_budget
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import auto_tile

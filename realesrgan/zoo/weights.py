@@ -26,9 +26,7 @@ from realesrgan.archs.base import StateDict, build_network, recognise, same_shap
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
 from realesrgan.util.download import Progress, download
 from realesrgan.util.files import expand_user, file_sha256, write_atomically
-from realesrgan.zoo import community
 from realesrgan.zoo.models import MODELS, ModelSpec, get_model
-from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn, recognise_ncnn
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +85,9 @@ class Weights:
             WeightsError: 키나 모양이 네트워크와 다를 때.
         """
         source = ", ".join(map(str, self.files)) or self.name
-        if self.arch.startswith(community.PREFIX):
+        if ":" in self.arch:  # 다른 패키지에서 빌려 쓰는 네트워크
+            from realesrgan.zoo import community
+
             return community.load(self.state, source)
         return load_network(build_network(self.arch, self.arch_args), self.state, source)
 
@@ -103,11 +103,6 @@ def cache_dir() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "realesrgan"
-
-
-def weight_folders() -> list[Path]:
-    """가중치를 찾는 폴더를 순서대로 돌려준다: 작업 폴더와 소스 폴더의 `weights/`, 사용자 캐시."""
-    return [Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()]
 
 
 def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
@@ -134,21 +129,20 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
 
 
 def find_local_weights(spec: ModelSpec) -> Path | None:
-    """이미 있는 가중치 파일을 찾는다. 변환하거나 내려받지 않는다."""
-    for folder in weight_folders():
+    """이미 있는 가중치 파일을 `weights/`(작업 폴더, 소스 폴더)와 사용자 캐시에서 찾는다. 변환하거나 내려받지 않는다."""
+    for folder in (Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()):
         for suffix in SUFFIXES:
             path = folder / f"{spec.name}{suffix}"
             if path.is_file():
-                _warn_if_changed(path, spec)
+                if suffix == ".pth" and spec.sha256 is not None and path.stat().st_size == spec.size:
+                    _warn_if_changed(path, spec.sha256)
                 return path
     return None
 
 
-def _warn_if_changed(path: Path, spec: ModelSpec) -> None:
+def _warn_if_changed(path: Path, sha256: str) -> None:
     # 같은 이름으로 제 가중치를 넣어 쓰는 사람이 있으니 막지 않고, 크기가 같은데 내용이 다를 때만 알린다.
-    if path.suffix != ".pth" or spec.sha256 is None or path.stat().st_size != spec.size:
-        return
-    if file_sha256(path) != spec.sha256:
+    if file_sha256(path) != sha256:
         logger.warning("%s의 내용이 공식 파일과 다릅니다. 받은 파일이 깨졌다면 지우고 다시 받으세요.", path)
 
 
@@ -174,6 +168,8 @@ def _convert_from_package(spec: ModelSpec) -> Path | None:
     param_path, bin_path = stem.with_suffix(".param"), stem.with_suffix(".bin")
     if not (param_path.is_file() and bin_path.is_file()):
         return None
+    from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn
+
     state = ncnn_to_state_dict(read_ncnn(param_path, bin_path), build_network(spec.arch, spec.arch_args))
     metadata = {"model": spec.name, "source": f"{DATA_PACKAGE}/{bin_path.name}", "license": spec.license}
     target = cache_dir() / f"{spec.name}.safetensors"
@@ -268,18 +264,11 @@ def load_weights(path: Path, params_key: str | None = None) -> Checkpoint:
     Raises:
         WeightsError: 파일이 깨졌거나, state dict가 아니거나, 안전하지 않은 내용이 들어 있을 때.
     """
-    metadata: Mapping[str, str] = {}
-    if path.suffix.lower() == ".safetensors":
-        content, metadata = _read_safetensors(path)
-    else:
-        content = read_checkpoint(path)
-    return Checkpoint(select_params(content, path, params_key), metadata)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], Mapping[str, str]]:
+    if path.suffix.lower() != ".safetensors":
+        return Checkpoint(select_params(read_checkpoint(path), path, params_key), {})
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"safetensors 파일을 읽을 수 없습니다: {path}\n  파일이 깨졌거나 다른 형식입니다({error}).\n"
@@ -418,6 +407,8 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
     name = source.stem if isinstance(source, Path) else str(source)
     licence = checkpoint.metadata.get("license", "")
     if found is None:
+        from realesrgan.zoo import community
+
         arch = community.identify(checkpoint.state, source)
         return Weights(dict(checkpoint.state), arch, {}, name, licence, metadata=checkpoint.metadata)
     channels = found.arch_args.get("num_in_ch", 3)
@@ -511,16 +502,19 @@ def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints
 
 def _of_model(checkpoint: Checkpoint, file: Path, spec: ModelSpec) -> Weights:
     """공식 모델의 것으로 읽는다. 네트워크는 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다."""
-    hints = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
-    known = (recognise(state, hints) for state in without_prefix(checkpoint.state))
-    found = next((one for one in known if one is not None), None)
-    state = checkpoint.state if found is None else found.state
+    state = checkpoint.state
+    if not same_shapes(build_network(spec.arch, spec.arch_args).state_dict(), state):
+        hints = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
+        known = (recognise(one, hints) for one in without_prefix(state))
+        state = next((one.state for one in known if one is not None), state)
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     licence = checkpoint.metadata.get("license", spec.license)
     return Weights(state, spec.arch, spec.arch_args, spec.name, licence, metadata=checkpoint.metadata)
 
 
 def _open_ncnn(file: Path) -> Weights:
+    from realesrgan.zoo.ncnn import ncnn_to_state_dict, read_ncnn, recognise_ncnn
+
     param, binary = file.with_suffix(".param"), file.with_suffix(".bin")
     for path in (param, binary):
         if not path.is_file():

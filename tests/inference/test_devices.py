@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.archs.base import activation_values
 from realesrgan.errors import DeviceError
-from realesrgan.inference.engines.base import estimate_memory
-from realesrgan.inference.engines.devices import (
+from realesrgan.inference.engines.base import (
     CPU_BUDGET,
     MIB,
     choose_device,
     choose_precision,
+    estimate_memory,
     memory_budget,
     pixel_limit,
 )

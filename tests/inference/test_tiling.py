@@ -35,9 +35,9 @@ def test_tiles_cover_every_pixel_once(rows: int, columns: int, tile: int, pad: i
         covered[write.top : write.bottom, write.left : write.right] += 1
         assert 0 <= read.top <= write.top < write.bottom <= read.bottom <= height
         assert 0 <= read.left <= write.left < write.right <= read.right <= width
-        assert (crop.height, crop.width) == (write.height, write.width)
+        assert crop.shape == write.shape
         assert (read.top + crop.top, read.left + crop.left) == (write.top, write.left)
-        assert read.height % multiple == read.width % multiple == 0
+        assert all(side % multiple == 0 for side in read.shape)
         # 이미지 안쪽으로는 적어도 pad만큼 더 읽는다.
         assert read.top <= max(write.top - pad, 0) and read.bottom >= min(write.bottom + pad, height)
     assert (covered == 1).all()

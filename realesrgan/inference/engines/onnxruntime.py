@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from realesrgan.errors import ExportError
-from realesrgan.inference.engines.base import ENGINES, estimate_memory, memory_errors
+from realesrgan.errors import ExportError, OutOfMemoryError
+from realesrgan.inference.engines.base import ENGINES, estimate_memory, is_out_of_memory
 from realesrgan.util.optional import import_optional
 
 DEFAULT_OPSET = 17
@@ -85,6 +85,7 @@ class OnnxEngine:
 
     name = "onnxruntime"
     device = torch.device("cpu")
+    max_pixels = 2**31 - 1
     network: Any = None
 
     def __init__(
@@ -108,11 +109,6 @@ class OnnxEngine:
         self.scale = scale or int(found.get("scale", 4))
         self.multiple = multiple or int(found.get("size_multiple", 1))
 
-    @property
-    def max_pixels(self) -> int:
-        """한 번에 넣어도 되는 픽셀 수."""
-        return 2**31 - 1
-
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return estimate_memory(self.network, "fp32", height, width)
@@ -124,12 +120,13 @@ class OnnxEngine:
             OutOfMemoryError: 메모리가 모자랄 때.
         """
         planes = np.ascontiguousarray(batch.to("cpu", torch.float32).numpy())
-        with memory_errors():
-            try:
-                output = self._session.run(None, {"input": planes})[0]
-            except Exception as error:
-                # 메모리 부족도 onnxruntime의 예외로 온다. 글로만 가릴 수 있다.
-                raise RuntimeError(str(error)) from error
+        try:
+            output = self._session.run(None, {"input": planes})[0]
+        except Exception as error:
+            # 메모리 부족도 onnxruntime의 예외로 온다. 글로만 가릴 수 있다.
+            if is_out_of_memory(RuntimeError(str(error))):
+                raise OutOfMemoryError("메모리가 모자랍니다.") from error
+            raise
         return torch.from_numpy(np.asarray(output))
 
     def fallback(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.errors import ExportError
-from realesrgan.inference.engines.base import ENGINES, estimate_memory, memory_errors
+from realesrgan.inference.engines.base import ENGINES, estimate_memory, named_memory_error
 from realesrgan.util.optional import import_optional
 
 _TRACED_SIDE = 12
@@ -69,6 +69,7 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = torch.device("cpu")
+    max_pixels = 2**31 - 1
     network: Any = None
 
     def __init__(
@@ -96,11 +97,6 @@ class OpenVinoEngine:
         self.scale = scale or int(_text(read, "scale", "4"))
         self.multiple = multiple or int(_text(read, "size_multiple", "1"))
 
-    @property
-    def max_pixels(self) -> int:
-        """한 번에 넣어도 되는 픽셀 수."""
-        return 2**31 - 1
-
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return estimate_memory(self.network, "fp32", height, width)
@@ -111,10 +107,12 @@ class OpenVinoEngine:
         Raises:
             OutOfMemoryError: 메모리가 모자랄 때.
         """
-        with memory_errors():
+        try:
             request = self._model.create_infer_request()
             planes = np.ascontiguousarray(batch.to("cpu", torch.float32).numpy())
             return torch.from_numpy(np.array(request.infer({0: planes})[0]))
+        except (RuntimeError, MemoryError) as error:
+            raise named_memory_error(error) from error
 
     def fallback(self) -> OpenVinoEngine | None:
         """fp32로 도는 엔진. 이미 fp32면 없다."""

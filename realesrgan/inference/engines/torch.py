@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values
-from realesrgan.inference.engines.base import estimate_memory, memory_errors
-from realesrgan.inference.engines.devices import PRECISION_DTYPES, pixel_limit
+from realesrgan.inference.engines.base import PRECISION_DTYPES, estimate_memory, named_memory_error, pixel_limit
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
 _FALLBACK_LOCK = threading.Lock()
@@ -60,13 +59,9 @@ class TorchEngine:
         self.precision = precision
         self.scale = scale
         self.multiple = multiple
+        self.max_pixels = pixel_limit(device, precision, activation_values(network).largest)
         self._full_network = full_network
         self._fallback: TorchEngine | None = None
-
-    @property
-    def max_pixels(self) -> int:
-        """한 번에 넣어도 되는 픽셀 수."""
-        return pixel_limit(self.device, self.precision, activation_values(self.network).largest)
 
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
@@ -79,18 +74,16 @@ class TorchEngine:
         Raises:
             OutOfMemoryError: 장치 메모리가 모자랄 때.
         """
-        with memory_errors():
-            tensor = batch.to(self.device, self._input_dtype())
+        dtype = PRECISION_DTYPES[self.precision]
+        if isinstance(self.network, nn.Module):
+            # 밖에서 `model.float()`처럼 네트워크의 자료형을 바꾸어도 따라간다.
+            dtype = next((one.dtype for one in self.network.parameters() if one.is_floating_point()), dtype)
+        try:
+            tensor = batch.to(self.device, dtype)
             output: Tensor = self.network(tensor.contiguous(memory_format=torch.channels_last))
             return output.to(self.device, torch.float32)
-
-    def _input_dtype(self) -> torch.dtype:
-        """네트워크가 지금 쓰는 자료형. 밖에서 `model.float()`처럼 바꾸어도 따라간다."""
-        parameters = self.network.parameters() if isinstance(self.network, nn.Module) else iter(())
-        parameter = next(parameters, None)
-        if parameter is not None and parameter.is_floating_point():
-            return parameter.dtype
-        return PRECISION_DTYPES[self.precision]
+        except (RuntimeError, MemoryError) as error:
+            raise named_memory_error(error) from error
 
     def fallback(self) -> TorchEngine | None:
         """fp32로 도는 같은 네트워크. 처음 부를 때 만들고 다시 쓴다."""
