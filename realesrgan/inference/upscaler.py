@@ -398,7 +398,7 @@ class Upscaler:
             NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
         """
         output = self.engine(batch)
-        # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수를 더하는 것이라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
+        # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
         if torch.isfinite(output.sum(dtype=torch.float32)):
             return output
         safer = self.engine.fallback()
