@@ -29,6 +29,8 @@ EXTRAS = {
     "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "openvino": ["openvino>=2025.0"],
+    # 이 프로젝트의 것이 아닌 초해상도 네트워크 40여 가지. torchvision도 함께 설치된다.
+    "spandrel": ["spandrel>=0.4"],
     # onnx, onnxruntime, ncnn, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [

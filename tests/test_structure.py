@@ -11,7 +11,19 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "realesrgan"
 # 아래에서 위로. 어떤 파일도 저보다 뒤의 것을 불러오지 않는다. 폴더가 아닌 파일은 제 이름으로 적는다.
 ORDER = (
-    *("version", "errors", "util", "registry", "archs", "media", "media/video", "zoo", "inference", "video"),
+    *(
+        "version",
+        "errors",
+        "util",
+        "registry",
+        "archs",
+        "media",
+        "media/video",
+        "zoo",
+        "inference/engines",
+        "inference",
+        "video",
+    ),
     *("basicsr_bridge", "data", "models", "training", "dataset_tools", "evaluation", "export", "utils"),
     *("cli", "train", "__init__", "__main__"),
 )

@@ -203,10 +203,13 @@ def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tupl
     # 알아보는 법을 적지 않은 네트워크는 기본 인자로 지어 이름과 모양을 견준다.
     if not inspect.isclass(cls) or not issubclass(cls, nn.Module):
         return None
+    # 훈련 코드를 불러오면 BasicSR의 네트워크 수십 개도 보인다. 이름을 대지 않았으면 하나씩 지어 보지 않는다.
+    if cls.__module__.startswith("basicsr.") and hints.get("arch") != cls.__name__:
+        return None
     arch_args = dict(hints.get("arch_args", {}))
     try:
         template = _skeleton(cls, arch_args).state_dict()
-    except Exception as error:  # 꼭 주어야 하는 인자가 있는 클래스(판별자 등)이거나, 남의 클래스라 무엇이든 낼 수 있다.
+    except Exception as error:  # 꼭 주어야 하는 인자가 있거나(판별자 등) 인자 없이는 지을 수 없는 남의 클래스
         logger.debug("기본 인자로 지을 수 없어 알아보지 않습니다: %s (%s)", cls.__name__, error)
         return None
     return (arch_args, dict(state)) if same_shapes(template, state) else None

@@ -11,10 +11,11 @@ import numpy as np
 
 from realesrgan.cli.console import say
 from realesrgan.cli.jobs import Job
-from realesrgan.inference.devices import MIB, describe_bytes
+from realesrgan.inference.engines.devices import MIB
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
 from realesrgan.inference.upscaler import pad_amounts
+from realesrgan.util.numbers import describe_bytes
 
 # 파이썬과 PyTorch를 불러오는 것만으로 드는 메모리. 재어 본 값이다.
 BASE_BYTES = 320 * MIB

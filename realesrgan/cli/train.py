@@ -80,7 +80,8 @@ def _log_to_terminal() -> Iterator[logging.Logger]:
     from realesrgan.training.loop import LOG_FORMAT
 
     logger = logging.getLogger("basicsr")
-    handler = logging.StreamHandler(sys.stderr)
+    # 터미널 없이 띄운 파이썬(pythonw)에는 표준 오류가 없다.
+    handler = logging.NullHandler() if sys.stderr is None else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     logger.addHandler(handler)
     try:
@@ -127,7 +128,8 @@ def _work(argv: Sequence[str] | None) -> int:
 
     overrides = parse_force_yml(given.force_yml)
     first = _is_first(given.launcher)
-    with _log_to_terminal() as logger, _progress_bar(logger, first and sys.stderr.isatty()) as progress:
+    shown = first and sys.stderr is not None and sys.stderr.isatty()
+    with _log_to_terminal() as logger, _progress_bar(logger, shown) as progress:
         result = train(
             given.opt,
             overrides=overrides,

@@ -10,7 +10,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from realesrgan.cli.console import say_error
-from realesrgan.inference.devices import describe_bytes
+from realesrgan.util.numbers import describe_bytes
 
 # 파이프에서 한 줄을 쓰는 간격(초).
 LINE_SECONDS = 15.0

@@ -119,7 +119,7 @@ class Model:
     def with_compute(self, **changes: Any) -> Model:
         """같은 네트워크를 다른 설정(`ComputeSettings`의 이름들)으로 쓰는 모델. 파일을 다시 읽지 않는다."""
         changed = replace(self, compute=replace(self.compute, **changes))
-        if "engine" in self.__dict__ and not {"device", "precision", "backend"} & set(changes):
+        if not {"device", "precision", "backend"} & set(changes):
             changed.__dict__["engine"] = self.engine
         return changed
 

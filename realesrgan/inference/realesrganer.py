@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import network_scale
 from realesrgan.errors import InvalidValueError
-from realesrgan.inference.devices import choose_device, choose_precision
 from realesrgan.inference.engines.base import create_engine
+from realesrgan.inference.engines.devices import choose_device, choose_precision
 from realesrgan.inference.step_methods import StepMethods
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale, join_image, resize_output, split_image

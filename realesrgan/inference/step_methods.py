@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realesrgan.errors import UsageError
-from realesrgan.inference.devices import PRECISION_DTYPES
+from realesrgan.inference.engines.devices import PRECISION_DTYPES
 from realesrgan.inference.tiling import Box, Progress, plan_tiles
 from realesrgan.inference.upscaler import Pixels, Upscaler, pad_amounts, pad_bottom_right
 

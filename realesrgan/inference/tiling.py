@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 # 메모리가 모자라 타일을 줄일 때의 바닥. 이보다 작으면 패딩이 일의 대부분이 된다.
 MIN_TILE = 16
+# 예산이 아무리 작아도 `auto`는 이보다 작게 고르지 않는다.
+SMALLEST_AUTO_TILE = 64
 
 Progress = Callable[[int, int], None]
 # 타일 하나의 결과. 무엇인지는 부른 쪽이 정한다(장치에 놓인 텐서).
@@ -126,6 +129,27 @@ def balanced_tile(height: int, width: int, max_tile: int, multiple: int = 1) -> 
     # 배수로 올려도 한도를 넘지 않게 먼저 내림한 값과 견준다.
     even = _round_up(-(-longest // count), multiple)
     return min(even, max(max_tile // multiple * multiple, multiple))
+
+
+def auto_tile(shape: tuple[int, int], budget: int, per_pixel: int, *, pad: int, multiple: int = 1) -> int:
+    """예산에 들어가는 가장 큰 타일을 고른다.
+
+    Args:
+        shape: `(높이, 너비)`, 픽셀.
+        budget: 활성값에 쓸 메모리(바이트).
+        per_pixel: 입력 픽셀 하나에 드는 바이트.
+        pad: 타일의 패딩(픽셀). 한 변에 두 번 더해진다.
+        multiple: 타일을 맞출 배수.
+
+    Returns:
+        타일 한 변(픽셀). 통째로 들어가면 0.
+    """
+    height, width = shape
+    pixels = budget // max(per_pixel, 1)
+    if height * width <= pixels:
+        return 0
+    side = max(math.isqrt(max(pixels, 1)) - 2 * pad, SMALLEST_AUTO_TILE)
+    return balanced_tile(height, width, side, multiple)
 
 
 def _batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.devices import auto_tile, memory_budget
 from realesrgan.inference.engines.base import Engine
+from realesrgan.inference.engines.devices import memory_budget
 from realesrgan.inference.steps import Step, apply_steps
-from realesrgan.inference.tiling import Box, Progress, Store, Tile, run_tiles
+from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
 from realesrgan.util.optional import import_cv2
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Pixels:
         """상자를 장치의 `(3, h, w)` RGB float32, 0..1로 읽는다. 정수인 채로 장치에 올린다."""
         part = self.color[box.slices()]
         part = part.astype(np.float32) if part.dtype.kind == "f" else np.ascontiguousarray(part)
+        # PyTorch는 쓸 수 없는 배열(PIL의 것 등)을 그대로 받지 않는다.
+        part = part if part.flags.writeable else part.copy()
         tensor = torch.from_numpy(part).to(device).to(torch.float32) / self.maximum
         if tensor.ndim == 2:
             return tensor.expand(3, -1, -1)

@@ -43,12 +43,11 @@ def train(
 
     예:
         >>> import realesrgan as sr
-        >>> result = sr.train(
-        ...     "options/finetune_realesrgan_x4plus.yml",
-        ...     overrides={"train:total_iter": 1000, "datasets:train:dataroot_gt": "my_photos"},
-        ... )  # doctest: +SKIP
-        >>> result.weights  # doctest: +SKIP
-        PosixPath('experiments/finetune_RealESRGANx4plus_400k/models/net_g_latest.pth')
+        >>> result = sr.train("options/quickstart_cpu.yml", overrides={"train:total_iter": 2, "name": "first_try"})
+        >>> result.complete, result.weights.name, result.folder.name
+        (True, 'net_g_latest.pth', 'first_try')
+        >>> sorted(result.metrics["sample"])
+        ['psnr', 'ssim']
 
     Args:
         options: 옵션 파일의 경로, 또는 같은 내용의 사전. 사전은 바뀌지 않는다.

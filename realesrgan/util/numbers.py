@@ -17,3 +17,11 @@ def scaled_size(width: int, height: int, outscale: float) -> tuple[int, int]:
     """
     factor = Fraction(str(float(outscale)))
     return tuple(max((2 * side * factor + 1) // 2, 1) for side in (width, height))  # type: ignore[return-value]
+
+
+def describe_bytes(count: float) -> str:
+    """바이트 수를 사람이 읽는 단위로 적는다."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return f"{int(count)}B"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -16,6 +18,7 @@ from realesrgan.errors import PluginError
 # 파일이나 폴더를 `os.pathsep`로 이어 적는 환경 변수.
 ENVIRONMENT = "REALESRGAN_PLUGINS"
 _PREFIX = "realesrgan_plugin_"
+_IMPORTS_BASICSR = re.compile(r"^\s*(?:from|import)\s+basicsr\b", re.MULTILINE)
 
 
 def load_plugins(paths: Iterable[str | os.PathLike[str]] = ()) -> list[ModuleType]:
@@ -67,6 +70,9 @@ def _load(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
+        if _IMPORTS_BASICSR.search(file.read_text(encoding="utf-8", errors="replace")):
+            # BasicSR의 방식으로 쓴 파일. 지금의 torchvision 곁에서는 고친 BasicSR만 불러와진다.
+            importlib.import_module("realesrgan.basicsr_bridge")
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]

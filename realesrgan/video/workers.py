@@ -10,9 +10,10 @@ from typing import Literal
 
 import torch
 
-from realesrgan.inference.devices import CPU_BUDGET_HEAVY, HOST_SHARE, auto_tile, memory_budget
+from realesrgan.inference.engines.devices import CPU_BUDGET_HEAVY, HOST_SHARE, memory_budget
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
 from realesrgan.inference.model import Model
+from realesrgan.inference.tiling import auto_tile
 from realesrgan.media.video.types import Planes, VideoFrame
 from realesrgan.util.machine import available_memory
 

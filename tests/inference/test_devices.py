@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.archs.base import activation_values
 from realesrgan.errors import DeviceError
-from realesrgan.inference.devices import (
+from realesrgan.inference.engines.base import estimate_memory
+from realesrgan.inference.engines.devices import (
     CPU_BUDGET,
     MIB,
-    auto_tile,
     choose_device,
     choose_precision,
-    describe_bytes,
     memory_budget,
     pixel_limit,
 )
-from realesrgan.inference.engines.base import estimate_memory
+from realesrgan.inference.tiling import auto_tile
 from realesrgan.util.machine import available_memory
+from realesrgan.util.numbers import describe_bytes
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from realesrgan import RealESRGANer
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.errors import NonFiniteOutputError, WeightsError
+from realesrgan.errors import InvalidValueError, NonFiniteOutputError, WeightsError
 from realesrgan.zoo.weights import open_weights
 from tests.inference import reference
 
@@ -379,3 +380,83 @@ def test_gpu_gives_nearly_the_same_picture(real_weights: Callable[[str], Path], 
     expected, _ = RealESRGANer(4, path, device="cpu").enhance(image)
     output, _ = RealESRGANer(4, path, device="cuda", precision=precision, tile="auto").enhance(image)
     assert np.abs(output.astype(int) - expected.astype(int)).mean() < {"fp32": 0.05, "fp16": 0.5, "bf16": 2}[precision]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64, np.int64])
+def test_other_types_holding_sixteen_bit_values_give_sixteen_bits(build: Build, dtype: type) -> None:
+    image = _image(9, 11, 3, dtype=np.uint16)
+    upsampler = build()
+    expected, _ = upsampler.enhance(image)
+    output, _ = upsampler.enhance(image.astype(dtype))
+    assert output.dtype == np.uint16
+    assert _difference(output, expected) <= 1
+    eight, _ = upsampler.enhance((image // 257).astype(dtype))
+    assert eight.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4", ">i4"])
+def test_big_endian_arrays_are_read_right(build: Build, dtype: str) -> None:
+    image = _image(9, 11, 3, dtype=np.uint16)
+    upsampler = build()
+    assert _difference(upsampler.enhance(image.astype(dtype))[0], upsampler.enhance(image)[0]) <= 1
+
+
+def test_floats_of_zero_to_one_are_warned_about_and_not_black_in_silence(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = _image(8, 8, 3).astype(np.float32)
+    upsampler = build()
+    with caplog.at_level("WARNING", logger="realesrgan"):
+        upsampler.enhance(image)
+        assert not caplog.records
+        upsampler.enhance(image / 255)
+    assert "0..1" in caplog.text
+
+
+@pytest.mark.parametrize("outscale", [0, -1, float("nan"), float("inf"), "4", True])
+def test_outscale_that_is_no_factor_is_a_named_error(build: Build, outscale: Any) -> None:
+    with pytest.raises(InvalidValueError, match="outscale"):
+        build().enhance(_image(8, 8, 3), outscale)
+
+
+def test_plain_object_can_stand_in_for_the_network(build: Build) -> None:
+    """TensorRT나 ONNX를 감싼 것처럼 `nn.Module`이 아닌 것."""
+
+    class Wrapper:
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return x.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+    image = _image(10, 13, 3)
+    for options in ({}, {"tile": 6}, {"precision": "bf16", "device": "cpu"}):
+        upsampler = build(**options)
+        upsampler.model = Wrapper()
+        output, _ = upsampler.enhance(image)
+        assert np.abs(output.astype(int) - image.repeat(4, 0).repeat(4, 1)).max() <= (
+            1 if options.get("precision") else 0
+        )
+    upsampler.process = upsampler.process  # type: ignore[method-assign] - 단계별 길로 가게 한다
+    assert upsampler.enhance(image)[0].shape == (40, 52, 3)
+
+
+def test_copy_is_another_working_upsampler(build: Build) -> None:
+    upsampler = build()
+    image = _image(8, 9, 3)
+    before, _ = upsampler.enhance(image)
+    twin = copy.deepcopy(upsampler)
+    with torch.no_grad():
+        upsampler.model.conv_last.bias += 1
+    np.testing.assert_array_equal(twin.enhance(image)[0], before)
+
+
+def test_name_of_a_model_works_where_a_path_does(real_weights: Callable[[str], Path]) -> None:
+    image = _image(8, 8, 3)
+    by_name = RealESRGANer(4, "realesr-animevideov3").enhance(image)[0]
+    by_path = RealESRGANer(4, real_weights("realesr-animevideov3")).enhance(image)[0]
+    np.testing.assert_array_equal(by_name, by_path)
+
+
+def test_settings_changed_later_are_followed(build: Build) -> None:
+    upsampler = build(tile=0)
+    upsampler.tile_size, upsampler.tile_pad, upsampler.pre_pad = 8, 3, 0
+    assert upsampler.upscaler.tile_for(64, 64) == 8
+    assert upsampler.enhance(_image(20, 20, 3))[0].shape == (80, 80, 3)

@@ -1,7 +1,9 @@
 """파이썬에서 훈련한다: `realesrgan.train(...)`."""
 
 import copy
+import doctest
 import logging
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -156,6 +158,41 @@ def test_plugins_in_the_environment_train_in_a_fresh_process(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=extra, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "net_g_latest.pth" in done.stdout
+
+
+def test_the_example_of_the_docstring_runs(tmp_path, monkeypatch):
+    for name in ("inputs", "options"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    tests = doctest.DocTestFinder().find(train, "train", globs={})
+    assert sum(len(test.examples) for test in tests) >= 3
+    assert not any(doctest.DocTestRunner().run(test).failed for test in tests)
+
+
+STOPPING = """
+import os, sys
+import realesrgan as sr
+
+def watch(now):
+    return now.iteration < 2
+
+first = os.environ["RANK"] == "0"
+result = sr.train(sys.argv[1], launcher="pytorch", root=sys.argv[2], progress=watch if first else None)
+assert (result.iterations, result.complete) == (2, False)
+again = sr.train(sys.argv[1], launcher="pytorch", root=sys.argv[2], auto_resume=True)
+assert (again.iterations, again.complete) == (4, True)
+"""
+
+
+def test_one_process_stops_all_and_training_can_go_on_in_the_same_processes(tmp_path):
+    options = tiny_options(tmp_path)
+    options["datasets"]["train"]["batch_size_per_gpu"] = 1
+    path = write_options(tmp_path, options)
+    (tmp_path / "stop.py").write_text(STOPPING, encoding="utf-8")
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone")
+    command = [sys.executable, *launcher, str(tmp_path / "stop.py"), str(path), str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 ORDERS = {

@@ -120,6 +120,29 @@ def test_basicsr_own_pipeline_runs_our_classes(tmp_path):
     assert (tmp_path / "experiments/tiny/models/net_g_latest.pth").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="윈도에는 이 신호가 없다")
+def test_an_interruption_exits_130_and_tells_how_to_go_on(tmp_path):
+    import signal
+    import subprocess
+
+    from tests.training.tiny_run import TRAIN, environment
+
+    options = tiny_options(tmp_path)
+    options["train"]["total_iter"] = 100000
+    path = write_options(tmp_path, options)
+    command = [sys.executable, str(TRAIN), "-opt", str(path)]
+    task = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    seen = []
+    for line in task.stderr:
+        seen.append(line)
+        if "iter:       3" in line:
+            task.send_signal(signal.SIGINT)
+            break
+    errors = task.communicate(timeout=60)[1]
+    assert task.returncode == 130, "".join(seen) + errors
+    assert "--auto_resume" in errors and "Traceback" not in errors
+
+
 class StubWandb(types.ModuleType):
     """`wandb.init`이 받은 것을 적어 두는 대역(stub)."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from realesrgan.archs.base import activation_values, network_scale, size_multiple
 from realesrgan.errors import DeviceError, OutOfMemoryError, UsageError
-from realesrgan.inference.devices import PRECISION_DTYPES, choose_device, choose_precision
+from realesrgan.inference.engines.devices import PRECISION_DTYPES, choose_device, choose_precision
 from realesrgan.util.optional import import_optional
 
 logger = logging.getLogger(__name__)

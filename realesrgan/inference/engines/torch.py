@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values
-from realesrgan.inference.devices import PRECISION_DTYPES, pixel_limit
 from realesrgan.inference.engines.base import estimate_memory, memory_errors
+from realesrgan.inference.engines.devices import PRECISION_DTYPES, pixel_limit
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
 _FALLBACK_LOCK = threading.Lock()

@@ -1,16 +1,13 @@
-"""장치(device)와 정밀도(precision)를 고르고, 남은 메모리에 맞는 타일(tile)을 정한다."""
+"""장치(device)와 정밀도(precision)를 고르고, 쓸 수 있는 메모리를 정한다."""
 
 from __future__ import annotations
 
 import logging
-import math
 import sys
-from collections.abc import Mapping
 
 import torch
 
 from realesrgan.errors import DeviceError
-from realesrgan.inference.tiling import balanced_tile
 from realesrgan.util.machine import available_memory
 
 logger = logging.getLogger(__name__)
@@ -23,7 +20,6 @@ CPU_BUDGET = 384 * MIB
 # 무거운 네트워크의 타일이 이 크기에 못 미치면 예산을 여기까지 늘린다.
 CPU_BUDGET_HEAVY = 2048 * MIB
 COMFORTABLE_TILE = 384
-SMALLEST_AUTO_TILE = 64
 # 할당기의 조각과 작업 공간을 위해 남겨 두는 몫.
 DEVICE_SHARE = 0.7
 HOST_SHARE = 0.25
@@ -135,33 +131,3 @@ def memory_budget(device: torch.device, per_pixel: int) -> int:
         return int(max(spare, CPU_BUDGET) * DEVICE_SHARE)
     wanted = CPU_BUDGET if per_pixel * COMFORTABLE_TILE**2 <= CPU_BUDGET else CPU_BUDGET_HEAVY
     return min(wanted, int(available_memory() * HOST_SHARE))
-
-
-def auto_tile(shape: tuple[int, int], budget: int, per_pixel: int, *, pad: int, multiple: int = 1) -> int:
-    """예산에 들어가는 가장 큰 타일을 고른다.
-
-    Args:
-        shape: `(높이, 너비)`, 픽셀.
-        budget: 활성값에 쓸 메모리(바이트).
-        per_pixel: 입력 픽셀 하나에 드는 바이트.
-        pad: 타일의 패딩(픽셀). 한 변에 두 번 더해진다.
-        multiple: 타일을 맞출 배수.
-
-    Returns:
-        타일 한 변(픽셀). 통째로 들어가면 0.
-    """
-    height, width = shape
-    pixels = budget // max(per_pixel, 1)
-    if height * width <= pixels:
-        return 0
-    side = max(math.isqrt(max(pixels, 1)) - 2 * pad, SMALLEST_AUTO_TILE)
-    return balanced_tile(height, width, side, multiple)
-
-
-def describe_bytes(count: float) -> str:
-    """바이트 수를 사람이 읽는 단위로 적는다."""
-    units: Mapping[str, int] = {"GB": 1 << 30, "MB": MIB, "KB": 1 << 10}
-    for unit, size in units.items():
-        if count >= size:
-            return f"{count / size:.1f}{unit}"
-    return f"{int(count)}B"

@@ -1,0 +1,153 @@
+"""엔진의 표와, 엔진마다 같은 그림이 나오는지."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import realesrgan
+from realesrgan.archs import RRDBNet
+from realesrgan.errors import DeviceError, MissingPackageError, OutOfMemoryError, UsageError
+from realesrgan.inference.engines import base
+from realesrgan.inference.engines.base import ENGINES, EngineRow, create_engine, register_engine
+
+OTHERS = ["openvino", "onnxruntime"]
+
+
+def _requires(name: str) -> None:
+    pytest.importorskip(ENGINES[name].package)
+    if name == "onnxruntime":
+        pytest.importorskip("onnx")
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_engines_give_the_same_picture(
+    name: str, scale: int, tiny_rrdbnet: Callable[[int], RRDBNet], save_network: Callable[..., Path]
+) -> None:
+    _requires(name)
+    model = realesrgan.load(save_network(tiny_rrdbnet(scale)), device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8)
+    expected = model.upscale(image)
+    for tile in (0, 12):
+        found = model.with_compute(backend=name, tile=tile, tile_pad=32).upscale(image)
+        assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+    assert model.with_compute(backend=name).engine.name == name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_engines_draw_the_official_picture(name: str) -> None:
+    _requires(name)
+    model = realesrgan.load("realesr-animevideov3", device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
+    found, expected = (one.upscale(image).astype(int) for one in (model.with_compute(backend=name), model))
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_auto_is_torch(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    assert create_engine(tiny_rrdbnet(4), device="cpu").name == "torch"
+
+
+def test_unknown_engine_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="openvino"):
+        create_engine(torch.nn.Identity(), backend="tensorflow", scale=1)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_missing_package_says_how_to_install_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, ENGINES[name].package, None)
+    with pytest.raises(MissingPackageError, match="pip install"):
+        create_engine(torch.nn.Identity(), backend=name, scale=1)
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"precision": "fp16"}])
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_an_engine_cannot_do_is_a_device_error(name: str, options: dict[str, str]) -> None:
+    _requires(name)
+    with pytest.raises(DeviceError, match="--backend torch"):
+        create_engine(torch.nn.Identity(), backend=name, scale=1, **options)
+
+
+def test_own_engine_is_one_file_and_a_row(
+    monkeypatch: pytest.MonkeyPatch, tiny_rrdbnet: Callable[[int], RRDBNet], save_network: Callable[..., Path]
+) -> None:
+    class Nearest:
+        name, precision, max_pixels = "nearest", "fp32", 10**9
+        device = torch.device("cpu")
+
+        def __init__(self, scale: int, multiple: int) -> None:
+            self.scale, self.multiple = scale, multiple
+
+        def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+
+        def memory(self, height: int, width: int) -> int:
+            return height * width
+
+        def fallback(self) -> None:
+            return None
+
+        def release(self) -> None:
+            return None
+
+    module = ModuleType("own_engine")
+    module.create = lambda _network, _device, _precision, scale, multiple: Nearest(scale, multiple)
+    monkeypatch.setitem(sys.modules, "own_engine", module)
+    monkeypatch.setattr(base, "ENGINES", dict(ENGINES))
+    register_engine(EngineRow("nearest", "own_engine"))
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    model = realesrgan.load(save_network(tiny_rrdbnet(4)), backend="nearest")
+    np.testing.assert_array_equal(model.upscale(image), image.repeat(4, 0).repeat(4, 1))
+    with pytest.raises(ValueError, match="이미"):
+        register_engine(EngineRow("nearest", "another"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("CUDA out of memory. Tried"), RuntimeError("DefaultCPUAllocator: not enough memory")],
+)
+def test_running_out_of_memory_has_one_name(error: BaseException) -> None:
+    class Greedy(torch.nn.Module):
+        scale = 1
+
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    with pytest.raises(OutOfMemoryError):
+        create_engine(Greedy(), device="cpu")(torch.zeros(1, 3, 2, 2))
+
+
+def test_other_errors_of_the_network_are_not_taken_for_memory() -> None:
+    class Broken(torch.nn.Module):
+        scale = 1
+
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        create_engine(Broken(), device="cpu")(torch.zeros(1, 3, 2, 2))
+
+
+def test_network_that_overflows_in_half_is_kept_in_full(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    class Fragile(torch.nn.Identity):
+        scale, supports_half = 1, False
+
+    monkeypatch.setattr(base, "choose_precision", lambda *_: "fp16")
+    with caplog.at_level("WARNING", logger="realesrgan"):
+        assert create_engine(Fragile(), device="cpu").precision == "fp32"
+    assert "fp32" in caplog.text
+
+
+def test_the_network_given_is_not_moved_or_changed(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    network = tiny_rrdbnet(4)
+    engine = create_engine(network, device="cpu", precision="bf16")
+    assert next(network.parameters()).dtype == torch.float32
+    assert next(engine.network.parameters()).dtype == torch.bfloat16
