@@ -48,6 +48,7 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
         add_help=False,
         allow_abbrev=False,
     )
+    parser._positionals.title = "인자"
     parser._optionals.title = "옵션"
     parser.add_argument(
         "--plugin",

@@ -92,12 +92,12 @@ def test_second_run_measures_only_what_is_missing(tmp_path: Path) -> None:
     calls: list[int] = []
     plan = _plan(tmp_path / "gt", tmp_path, sheet_pictures=1)
     first = measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 1}))
-    # 적다가 끊긴 줄은 버리고 그 그림을 다시 잰다.
+    # 적다가 끊긴 줄은 버리고 그 이미지를 다시 잰다.
     lines = (tmp_path / "j").read_text().splitlines()
     (tmp_path / "j").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:-9])
     calls.clear()
     again = measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 1}))
-    assert len(calls) == 2  # 비교표에 넣을 첫 그림과 끊긴 그림
+    assert len(calls) == 2  # 비교표에 넣을 첫 이미지와 끊긴 이미지
     assert again.values == first.values and set(again.cells) == {"0"}
     calls.clear()
     measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 2}))
@@ -137,7 +137,7 @@ def test_unknown_and_missing_metrics_say_what_to_do(monkeypatch: pytest.MonkeyPa
 
 
 class _Scorer:
-    """pyiqa의 지표 흉내. 텐서는 평균 차이를, 폴더는 그림 수를 낸다."""
+    """pyiqa의 지표 흉내. 텐서는 평균 차이를, 폴더는 이미지 수를 낸다."""
 
     lower_better = True
 
