@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -125,20 +125,14 @@ def evaluate(
     loaded = [(name_of(one), _load(one, compute, act_type)) for one in models]
     candidates = make_candidates(loaded)
     by_recipe = lq is None and os.fspath(degrade) != BICUBIC
-    shown: dict[str, Any] = {
-        "gt": os.fspath(gt),
-        "lq": os.fspath(degrade if lq is None else lq),
-        "crop_border": choose_border(candidates, settings.crop_border),
-        "channel": "Y" if settings.y_channel else "RGB",
-        "metrics": " ".join(settings.metrics or default_metrics()),
-        "precision": _joined(model.compute.precision for _, model in loaded),
-        "backend": _joined(model.compute.backend for _, model in loaded),
-        **({"seed": settings.seed} if by_recipe else {}),
-    }
+    border = choose_border(candidates, settings.crop_border)
+    shown: dict[str, Any] = {"gt": os.fspath(gt), "lq": os.fspath(degrade if lq is None else lq), "crop_border": border}
+    shown |= _described(settings, [model.compute for _, model in loaded])
+    shown |= {"seed": settings.seed} if by_recipe else {}
     with _results_folder(output) as folder:
         plan = Plan(
             samples[: settings.max_pictures],
-            *_metrics(settings, shown["crop_border"], compute),
+            *_metrics(settings, border, compute),
             recipe_degrade(Path(degrade), settings.seed) if by_recipe else bicubic_degrade,
             folder,
             settings.save_images,
@@ -167,8 +161,14 @@ def _metrics(
     return make_metrics(settings.metrics or default_metrics(), border, settings.y_channel, device)
 
 
-def _joined(values: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(values))
+def _described(settings: EvaluationSettings, computes: Sequence[ComputeSettings]) -> dict[str, str]:
+    """표의 머리에 적을, 값을 정하는 설정."""
+    return {
+        "channel": "Y" if settings.y_channel else "RGB",
+        "metrics": " ".join(settings.metrics or default_metrics()),
+        "precision": " ".join(dict.fromkeys(compute.precision for compute in computes)),
+        "backend": " ".join(dict.fromkeys(compute.backend for compute in computes)),
+    }
 
 
 @contextmanager
