@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say, say_error
-from realesrgan.cli.parsing import number
 from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import BenchmarkError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.parsing import number
 from realesrgan.cli.tools import collect_outcomes, report_outcomes, run_and_leave, run_tool, tool_parser, with_progress
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.parsing import number, tile_size
 from realesrgan.cli.tools import progress_bar, report_outcomes, run_and_leave, run_tool, tool_parser
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
     add(
         "-t",
         "--tile",
-        type=tile_size,
+        type=number(int, 0, words=("auto",)),
         default="auto",
         metavar="auto|0|N",
         help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",

@@ -1,21 +1,121 @@
-"""사진 명령의 인자. torch 없이 불러와 `--help`가 바로 답하게 한다."""
+"""명령들의 인자: 한국어로 말하는 해석기, 값의 변환, 함께 쓰는 인자의 표, 사진 명령의 인자. torch 없이 불러온다."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any, NoReturn
 
-from realesrgan.cli.parsing import Formatter, Parser, number, suffix
-from realesrgan.cli.shared_arguments import (
-    add_model,
-    add_others,
-    add_precision,
-    add_scale,
-    add_tiles,
-    settle_model,
-)
+from realesrgan.cli.console import EXIT_USAGE, say, say_error
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
+from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
+
+# 표준 입력과 표준 출력을 뜻하는 이름.
+STANDARD = "-"
+DEFAULT_DENOISE_STRENGTH = 0.5
+MAX_OUTSCALE = 100
+
+# 인자 하나의 `(이름들, add_argument에 줄 값)`. 묶음의 제목마다 그 차례대로 둔다.
+Row = tuple[tuple[str, ...], dict[str, Any]]
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """도움말의 머리말을 한국어로 쓴다."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """쓰는 법의 머리말을 한국어로 바꾼다."""
+        super().add_usage(usage, actions, groups, prefix or "사용법: ")
+
+
+# argparse가 영어로 하는 말과 그 번역.
+_TRANSLATIONS = (
+    (r"unrecognized arguments: (.*)", r"모르는 옵션입니다: \1"),
+    (r"the following arguments are required: (.*)", r"꼭 있어야 할 인자가 빠졌습니다: \1"),
+    (r"one of the arguments (.*) is required", r"이 가운데 하나는 있어야 합니다: \1"),
+    (r"argument (.*?): not allowed with argument (.*)", r"함께 쓸 수 없습니다: \1, \2"),
+    (r"argument (.*?): expected (\d+) arguments", r"\1에 값이 \2개 필요합니다."),
+    (r"argument (.*?): expected one argument", r"\1에 값이 하나 필요합니다."),
+    (r"argument (.*?): expected at least one argument", r"\1에 값이 하나 이상 필요합니다."),
+    (r"argument (.*?): invalid choice: (.*?) \(choose from (.*)\)", r"\1에 쓸 수 없는 값입니다: \2. 쓸 수 있는 값: \3"),
+    (r"argument (.*?): ignored explicit argument (.*)", r"\1에는 값을 줄 수 없습니다: \2"),
+    (r"argument (.*?): (.*)", r"\1: \2"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """잘못된 인자를 한국어로 알리고 2로 끝난다."""
+
+    def error(self, message: str) -> NoReturn:
+        """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
+        for pattern, korean in _TRANSLATIONS:
+            if re.fullmatch(pattern, message, re.S):
+                message = re.sub(pattern, korean, message, flags=re.S)
+                break
+        say_error(f"인자가 잘못되었습니다: {message}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
+        raise SystemExit(EXIT_USAGE)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # 도움말과 버전. 받는 쪽이 파이프를 닫았거나 스트림이 없어도 조용히 끝난다.
+        (say if file is sys.stdout else say_error)(message.rstrip("\n"))
+
+
+def number(
+    convert: Callable[[str], Any],
+    low: float,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    words: Sequence[str] = (),
+) -> Callable[[str], Any]:
+    """범위를 확인하는 변환 함수를 만든다. `above`면 `low`보다 커야 하고, `words`의 낱말은 그대로 받는다."""
+
+    def parse(text: str) -> Any:
+        if text in words:
+            return text
+        try:
+            value = convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"수가 아닙니다: '{text}'") from None
+        if not low <= value <= high or (above and value == low) or not math.isfinite(value):
+            bound = f"{low:g}보다 큰" if above else f"{low:g} 이상"
+            top = "" if high == math.inf else f" {high:g} 이하"
+            raise argparse.ArgumentTypeError(f"{bound}{top}의 수여야 합니다: {text}")
+        return value
+
+    return parse
+
+
+def parse_time(text: str) -> Fraction:
+    """`12.5`, `1:02.5`, `1:02:03` 같은 글을 초로 읽는다.
+
+    Raises:
+        ValueError: 시각이 아닐 때.
+    """
+    parts = text.strip().split(":")
+    if not 1 <= len(parts) <= 3 or any(not part for part in parts):
+        raise ValueError(f"시각이 아닙니다: {text}")
+    numbers = [Fraction(part) for part in parts]
+    if any(number < 0 for number in numbers) or any(number >= 60 for number in numbers[1:]):
+        raise ValueError(f"시각이 아닙니다: {text}")
+    seconds = Fraction(0)
+    for number in numbers:
+        seconds = seconds * 60 + number
+    return seconds
 
 
 def _extension(text: str) -> str:
@@ -27,96 +127,216 @@ def _extension(text: str) -> str:
     return name
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """사진 명령의 인자 해석기를 만든다."""
+def row(*names: str, **settings: Any) -> Row:
+    """표의 한 줄. 값은 `argparse.ArgumentParser.add_argument`의 것이다."""
+    return names, settings
+
+
+def make_parser(
+    prog: str, description: str, examples: Sequence[str], groups: Mapping[str, Iterable[Row]]
+) -> argparse.ArgumentParser:
+    """도움말과 오류가 한국어인 인자 해석기를 표에서 만든다.
+
+    Args:
+        prog: 명령의 이름.
+        description: 무엇을 하는지.
+        examples: 도움말 끝에 적을 예.
+        groups: 묶음의 제목과 그 인자들.
+    """
     parser = Parser(
-        prog="realesrgan",
-        description="Real-ESRGAN으로 사진과 그림을 키웁니다(초해상도(Super-Resolution)).",
-        epilog="보기:\n"
-        "  realesrgan -i inputs -o results\n"
-        "  realesrgan -i photo.jpg -o photo_4x.png\n"
-        "  realesrgan -i 그림폴더 -n RealESRGAN_x4plus_anime_6B -s 2 --recursive\n",
+        prog=prog,
+        description=description,
+        epilog="\n".join(("예:", *(f"  {line}" for line in examples))),
         formatter_class=Formatter,
         add_help=False,
         allow_abbrev=False,
     )
-    _add_files(parser.add_argument_group("입력과 출력"))
-    add_model(parser.add_argument_group("모델"), DEFAULT_MODEL)
-    _add_quality(parser.add_argument_group("결과"))
-    _add_computing(parser.add_argument_group("계산"))
-    others = parser.add_argument_group("그 밖")
-    others.add_argument("--list_models", action="store_true", help="모델 목록을 보이고 끝냅니다.")
-    add_others(others)
+    for title, rows in groups.items():
+        group = parser.add_argument_group(title)
+        for names, settings in rows:
+            group.add_argument(*names, **settings)
     return parser
 
 
-def _add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-i",
-        "--input",
-        nargs="+",
-        default=["inputs"],
-        metavar="PATH",
-        help="그림 파일, 폴더, 또는 글롭(예: 'photos/*.jpg'). 여럿을 줄 수 있습니다. 기본: inputs",
+def model_rows(default: str) -> tuple[Row, ...]:
+    """모델을 고르는 인자들."""
+    return (
+        row("-n", "--model_name", metavar="NAME", help=f"모델 이름(사진 명령의 --list_models로 목록). 기본: {default}"),
+        row(
+            "--model_path",
+            metavar="PATH",
+            help="가중치 파일이나 주소(.pth, .safetensors). 네트워크는 거기서 알아냅니다.",
+        ),
+        row(
+            "-dn",
+            "--denoise_strength",
+            type=number(float, 0, 1),
+            metavar="0..1",
+            help="잡음 제거 세기. 0은 약하게, 1은 강하게. realesr-general-x4v3에만 적용됩니다. "
+            f"기본: {DEFAULT_DENOISE_STRENGTH}",
+        ),
+        row(
+            "--act_type",
+            choices=["relu", "prelu", "leakyrelu"],
+            metavar="NAME",
+            help="직접 훈련한 SRVGG의 활성화 함수(relu, leakyrelu). 가중치에서 알 수 없을 때만 필요합니다.",
+        ),
     )
-    group.add_argument(
-        "-o",
-        "--output",
-        default="results",
-        metavar="PATH",
-        help="결과 폴더. 그림 하나만 넣을 때는 파일 이름도 됩니다. 기본: results",
-    )
-    group.add_argument("--recursive", action="store_true", help="하위 폴더까지 읽고 결과도 같은 모양의 폴더에 둡니다.")
-    group.add_argument(
-        "--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
-    )
-    group.add_argument(
-        "--ext",
-        type=_extension,
+
+
+SCALE_ROWS = (
+    row(
+        "-s",
+        "--outscale",
+        type=number(float, 0, MAX_OUTSCALE, above=True),
+        metavar="X",
+        help="마지막 업스케일 배율. 소수도 됩니다. 기본: 모델의 배율",
+    ),
+    row(
+        "--alpha_upsampler",
+        choices=["realesrgan", "bicubic"],
+        default="realesrgan",
+        metavar="NAME",
+        help="알파 채널을 키우는 방법: realesrgan(네트워크) 또는 bicubic(빠른 보간). 기본: realesrgan",
+    ),
+    row("--face_enhance", action="store_true", help="얼굴 향상(GFPGAN). 이 버전에는 없습니다."),
+)
+
+TILE_ROWS = (
+    row(
+        "-t",
+        "--tile",
+        type=number(int, 0, words=("auto",)),
         default="auto",
-        metavar="EXT",
-        help="auto(입력과 같음), png, jpg, webp, tiff, avif 등. auto와 jpg에서 알파가 있으면 png. 기본: auto",
-    )
-    group.add_argument("--skip_existing", action="store_true", help="결과가 이미 있으면 건너뜁니다.")
-    group.add_argument("--report", metavar="FILE.json", help="파일마다의 결과를 JSON으로 적습니다.")
-    group.add_argument("--dry_run", action="store_true", help="키우지 않고 무엇을 할지와 예상 메모리, 시간만 보입니다.")
-    group.add_argument(
-        "--max_pixels",
-        type=number(int, 0),
-        default=DEFAULT_MAX_OUTPUT_PIXELS,
-        metavar="N",
-        help=f"결과 픽셀 수의 한도(압축 폭탄 방지). 0이면 한도 없음. 기본: {DEFAULT_MAX_OUTPUT_PIXELS:,}",
-    )
+        metavar="auto|0|N",
+        help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
+    ),
+    row("--tile_pad", type=number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10"),
+    row("--pre_pad", type=number(int, 0), default=0, metavar="N", help="가장자리에 덧댈 픽셀. 기본: 0"),
+)
+
+PRECISION_ROWS = (
+    row(
+        "--precision",
+        choices=["auto", "fp32", "fp16", "bf16"],
+        metavar="NAME",
+        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, 다른 곳에서 fp32. 기본: auto",
+    ),
+    row("--fp32", action="store_true", help="--precision fp32와 같습니다."),
+)
+
+OTHER_ROWS = (
+    row("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다."),
+    row("--version", action="version", version=f"realesrgan {__version__}", help="버전을 보입니다."),
+    row("-h", "--help", action="help", help="이 도움말을 보입니다."),
+)
+
+PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
+    "입력과 출력": (
+        row(
+            "-i",
+            "--input",
+            nargs="+",
+            default=["inputs"],
+            metavar="PATH",
+            help="그림 파일, 폴더, 글롭(예: 'photos/*.jpg'), 또는 -(표준 입력). 여럿을 줄 수 있습니다. 기본: inputs",
+        ),
+        row(
+            "-o",
+            "--output",
+            default="results",
+            metavar="PATH",
+            help="결과 폴더. 그림 하나만 넣을 때는 파일 이름이나 -(표준 출력)도 됩니다. 기본: results",
+        ),
+        row("--recursive", action="store_true", help="하위 폴더까지 읽고 결과도 같은 모양의 폴더에 둡니다."),
+        row("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"),
+        row(
+            "--ext",
+            type=_extension,
+            default="auto",
+            metavar="EXT",
+            help="auto(입력과 같음), png, jpg, webp, tiff, avif 등. auto와 jpg에서 알파가 있으면 png. 기본: auto",
+        ),
+        row("--skip_existing", action="store_true", help="결과가 이미 있으면 건너뜁니다."),
+        row("--report", metavar="FILE.json", help="파일마다의 결과를 JSON으로 적습니다."),
+        row("--dry_run", action="store_true", help="키우지 않고 무엇을 할지와 예상 메모리, 시간만 보입니다."),
+        row(
+            "--max_pixels",
+            type=number(int, 0),
+            default=DEFAULT_MAX_OUTPUT_PIXELS,
+            metavar="N",
+            help=f"결과 픽셀 수의 한도(압축 폭탄 방지). 0이면 한도 없음. 기본: {DEFAULT_MAX_OUTPUT_PIXELS:,}",
+        ),
+    ),
+    "모델": model_rows(DEFAULT_MODEL),
+    "결과": (
+        *SCALE_ROWS,
+        row(
+            "--quality",
+            type=number(int, 1, 100),
+            metavar="1..100",
+            help="jpg, webp, avif, heic의 품질. 기본: 형식마다 다름",
+        ),
+    ),
+    "계산": (
+        *TILE_ROWS,
+        row("--batch", type=number(int, 1), default=1, metavar="N", help="한 번에 계산할 타일 수. 기본: 1"),
+        row("--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것"),
+        row(
+            "-g",
+            "--gpu-id",
+            "--gpu_id",
+            dest="gpu_id",
+            type=number(int, 0),
+            metavar="N",
+            help="CUDA 장치 번호(--device cuda:N)",
+        ),
+        *PRECISION_ROWS,
+    ),
+    "그 밖": (row("--list_models", action="store_true", help="모델 목록을 보이고 끝냅니다."), *OTHER_ROWS),
+}
 
 
-def _add_quality(group: argparse._ArgumentGroup) -> None:
-    add_scale(group)
-    group.add_argument(
-        "--quality",
-        type=number(int, 1, 100),
-        metavar="1..100",
-        help="jpg, webp, avif, heic의 품질. 기본: 형식마다 다름",
-    )
+# 사진 명령의 인자 해석기를 만드는 함수.
+build_parser = partial(
+    make_parser,
+    "realesrgan",
+    "Real-ESRGAN으로 사진과 그림을 키웁니다(초해상도(Super-Resolution)).",
+    (
+        "realesrgan -i inputs -o results",
+        "realesrgan -i photo.jpg -o photo_4x.png",
+        "realesrgan -i 그림폴더 -n RealESRGAN_x4plus_anime_6B -s 2 --recursive",
+        "realesrgan -i - -o - --ext png < photo.jpg > photo_4x.png",
+    ),
+    PICTURE_GROUPS,
+)
 
 
-def _add_computing(group: argparse._ArgumentGroup) -> None:
-    add_tiles(group)
-    group.add_argument("--batch", type=number(int, 1), default=1, metavar="N", help="한 번에 계산할 타일 수. 기본: 1")
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것")
-    group.add_argument(
-        "-g",
-        "--gpu-id",
-        "--gpu_id",
-        dest="gpu_id",
-        type=number(int, 0),
-        metavar="N",
-        help="CUDA 장치 번호(--device cuda:N)",
-    )
-    add_precision(group)
+def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, default: str) -> None:
+    """두 명령이 함께 갖는 인자가 서로 맞는지 보고 `precision`, `named`, `model_name`을 정한다.
+
+    Args:
+        parser: 인자 해석기.
+        args: 읽은 인자. 여기에 정한 것을 적는다.
+        default: 고르지 않았을 때의 모델 이름.
+
+    Raises:
+        SystemExit: 인자가 서로 맞지 않을 때(코드 2).
+        UsageError: 모델 이름을 모를 때.
+    """
+    if any(letter in args.suffix for letter in '/\\:*?"<>|\0'):
+        parser.error(f"--suffix: 파일 이름에 쓸 수 없는 글자가 있습니다: {args.suffix}")
+    if args.fp32 and args.precision not in (None, "auto", "fp32"):
+        parser.error(f"함께 쓸 수 없습니다: --fp32, --precision {args.precision}")
+    if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
+        parser.error("-dn을 --model_path와 함께 쓰려면 -n realesr-general-x4v3도 주세요.")
+    args.precision = "fp32" if args.fp32 else args.precision or "auto"
+    args.named = args.model_name is not None
+    args.model_name = get_model(args.model_name or default).name
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """인자를 읽고 서로 맞지 않는 것을 걸러 낸다.
+    """사진 명령의 인자를 읽고 서로 맞지 않는 것을 걸러 낸다.
 
     Returns:
         인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를 말한다.
@@ -129,12 +349,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.face_enhance:
         parser.error(
-            "--face_enhance는 이 판에 아직 없습니다.\n"
+            "--face_enhance는 이 버전에 아직 없습니다.\n"
             "  해결: 이 옵션을 빼고 실행하거나, GFPGAN의 bg_upsampler에 RealESRGANer를 넘겨 쓰세요."
         )
-    settle_model(parser, args)
     if args.device is not None and args.gpu_id is not None:
         parser.error("--device와 --gpu-id는 하나만 주세요.")
-    args.model_name = get_model(args.model_name or DEFAULT_MODEL).name
+    settle_shared(parser, args, DEFAULT_MODEL)
     args.max_pixels = args.max_pixels or None
     return args

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from realesrgan.cli.console import say
-from realesrgan.cli.jobs import Job
+from realesrgan.cli.console import shown
+from realesrgan.cli.jobs import Job, check_target
 from realesrgan.inference.engines.devices import MIB
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
@@ -37,23 +36,23 @@ class Estimate:
     tiles: int
 
 
-def measure_seconds_per_pixel(upsampler: Model) -> float:
-    """작은 영상을 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
+def measure_seconds_per_pixel(model: Model) -> float:
+    """작은 이미지를 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
     image = np.zeros((PROBE_SIDE, PROBE_SIDE, 3), np.uint8)
     times = []
     for _ in range(2):
         started = time.perf_counter()
-        upsampler.upscaler.upscale(image)
+        model.upscaler.upscale(image)
         times.append(time.perf_counter() - started)
     return min(times) / image[..., 0].size
 
 
-def estimate_job(job: Job, upsampler: Model, outscale: float, seconds_per_pixel: float) -> Estimate | None:
+def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: float) -> Estimate | None:
     """일 하나의 시간과 메모리를 어림한다. 입력을 읽지 못했으면 None."""
     info = job.info
     if info is None:
         return None
-    upscaler = upsampler.upscaler
+    upscaler = model.upscaler
     bottom, right = pad_amounts(info.height, info.width, upscaler.pre_pad, upscaler.multiple)
     height, width = info.height + bottom, info.width + right
     tile = upscaler.tile_for(height, width)
@@ -62,32 +61,57 @@ def estimate_job(job: Job, upsampler: Model, outscale: float, seconds_per_pixel:
     largest = max(piece.read.height * piece.read.width for piece in tiles) * upscaler.batch
     passes = info.frames * (2 if info.mode == "RGBA" else 1)
     sample = info.channels * info.bit_depth // 8
-    network_output = info.height * info.width * upsampler.scale**2 * sample
+    network_output = info.height * info.width * model.scale**2 * sample
     final = job.output_size(outscale)
-    resized = 0 if final is None or outscale == upsampler.scale else final[0] * final[1] * sample
+    resized = 0 if final is None or outscale == model.scale else final[0] * final[1] * sample
     memory = BASE_BYTES + network_output + resized + upscaler.engine.memory(1, largest)
     return Estimate(read * passes * seconds_per_pixel, memory, len(tiles) * passes)
 
 
-def show_plan(jobs: Sequence[Job], upsampler: Model, args: argparse.Namespace) -> None:
-    """무엇을 할지와 어림한 시간, 메모리를 보인다."""
-    rate = measure_seconds_per_pixel(upsampler)
+def show_plan(
+    jobs: Sequence[Job],
+    model: Model,
+    *,
+    outscale: float,
+    max_pixels: int | None,
+    skip: Callable[[Job], str | None],
+    tell: Callable[[str], None],
+) -> bool:
+    """무엇을 할지와 어림한 시간, 메모리를 보인다.
+
+    Args:
+        jobs: 일들.
+        model: 모델.
+        outscale: 마지막 업스케일 배율.
+        max_pixels: 결과 픽셀 수의 한도. None이면 없다.
+        skip: 일을 건너뛸 이유를 주는 함수. 건너뛰지 않으면 None.
+        tell: 알리는 말을 쓰는 함수.
+
+    Returns:
+        모두 할 수 있는 일이면 참.
+    """
+    rate = measure_seconds_per_pixel(model)
     total = 0.0
-    for index, job in enumerate(jobs, 1):
-        head = f"[{index}/{len(jobs)}] {job.source} -> {job.target}"
-        estimate = estimate_job(job, upsampler, args.outscale, rate)
-        size = job.output_size(args.outscale)
-        if estimate is None or size is None or job.info is None:
-            say(f"{head}\n    읽을 수 없음: {(job.problem or '').splitlines()[0]}")
+    checked = [job if job.skip else check_target(job, outscale, skip(job) is not None) for job in jobs]
+    for index, job in enumerate(checked, 1):
+        head = f"[{index}/{len(jobs)}] {shown(job.input)}"
+        reason = None if job.problem else skip(job)
+        if reason is not None:
+            tell("\n    ".join(f"{head}\n건너뜁니다: {reason}".splitlines()))
             continue
-        if args.skip_existing and job.target.exists():
-            say(f"{head}\n    결과가 이미 있어 건너뜁니다.")
+        estimate = estimate_job(job, model, outscale, rate)
+        size = job.output_size(outscale)
+        if job.problem is not None or estimate is None or size is None or job.info is None:
+            what = "읽을 수 없음" if job.info is None else "쓸 수 없음"
+            tell("\n    ".join(f"{head}\n{what}: {job.problem}".splitlines()))
             continue
-        over = args.max_pixels is not None and size[0] * size[1] * job.info.frames > args.max_pixels
+        over = max_pixels is not None and size[0] * size[1] * job.info.frames > max_pixels
         warning = "\n    결과가 --max_pixels 한도를 넘어 실패합니다." if over else ""
         total += estimate.seconds
-        say(
-            f"{head}\n    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, "
+        tell(
+            f"{head} -> {shown(job.output)}\n"
+            f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {outscale:g}배, "
             f"타일 {estimate.tiles}개, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
         )
-    say(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {upsampler.engine.device}, {upsampler.engine.precision})")
+    tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {model.engine.device}, {model.engine.precision})")
+    return all(job.problem is None for job in checked)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.parsing import number
 from realesrgan.cli.tools import tool_parser
 from realesrgan.errors import UsageError
 from realesrgan.zoo.models import DEFAULT_MODEL

@@ -15,13 +15,13 @@ import torch
 
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
-from realesrgan.cli.image import prepare_folder
 from realesrgan.cli.loading import build_model, open_chosen, source_of
-from realesrgan.cli.ranks import Ranks
+from realesrgan.cli.runner import Ranks
 from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.inference.model import Model
+from realesrgan.inference.picture import prepare_folder
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
 from realesrgan.media.video.library import import_av
 from realesrgan.util.files import file_sha256
@@ -93,7 +93,6 @@ class FilmWorker:
             RealESRGANError: 가중치나 장치를 쓸 수 없을 때.
         """
         import_av()
-        self.ranks.set_threads()
         options = argparse.Namespace(**{**vars(self.args), "batch": self.args.batch or 1})
         with self.ranks.local_leader_first():
             weights = open_chosen(options)
@@ -132,7 +131,7 @@ class FilmWorker:
             rate=args.fps,
         )
         return FilmSettings(
-            outscale=args.outscale,
+            outscale=args.outscale or float(self.upsamplers[0].scale),
             request=request,
             start=args.start,
             end=args.end,

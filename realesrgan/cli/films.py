@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from realesrgan.cli.video_arguments import FILM_EXTENSIONS, STANDARD
+from realesrgan.cli.arguments import STANDARD
+from realesrgan.cli.video_arguments import FILM_EXTENSIONS
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.util.files import expand_user, identity, natural_key, os_reason

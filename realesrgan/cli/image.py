@@ -1,44 +1,29 @@
-"""사진을 키우는 명령. 인자를 읽고, 일을 정하고, 하나씩 키워 쓰고, 종료 코드를 돌려준다."""
+"""사진을 키우는 명령. 인자를 읽어 라이브러리를 부르고, 결과를 적는다."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from realesrgan.cli.arguments import parse_arguments
-from realesrgan.cli.console import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_SOME_FAILED,
-    EXIT_USAGE,
-    configure_logging,
-    guarded,
-    leave,
-    say,
-    say_error,
-)
-from realesrgan.errors import ImageWriteError, RealESRGANError, ReportError
-from realesrgan.util.files import expand_user, make_writable_folder, os_reason
-from realesrgan.util.machine import give_back_freed_memory, keep_freed_memory
-from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
+from realesrgan.cli.arguments import STANDARD, parse_arguments
+from realesrgan.cli.console import EXIT_DONE, configure_logging, guarded, run_and_leave, say, say_error, shown
+from realesrgan.cli.runner import Command, Ranks, Result, run_command
+from realesrgan.errors import UsageError
+from realesrgan.util.machine import keep_freed_memory
+from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 
 if TYPE_CHECKING:
     from realesrgan.cli.jobs import Job
-    from realesrgan.cli.progress import FileProgress
-    from realesrgan.cli.ranks import Ranks
-    from realesrgan.cli.report import FileResult
     from realesrgan.inference.model import Model
-    from realesrgan.inference.tiling import Progress
-    from realesrgan.media.image import Frame, Picture
 
-logger = logging.getLogger(__name__)
-
-INTERRUPTED = "사용자가 중단했습니다."
+FAREWELL = "중단했습니다. 쓰다 만 파일은 남지 않았습니다."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,15 +42,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.list_models:
             say(describe_models())
             return EXIT_DONE
-        return _run(args)
+        with ExitStack() as stack:
+            command = PictureCommand(args, stack)
+            if args.output == STANDARD:
+                # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
+                command.tell = command.tell_failure = say_error
+            return run_command(command, report=args.report, dry_run=args.dry_run)
 
-    return guarded(work, "중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
+    return guarded(work, FAREWELL)
 
 
 def run() -> NoReturn:
     """명령줄에서 불리는 자리. `main`을 실행하고 그 코드로 끝난다."""
     keep_freed_memory()
-    leave(main())
+    run_and_leave(main)
 
 
 def describe_models() -> str:
@@ -79,266 +69,151 @@ def describe_models() -> str:
     return "\n".join(lines)
 
 
-def _run(args: argparse.Namespace) -> int:
-    """일을 정해 나누어 하고, 결과를 모아 보고한다."""
-    from realesrgan.cli.ranks import join_ranks, share_jobs
+@dataclass(frozen=True)
+class FileResult(Result):
+    """그림 하나의 결과.
 
-    started = time.perf_counter()
-    with join_ranks() as ranks:
-        jobs, problem = _agree_on_jobs(args, ranks)
-        if problem is not None:
-            if ranks.leads:
-                say_error(problem)
-            return EXIT_USAGE
-        if args.dry_run:
-            return _dry_run(args, jobs, ranks)
-        shares = share_jobs(jobs, ranks.size)
-        results = _process_share(args, jobs, shares[ranks.rank], ranks)
-        merged = _merge(args, jobs, shares, results, ranks)
-        return _conclude(args, merged, ranks, time.perf_counter() - started)
-
-
-def _agree_on_jobs(args: argparse.Namespace, ranks: Ranks) -> tuple[list[Job], str | None]:
-    """첫 프로세스가 일을 정해 모두에게 알린다. 저마다 폴더를 읽으면 그사이 생긴 결과까지 입력이 될 수 있다.
-
-    Returns:
-        일의 목록과, 시작할 수 없으면 그 이유.
+    Attributes:
+        input_size, output_size: `(너비, 높이)`, 픽셀. 모르면 None.
+        outscale: 쓴 업스케일 배율.
+        frames: 프레임 수.
     """
-    from realesrgan.cli.jobs import plan_jobs
-    from realesrgan.cli.report import check_report_path
 
-    jobs: list[Job] = []
-    problem: str | None = None
-    if ranks.leads:
-        try:
-            jobs = plan_jobs(
-                args.input,
-                args.output,
-                recursive=args.recursive,
-                suffix=args.suffix,
-                ext=args.ext,
-                outscale=args.outscale,
-            )
-            if args.report and not args.dry_run:
-                check_report_path(expand_user(args.report), (path for job in jobs for path in (job.source, job.target)))
-        except RealESRGANError as error:
-            problem = str(error)
-    return ranks.broadcast((jobs, problem))
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    outscale: float | None = None
+    frames: int = 1
 
-
-def _merge(
-    args: argparse.Namespace,
-    jobs: Sequence[Job],
-    shares: Sequence[Sequence[int]],
-    results: Sequence[FileResult],
-    ranks: Ranks,
-) -> list[FileResult]:
-    """모든 프로세스의 결과를 일의 순서로 모은다. 중단되었으면 기다리지 않고 저장소에 남은 것까지만 모은다."""
-    from realesrgan.cli.report import FileResult
-
-    interrupted = any(result.status == "interrupted" for result in results)
-    if not interrupted:
-        try:
-            gathered = ranks.gather(results)
-            found = {
-                index: result
-                for share, part in zip(shares, gathered, strict=True)
-                for index, result in zip(share, part, strict=True)
-            }
-            return [found[index] for index in range(len(jobs))]
-        except KeyboardInterrupt:
-            logger.info("결과를 모으다가 중단되었습니다.")
-    found = dict(zip(shares[ranks.rank], results, strict=True))
-    worker = _Worker(args, ranks)
-    for index, job in enumerate(jobs):
-        if index not in found:
-            text = ranks.published(f"file/{index}")
-            left = worker.result(job, "interrupted", reason=INTERRUPTED)
-            found[index] = left if text is None else FileResult.from_json(text)
-    return [found[index] for index in range(len(jobs))]
-
-
-def _dry_run(args: argparse.Namespace, jobs: Sequence[Job], ranks: Ranks) -> int:
-    from realesrgan.cli.estimate import show_plan
-    from realesrgan.cli.loading import build_model, open_chosen
-
-    if ranks.leads:
-        ranks.set_threads()
-        show_plan(jobs, build_model(args, open_chosen(args), ranks.device(args.device)), args)
-    return EXIT_SOME_FAILED if any(job.problem for job in jobs) else EXIT_DONE
-
-
-def _process_share(
-    args: argparse.Namespace, jobs: Sequence[Job], share: Sequence[int], ranks: Ranks
-) -> list[FileResult]:
-    """이 프로세스의 몫을 한다. 준비가 실패하면 몫 전체를 그 이유로 실패로 적는다."""
-    from realesrgan.cli.progress import FileProgress
-
-    mine = [jobs[index] for index in share]
-    worker = _Worker(args, ranks)
-    try:
-        worker.prepare(mine)
-    except RealESRGANError as error:
-        say_error(str(error))
-        reason = str(error).splitlines()[0]
-        return [worker.result(job, "failed", reason=job.problem or reason) for job in mine]
-    results: list[FileResult] = []
-    shown = None if ranks.size == 1 else False
-    with FileProgress(len(mine), sum(job.pixels for job in mine), shown) as progress:
-        try:
-            for index, job in zip(share, mine, strict=True):
-                results.append(worker.process(job, progress))
-                ranks.publish(f"file/{index}", results[-1].to_json())
-                progress.finish(results[-1])
-        except KeyboardInterrupt:
-            left = mine[len(results) :]
-            results += [worker.result(job, "interrupted", reason=INTERRUPTED) for job in left]
-    return results
+    def details(self) -> tuple[str, list[str]]:
+        """결과와 크기."""
+        before, after = ("x".join(map(str, size or ())) for size in (self.input_size, self.output_size))
+        frames = f", {self.frames}프레임" if self.frames > 1 else ""
+        size = f"{before} -> {after}, {self.outscale:g}배{frames}, {self.seconds:.1f}초"
+        return f" -> {shown(self.output)} ({size})", []
 
 
 @dataclass
-class _Worker:
-    """한 프로세스의 작업자. 모델은 할 일이 있을 때 한 번만 싣는다."""
+class PictureCommand(Command["Job", FileResult]):
+    """그림을 키우는 일. 모델은 할 일이 있을 때 한 번만 싣는다.
 
-    args: argparse.Namespace
-    ranks: Ranks
-    model: str | None = None
-    _upsampler: Model | None = None
+    Args:
+        args: 명령의 인자.
+        stack: 명령이 끝날 때 치울 것을 담는다.
+    """
 
-    def prepare(self, jobs: Sequence[Job]) -> None:
-        """할 일이 있으면 가중치를 찾아 모델을 싣는다.
+    farewell = FAREWELL
+    memory_remedy = "다른 프로그램을 닫거나 -s를 줄이세요."
 
-        Raises:
-            RealESRGANError: 가중치나 장치를 쓸 수 없을 때.
-        """
+    _args: argparse.Namespace
+    _stack: ExitStack
+    _model: Model | None = None
+    _model_name: str | None = None
+
+    def plan(self, ranks: Ranks) -> list[Job]:
+        """입력을 모두 찾아 결과의 이름을 정한다."""
+        from realesrgan.cli.jobs import plan_jobs
+
+        args = self._args
+        if ranks.size > 1 and STANDARD in (*args.input, args.output):
+            raise UsageError(
+                "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
+            )
+        # 직접 훈련한 네트워크의 배율은 실어 보아야 안다.
+        known = get_model(args.model_name).scale if args.named or args.model_path is None else None
+        return plan_jobs(
+            args.input,
+            args.output,
+            recursive=args.recursive,
+            suffix=args.suffix,
+            ext=args.ext,
+            outscale=args.outscale or known,
+            skip_existing=args.skip_existing,
+            scratch=self._scratch if ranks.size == 1 else None,
+        )
+
+    def _scratch(self) -> Path:
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realesrgan-")))
+
+    def prepare(self, jobs: Sequence[Job], ranks: Ranks) -> None:
+        """할 일이 있으면 가중치를 찾아 모델을 싣는다."""
         from realesrgan.cli.loading import build_model, open_chosen, source_of
 
         needed = any(job.problem is None and not self._skips(job) for job in jobs)
-        self.ranks.set_threads()
         # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
-        with self.ranks.local_leader_first():
-            chosen = open_chosen(self.args) if needed else None
-        if chosen is None:
-            return
-        self._upsampler = build_model(self.args, chosen, self.ranks.device(self.args.device))
-        self.model = source_of(self._upsampler, self.args)
+        with ranks.local_leader_first():
+            chosen = open_chosen(self._args) if needed else None
+        if chosen is not None:
+            self._model = build_model(self._args, chosen, ranks.device(self._args.device))
+            self._model_name = source_of(self._model, self._args)
 
-    def _skips(self, job: Job) -> bool:
-        return bool(self.args.skip_existing) and job.target.exists()
+    def _skips(self, job: Job) -> str | None:
+        """키우지 않을 이유. 키워야 하면 None."""
+        return job.skip or ("결과가 이미 있습니다." if self._args.skip_existing and job.target.exists() else None)
 
-    def process(self, job: Job, progress: FileProgress) -> FileResult:
-        """그림 하나를 키워 쓴다. 어떤 실패도 이유가 되어 결과에 담기고 다음 그림으로 넘어간다."""
-        report = progress.start(job.source.name, job.pixels)
-        if job.problem is not None:
-            return self.result(job, "failed", reason=job.problem)
-        if self._upsampler is None or self._skips(job):
-            return self.result(job, "skipped", reason="결과가 이미 있습니다.")
-        started = time.perf_counter()
-        try:
-            notes = upscale_file(job, self._upsampler, self.args, report)
-        except (RealESRGANError, OSError) as error:
-            return self.result(job, "failed", reason=str(error), seconds=time.perf_counter() - started)
-        except MemoryError:
-            reason = "메모리가 모자랍니다.\n  해결: 다른 프로그램을 닫거나 -s를 줄이세요."
-            return self.result(job, "failed", reason=reason, seconds=time.perf_counter() - started)
-        except Exception as error:
-            # 한 그림의 뜻밖의 오류가 남은 그림을 막지 않게 한다. 흔적은 로그에 남긴다.
-            logger.exception("뜻밖의 오류입니다: %s", job.source)
-            reason = f"뜻밖의 오류입니다: {type(error).__name__}: {error}"
-            return self.result(job, "failed", reason=reason, seconds=time.perf_counter() - started)
-        return self.result(job, "done", seconds=time.perf_counter() - started, notes=notes)
+    def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
+        """그림 하나를 키워 쓴다."""
+        from realesrgan.cli.jobs import check_target
+        from realesrgan.inference.picture import PictureSettings, upscale_file
 
-    def result(
-        self,
-        job: Job,
-        status: str,
-        *,
-        reason: str | None = None,
-        seconds: float = 0.0,
-        notes: tuple[str, ...] = (),
-    ) -> FileResult:
-        """일의 결과를 적는다."""
-        from realesrgan.cli.report import FileResult
-
+        skip = self._skips(job)
+        if job.problem is not None or skip is not None:
+            return self.result(job, "failed" if job.problem is not None else "skipped", skip)
+        if self._model is None:
+            # 준비할 때는 결과가 있던 그림이다.
+            return self.result(job, "skipped", "결과가 이미 있었는데 그사이 없어졌습니다.")
+        args = self._args
+        if args.outscale is None:
+            job = check_target(job, self._model.scale, args.skip_existing)
+            if job.problem is not None:
+                return self.result(job, "failed")
+        settings = PictureSettings(
+            outscale=args.outscale,
+            alpha_upsampler=args.alpha_upsampler,
+            quality=args.quality,
+            max_output_pixels=args.max_pixels,
+        )
+        made = upscale_file(job.source, job.target, model=self._model, settings=settings, progress=progress)
+        if job.to_stdout:
+            with job.target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
         return FileResult(
-            input=str(job.source),
-            output=str(job.target),
-            status=status,
-            seconds=round(seconds, 3),
-            input_size=(job.info.width, job.info.height) if job.info else None,
-            output_size=job.output_size(self.args.outscale) if status == "done" else None,
-            frames=job.info.frames if job.info else 1,
-            model=self.model,
-            reason=reason,
-            notes=notes,
+            input=job.input,
+            output=job.output,
+            status="done",
+            seconds=round(made.seconds, 3),
+            model=self._model_name,
+            notes=made.notes,
+            input_size=made.input_size,
+            output_size=made.output_size,
+            outscale=made.outscale,
+            frames=made.frames,
         )
 
+    def result(self, job: Job, status: str, reason: str | None = None) -> FileResult:
+        """하지 못한 일의 결과."""
+        return FileResult(
+            input=job.input,
+            output=job.output,
+            status=status,
+            model=self._model_name,
+            reason=job.problem or reason,
+            input_size=(job.info.width, job.info.height) if job.info else None,
+            frames=job.info.frames if job.info else 1,
+        )
 
-def upscale_file(job: Job, upsampler: Model, args: argparse.Namespace, progress: Progress) -> tuple[str, ...]:
-    """그림 하나를 읽어 키우고 쓴다.
+    def estimate(self, jobs: Sequence[Job], ranks: Ranks) -> bool:
+        """키우지 않고 무엇을 할지와 걸릴 시간을 보인다."""
+        from realesrgan.cli.estimate import show_plan
+        from realesrgan.cli.loading import build_model, open_chosen
 
-    Returns:
-        결과에 담지 못해 포기한 것들.
-
-    Raises:
-        RealESRGANError: 읽거나 키우거나 쓸 수 없을 때.
-    """
-    from realesrgan.media.image import read_image, write_image
-
-    # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
-    prepare_folder(job.target.parent)
-    picture = read_image(job.source, outscale=args.outscale, max_output_pixels=args.max_pixels)
-    frames = _enlarged_frames(picture, upsampler, args, progress)
-    return write_image(job.target, picture.with_frames(frames), quality=args.quality)
-
-
-def prepare_folder(folder: Path) -> None:
-    """결과 폴더를 만들고 쓸 수 있는지 본다.
-
-    Raises:
-        ImageWriteError: 만들거나 쓸 수 없을 때.
-    """
-    try:
-        make_writable_folder(folder)
-    except OSError as error:
-        reason, remedy = os_reason(error)
-        raise ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}") from error
-
-
-def _enlarged_frames(
-    picture: Picture, upsampler: Model, args: argparse.Namespace, progress: Progress
-) -> Iterator[Frame]:
-    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다."""
-    from realesrgan.media.image import fill_transparent_colour
-
-    count = max(picture.frame_count, 1)
-    for index, frame in enumerate(picture):
-
-        def report(done: int, total: int, index: int = index) -> None:
-            # 타일마다 모양이 조금씩 달라 앞의 타일이 놓은 자리에 꼭 맞지 않는다. 두면 빈틈이 쌓인다.
-            give_back_freed_memory()
-            progress(index * total + done, count * total)
-
-        # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
-        output = upsampler.upscale_array(array, args.outscale, alpha_upsampler=args.alpha_upsampler, progress=report)
-        yield replace(frame, array=output)
-
-
-def _conclude(args: argparse.Namespace, results: Sequence[FileResult], ranks: Ranks, seconds: float) -> int:
-    """요약하고 보고서를 쓰고 종료 코드를 정한다."""
-    from realesrgan.cli.report import exit_code, summary, write_report
-
-    code = exit_code(results)
-    if not ranks.leads:
-        return code
-    (say if code == EXIT_DONE else say_error)(summary(results, seconds))
-    if args.report:
-        try:
-            write_report(expand_user(args.report), results, seconds, code)
-        except ReportError as error:
-            say_error(str(error))
-            code = code or EXIT_SOME_FAILED
-    if code == EXIT_INTERRUPTED:
-        say_error("중단했습니다. 쓰다 만 파일은 남지 않았습니다.")
-    return code
+        args = self._args
+        model = build_model(args, open_chosen(args), ranks.device(args.device))
+        return show_plan(
+            jobs,
+            model,
+            outscale=args.outscale or model.scale,
+            max_pixels=args.max_pixels,
+            skip=self._skips,
+            tell=self.tell,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from realesrgan.cli.progress import DownloadProgress
+from realesrgan.cli.console import DownloadProgress
 from realesrgan.inference.model import Model, load
 from realesrgan.zoo.models import get_model
 from realesrgan.zoo.weights import Weights, open_weights

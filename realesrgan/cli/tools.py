@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from realesrgan.cli.arguments import Formatter, Parser, number
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
@@ -18,7 +19,6 @@ from realesrgan.cli.console import (
     say,
     say_error,
 )
-from realesrgan.cli.parsing import Formatter, Parser, number
 from realesrgan.util.plugins import load_plugins
 
 if TYPE_CHECKING:

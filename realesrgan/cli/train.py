@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from realesrgan.cli.arguments import Formatter, Parser
 from realesrgan.cli.console import EXIT_DONE, guarded, say
-from realesrgan.cli.parsing import Formatter, Parser
 
 if TYPE_CHECKING:
     from realesrgan.training.api import TrainProgress

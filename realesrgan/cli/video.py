@@ -8,24 +8,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from realesrgan.cli.arguments import STANDARD
 from realesrgan.cli.console import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
     EXIT_USAGE,
     configure_logging,
     guarded,
-    leave,
+    run_and_leave,
     say,
     say_error,
 )
-from realesrgan.cli.video_arguments import STANDARD, parse_arguments, warn_ignored
+from realesrgan.cli.video_arguments import parse_arguments, warn_ignored
 from realesrgan.errors import RealESRGANError, ReportError
 from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from realesrgan.cli.films import FilmJob
-    from realesrgan.cli.ranks import Ranks
+    from realesrgan.cli.runner import Ranks
     from realesrgan.cli.video_report import FilmResult
 
 
@@ -50,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """명령줄에서 불리는 자리. `main`을 실행하고 그 코드로 끝난다."""
     keep_freed_memory()
-    leave(main())
+    run_and_leave(main)
 
 
 def _run(args: argparse.Namespace) -> int:
     """일을 정해 한 편씩 하고 보고한다. torchrun이면 모든 프로세스가 한 편의 조각들을 나눈다."""
-    from realesrgan.cli.ranks import join_ranks
+    from realesrgan.cli.runner import join_ranks
 
     started = time.perf_counter()
     # 표준 출력으로 영상을 내보낼 때는 알리는 말이 섞이면 안 된다.
@@ -110,7 +111,7 @@ def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJo
 def _check_side_files(args: argparse.Namespace, paths: list[Path]) -> None:
     """보고서와 미리보기를 쓸 수 있는지 본다."""
     from realesrgan.cli.films import check_preview_path
-    from realesrgan.cli.report import check_report_path
+    from realesrgan.cli.runner import check_report_path
 
     if args.report and not args.dry_run:
         report = expand_user(args.report)
@@ -125,7 +126,7 @@ def _process(
 ) -> list[FilmResult]:
     """한 편씩 키운다. 중단되면 남은 것을 중단으로 적는다."""
     from realesrgan.cli.film_worker import FilmWorker
-    from realesrgan.cli.video_report import FilmResult, describe
+    from realesrgan.cli.video_report import FilmResult
 
     worker = FilmWorker(args, ranks)
     try:
@@ -138,7 +139,7 @@ def _process(
         results.append(worker.process(number, job))
         if ranks.leads:
             (tell if results[-1].status in ("done", "skipped") else say_error)(
-                describe(results[-1], number + 1, len(jobs))
+                f"[{number + 1}/{len(jobs)}] {results[-1].describe()}"
             )
         if results[-1].status == "interrupted":
             left = jobs[number + 1 :]
@@ -166,8 +167,7 @@ def _conclude(
     seconds: float,
 ) -> int:
     """보고서를 쓰고 종료 코드를 정한다."""
-    from realesrgan.cli.report import summary, write_report
-    from realesrgan.cli.video_report import exit_code
+    from realesrgan.cli.runner import exit_code, summary, write_report
 
     code = exit_code(results)
     if not ranks.leads:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from realesrgan.cli.parsing import Formatter, Parser, number, parse_time, suffix
-from realesrgan.cli.shared_arguments import (
-    add_model,
-    add_others,
-    add_precision,
-    add_scale,
-    add_tiles,
-    settle_model,
+from realesrgan.cli.arguments import (
+    OTHER_ROWS,
+    PRECISION_ROWS,
+    SCALE_ROWS,
+    STANDARD,
+    TILE_ROWS,
+    Formatter,
+    Parser,
+    Row,
+    model_rows,
+    number,
+    parse_time,
+    settle_shared,
 )
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
-from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
+from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL
 
 logger = logging.getLogger(__name__)
 
 FILM_EXTENSIONS = ("mp4", "mkv", "mov", "webm")
 STREAM_FORMATS = ("nut", "y4m")
-STANDARD = "-"
 
 
 def _rate(text: str) -> Fraction:
@@ -80,11 +84,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_part(parser.add_argument_group("구간과 시각"))
     _add_encoding(parser.add_argument_group("부호화(encoding)"))
     model = parser.add_argument_group("모델")
-    add_model(model, DEFAULT_VIDEO_MODEL)
-    add_scale(model)
+    add_rows(model, (*model_rows(DEFAULT_VIDEO_MODEL), *SCALE_ROWS))
     _add_computing(parser.add_argument_group("계산"))
     _add_others(parser.add_argument_group("그 밖"))
     return parser
+
+
+def add_rows(group: argparse._ArgumentGroup, rows: Iterable[Row]) -> None:
+    """표의 인자들을 더한다."""
+    for names, settings in rows:
+        group.add_argument(*names, **settings)
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
@@ -104,9 +113,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         metavar="PATH",
         help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
     )
-    group.add_argument(
-        "--suffix", type=suffix, default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"
-    )
+    group.add_argument("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out")
     group.add_argument(
         "--ext",
         type=_extension,
@@ -163,7 +170,7 @@ def _add_encoding(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_computing(group: argparse._ArgumentGroup) -> None:
-    add_tiles(group)
+    add_rows(group, TILE_ROWS)
     group.add_argument(
         "--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"
     )
@@ -176,13 +183,13 @@ def _add_computing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것"
     )
-    add_precision(group)
+    add_rows(group, PRECISION_ROWS)
 
 
 def _add_others(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다.")
     group.add_argument("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다.")
-    add_others(group)
+    add_rows(group, OTHER_ROWS)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -197,12 +204,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    settle_model(parser, args)
+    settle_shared(parser, args, DEFAULT_VIDEO_MODEL)
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
     if args.resume and args.overwrite:
         parser.error("--resume과 --overwrite는 하나만 주세요.")
-    args.model_name = get_model(args.model_name or DEFAULT_VIDEO_MODEL).name
     args.gpu_id = None
     _check_pipes(args)
     _check_face_enhance(args)

@@ -8,36 +8,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
+from realesrgan.cli.console import shown
+from realesrgan.cli.runner import Result
 from realesrgan.video.film import FilmPlan, FilmRun
 from realesrgan.video.workers import WorkerPlan
 
 
 @dataclass(frozen=True)
-class FilmResult:
+class FilmResult(Result):
     """영상 한 편의 결과.
 
     Attributes:
-        input, output: 경로.
-        status: `done`, `failed`, `refused`(쓰는 법이 맞지 않음), `skipped`(이어 하려는데 이미 끝남),
-            `interrupted` 가운데 하나.
-        seconds: 걸린 시간(초).
-        model: 모델 이름이나 가중치의 경로.
         frames: 결과의 프레임 수.
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수(이번에 한 것만).
         resumed: 이어 하기로 건너뛴 프레임 수.
         input_size, output_size: `(너비, 높이)`, 픽셀.
         codec, pix_fmt, container: 결과의 부호화.
         stages: 단계마다의 일한 시간과 기다린 시간(초)과 작업자 수. 프로세스들의 합이다.
-        reason: 실패나 중단의 이유.
-        notes: 결과에 담지 못해 포기한 것과 알릴 것.
     """
 
-    input: str
-    output: str
-    status: str
-    seconds: float = 0.0
-    model: str | None = None
     frames: int = 0
     repeats: int = 0
     resumed: int = 0
@@ -47,8 +36,18 @@ class FilmResult:
     pix_fmt: str | None = None
     container: str | None = None
     stages: dict[str, Any] = field(default_factory=dict)
-    reason: str | None = None
-    notes: tuple[str, ...] = ()
+
+    def details(self) -> tuple[str, list[str]]:
+        """결과, 크기와 빠르기, 시간이 간 곳."""
+        if not self.input_size or not self.output_size:
+            return "", []
+        before, after = ("x".join(map(str, size)) for size in (self.input_size, self.output_size))
+        made = self.frames - self.resumed
+        return f" -> {shown(self.output)}", [
+            f"{before} -> {after}, {self.codec} {self.pix_fmt}, {self.frames}프레임"
+            f"(같은 프레임 {self.repeats}개), {self.seconds:.1f}초, {made / max(self.seconds, 1e-9):.2f}fps",
+            f"시간이 간 곳: {self.bottleneck}",
+        ]
 
     def ended(self, status: str, started: float, reason: str | None = None) -> FilmResult:
         """끝난 상태와 걸린 시간을 적은 결과."""
@@ -96,32 +95,3 @@ class FilmResult:
         # 네트워크는 작업자들의 합이므로 작업자 수로 나누어 벽시계와 견준다.
         shares["network"] /= max(self.stages["workers"], 1)
         return ", ".join(f"{words[name]} {100 * value / wall:.0f}%" for name, value in shares.items())
-
-
-def exit_code(results: Sequence[FilmResult]) -> int:
-    """결과 전체의 종료 코드. 모두 쓰는 법이 틀린 것이면 2다."""
-    statuses = {result.status for result in results}
-    if "interrupted" in statuses:
-        return EXIT_INTERRUPTED
-    if statuses == {"refused"}:
-        return EXIT_USAGE
-    return EXIT_DONE if statuses <= {"done", "skipped"} else EXIT_SOME_FAILED
-
-
-def describe(result: FilmResult, index: int, total: int) -> str:
-    """영상 한 편의 결과를 사람이 읽는 글로 적는다."""
-    words = {"done": "완료", "failed": "실패", "refused": "거절", "skipped": "건너뜀", "interrupted": "중단"}
-    lines = [f"[{index}/{total}] {words[result.status]}: {result.input}"]
-    if result.status == "done" and result.input_size and result.output_size:
-        before, after = ("x".join(map(str, size)) for size in (result.input_size, result.output_size))
-        made = result.frames - result.resumed
-        lines[0] += f" -> {result.output}"
-        lines.append(
-            f"    {before} -> {after}, {result.codec} {result.pix_fmt}, {result.frames}프레임"
-            f"(같은 프레임 {result.repeats}개), {result.seconds:.1f}초, {made / max(result.seconds, 1e-9):.2f}fps"
-        )
-        lines.append(f"    시간이 간 곳: {result.bottleneck}")
-    if result.reason:
-        lines += [f"    {line}" for line in result.reason.splitlines()]
-    lines += [f"    알림: {note}" for note in result.notes]
-    return "\n".join(lines)

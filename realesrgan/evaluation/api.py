@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realesrgan.errors import EvaluationError, InvalidValueError, UsageError
+from realesrgan.errors import InvalidValueError, UsageError
 from realesrgan.evaluation.bicubic import bicubic_8bit
 from realesrgan.evaluation.metrics import Metric, Picture, SetMetric, default_metrics, make_metrics
 from realesrgan.evaluation.results import EvaluationResult, write_results
@@ -28,7 +28,7 @@ from realesrgan.evaluation.run import (
 )
 from realesrgan.evaluation.samples import bicubic_degrade, find_samples, recipe_degrade
 from realesrgan.inference.model import ComputeSettings, Model, load
-from realesrgan.util.files import make_writable_folder, os_reason
+from realesrgan.inference.picture import prepare_folder
 from realesrgan.zoo.models import MODELS
 
 __all__ = ["EvaluationResult", "EvaluationSettings", "evaluate"]
@@ -179,11 +179,7 @@ def _results_folder(output: str | os.PathLike[str] | None) -> Iterator[Path]:
             yield Path(name)
         return
     folder = Path(output)
-    try:
-        make_writable_folder(folder)
-    except OSError as error:
-        why, remedy = os_reason(error)
-        raise EvaluationError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {why}\n  해결: {remedy}") from error
+    prepare_folder(folder)
     yield folder
 
 

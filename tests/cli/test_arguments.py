@@ -13,7 +13,7 @@ from realesrgan.errors import UsageError
 def test_defaults_are_those_users_know() -> None:
     args = parse_arguments([])
     assert (args.input, args.output, args.model_name) == (["inputs"], "results", "RealESRGAN_x4plus")
-    assert (args.outscale, args.suffix, args.ext, args.alpha_upsampler) == (4, "out", "auto", "realesrgan")
+    assert (args.outscale, args.suffix, args.ext, args.alpha_upsampler) == (None, "out", "auto", "realesrgan")
     assert (args.tile, args.tile_pad, args.pre_pad, args.batch) == ("auto", 10, 0, 1)
     assert (args.precision, args.device, args.gpu_id, args.named) == ("auto", None, None, False)
 
@@ -73,7 +73,7 @@ def test_limit_of_zero_means_no_limit() -> None:
 
 def test_help_is_korean_and_covers_every_option() -> None:
     text = build_parser().format_help()
-    for heading in ("사용법", "입력과 출력", "모델", "결과", "계산", "그 밖", "보기"):
+    for heading in ("사용법", "입력과 출력", "모델", "결과", "계산", "그 밖", "예:"):
         assert heading in text
     for action in build_parser()._actions:
         assert action.option_strings[-1] in text

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import logging
 import signal
+import sys
+from contextlib import closing
 
 import pytest
 
-from realesrgan.cli.console import guarded
+from realesrgan.cli.arguments import parse_arguments
+from realesrgan.cli.console import DownloadProgress, Progress, configure_logging, guarded, say, say_error, shown
 from realesrgan.errors import ImageReadError, UsageError
 
 
@@ -54,3 +60,78 @@ def test_a_termination_signal_ends_as_an_interruption(capsys):
 
     assert guarded(work, "멈춤") == 130
     assert capsys.readouterr().err == "멈춤\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("사진 1.png", "사진 1.png"),
+        ("가족👨‍👩‍👧.png", "가족👨‍👩‍👧.png"),
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("줄\n바꿈\t", "줄\\n바꿈\\t"),
+        ("gnp\u202e.exe", "gnp\\u202e.exe"),
+        ("\udcb0\udca1.png", "\\udcb0\\udca1.png"),
+    ],
+)
+def test_letters_that_cannot_be_seen_are_spelled_out(name, expected):
+    assert shown(name) == expected
+
+
+def test_a_name_cannot_drive_the_terminal(capsys):
+    say("첫 줄\n둘째\t줄 \x1b]0;제목\x07")
+    assert capsys.readouterr().out == "첫 줄\n둘째\t줄 \\x1b]0;제목\\x07\n"
+
+
+class Broken(io.StringIO):
+    """쓸 수 없는 스트림."""
+
+    def write(self, _text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", [None, "closed", Broken()], ids=["none", "closed", "broken pipe"])
+@pytest.mark.parametrize("names", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_streams_that_are_gone_do_not_stop_the_work(monkeypatch, stream, names):
+    if stream == "closed":
+        stream = io.StringIO()
+        stream.close()
+    for name in names:
+        monkeypatch.setattr(sys, name, stream)
+
+    def work():
+        configure_logging(True)
+        say("결과")
+        say_error("오류")
+        logging.getLogger("realesrgan.test").warning("기록")
+        with closing(Progress(2, 10)) as progress:
+            progress.start("a", 5)(1, 2)
+            progress.finish("완료")
+        received = DownloadProgress("가중치")
+        received(1, 2)
+        received(2, 2)
+        raise UsageError("알린 오류")
+
+    try:
+        assert guarded(work, "멈춤") == 2
+    finally:
+        for name in names:
+            if getattr(sys, name) is not stream:
+                getattr(sys, name).close()
+
+
+def test_help_and_usage_survive_streams_that_are_gone(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    for line, code in ((["--help"], 0), (["--version"], 0), (["--nonsense"], 2)):
+        with pytest.raises(SystemExit) as caught:
+            parse_arguments(line)
+        assert caught.value.code == code
+
+
+def test_a_bar_is_drawn_and_lines_are_kept_apart(capsys):
+    with closing(Progress(2, 10, True)) as progress:
+        progress.start("a\x1b.png", 5)(5, 5)
+        progress.finish("완료: a")
+    captured = capsys.readouterr()
+    assert captured.out == "[1/2] 완료: a\n"
+    assert "a\\x1b.png" in captured.err and "남은 시간" in captured.err

@@ -415,3 +415,140 @@ def test_hundred_megapixel_output_needs_little_more_than_itself(
     status, peak = done.stdout.splitlines()[-1].split()
     assert status == "0", done.stderr
     assert int(peak) * 1024 <= 10000 * 10000 * 3 + 10**9
+
+
+def _piped(tiny: str, folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, str(ROOT / "inference_realesrgan.py"), *map(str, arguments), "--model_path", tiny]
+    return subprocess.run(command, cwd=folder, timeout=120, **({"capture_output": True} | options))
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_a_picture_comes_in_and_goes_out_through_pipes(tiny: str, tmp_path: Path, name: str) -> None:
+    if name != "-" and not Path(name).exists():
+        pytest.skip("이름 있는 표준 입력이 없다")
+    data = _draw(tmp_path / "a.jpg").read_bytes()
+    done = _piped(tiny, tmp_path, "-i", name, "-o", "-", input=data)
+    assert done.returncode == 0 and done.stdout[:3] == b"\xff\xd8\xff", done.stderr
+    assert "완료" in done.stderr.decode() and "표준 출력" in done.stderr.decode()
+    image = cv2.imdecode(np.frombuffer(done.stdout, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image.shape == (48, 64, 3)
+    done = _piped(tiny, tmp_path, "-i", name, "-o", "-", "--ext", "png", input=data)
+    assert done.stdout[:8] == b"\x89PNG\r\n\x1a\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != Path(tiny).name) == ["a.jpg"]
+
+
+def test_a_picture_from_a_pipe_is_written_to_a_folder_or_a_file(tiny: str, tmp_path: Path) -> None:
+    data = _draw(tmp_path / "a.webp").read_bytes()
+    for output, made in (("out", "out/stdin_out.webp"), ("b.png", "b.png")):
+        done = _piped(tiny, tmp_path, "-i", "-", "-o", output, "--report", "r.json", input=data)
+        assert done.returncode == 0, done.stderr
+        assert _read(tmp_path / made).shape == (48, 64, 3)
+        item = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"][0]
+        assert (item["input"], item["output"]) == ("표준 입력", made)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFO가 없다")
+def test_a_named_pipe_is_read_once(tiny: str, tmp_path: Path) -> None:
+    data = _draw(tmp_path / "a.jpg").read_bytes()
+    os.mkfifo(tmp_path / "카메라.jpg")
+    command = [sys.executable, str(ROOT / "inference_realesrgan.py"), "-i", "카메라.jpg", "-o", "out"]
+    process = subprocess.Popen([*command, "--model_path", tiny], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    (tmp_path / "카메라.jpg").write_bytes(data)
+    assert process.wait(120) == 0
+    assert _read(tmp_path / "out" / "카메라_out.jpg").shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "code", "words"),
+    [
+        (("-i", "-", "-o", "out"), b"", 1, "빈 파일"),
+        (("-i", "-", "-o", "out"), "글".encode(), 1, "표준 입력"),
+        (("-i", "-", "a.png", "-o", "out"), b"x", 2, "입력을 하나만"),
+        (("-i", ".", "-o", "-"), b"", 2, "그림 하나만"),
+    ],
+)
+def test_pipes_that_cannot_be_used_say_why(
+    tiny: str, tmp_path: Path, arguments: tuple[str, ...], data: bytes, code: int, words: str
+) -> None:
+    for name in ("a.png", "b.png"):
+        _draw(tmp_path / name)
+    done = _piped(tiny, tmp_path, *arguments, input=data)
+    assert done.returncode == code and words in (done.stdout + done.stderr).decode()
+    assert b"Traceback" not in done.stderr and b"/tmp" not in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="셸의 넘겨주기가 다르다")
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "| true", "2>&1 | true"])
+def test_streams_that_are_closed_do_not_stop_the_work(tiny: str, tmp_path: Path, redirect: str) -> None:
+    for name in ("a.png", "b.png"):
+        _draw(tmp_path / "in" / name)
+    shell = f'"{sys.executable}" "{ROOT / "inference_realesrgan.py"}" -i in -o out -v --model_path "{tiny}" {redirect}'
+    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, timeout=120)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob("*_out.png"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [_read(path).shape for path in sorted((tmp_path / "out").glob("*_out.png"))] == [(48, 64, 3)] * 2
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+    if "|" not in redirect:
+        assert done.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="셸의 넘겨주기가 다르다")
+@pytest.mark.parametrize("option", ["--help", "--version", "--list_models"])
+def test_help_into_a_closed_pipe_is_quiet(tmp_path: Path, option: str) -> None:
+    for redirect in (">&-", "| true"):
+        shell = f'"{sys.executable}" "{ROOT / "inference_realesrgan.py"}" {option} {redirect}'
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, timeout=60)
+        assert done.returncode == 0 and done.stderr == b""
+
+
+def test_a_second_run_into_the_same_folder_redoes_only_the_originals(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "same" / "p.png")
+    assert run("-i", "same", "-o", "same").returncode == 0
+    _draw(tmp_path / "same" / "q.png")
+    done = run("-i", "same", "-o", "same", "--skip_existing")
+    assert done.returncode == 0 and "완료 1, 건너뜀 1" in done.stdout and "p_out.png" in done.stderr
+    assert run("-i", "same", "-o", "same", "--report", "r.json").returncode == 0
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["counts"]["done"] == 2
+    names = sorted(path.name for path in (tmp_path / "same").iterdir())
+    assert names == ["p.png", "p_out.png", "q.png", "q_out.png"]
+
+
+def test_pictures_that_cannot_be_read_are_counted(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.psd").write_bytes(b"8BPS")
+    done = run("-i", "in", "-o", "out", "--report", "r.json")
+    assert done.returncode == 0 and "완료 1, 건너뜀 1" in done.stdout and "in/b.psd" in done.stdout
+    files = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"]
+    assert [(item["status"], bool(item["reason"])) for item in files] == [("done", False), ("skipped", True)]
+    assert run("-i", "in/b.psd", "-o", "out").returncode == 1
+    assert "b.psd" in run("-i", "in", "-o", "out", "--dry_run").stdout
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_network_gives_its_own_scale_unless_told(
+    run: Callable[..., Any], tiny_rrdbnet: Callable[[int], RRDBNet], tmp_path: Path, scale: int
+) -> None:
+    _draw(tmp_path / "a.png")
+    torch.save({"params": tiny_rrdbnet(scale).state_dict()}, tmp_path / "mine.pth")
+    done = run("-i", "a.png", "-o", "b.png", "--model_path", "mine.pth", "--report", "r.json", model=False)
+    assert _read(tmp_path / "b.png").shape == (12 * scale, 16 * scale, 3) and f"{scale}배" in done.stdout
+    item = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"][0]
+    assert (item["outscale"], item["output_size"]) == (scale, [16 * scale, 12 * scale])
+    assert run("-i", "a.png", "-o", "c.png", "--model_path", "mine.pth", "-s", "4", model=False).returncode == 0
+    assert _read(tmp_path / "c.png").shape == (48, 64, 3)
+
+
+def test_sizes_are_rounded_as_one_would_by_hand(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png", 10, 100)
+    assert run("-i", "a.png", "-o", "b.png", "-s", "2.3", "--report", "r.json").returncode == 0
+    assert _read(tmp_path / "b.png").shape == (23, 230, 3)
+    item = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"][0]
+    assert item["output_size"] == [230, 23]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="제어 문자가 든 이름을 받는 파일 시스템")
+def test_names_cannot_drive_the_terminal(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png").rename(tmp_path / "빨강\x1b[31m\n.png")
+    done = run("-i", ".", "-o", "out")
+    assert done.returncode == 0 and "\x1b" not in done.stdout and "빨강\\x1b[31m\\n.png" in done.stdout

@@ -85,6 +85,6 @@ def test_the_commands_keep_freed_memory_before_anything_else(command, monkeypatc
     calls = []
     monkeypatch.setattr(command, "keep_freed_memory", lambda: calls.append("keep"))
     monkeypatch.setattr(command, "main", lambda: calls.append("main") or 7)
-    monkeypatch.setattr(command, "leave", calls.append)
+    monkeypatch.setattr(command, "run_and_leave", lambda main: calls.append(main()))
     command.run()
     assert calls == ["keep", "main", 7]

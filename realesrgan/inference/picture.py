@@ -1,0 +1,174 @@
+"""그림 파일 하나를 키워 파일로 쓴다. 파일이 들어오고 파일이 나간다."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from realesrgan.errors import ImageWriteError
+from realesrgan.inference.model import Model, load
+from realesrgan.inference.steps import Step
+from realesrgan.inference.tiling import Progress
+from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
+from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
+from realesrgan.util.files import make_writable_folder, os_reason
+from realesrgan.util.machine import give_back_freed_memory
+from realesrgan.util.numbers import scaled_size
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """그림을 어떻게 키우고 쓸지.
+
+    Attributes:
+        outscale: 마지막 업스케일 배율, 0보다 크다. None이면 네트워크의 배율.
+        alpha_upsampler: 알파 채널(alpha channel)을 키우는 방법. `realesrgan`(네트워크) 또는 `bicubic`(빠른 보간).
+        steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
+        quality: 손실 압축의 품질(1..100). None이면 형식의 기본값.
+        max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
+    """
+
+    outscale: float | None = None
+    alpha_upsampler: str = "realesrgan"
+    steps: tuple[str | Step, ...] = ()
+    quality: int | None = None
+    max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """그림 하나를 키운 결과.
+
+    Attributes:
+        source, target: 입력 파일과 결과 파일.
+        input_size, output_size: `(너비, 높이)`, 픽셀. 입력은 방향(EXIF orientation)을 적용한 뒤의 크기다.
+        outscale: 쓴 업스케일 배율.
+        frames: 프레임 수.
+        seconds: 읽기부터 쓰기까지 걸린 시간(초).
+        notes: 결과에 담지 못해 포기한 것들.
+    """
+
+    source: Path
+    target: Path
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    outscale: float
+    frames: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def upscale_file(
+    source: str | Path,
+    target: str | Path,
+    *,
+    model: Model | str | Path,
+    settings: PictureSettings | None = None,
+    progress: Progress | None = None,
+) -> PictureResult:
+    """그림 하나를 읽어 키우고 쓴다. 결과는 다 만들어진 뒤에야 제자리에 나타난다(atomic).
+
+    Args:
+        source: 입력 파일.
+        target: 결과 파일. 폴더는 만들고, 이미 있는 파일은 바꾼다. 형식은 확장자를 따른다.
+        model: 모델, 또는 `realesrgan.load`가 받는 이름이나 경로. 여럿을 키울 때는 한 번 실어 넘긴다.
+        settings: 설정. 없으면 기본값.
+        progress: `(끝난 양, 전체 양)`을 받는 함수.
+
+    Raises:
+        ImageReadError: 읽을 수 없거나 결과가 한도를 넘을 때.
+        ImageWriteError: 쓸 수 없을 때. 이름과 폴더의 문제는 키우기 전에 알린다.
+        WeightsError, UsageError: 모델을 실을 수 없거나 단계를 알 수 없을 때.
+        OutOfMemoryError, NonFiniteOutputError: 키울 수 없을 때.
+    """
+    source, target = Path(source), Path(target)
+    settings = settings or PictureSettings()
+    if not isinstance(model, Model):
+        model = load(model)
+    started = time.perf_counter()
+    outscale = float(model.scale) if settings.outscale is None else settings.outscale
+    # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
+    prepare_target(target)
+    picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels)
+    sizes: list[tuple[int, int]] = []
+    frames = _enlarged_frames(picture, model, outscale, settings, progress, sizes)
+    notes = write_image(target, picture.with_frames(frames), quality=settings.quality)
+    return PictureResult(
+        source=source,
+        target=target,
+        input_size=sizes[0],
+        output_size=scaled_size(*sizes[0], outscale),
+        outscale=outscale,
+        frames=len(sizes),
+        seconds=time.perf_counter() - started,
+        notes=notes,
+    )
+
+
+def prepare_target(target: Path) -> None:
+    """결과의 폴더를 만들고, 그 이름으로 파일을 쓸 수 있는지 본다.
+
+    파일 시스템마다 이름의 규칙이 달라(길이, 쓸 수 없는 글자) 같은 폴더 안의 임시 폴더에 그 이름으로 만들어 본다.
+
+    Raises:
+        ImageWriteError: 폴더를 만들거나 그 이름으로 쓸 수 없을 때.
+    """
+    prepare_folder(target.parent)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
+        # Windows의 규칙은 하나라 계획할 때 이름만 보고 안다. 임시 폴더까지의 길이가 경로의 한도를 넘을 수도 있다.
+        if os.name != "nt" and not target.exists():
+            with tempfile.TemporaryDirectory(prefix=".realesrgan-", dir=target.parent) as folder:
+                (Path(folder) / target.name).touch()
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise ImageWriteError(
+            f"결과를 쓸 수 없습니다: {target}\n  이 이름으로는 파일을 만들 수 없습니다. {reason}\n  해결: {remedy}"
+        ) from error
+
+
+def prepare_folder(folder: Path) -> None:
+    """결과 폴더를 만들고 쓸 수 있는지 본다.
+
+    Raises:
+        ImageWriteError: 만들거나 쓸 수 없을 때.
+    """
+    try:
+        make_writable_folder(folder)
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}") from error
+
+
+def _enlarged_frames(
+    picture: Picture,
+    model: Model,
+    outscale: float,
+    settings: PictureSettings,
+    progress: Progress | None,
+    sizes: list[tuple[int, int]],
+) -> Iterator[Frame]:
+    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다."""
+    count = max(picture.frame_count, 1)
+    for index, frame in enumerate(picture):
+        height, width = frame.array.shape[:2]
+        sizes.append((width, height))
+
+        def report(done: int, total: int, index: int = index) -> None:
+            # 타일마다 모양이 조금씩 달라 앞의 타일이 놓은 자리에 꼭 맞지 않는다. 두면 빈틈이 쌓인다.
+            give_back_freed_memory()
+            if progress is not None:
+                progress(index * total + done, count * total)
+
+        # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
+        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
+        output = model.upscale_array(
+            array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=report
+        )
+        yield replace(frame, array=output)

@@ -1,0 +1,151 @@
+"""두 명령이 함께 쓰는 틀: 계획, 나누기, 결과, 보고서, 종료 코드."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from realesrgan.cli.runner import STATUSES, Command, Result, exit_code, run_command, summary
+from realesrgan.errors import ImageReadError, RealESRGANError, UsageError, VideoFormatError
+
+
+@dataclass(frozen=True)
+class Task:
+    """이름이 곧 무엇을 할지인 일."""
+
+    input: str
+    weight: int = 1
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Made(Result):
+    """제 칸을 더한 결과."""
+
+    size: tuple[int, int] | None = None
+
+    def details(self) -> tuple[str, list[str]]:
+        return f" => {self.output}", ["둘째 줄"]
+
+
+ERRORS = {
+    "읽지 못함": ImageReadError("읽지 못했습니다."),
+    "쓰는 법": VideoFormatError("쓸 수 없는 코덱입니다."),
+    "디스크": OSError(28, "No space left on device", "x.png"),
+    "메모리": MemoryError(),
+    "뜻밖": ZeroDivisionError("0으로 나눔"),
+    "중단": KeyboardInterrupt(),
+}
+
+
+class Toy(Command[Task, Made]):
+    """이름대로 끝나는 일을 하는 명령."""
+
+    refusals = (VideoFormatError,)
+    farewell = "안녕"
+
+    def __init__(self, *names: str, together: bool = False, **problems: RealESRGANError) -> None:
+        self.names, self.problems, self.together = names, problems, together
+
+    def plan(self, ranks):
+        if "plan" in self.problems:
+            raise self.problems["plan"]
+        return [Task(name, paths=(Path(name),)) for name in self.names]
+
+    def prepare(self, jobs, ranks):
+        if "prepare" in self.problems:
+            raise self.problems["prepare"]
+
+    def process(self, job, progress):
+        progress(1, 1)
+        if job.input in ERRORS:
+            raise ERRORS[job.input]
+        return Made(job.input, "결과", job.input if job.input in STATUSES else "done", size=(1, 2))
+
+    def result(self, job, status, reason=None):
+        return Made(job.input, "결과", status, reason=reason)
+
+    def estimate(self, jobs, ranks):
+        self.tell("어림")
+        return "못함" not in self.names
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("a", "b"), 0),
+        (("a", "skipped"), 0),
+        (("a", "읽지 못함"), 1),
+        (("쓰는 법",), 2),
+        (("쓰는 법", "a"), 1),
+        (("디스크",), 1),
+        (("메모리",), 1),
+        (("뜻밖",), 1),
+        (("a", "중단", "b"), 130),
+        ((), 0),
+    ],
+)
+def test_what_became_of_the_jobs_is_the_exit_code(names, code, capsys):
+    assert run_command(Toy(*names)) == code
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_every_failure_has_a_korean_reason_and_the_rest_is_done(tmp_path, capsys):
+    names = ("읽지 못함", "쓰는 법", "디스크", "메모리", "뜻밖", "끝")
+    assert run_command(Toy(*names), report=str(tmp_path / "r.json")) == 1
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert [one["status"] for one in report["files"]] == ["failed", "refused", "failed", "failed", "failed", "done"]
+    assert report["counts"] == {"done": 1, "failed": 4, "interrupted": 0, "refused": 1, "skipped": 0}
+    assert all(any("가" <= letter <= "힣" for letter in one["reason"] or "끝") for one in report["files"])
+    assert report["files"][-1] == {
+        "input": "끝", "output": "결과", "status": "done", "seconds": 0.0, "model": None, "reason": None, "notes": [],
+        "size": [1, 2],
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "[6/6] 완료: 끝 => 결과\n    둘째 줄" in said and "디스크가 가득 찼습니다" in said
+
+
+def test_an_interruption_marks_what_is_left(tmp_path, capsys):
+    assert run_command(Toy("a", "중단", "b"), report=str(tmp_path / "r.json")) == 130
+    files = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"]
+    assert [one["status"] for one in files] == ["done", "interrupted", "interrupted"]
+    assert capsys.readouterr().err.endswith("안녕\n")
+
+
+def test_wrong_use_found_while_planning_is_two_whatever_its_kind(capsys):
+    assert run_command(Toy("a", plan=ImageReadError("읽을 것이 없습니다."))) == 2
+    assert capsys.readouterr().err == "읽을 것이 없습니다.\n"
+
+
+def test_what_cannot_be_prepared_fails_every_job_for_one_reason(tmp_path, capsys):
+    assert run_command(Toy("a", "b", prepare=UsageError("없음\n  해결")), report=str(tmp_path / "r.json")) == 1
+    files = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"]
+    assert [(one["status"], one["reason"]) for one in files] == [("failed", "없음")] * 2
+    assert capsys.readouterr().err.startswith("없음\n  해결\n")
+
+
+def test_a_dry_run_only_estimates(tmp_path, capsys):
+    assert run_command(Toy("중단"), dry_run=True, report=str(tmp_path / "r.json")) == 0
+    assert run_command(Toy("못함"), dry_run=True) == 1
+    assert capsys.readouterr().out == "어림\n어림\n" and not list(tmp_path.iterdir())
+
+
+def test_a_report_never_overwrites_what_is_read_or_written(tmp_path, capsys):
+    assert run_command(Toy(str(tmp_path / "r.json")), report=str(tmp_path / "r.json")) == 2
+    assert "보고서" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_jobs_done_together_are_summed_up_only_when_several(capsys):
+    assert run_command(Toy("a", together=True)) == 0
+    assert "(0.0초)" not in capsys.readouterr().out
+    assert run_command(Toy("a", "b", together=True)) == 0
+    assert "완료 2" in capsys.readouterr().out
+
+
+def test_a_summary_names_every_status_in_one_table():
+    results = [Result("a", "b", status) for status in STATUSES]
+    assert summary(results, 1) == "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 중단 1 (1.0초)"
+    assert exit_code(results) == 130 and exit_code(results[:3]) == 1 and exit_code([results[2]]) == 2

@@ -1,0 +1,81 @@
+"""그림 파일 하나를 인자 해석기 없이 키운다."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
+from realesrgan.inference.model import load
+from realesrgan.inference.picture import PictureSettings, prepare_target, upscale_file
+
+
+@pytest.fixture
+def model(save_network, tiny_srvgg):
+    return load(save_network(tiny_srvgg, "tiny.pth"), device="cpu")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "가.png"
+    image = np.random.default_rng(0).integers(0, 256, (10, 100, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return path
+
+
+def test_a_file_becomes_a_file_and_the_result_says_how(model, source, tmp_path):
+    heard = []
+    made = upscale_file(source, tmp_path / "새 폴더" / "b.webp", model=model, progress=lambda *now: heard.append(now))
+    assert (made.input_size, made.output_size, made.outscale, made.frames) == ((100, 10), (400, 40), 4, 1)
+    assert made.source == source and made.target.is_file() and made.seconds > 0
+    assert heard[-1][0] == heard[-1][1]
+
+
+@pytest.mark.parametrize(("outscale", "size"), [(2.3, (230, 23)), (1.15, (115, 12)), (3, (300, 30))])
+def test_the_size_is_rounded_as_by_hand(model, source, tmp_path, outscale, size):
+    made = upscale_file(source, tmp_path / "b.png", model=model, settings=PictureSettings(outscale=outscale))
+    image = cv2.imdecode(np.frombuffer((tmp_path / "b.png").read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert made.output_size == size == (image.shape[1], image.shape[0])
+
+
+def test_a_model_may_be_a_path(model, source, tmp_path):
+    made = upscale_file(str(source), str(tmp_path / "b.png"), model=str(model.files[0]))
+    assert made.output_size == (400, 40)
+
+
+def test_what_cannot_be_read_or_is_too_large_is_a_named_error(model, source, tmp_path):
+    with pytest.raises(ImageReadError):
+        upscale_file(tmp_path / "없음.png", tmp_path / "b.png", model=model)
+    with pytest.raises(ImageTooLargeError):
+        upscale_file(source, tmp_path / "b.png", model=model, settings=PictureSettings(max_output_pixels=15999))
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_a_name_the_file_system_refuses_is_known_before_reading(model, source, tmp_path, monkeypatch):
+    touch = Path.touch
+
+    def refuse(path: Path) -> None:
+        if "?" in path.name:
+            raise OSError(errno.EINVAL, "Invalid argument", str(path))
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(ImageWriteError, match="이 이름으로는"):
+        upscale_file(tmp_path / "없음.png", tmp_path / "a?.png", model=model)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, model.files[0].name])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="이름의 한도를 미리 본다")
+@pytest.mark.parametrize("name", ["가" * 100 + ".png", "폴더.png"])
+def test_a_target_that_cannot_be_made_says_so_at_once(tmp_path, name):
+    if name == "폴더.png":
+        (tmp_path / name).mkdir()
+    with pytest.raises(ImageWriteError, match="결과를 쓸 수 없습니다"):
+        prepare_target(tmp_path / name)
+    prepare_target(tmp_path / "new" / "b.png")
+    assert not list((tmp_path / "new").iterdir())
