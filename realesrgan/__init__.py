@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 from realesrgan.version import __version__
 
 if TYPE_CHECKING:
+    from realesrgan.evaluation.api import EvaluationSettings, evaluate
     from realesrgan.inference.model import Model, load
     from realesrgan.inference.realesrganer import RealESRGANer
     from realesrgan.training.api import train
     from realesrgan.zoo.models import list_models
 
-__all__ = ["Model", "RealESRGANer", "__version__", "list_models", "load", "train"]
+__all__ = [
+    "EvaluationSettings",
+    "Model",
+    "RealESRGANer",
+    "__version__",
+    "evaluate",
+    "list_models",
+    "load",
+    "train",
+]
 
 # 이름과 그것이 있는 모듈.
 _HOMES = {
+    "EvaluationSettings": "realesrgan.evaluation.api",
     "Model": "realesrgan.inference.model",
     "RealESRGANer": "realesrgan.inference.realesrganer",
+    "evaluate": "realesrgan.evaluation.api",
     "list_models": "realesrgan.zoo.models",
     "load": "realesrgan.inference.model",
     "train": "realesrgan.training.api",

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,14 +21,7 @@ import torch
 import realesrgan.archs  # noqa: F401  ARCH_REGISTRY를 채운다
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
-
-# torchvision이 확장 없이도 무조건 가짜 구현을 붙이는 연산자들. 정의가 없으면 import가 통째로 실패한다.
-_TORCHVISION_OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-# Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
-_KEPT_LIBRARIES: list[torch.library.Library] = []
+from realesrgan.util.optional import prepare_torchvision
 
 
 def _require(package: str) -> None:
@@ -39,28 +31,6 @@ def _require(package: str) -> None:
             "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
             "  해결: torch를 먼저 설치한 뒤 README의 '훈련 설치'대로 basicsr를 설치하세요(Python 3.10~3.12)."
         )
-
-
-def _prepare_torchvision() -> None:
-    """CPU 전용 torch 곁에서도 torchvision의 파이썬 부분을 불러올 수 있게 한다.
-
-    왜: PyPI의 torchvision 확장(`_C`)은 CUDA용 torch에 묶여 있어 CPU용에서는 실리지 않고, 그러면 `nms`의 가짜 구현을
-    등록하는 줄에서 import가 멈춘다. 훈련에는 VGG와 평범한 함수만 필요하므로 연산자의 꼴만 정의한다.
-    """
-    if "torchvision" in sys.modules:
-        return
-    spec = importlib.util.find_spec("torchvision")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for library in sorted(Path(folder).glob("_C*")):
-            try:
-                torch.ops.load_library(str(library))
-            except OSError:
-                continue
-            return
-    fragment = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in _TORCHVISION_OPERATORS:
-        fragment.define(schema)
-    _KEPT_LIBRARIES.append(fragment)
 
 
 def _restore_functional_tensor() -> None:
@@ -153,7 +123,7 @@ def own_log_handlers() -> Iterator[None]:
 
 for _package in ("torchvision", "basicsr"):
     _require(_package)
-_prepare_torchvision()
+prepare_torchvision()
 _restore_functional_tensor()
 _import_basicsr()
 _fix_filter2d()

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--engines",
         nargs="+",
         metavar="NAME",
-        help="torch, onnxruntime, openvino. 기본: torch와 설치된 것들. torch fp32는 잣대라 언제나 잽니다.",
+        help="torch, onnxruntime, openvino. 기본: torch와 설치된 것들. torch fp32는 기준이라 언제나 잽니다.",
     )
     add("--precisions", nargs="+", default=["fp32"], metavar="NAME", help="fp32, fp16, bf16. 기본: fp32")
     add("--runs", type=number(int, 1), default=5, metavar="N", help="데우기를 뺀 횟수. 기본: 5")
@@ -83,30 +83,29 @@ def run(
     from benchmark.flops import matmul_ceiling
     from tqdm import tqdm
 
-    from realesrgan.export.source import load_generator
+    from realesrgan.inference.model import load
 
     settings = make_settings(engines, precisions, runs, threads, device, peer)
     wanted = bench.targets(settings)
-    generators = [load_generator(name) for name in models]
+    loaded = [load(name, default_strength=1) for name in models]
     if dry_run:
         names = [" ".join(target) for target in wanted] + ([bench.PEER] if peer else [])
-        for generator in generators:
+        for model in loaded:
             for width, height in sizes:
-                say(f"{generator.name} {width}x{height}: {', '.join(names)}")
+                say(f"{model.name} {width}x{height}: {', '.join(names)}")
         return 0
     rows: list[bench.Row] = []
     failures: list[str] = []
-    count = len(generators) * len(sizes) * (len(wanted) + bool(peer)) * (runs + 1)
+    count = len(loaded) * len(sizes) * (len(wanted) + bool(peer)) * (runs + 1)
     ceiling = matmul_ceiling()
     with (
         tempfile.TemporaryDirectory(prefix="realesrgan-") as name,
         tqdm(total=count, desc="재기", unit="번", disable=not sys.stderr.isatty(), file=sys.stderr) as bar,
     ):
-        for generator in generators:
-            files = bench.prepare(generator, wanted, Path(name), peer is not None)
+        for model in loaded:
             for size in sizes:
                 try:
-                    rows += bench.measure(generator, size, settings, files, Path(name), ceiling, bar.update)
+                    rows += bench.measure(model, size, settings, Path(name), ceiling, bar.update)
                 except BenchmarkError as error:
                     failures.append(str(error))
     write(output, runs, rows, failures, {"처음": ceiling, "끝": matmul_ceiling()})
@@ -122,12 +121,15 @@ def make_settings(
     peer: str | None,
 ) -> "Settings":
     """인자에서 어떻게 잴지를 정한다."""
-    from benchmark.measure import ENGINES, Settings
+    from benchmark.measure import Settings
 
+    from realesrgan.inference.engines.base import ENGINES
     from realesrgan.util.optional import is_installed
 
-    ready = {"torch": True, "onnxruntime": is_installed("onnx") and is_installed("onnxruntime")}
-    wanted = engines or [name for name in ENGINES if ready.get(name, is_installed(name))]
+    # ONNX Runtime의 엔진은 네트워크를 바꾸는 데 onnx도 쓴다.
+    needs = {name: [row.package] if row.package else [] for name, row in ENGINES.items()}
+    needs["onnxruntime"].append("onnx")
+    wanted = engines or [name for name, packages in needs.items() if all(map(is_installed, packages))]
     return Settings(wanted, precisions, runs, threads, device, peer)
 
 
@@ -146,7 +148,7 @@ def write(output: Path, runs: int, rows: Sequence["Row"], failures: Sequence[str
         "torch": torch.__version__,
         "행렬곱의 한계": ", ".join(f"{when} {value:.0f} GFLOP/s" for when, value in ceiling.items()),
         "횟수": f"번갈아 {runs}번의 중앙값, 데우기 1번은 버림",
-        "일": "uint8 그림에서 uint8 결과까지. 통째로(타일 없음)",
+        "일": "uint8 이미지에서 uint8 결과까지. 통째로(타일 없음)",
     }
     text = to_markdown(rows, machine)
     content = {"machine": machine, "rows": [row.to_json() for row in rows], "failures": list(failures)}

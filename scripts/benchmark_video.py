@@ -1,4 +1,4 @@
-"""영상의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견준다. 재는 일은 `scripts/benchmark/video.py`에 있다."""
+"""비디오의 세 단계가 함께 도는 빠르기를 따로 잰 것과 견준다. 재는 일은 `scripts/benchmark/video.py`에 있다."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "benchmark_video.py",
-        "영상의 세 단계(풀기, 네트워크, 쓰기)를 함께 돌린 벽시계 시간을 따로 잰 CPU 시간의 합과 견줍니다.",
+        "비디오의 세 단계(디코딩, 네트워크, 인코딩)를 함께 돌린 벽시계 시간을 따로 잰 CPU 시간의 합과 견줍니다.",
         ["python scripts/benchmark_video.py --input film.mp4 --rounds 3"],
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="영상 파일.")
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="비디오 파일")
     parser.add_argument("--cores", type=number(int, 1), metavar="N", help="코어 수. 기본: 쓸 수 있는 만큼")
     parser.add_argument("--rounds", type=number(int, 1), default=3, metavar="N", help="재는 횟수. 기본: 3")
     return parser
@@ -47,11 +47,11 @@ def _line(values: dict[str, float]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """영상 하나로 잰다."""
+    """비디오 하나로 잰다."""
     return run_tool(build_parser(), _work, argv)
 
 
 if __name__ == "__main__":
-    # 영상 명령과 같은 처지에서 잰다.
+    # 비디오 명령과 같은 처지에서 잰다.
     keep_freed_memory()
     run_and_leave(main)

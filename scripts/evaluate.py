@@ -1,7 +1,6 @@
-"""모델들을 정답 영상에 견주어 평가한다. 하는 일은 `realesrgan/evaluation/`에 있다."""
+"""모델들을 정답 이미지에 견주어 평가한다. 하는 일은 `realesrgan/evaluation/`에 있다."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +9,10 @@ import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.arguments import number
 from realesrgan.cli.console import say
-from realesrgan.cli.tools import report_outcomes, run_and_leave, run_tool, tool_parser
-from realesrgan.errors import UsageError
+from realesrgan.cli.tools import progress_bar, report_outcomes, run_and_leave, run_tool, tool_parser
 
 if TYPE_CHECKING:
-    from realesrgan.evaluation.candidates import Candidate
-    from realesrgan.evaluation.journal import Journal
-    from realesrgan.evaluation.run import Evaluation, Plan
+    from realesrgan.inference.model import TileSize
 
 METRICS = "psnr, ssim, niqe, lpips, dists, fid"
 
@@ -25,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     """인자 해석기를 만든다."""
     parser = tool_parser(
         "evaluate.py",
-        "모델들을 정답 영상(GT)에 견주어 평가하고 표(Markdown, CSV, JSON)와 견줌표(PNG)를 씁니다. 바이큐빅이 "
+        "모델들을 정답 이미지(GT)에 견주어 평가하고 표(Markdown, CSV, JSON)와 비교표(PNG)를 씁니다. 바이큐빅이 "
         "언제나 함께 "
         "나옵니다. 끊기면 같은 명령으로 이어집니다.",
         [
@@ -44,9 +40,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-n", "--model_name", nargs="+", default=[], metavar="NAME", help="모델 이름들")
     add("--model_path", nargs="+", default=[], metavar="PATH", help="가중치 파일이나 주소들(.pth, .safetensors)")
-    add("--gt", type=Path, required=True, metavar="FOLDER", help="정답 영상의 폴더")
+    add("--gt", type=Path, required=True, metavar="FOLDER", help="정답 이미지의 폴더")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--lq", type=Path, metavar="FOLDER", help="저품질 영상(LQ)의 폴더. 이름으로 짝짓습니다.")
+    source.add_argument("--lq", type=Path, metavar="FOLDER", help="저품질 이미지(LQ)의 폴더. 이름으로 짝짓습니다.")
     source.add_argument(
         "--degrade",
         metavar="bicubic|YAML",
@@ -64,15 +60,23 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help=f"지표({METRICS}). niqe는 훈련 꾸러미, lpips·dists·fid는 pyiqa가 필요합니다. 기본: psnr ssim, 되면 niqe",
+        help=f"지표({METRICS}). niqe는 훈련 패키지, lpips·dists·fid는 pyiqa가 필요합니다. 기본: psnr ssim, 되면 niqe",
     )
     add("--crop_border", type=number(int, 0), metavar="N", help="재지 않을 가장자리(픽셀). 기본: 배율")
     add("--test_y_channel", action="store_true", help="PSNR과 SSIM을 휘도(Y)로 잽니다. 기본: RGB")
-    add("--save_images", action="store_true", help="키운 그림을 images/에 남깁니다.")
-    add("--sheet_pictures", type=number(int, 0), default=6, metavar="N", help="견줌표에 넣을 그림 수. 기본: 6")
-    add("--sheet_region", type=number(int, 8), default=120, metavar="N", help="견줌표에서 들여다볼 한 변. 기본: 120")
-    add("-t", "--tile", type=number(int, 0), metavar="N", help="타일 한 변(픽셀). 기본: 메모리에 맞춤")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것")
+    add("--save_images", action="store_true", help="키운 이미지를 images/에 남깁니다.")
+    add("--sheet_pictures", type=number(int, 0), default=6, metavar="N", help="비교표에 넣을 이미지 수. 기본: 6")
+    add("--sheet_region", type=number(int, 8), default=120, metavar="N", help="비교표에서 들여다볼 한 변. 기본: 120")
+    add(
+        "-t",
+        "--tile",
+        type=number(int, 0, words=("auto",)),
+        default="auto",
+        metavar="auto|0|N",
+        help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
+    )
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것")
+    add("--backend", default="auto", metavar="NAME", help="엔진: torch, openvino, onnxruntime. 기본: torch")
     add(
         "--precision",
         choices=["auto", "fp32", "fp16", "bf16"],
@@ -100,94 +104,44 @@ def run(
     save_images: bool,
     sheet_pictures: int,
     sheet_region: int,
-    tile: int | None,
-    device: str | None,
+    tile: "TileSize",
+    device: str,
     precision: str,
+    backend: str,
     act_type: str | None,
 ) -> int:
     """평가한다."""
-    from tqdm import tqdm
+    from realesrgan.evaluation.api import EvaluationSettings, evaluate
+    from realesrgan.evaluation.results import means_table
+    from realesrgan.inference.model import ComputeSettings
 
-    from realesrgan.evaluation import candidates as targets
-    from realesrgan.evaluation import measures
-    from realesrgan.evaluation import run as evaluation
-    from realesrgan.evaluation.samples import bicubic_degrade, find_samples, recipe_degrade
-
-    samples, problems = find_samples(gt, lq, recursive=recursive)
-    options = targets.LoadOptions("auto" if tile is None else tile, device, precision, act_type)
-    found = targets.load_candidates(model_name, model_path, options)
-    border = choose_border(found, crop_border)
-    names = metrics or measures.default_metrics()
-    # argparse의 기본값으로 두면 --lq와 함께 준 `--degrade bicubic`을 알아보지 못한다.
-    source = str(lq) if lq else degrade or "bicubic"
-    recipe = lq is None and source != "bicubic"
-    plan = evaluation.Plan(
-        samples[:max_pictures],
-        *measures.make_metrics(names, border, test_y_channel, device or "cpu"),
-        recipe_degrade(Path(source), seed) if recipe else bicubic_degrade,
-        output,
-        save_images,
-        sheet_pictures,
-        sheet_region,
+    settings = EvaluationSettings(
+        metrics=metrics or (),
+        crop_border=crop_border,
+        y_channel=test_y_channel,
+        recursive=recursive,
+        max_pictures=max_pictures,
+        seed=seed,
+        save_images=save_images,
+        sheet_pictures=sheet_pictures,
+        sheet_region=sheet_region,
     )
-    settings: dict[str, object] = {"gt": str(gt), "lq": source, "crop_border": border}
-    settings |= {"channel": "Y" if test_y_channel else "RGB", "metrics": " ".join(names), "precision": precision}
-    settings |= {"seed": seed} if recipe else {}
-    journal = open_journal(output, settings)
-    total = len(found) * len(plan.samples)
-    with tqdm(total=total, desc="평가", unit="장", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
-        done = evaluation.evaluate(found, plan, journal, bar.update)
-    write_results(output, plan, found, done, settings)
-    journal.remove()
-    return report_outcomes([*done.outcomes, *problems])
-
-
-def choose_border(found: Sequence["Candidate"], crop_border: int | None) -> int:
-    """재지 않을 가장자리(픽셀)를 정한다. 주지 않았으면 모델의 배율이다."""
-    scales = {candidate.scale for candidate in found}
-    if crop_border is None and len(scales) > 1:
-        raise UsageError(
-            "배율이 다른 모델을 함께 재려면 --crop_border를 주어야 합니다.\n"
-            "  재는 곳이 모델마다 다르면 견줄 수 없습니다.\n"
-            f"  해결: --crop_border {max(scales)}"
+    with progress_bar("평가", "장") as progress:
+        result = evaluate(
+            [*model_name, *model_path],
+            gt,
+            lq=lq,
+            # argparse의 기본값으로 두면 --lq와 함께 준 `--degrade bicubic`을 알아보지 못한다.
+            degrade=degrade or "bicubic",
+            settings=settings,
+            output=output,
+            compute=ComputeSettings(device, precision, backend, tile),
+            act_type=act_type,
+            progress=progress,
         )
-    return max(scales) if crop_border is None else crop_border
-
-
-def open_journal(output: Path, settings: dict[str, object]) -> "Journal":
-    """결과 폴더를 만들고 일지를 연다."""
-    from realesrgan.evaluation.journal import JOURNAL_NAME, Journal
-    from realesrgan.inference.picture import prepare_folder
-
-    prepare_folder(output)
-    return Journal(output / JOURNAL_NAME, settings)
-
-
-def write_results(
-    output: Path,
-    plan: "Plan",
-    found: Sequence["Candidate"],
-    done: "Evaluation",
-    settings: dict[str, object],
-) -> None:
-    """표와 견줌표를 쓰고 평균을 보인다."""
-    from realesrgan.dataset_tools.pictures import encode_png, write_bytes
-    from realesrgan.evaluation import results
-    from realesrgan.evaluation.run import comparison_sheet, summarise
-
-    table = summarise(done, found, plan)
-    names = [metric.name for metric in plan.metrics]
-    failures = [(outcome.name, outcome.detail) for outcome in done.outcomes if outcome.status == "failed"]
-    markdown = results.to_markdown(table, names, settings)
-    write_bytes(output / "results.md", markdown.encode())
-    # 표 계산 프로그램이 한글을 알아보도록 앞에 BOM을 둔다.
-    write_bytes(output / "results.csv", results.to_csv(table, names).encode("utf-8-sig"))
-    write_bytes(output / "results.json", results.to_json(table, names, settings, failures).encode())
-    sheet = comparison_sheet(done, found)
-    if sheet is not None:
-        write_bytes(output / "sheet.png", encode_png(sheet, 6))
-    say(markdown.split("## 평균")[1].split("\n## ")[0].strip())
+    say(means_table(result))
     say(f"결과를 썼습니다: {output}")
+    return report_outcomes(result.outcomes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,21 +39,23 @@ def run(
     limit: float | None,
     pictures: Path | None,
     act_type: str | None,
+    denoise_strength: float | None,
     opset: int,
 ) -> int:
     """내보내고 견준 결과를 보인다."""
-    from realesrgan.export.onnx_model import export_onnx
+    from realesrgan.export.formats import export_onnx
 
     return run_export(
         "onnx",
-        lambda generator, batches: export_onnx(
-            generator, output, precision=precision, opset=opset, batches=batches, limit=limit
+        lambda model, batches: export_onnx(
+            model, output, precision=precision, opset=opset, batches=batches, limit=limit
         ),
         output=output,
         input=input,
         model_name=model_name,
         params=params,
         act_type=act_type,
+        denoise_strength=denoise_strength,
         pictures=pictures,
     )
 

@@ -34,20 +34,20 @@ def run(
     limit: float | None,
     pictures: Path | None,
     act_type: str | None,
+    denoise_strength: float | None,
 ) -> int:
     """내보내고 견준 결과를 보인다."""
-    from realesrgan.export.openvino_model import export_openvino
+    from realesrgan.export.formats import export_openvino
 
     return run_export(
         "xml",
-        lambda generator, batches: export_openvino(
-            generator, output, precision=precision, batches=batches, limit=limit
-        ),
+        lambda model, batches: export_openvino(model, output, precision=precision, batches=batches, limit=limit),
         output=output,
         input=input,
         model_name=model_name,
         params=params,
         act_type=act_type,
+        denoise_strength=denoise_strength,
         pictures=pictures,
     )
 

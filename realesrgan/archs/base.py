@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.registry import ARCH_REGISTRY
+
+logger = logging.getLogger(__name__)
 
 StateDict = dict[str, Tensor]
 # 어림할 때 RRDBNet(특징 64, 4배)과 같다고 본다.
@@ -140,10 +143,30 @@ def activation_values(network: Any) -> ActivationValues:
 
 def build_network(arch: str, arch_args: Mapping[str, Any]) -> nn.Module:
     """등록부에서 네트워크를 찾아 값 없는 틀(meta device)로 만든다. 가중치로 채워야 쓸 수 있다."""
-    # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
-    with torch.device("meta"):
-        network: nn.Module = ARCH_REGISTRY.get(arch)(**arch_args)
+    cls = ARCH_REGISTRY.get(arch)
+    network = _skeleton(cls, arch_args)
+    # 가중치에 남지 않는 텐서를 가진 네트워크는 틀만으로는 쓸 수 없다.
+    built: nn.Module = cls(**arch_args) if _keeps_unsaved_tensors(network) else network
+    return built
+
+
+def _skeleton(cls: Any, arch_args: Mapping[str, Any]) -> nn.Module:
+    """값 없는 틀. 지을 때 값을 보는 클래스(`tensor.item()` 등)는 값까지 짓는다."""
+    try:
+        # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
+        with torch.device("meta"):
+            network: nn.Module = cls(**arch_args)
+    except (RuntimeError, NotImplementedError):
+        network = cls(**arch_args)
     return network
+
+
+def _keeps_unsaved_tensors(network: nn.Module) -> bool:
+    """State dict에 들지 않는 값 없는(meta) 텐서가 있는지: 저장하지 않는 버퍼와 모듈의 보통 속성."""
+    saved = network.state_dict().keys()
+    buffers = (buffer for name, buffer in network.named_buffers() if name not in saved)
+    plain = (value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor))
+    return any(tensor.is_meta for tensor in (*buffers, *plain))
 
 
 def recognise(state: StateDict, hints: Mapping[str, Any]) -> Recognition | None:
@@ -181,9 +204,9 @@ def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tupl
         return None
     arch_args = dict(hints.get("arch_args", {}))
     try:
-        with torch.device("meta"):
-            template = cls(**arch_args).state_dict()
-    except Exception:  # 꼭 주어야 하는 인자가 있거나(판별자 등) 인자 없이는 지을 수 없는 남의 클래스
+        template = _skeleton(cls, arch_args).state_dict()
+    except Exception as error:  # 꼭 주어야 하는 인자가 있거나(판별자 등) 인자 없이는 지을 수 없는 남의 클래스
+        logger.debug("기본 인자로 지을 수 없어 알아보지 않습니다: %s (%s)", cls.__name__, error)
         return None
     return (arch_args, dict(state)) if same_shapes(template, state) else None
 

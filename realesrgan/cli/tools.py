@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from realesrgan.cli.arguments import Formatter, Parser, number
@@ -18,6 +19,7 @@ from realesrgan.cli.console import (
     say,
     say_error,
 )
+from realesrgan.util.plugins import load_plugins
 
 if TYPE_CHECKING:
     from realesrgan.dataset_tools.outcome import Outcome
@@ -46,7 +48,15 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
         add_help=False,
         allow_abbrev=False,
     )
+    parser._positionals.title = "인자"
     parser._optionals.title = "옵션"
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="먼저 불러올 파이썬 파일이나 폴더. 직접 만든 네트워크를 등록합니다. 여러 번 줄 수 있습니다.",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다.")
     parser.add_argument("-h", "--help", action="help", help="이 도움말을 보입니다.")
     return parser
@@ -57,7 +67,7 @@ def run_tool(parser: argparse.ArgumentParser, work: Callable[..., int], argv: Se
 
     Args:
         parser: 인자 해석기.
-        work: `--verbose`를 뺀 인자들을 이름으로 받아 종료 코드를 돌려주는 함수.
+        work: `--verbose`와 `--plugin`을 뺀 인자들을 이름으로 받아 종료 코드를 돌려주는 함수.
         argv: 인자. 없으면 명령줄에서 읽는다.
 
     Returns:
@@ -67,6 +77,7 @@ def run_tool(parser: argparse.ArgumentParser, work: Callable[..., int], argv: Se
     def parsed_work() -> int:
         given = vars(parser.parse_args(argv))
         configure_logging(given.pop("verbose"))
+        load_plugins(given.pop("plugin"))
         return work(**given)
 
     return guarded(parsed_work, "중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
@@ -88,6 +99,20 @@ def with_progress(items: Iterable[T], total: int, label: str, unit: str = "장")
     yield from tqdm(
         items, total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), file=sys.stderr, dynamic_ncols=True
     )
+
+
+@contextmanager
+def progress_bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """`(마친 수, 전체 수)`를 받아 진행 막대를 옮기는 함수를 낸다. 터미널이 아니면 막대를 그리지 않는다."""
+    from tqdm import tqdm
+
+    with tqdm(desc=label, unit=unit, disable=not sys.stderr.isatty(), file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
-"""MATLAB `imresize`와 같은 바이큐빅(bicubic). 초해상도 논문들이 저품질 영상을 만드는 방법이다.
+"""MATLAB `imresize`와 같은 바이큐빅(bicubic). 초해상도 논문들이 저품질 이미지를 만드는 방법이다.
 
 줄일 때 커널을 배율만큼 넓혀 계단을 없앤다(antialias). OpenCV와 PyTorch의 바이큐빅은 그러지 않거나 계수가 달라, 그것으로
-만든 저품질 영상에서 잰 값은 논문의 값과 견줄 수 없다.
+만든 저품질 이미지에서 잰 값은 논문의 값과 견줄 수 없다.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def resize_matrix(length: int, scale: float) -> NDArray[np.float64]:
 
 
 def matlab_bicubic(image: NDArray[np.generic], scale: float) -> NDArray[np.float64]:
-    """그림을 `scale`배로 바꾼다.
+    """이미지를 `scale`배로 바꾼다.
 
     Args:
         image: `(H, W)`나 `(H, W, C)`.
@@ -64,5 +64,5 @@ def matlab_bicubic(image: NDArray[np.generic], scale: float) -> NDArray[np.float
 
 
 def bicubic_8bit(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """8비트 그림을 바꾸어 8비트로 반올림한다. MATLAB에서 uint8을 넣은 것과 같다."""
+    """8비트 이미지를 바꾸어 8비트로 반올림한다. MATLAB에서 uint8을 넣은 것과 같다."""
     return np.ascontiguousarray(np.clip(np.rint(matlab_bicubic(image, scale)), 0, 255).astype(np.uint8))

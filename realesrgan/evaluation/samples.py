@@ -1,4 +1,4 @@
-"""평가할 정답 영상(GT)과 그 저품질 영상(LQ)을 마련한다."""
+"""평가할 정답 이미지(GT)과 그 저품질 이미지(LQ)을 마련한다."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Degrade = Callable[[Picture, int, int], Picture]
 
 @dataclass(frozen=True)
 class Sample:
-    """평가할 그림 한 장.
+    """평가할 이미지 한 장.
 
     Attributes:
         name: 표에 적을 이름. GT 폴더에서의 상대 경로에서 확장자를 뗀 것이다.
@@ -37,7 +37,7 @@ class Sample:
 
 
 def find_samples(gt: Path, lq: Path | None, *, recursive: bool = False) -> tuple[list[Sample], list[Outcome]]:
-    """평가할 그림들을 찾는다.
+    """평가할 이미지들을 찾는다.
 
     Args:
         gt: GT의 폴더.
@@ -45,10 +45,10 @@ def find_samples(gt: Path, lq: Path | None, *, recursive: bool = False) -> tuple
         recursive: 하위 폴더까지 볼지.
 
     Returns:
-        그림들과, 짝을 찾지 못한 파일마다의 실패.
+        이미지들과, 짝을 찾지 못한 파일마다의 실패.
 
     Raises:
-        UsageError: 폴더가 없거나 그림이 없거나, 짝이 하나도 없거나, 이름이 겹칠 때.
+        UsageError: 폴더가 없거나 이미지가 없거나, 짝이 하나도 없거나, 이름이 겹칠 때.
     """
     if lq is None:
         paths = find_pictures(gt, recursive=recursive)
@@ -60,7 +60,7 @@ def find_samples(gt: Path, lq: Path | None, *, recursive: bool = False) -> tuple
         pairs = [(pair.gt.path, pair.lq.path) for pair in found]
         if not pairs:
             raise UsageError(
-                f"짝이 되는 그림이 없습니다: {gt}, {lq}\n  이름(확장자와 배율 표시를 빼고)이 같은 것이 한 짝입니다.\n"
+                f"짝이 되는 이미지가 없습니다: {gt}, {lq}\n  이름(확장자와 배율 표시를 빼고)이 같은 것이 한 짝입니다.\n"
                 "  해결: 두 폴더의 이름을 맞추세요."
             )
     samples = [
@@ -81,7 +81,7 @@ def load_sample(sample: Sample, scale: int, degrade: Degrade) -> tuple[Picture, 
     """GT와 LQ를 읽거나 만든다.
 
     Args:
-        sample: 그림.
+        sample: 이미지.
         scale: 네트워크의 배율.
         degrade: LQ 파일이 없을 때 만드는 함수.
 
@@ -96,7 +96,7 @@ def load_sample(sample: Sample, scale: int, degrade: Degrade) -> tuple[Picture, 
     if sample.lq is None:
         gt = np.ascontiguousarray(crop_to_multiple(gt, scale))
         if gt.size == 0:
-            raise EvaluationError(f"그림이 배율보다 작습니다: {sample.gt}\n  해결: 더 큰 그림을 쓰세요.")
+            raise EvaluationError(f"이미지가 배율보다 작습니다: {sample.gt}\n  해결: 더 큰 이미지를 쓰세요.")
         return gt, degrade(gt, scale, sample.index)
     lq = read_bgr8(sample.lq)
     height, width = lq.shape[0] * scale, lq.shape[1] * scale

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from realesrgan.dataset_tools.pictures import find_pictures, read_bgr8
 from realesrgan.errors import ExportError
 from realesrgan.media.sheets import busiest_region
-
-Batch = NDArray[np.float32]
-Run = Callable[[Batch], Batch]
 
 # 정밀도마다의 기본 한도. 값은 0..1이다. fp16은 가중치의 반올림만으로도 이만큼 달라진다.
 LIMITS = {"fp32": 1e-4, "fp16": 2e-2}
@@ -34,30 +30,30 @@ class Difference:
     largest: float
 
 
-def random_batches(multiple: int) -> list[tuple[str, Batch]]:
+def random_batches(multiple: int) -> list[tuple[str, Tensor]]:
     """배치, 높이, 너비가 저마다 다른 무작위 입력들. 크기가 굳어 버린 모델은 여기서 드러난다."""
     rng = np.random.default_rng(0)
     sizes = ((1, 8, 8), (2, 12, 20), (3, 28, 4))
     shapes = [(count, 3, height // 4 * 4 * multiple, width // 4 * 4 * multiple) for count, height, width in sizes]
     # 4의 배수가 아닌 변도 본다. x1 모델의 배수는 스스로 4라서 그대로 맞는다.
     shapes.append((1, 3, 9 * multiple, 7 * multiple))
-    return [("random", rng.random(shape).astype(np.float32)) for shape in shapes]
+    return [("random", torch.from_numpy(rng.random(shape).astype(np.float32))) for shape in shapes]
 
 
-def picture_batches(pictures: Sequence[Path], multiple: int) -> list[tuple[str, Batch]]:
+def picture_batches(pictures: Sequence[Path], multiple: int) -> list[tuple[str, Tensor]]:
     """실제 사진에서 무늬가 가장 많은 자리를 잘라 낸 입력들.
 
     Raises:
         ImageReadError, DatasetError: 사진을 읽을 수 없을 때.
     """
-    batches: list[tuple[str, Batch]] = []
+    batches: list[tuple[str, Tensor]] = []
     for path in pictures:
         image = read_bgr8(path)
         region = busiest_region(image, PICTURE_SIDE)
         part = region.cut(image, image.shape[0])
         height, width = (side - side % multiple for side in part.shape[:2])
         planes = part[:height, :width, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
-        batches.append((path.name, np.ascontiguousarray(planes, dtype=np.float32)))
+        batches.append((path.name, torch.from_numpy(np.ascontiguousarray(planes))))
     return batches
 
 
@@ -65,14 +61,16 @@ def sample_pictures(folder: Path | None) -> list[Path]:
     """견줄 사진들. 폴더를 주지 않으면 함께 든 견본 사진이다.
 
     Raises:
-        UsageError: 준 폴더에 그림이 없을 때.
+        UsageError: 준 폴더에 이미지가 없을 때.
     """
     if folder is not None:
         return find_pictures(folder)
     return find_pictures(SAMPLE_FOLDER)[:3] if SAMPLE_FOLDER.is_dir() else []
 
 
-def compare(network: nn.Module, run: Run, batches: Sequence[tuple[str, Batch]]) -> list[Difference]:
+def compare(
+    network: nn.Module, run: Callable[[Tensor], Tensor], batches: Sequence[tuple[str, Tensor]]
+) -> list[Difference]:
     """같은 입력을 두 쪽에 넣고 출력을 견준다.
 
     Args:
@@ -86,16 +84,16 @@ def compare(network: nn.Module, run: Run, batches: Sequence[tuple[str, Batch]]) 
     found = []
     for name, batch in batches:
         with torch.inference_mode():
-            expected = network(torch.from_numpy(batch)).numpy()
-        output = run(batch)
+            expected, output = network(batch), run(batch)
         if output.shape != expected.shape:
+            sizes = [tuple(tensor.shape) for tensor in (batch, output, expected)]
             raise ExportError(
-                f"내보낸 모델의 출력 크기가 다릅니다: 입력 {batch.shape}에 {output.shape}, 본래는 {expected.shape}\n"
+                f"내보낸 모델의 출력 크기가 다릅니다: 입력 {sizes[0]}에 {sizes[1]}, 본래는 {sizes[2]}\n"
                 "  크기가 굳은 채로 내보내진 것입니다.\n  해결: 이 모델을 쓰지 말고 오류를 알려 주세요."
             )
         # NaN은 어떤 한도와 견주어도 크지 않으므로 무한대로 본다.
-        difference = np.nan_to_num(np.abs(output - expected), nan=np.inf)
-        found.append(Difference(name, batch.shape, float(difference.max())))
+        difference = (output - expected).abs().nan_to_num(nan=torch.inf)
+        found.append(Difference(name, tuple(batch.shape), float(difference.max())))
     return found
 
 

@@ -18,7 +18,7 @@ from realesrgan.inference.engines.base import AUTO, Engine, create_engine
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale
 from realesrgan.util.numbers import scaled_size
-from realesrgan.zoo.weights import Weights, open_weights
+from realesrgan.zoo.weights import DEFAULT_DENOISE_STRENGTH, Weights, open_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -242,6 +242,7 @@ def load(
     pre_pad: int = 0,
     batch: int = 1,
     denoise_strength: float | None = None,
+    default_strength: float = DEFAULT_DENOISE_STRENGTH,
     name: str | None = None,
     act_type: str | None = None,
     params_key: str | None = None,
@@ -255,7 +256,8 @@ def load(
             확장자가 있는 글은 경로로 본다. 옛 ESRGAN의 이름, 감싼 것의 머리(`module.` 등), ncnn의 `.param`도 읽는다.
             `spandrel`이 설치되어 있으면 그것이 아는 초해상도 네트워크도 실린다.
         device, precision, backend, tile, tile_pad, pre_pad, batch: `ComputeSettings`와 같다.
-        denoise_strength: 잡음 제거 세기 0..1. realesr-general-x4v3에만 적용된다. 없으면 0.5.
+        denoise_strength: 잡음 제거 세기 0..1. realesr-general-x4v3에만 적용된다. 없으면 `default_strength`.
+        default_strength: `denoise_strength`가 없을 때의 세기. 1이면 짝과 섞지 않고 그 파일만 읽는다(내보내기, 평가).
         name: `what`이 파일일 때, 그것이 어느 공식 모델의 것인지.
         act_type: SRVGGNetCompact의 활성화 함수. 가중치에서 알 수 없을 때만 필요하다.
         params_key: 체크포인트에서 고를 키. 없으면 지수이동평균(EMA)이 먼저다.
@@ -287,6 +289,7 @@ def load(
             what,
             name=name,
             denoise_strength=denoise_strength,
+            default_strength=default_strength,
             params_key=params_key,
             hints={"act_type": act_type},
             progress=progress,

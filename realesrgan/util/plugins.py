@@ -17,6 +17,7 @@ from realesrgan.errors import PluginError
 
 # 파일이나 폴더를 `os.pathsep`로 이어 적는 환경 변수.
 ENVIRONMENT = "REALESRGAN_PLUGINS"
+_PREFIX = "realesrgan_plugin_"
 _IMPORTS_BASICSR = re.compile(r"^\s*(?:from|import)\s+basicsr\b", re.MULTILINE)
 
 
@@ -39,6 +40,12 @@ def load_plugins(paths: Iterable[str | os.PathLike[str]] = ()) -> list[ModuleTyp
     return [_load(file) for file in dict.fromkeys(files)]
 
 
+def loaded_files() -> list[Path]:
+    """이 프로세스가 불러온 플러그인의 파일들을 불러온 차례로. 자식 프로세스에 환경 변수로 물려줄 때 쓴다."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
+    return [Path(module.__file__) for module in modules if module.__file__ is not None]
+
+
 def _files_of(path: Path) -> list[Path]:
     path = path.resolve()
     if path.is_dir():
@@ -54,7 +61,7 @@ def _files_of(path: Path) -> list[Path]:
 
 def _load(file: Path) -> ModuleType:
     # 다른 폴더의 같은 이름과 섞이지 않으면서, 같은 파일이면 언제나 같은 이름이 되게 한다.
-    name = f"realesrgan_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"{_PREFIX}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import StateDict, network_scale, size_multiple
 from realesrgan.errors import UsageError, WeightsError
+from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.util.files import file_sha256, os_reason, write_atomically
 from realesrgan.util.optional import is_installed
 from realesrgan.zoo.models import MODELS
@@ -64,11 +67,15 @@ def save_weights(weights: Weights, target: Path, *, half: bool = False, key: str
         raise UsageError(f"모르는 형식입니다: {target}\n  쓸 수 있는 확장자: {', '.join(FORMATS)}(ncnn 쌍)")
     try:
         if suffix == ".safetensors":
-            save_safetensors(stored(weights.state, half), target, weights.metadata)
+            save_safetensors(stored(weights.state, half), target, {**weights.metadata, **_notes(weights)})
             return [target]
         if suffix == ".pth":
             buffer = io.BytesIO()
-            torch.save({key: stored(weights.state, half)}, buffer)
+            # 텐서에서 알아볼 수 있는 네트워크의 파일은 원본의 체크포인트와 같은 모양으로 둔다.
+            notes = _notes(weights)
+            if notes and hasattr(ARCH_REGISTRY.get(weights.arch), "recognise"):
+                notes = {}
+            torch.save({key: stored(weights.state, half), **notes}, buffer)
             write_atomically(target, buffer.getvalue())
             return [target]
         stored(weights.state, half)
@@ -82,6 +89,13 @@ def save_weights(weights: Weights, target: Path, *, half: bool = False, key: str
         raise WeightsError(f"가중치를 쓸 수 없습니다: {target}\n  {why}\n  해결: {remedy}") from error
 
 
+def _notes(weights: Weights) -> dict[str, str]:
+    """다시 지을 수 있게 파일에 적을 네트워크의 이름과 인자."""
+    if weights.arch not in ARCH_REGISTRY:
+        return {}
+    return {"arch": weights.arch, "arch_args": json.dumps(dict(weights.arch_args), ensure_ascii=False)}
+
+
 def check_saved(weights: Weights, target: Path, *, half: bool) -> float | None:
     """저장한 것을 다시 읽어 같은지 보고, ncnn이면 ncnn 패키지로 돌려 본래와 견준다.
 
@@ -92,7 +106,8 @@ def check_saved(weights: Weights, target: Path, *, half: bool) -> float | None:
         WeightsError: 다시 읽은 값이나 돌린 값이 다를 때.
     """
     again = open_weights(target, hints=dict(weights.arch_args))
-    expected = {key: value.float() for key, value in stored(weights.state, half).items()}
+    saved = stored(weights.state, half)
+    expected = {key: value.float() if value.is_floating_point() else value for key, value in saved.items()}
     # ncnn은 합성곱의 가중치만 fp16으로 두므로 편향과 기울기는 본래의 값이어야 한다.
     if target.suffix == ".param":
         expected = {key: value if value.ndim == 4 else weights.state[key] for key, value in expected.items()}
@@ -124,13 +139,15 @@ def ncnn_difference(network: nn.Module, param: Path) -> float:
     return float(np.nan_to_num(np.abs(output - expected), nan=np.inf).max())
 
 
-def describe_file(file: Path, *, params_key: str | None = None, act_type: str | None = None, keys: bool = False) -> str:
+def describe_file(
+    file: Path, *, params_key: str | None = None, hints: Mapping[str, Any] | None = None, keys: bool = False
+) -> str:
     """파일의 형식, 크기, 해시, 네트워크, 배율, 매개변수의 수, 키를 적는다.
 
     Args:
         file: `.pth`, `.safetensors`, `.param`, `.bin`.
         params_key: 체크포인트에서 볼 키. 없으면 EMA가 앞선다.
-        act_type: SRVGGNetCompact의 활성화 함수.
+        hints: 텐서에 남지 않는 것들(`weights.identify`).
         keys: 키와 모양을 모두 적을지. 아니면 앞의 몇 개만 적는다.
 
     Raises:
@@ -143,7 +160,7 @@ def describe_file(file: Path, *, params_key: str | None = None, act_type: str | 
     lines += _top_level(file)
     state = _state(file, params_key)
     try:
-        weights = open_weights(file, params_key=params_key, hints={"act_type": act_type})
+        weights = open_weights(file, params_key=params_key, hints=hints)
     except WeightsError as error:
         lines.append(f"네트워크: 알 수 없음 ({str(error).splitlines()[0]})")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import pickle
@@ -22,8 +23,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import realesrgan.archs  # noqa: F401 - 등록부를 채운다
-from realesrgan.archs.base import StateDict, build_network, recognise, same_shapes
+from realesrgan.archs.base import Recognition, StateDict, build_network, recognise, same_shapes
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
+from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.util.download import Progress, download
 from realesrgan.util.files import expand_user, file_sha256, write_atomically
 from realesrgan.zoo.models import MODELS, ModelSpec, get_model
@@ -37,6 +39,8 @@ NCNN_SUFFIXES = (".param", ".bin")
 DEFAULT_DENOISE_STRENGTH = 0.5
 # 체크포인트에서 state dict를 담는 이름들. 앞의 것이 있으면 앞의 것을 쓴다. 지수이동평균(EMA)이 먼저다.
 CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model")
+# 텐서만으로는 지을 수 없는 네트워크의 파일에 적어 두는 것: 이름과 생성자의 인자(JSON).
+NOTES = ("arch", "arch_args")
 # 감싼 것들이 이름 앞에 붙이는 머리.
 PREFIXES = ("module.", "_orig_mod.", "net_g.", "generator.", "model.")
 
@@ -47,7 +51,7 @@ class Checkpoint:
 
     Attributes:
         state: state dict. 모두 CPU에 있다.
-        metadata: safetensors에 적힌 글자들. `.pth`에는 없다.
+        metadata: safetensors에 적힌 글자들. `.pth`에서는 `NOTES`의 것만 있다.
     """
 
     state: StateDict
@@ -265,7 +269,12 @@ def load_weights(path: Path, params_key: str | None = None) -> Checkpoint:
         WeightsError: 파일이 깨졌거나, state dict가 아니거나, 안전하지 않은 내용이 들어 있을 때.
     """
     if path.suffix.lower() != ".safetensors":
-        return Checkpoint(select_params(read_checkpoint(path), path, params_key), {})
+        content = read_checkpoint(path)
+        # 네트워크의 이름과 인자를 함께 적어 둔 파일도 있다(scripts/convert_weights.py).
+        notes = {
+            key: content[key] for key in NOTES if isinstance(content, Mapping) and isinstance(content.get(key), str)
+        }
+        return Checkpoint(select_params(content, path, params_key), notes)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118
@@ -274,6 +283,13 @@ def load_weights(path: Path, params_key: str | None = None) -> Checkpoint:
             f"safetensors 파일을 읽을 수 없습니다: {path}\n  파일이 깨졌거나 다른 형식입니다({error}).\n"
             "  해결: 파일을 다시 받으세요."
         ) from error
+
+
+def _notes(content: Any) -> dict[str, str]:
+    """체크포인트에 적힌 네트워크의 이름과 인자(scripts/convert_weights.py가 적는다)."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {key: content[key] for key in NOTES if isinstance(content.get(key), str)}
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -388,16 +404,15 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
     Args:
         checkpoint: 읽은 것.
         source: 오류 메시지에 적을 출처. 경로면 이름의 몸통이 모델 이름이 된다.
-        hints: 텐서에 남지 않는 것들: `act_type`(SRVGGNetCompact), `arch`, `arch_args`.
+        hints: 텐서에 남지 않는 것들: `act_type`(SRVGGNetCompact), `arch`, `arch_args`(사전이나 JSON 글). 없으면 파일에
+            적힌 것을 쓴다.
 
     Raises:
         WeightsError: 아는 네트워크가 아니거나, 인자를 정할 수 없거나, RGB 세 채널이 아닐 때.
     """
-    known = {**checkpoint.metadata, **{key: value for key, value in (hints or {}).items() if value is not None}}
+    asked = {key: value for key, value in (hints or {}).items() if value is not None}
     try:
-        found = next(
-            (one for state in without_prefix(checkpoint.state) if (one := recognise(state, known)) is not None), None
-        )
+        found = _recognise_any(checkpoint, asked, source)
     except WeightsError as error:
         raise WeightsError(f"가중치 파일을 쓸 수 없습니다: {source}\n  {error}") from error
     except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
@@ -409,7 +424,11 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
     if found is None:
         from realesrgan.zoo import community
 
-        arch = community.identify(checkpoint.state, source)
+        try:
+            arch = community.identify(checkpoint.state, source)
+        except WeightsError:
+            _check_registered(str(asked.get("arch") or checkpoint.metadata.get("arch", "")), source)
+            raise
         return Weights(dict(checkpoint.state), arch, {}, name, licence, metadata=checkpoint.metadata)
     channels = found.arch_args.get("num_in_ch", 3)
     if channels != 3:
@@ -419,6 +438,51 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
         )
     state = {key: value.float() if value.is_floating_point() else value for key, value in found.state.items()}
     return Weights(state, found.arch, found.arch_args, name, licence, metadata=checkpoint.metadata)
+
+
+def _recognise_any(checkpoint: Checkpoint, asked: Mapping[str, Any], source: object) -> Recognition | None:
+    """파일에 적힌 네트워크로 먼저, 아니면 등록된 모든 네트워크로 알아본다."""
+    noted = {key: value for key, value in checkpoint.metadata.items() if key not in NOTES}
+    known = {**noted, **asked}
+    if "arch_args" in asked:
+        known["arch_args"] = _parse_arguments(asked["arch_args"], source)
+    arch = checkpoint.metadata.get("arch")
+    # 남이 만든 파일이 같은 이름으로 다른 것을 적었을 수 있으므로, 등록된 이름일 때만 믿고 맞지 않으면 다시 찾는다.
+    by_note = [] if arch not in ARCH_REGISTRY or "arch" in asked else [{**known, "arch": arch}]
+    for hints in by_note:
+        hints.setdefault("arch_args", _parse_arguments(checkpoint.metadata.get("arch_args", "{}"), source))
+    for hints in (*by_note, known):
+        for state in without_prefix(checkpoint.state):
+            if (found := recognise(state, hints)) is not None:
+                return found
+    return None
+
+
+def _parse_arguments(arguments: Any, source: object) -> dict[str, Any]:
+    """생성자의 인자를 사전으로 읽는다.
+
+    Raises:
+        WeightsError: JSON의 사전이 아닐 때.
+    """
+    try:
+        found = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping):
+        raise WeightsError(
+            f"네트워크의 인자(arch_args)를 읽을 수 없습니다: {source}\n"
+            f'  {{"num_feat": 32}} 같은 JSON이어야 합니다: {arguments}\n  해결: 인자를 고쳐 다시 저장하세요.'
+        )
+    return dict(found)
+
+
+def _check_registered(arch: str, source: object) -> None:
+    """적힌 네트워크가 등록되어 있지 않으면, 알아보지 못한 까닭으로 그것을 말한다."""
+    if arch and arch not in ARCH_REGISTRY and ":" not in arch:
+        raise WeightsError(
+            f"등록되지 않은 네트워크의 가중치입니다: {source}\n  파일에 적힌 네트워크는 {arch}입니다.\n"
+            "  해결: 그 네트워크를 등록하는 파일을 --plugin이나 환경 변수 REALESRGAN_PLUGINS로 주세요."
+        )
 
 
 def open_weights(
@@ -448,7 +512,7 @@ def open_weights(
         WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
     """
     if isinstance(what, Mapping):
-        return identify(Checkpoint(select_params(what, "state dict", params_key), {}), "state dict", hints)
+        return identify(Checkpoint(select_params(what, "state dict", params_key), _notes(what)), "state dict", hints)
     spec, file = locate_weights(what, progress=progress)
     spec = spec or (None if name is None else get_model(name))
     first = _open_file(file, spec, params_key, hints)

@@ -38,7 +38,7 @@ def network_flops(network: nn.Module, height: int, width: int) -> int:
 def matmul_ceiling(seconds: float = 2.0) -> float:
     """fp32 행렬곱의 초당 연산 수(GFLOP/s). `seconds` 동안 되풀이한 것 가운데 가장 빠른 값이다.
 
-    네트워크가 기계의 능력을 얼마나 쓰는지를 말하는 잣대다.
+    네트워크가 기계의 능력을 얼마나 쓰는지를 말하는 기준이다.
     """
     first, second = torch.rand(_MATRIX, _MATRIX), torch.rand(_MATRIX, _MATRIX)
     best, deadline = 0.0, time.perf_counter() + seconds

@@ -16,14 +16,13 @@ from benchmark.flops import network_flops
 from benchmark.session import Session
 from realesrgan.errors import UsageError
 from realesrgan.evaluation.metrics import psnr
-from realesrgan.export.source import Generator
-from realesrgan.export.verify import random_batches
-from realesrgan.zoo.convert import open_weights, save_weights
+from realesrgan.inference.engines.base import ENGINES
+from realesrgan.inference.model import Model
+from realesrgan.zoo.convert import save_weights
 
-ENGINES = ("torch", "onnxruntime", "openvino")
-# CPU의 torch에서 fp16은 fp32로 계산되므로 따로 재지 않는다.
-PRECISIONS = {"torch": ("fp32", "bf16"), "onnxruntime": ("fp32", "fp16"), "openvino": ("fp32", "fp16")}
-CUDA_PRECISIONS = ("fp32", "fp16", "bf16")
+# 엔진의 표가 정밀도를 말하지 않으면 장치의 것이다. CPU의 torch에서 fp16은 fp32로 계산되므로 따로 재지 않는다.
+DEVICE_PRECISIONS = ("fp32", "fp16", "bf16")
+CPU_PRECISIONS = ("fp32", "bf16")
 REFERENCE = "torch fp32"
 PEER = "견준 realesrgan"
 
@@ -55,7 +54,7 @@ class Row:
     Attributes:
         model: 모델 이름.
         size: 입력 크기 `너비x높이`.
-        target: 엔진과 정밀도, 또는 견준 꾸러미.
+        target: 엔진과 정밀도, 또는 견준 패키지.
         milliseconds: 시간의 중앙값(ms).
         spread: 가장 빠른 것과 가장 느린 것(ms).
         megapixels: 초당 출력 백만 픽셀.
@@ -86,22 +85,27 @@ class Row:
 
 
 def targets(settings: Settings) -> list[tuple[str, str]]:
-    """잴 (엔진, 정밀도)들. 견줄 잣대인 torch fp32가 언제나 첫째다.
+    """잴 (엔진, 정밀도)들. 견줄 기준인 torch fp32가 언제나 첫째다.
 
     Raises:
         UsageError: 모르는 이름일 때.
     """
-    for given, known in ((settings.engines, ENGINES), (settings.precisions, CUDA_PRECISIONS)):
+    for given, known in ((settings.engines, tuple(ENGINES)), (settings.precisions, DEVICE_PRECISIONS)):
         unknown = [name for name in given if name not in known]
         if unknown:
             raise UsageError(f"모르는 이름입니다: {', '.join(unknown)}\n  쓸 수 있는 이름: {', '.join(known)}")
-    able = dict(PRECISIONS) | ({"torch": CUDA_PRECISIONS} if settings.device.startswith("cuda") else {})
-    wanted = [(engine, precision) for engine in settings.engines for precision in settings.precisions]
-    return list(dict.fromkeys([("torch", "fp32"), *((e, p) for e, p in wanted if p in able[e])]))
+    by_device = CPU_PRECISIONS if settings.device == "cpu" else DEVICE_PRECISIONS
+    wanted = [
+        (engine, precision)
+        for engine in settings.engines
+        for precision in settings.precisions
+        if precision in (ENGINES[engine].precisions or by_device)
+    ]
+    return list(dict.fromkeys([("torch", "fp32"), *wanted]))
 
 
 def make_image(width: int, height: int, path: Path) -> Path:
-    """사진처럼 매끄러운 곳과 거친 곳이 섞인 그림 `(H, W, 3)` uint8을 `.npy`로 적는다."""
+    """사진처럼 매끄러운 곳과 거친 곳이 섞인 이미지 `(H, W, 3)` uint8을 `.npy`로 적는다."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[0:height, 0:width]
     smooth = 127 + 90 * np.sin(rows / 17.0) * np.cos(columns / 23.0)
@@ -110,65 +114,35 @@ def make_image(width: int, height: int, path: Path) -> Path:
     return path
 
 
-def prepare(generator: Generator, wanted: Sequence[tuple[str, str]], folder: Path, peer: bool) -> dict[str, str]:
-    """엔진마다의 모델 파일을 임시 폴더에 만든다.
+def jobs(model: Model, settings: Settings, image: Path, folder: Path) -> list[tuple[str, dict[str, Any], bool]]:
+    """작업자마다의 `(이름, 작업, 견줄 패키지인지)`.
 
-    Returns:
-        `torch`, `onnxruntime fp16`, `peer` 같은 이름마다의 파일.
-
-    Raises:
-        MissingPackageError, ExportError: 엔진의 꾸러미가 없거나 내보낼 수 없을 때.
+    Args:
+        model: 모델. 파일에서 실은 것이다.
+        settings: 어떻게 잴지.
+        image: 키울 이미지(`.npy`).
+        folder: 견줄 패키지에 줄 가중치를 적을 폴더.
     """
-    files = {"torch": str(generator.source)}
-    batches = random_batches(generator.multiple)[:1]
-    for engine, precision in wanted:
-        target = folder / f"{generator.name}-{precision}"
-        if engine == "onnxruntime":
-            from realesrgan.export.onnx_model import DEFAULT_OPSET, export_onnx
-
-            path = target.with_name(target.name + ".onnx")
-            export_onnx(generator, path, precision=precision, opset=DEFAULT_OPSET, batches=batches)
-        elif engine == "openvino":
-            from realesrgan.export.openvino_model import export_openvino
-
-            path = target.with_name(target.name + ".xml")
-            export_openvino(generator, path, precision=precision, batches=batches)
-        else:
-            continue
-        files[f"{engine} {precision}"] = str(path)
-    if peer:
-        # 견줄 꾸러미는 .pth만 읽는다.
-        path = folder / f"{generator.name}-peer.pth"
-        save_weights(open_weights(str(generator.source)), path)
-        files["peer"] = str(path)
-    return files
-
-
-def jobs(
-    generator: Generator, settings: Settings, files: dict[str, str], image: Path
-) -> list[tuple[str, dict[str, Any], bool]]:
-    """작업자마다의 `(이름, 작업, 견줄 꾸러미인지)`."""
-    base: dict[str, Any] = {"image": str(image), "scale": generator.scale, "threads": settings.threads}
+    base: dict[str, Any] = {"image": str(image), "scale": model.scale}
     found: list[tuple[str, dict[str, Any], bool]] = []
-    for engine, precision in targets(settings):
-        name = f"{engine} {precision}"
-        job = base | {"engine": engine, "precision": precision, "model": files.get(name)}
-        if engine == "torch":
-            act_type = getattr(generator.network, "act_type", None)
-            job |= {"weights": files["torch"], "device": settings.device, "act_type": act_type}
-        found.append((name, job, False))
+    for backend, precision in targets(settings):
+        device = settings.device if not ENGINES[backend].devices else "auto"
+        job = base | {"weights": str(model.files[0]), "backend": backend, "precision": precision, "device": device}
+        job |= {"act_type": model.weights.arch_args.get("act_type")}
+        found.append((f"{backend} {precision}", job, False))
     if settings.peer is not None:
-        weights = open_weights(files["peer"])
-        peer = {"weights": files["peer"], "arch": weights.arch, "arch_args": dict(weights.arch_args)}
+        # 견줄 패키지는 .pth만 읽는다.
+        path = folder / f"{model.name}-peer.pth"
+        save_weights(model.weights, path)
+        peer = {"weights": str(path), "arch": model.arch, "arch_args": dict(model.weights.arch_args)}
         found.append((PEER, base | peer, True))
     return found
 
 
 def measure(
-    generator: Generator,
+    model: Model,
     size: tuple[int, int],
     settings: Settings,
-    files: dict[str, str],
     folder: Path,
     ceiling: float,
     progress: Callable[[], object],
@@ -176,10 +150,9 @@ def measure(
     """모델 하나와 크기 하나를 모든 대상에서 번갈아 잰다. 첫 바퀴는 데우기라 버린다.
 
     Args:
-        generator: 모델.
+        model: 모델. 파일에서 실은 것이다.
         size: 입력 `(너비, 높이)`, 픽셀.
         settings: 어떻게 잴지.
-        files: `prepare`가 만든 파일들.
         folder: 임시 폴더.
         ceiling: 행렬곱의 한계(GFLOP/s).
         progress: 한 번 키울 때마다 불리는 함수.
@@ -191,7 +164,7 @@ def measure(
     with ExitStack() as stack:
         sessions = [
             stack.enter_context(Session(name, job, python=settings.peer if is_peer else None, threads=settings.threads))
-            for name, job, is_peer in jobs(generator, settings, files, image)
+            for name, job, is_peer in jobs(model, settings, image, folder)
         ]
         times: dict[str, list[float]] = {session.name: [] for session in sessions}
         peaks: dict[str, int | None] = {}
@@ -206,11 +179,11 @@ def measure(
                     times[session.name].append(sample.seconds)
                 peaks[session.name] = sample.peak
                 progress()
-    return _rows(generator, size, times, peaks, pictures, ceiling)
+    return _rows(model, size, times, peaks, pictures, ceiling)
 
 
 def _rows(
-    generator: Generator,
+    model: Model,
     size: tuple[int, int],
     times: dict[str, list[float]],
     peaks: dict[str, int | None],
@@ -218,9 +191,9 @@ def _rows(
     ceiling: float,
 ) -> list[Row]:
     width, height = size
-    multiple = generator.multiple
-    work = network_flops(generator.network, height + -height % multiple, width + -width % multiple)
-    pixels = width * height * generator.scale**2
+    multiple = model.multiple
+    work = network_flops(model.network, height + -height % multiple, width + -width % multiple)
+    pixels = width * height * model.scale**2
     rows = []
     for name, seconds in times.items():
         middle = statistics.median(seconds)
@@ -228,7 +201,7 @@ def _rows(
         ratios = [one / base for one, base in zip(seconds, times[REFERENCE], strict=True)]
         rows.append(
             Row(
-                generator.name,
+                model.name,
                 f"{width}x{height}",
                 name,
                 middle * 1000,

@@ -1,6 +1,6 @@
 """다른 인터프리터에서 PyPI의 `realesrgan` 0.3.0을 재는 작업자.
 
-이 파일은 이 패키지의 무엇도 불러오지 않는다. 그쪽 인터프리터의 `realesrgan`은 다른 꾸러미이기 때문이다. 표준 입력으로
+이 파일은 이 패키지의 무엇도 불러오지 않는다. 그쪽 인터프리터의 `realesrgan`은 다른 패키지이기 때문이다. 표준 입력으로
 JSON 한 줄씩
 명령을 받고 표준 출력으로 답한다. 약속은 `worker.py`와 같다.
 """
@@ -33,7 +33,7 @@ def prepare_torchvision() -> Any:
                 torch.ops.load_library(str(library))
                 loaded = True
             except OSError:
-                # CPU판 torch 곁의 CUDA판 확장이다. 연산자의 꼴만 있으면 import는 된다.
+                # CPU 버전의 torch 곁에 있는 CUDA 버전의 확장이다. 연산자의 꼴만 있으면 import는 된다.
                 continue
     kept = None
     if not loaded:
@@ -51,7 +51,7 @@ def prepare_torchvision() -> Any:
 
 
 def build(job: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
-    """작업을 준비하고, 한 번 키우는 함수와 그 꾸러미의 판 번호를 돌려준다."""
+    """작업을 준비하고, 한 번 키우는 함수와 그 패키지의 버전를 돌려준다."""
     import numpy as np
 
     kept = prepare_torchvision()
@@ -83,7 +83,7 @@ def peak_bytes() -> int | None:
 
 
 def serve(prepare: Callable[[dict[str, Any]], tuple[Callable[[], Any], dict[str, Any]]]) -> int:
-    """명령을 받아 답한다. 꾸러미들이 찍는 글이 답에 섞이지 않도록 표준 출력을 오류 쪽으로 돌린다."""
+    """명령을 받아 답한다. 패키지들이 찍는 글이 답에 섞이지 않도록 표준 출력을 오류 쪽으로 돌린다."""
     import numpy as np
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from realesrgan.errors import BenchmarkError
+from realesrgan.util.plugins import ENVIRONMENT as PLUGINS
+from realesrgan.util.plugins import loaded_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER_SCRIPT = Path(__file__).with_name("peer_worker.py")
@@ -53,6 +55,8 @@ class Session:
         environment = dict(os.environ) | (
             {} if python else {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts")))}
         )
+        if not python:
+            environment |= {PLUGINS: os.pathsep.join(map(str, loaded_files()))}
         if threads is not None:
             environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         try:
@@ -66,7 +70,7 @@ class Session:
                 "  해결: --peer의 경로를 고치세요."
             ) from error
         try:
-            # 견줄 꾸러미는 제 판 번호를 알려 온다. 표에는 짐작한 것이 아니라 실제의 판을 적는다.
+            # 견줄 패키지는 제 버전을 알려 온다. 표에는 짐작한 것이 아니라 실제의 버전을 적는다.
             version = self._ask(job).get("version")
         except BaseException:
             self.close()
@@ -110,7 +114,7 @@ class Session:
                 try:
                     stream.close()
                 except OSError:
-                    continue  # 먼저 죽은 작업자의 관이다.
+                    continue  # 먼저 죽은 작업자의 파이프다.
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:

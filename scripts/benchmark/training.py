@@ -229,7 +229,7 @@ def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, f
 def main(arguments: Sequence[str] | None = None) -> int:
     """명령줄에서 재고 결과를 표준 출력에 적는다."""
     parser = argparse.ArgumentParser(description="훈련의 빠르기를 BasicSR과 견줍니다.")
-    parser.add_argument("--data", type=Path, help="그림 폴더입니다. 없으면 만든 그림을 씁니다.")
+    parser.add_argument("--data", type=Path, help="이미지 폴더입니다. 없으면 만든 이미지를 씁니다.")
     parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
     parser.add_argument("--batch", type=int, default=12, help="배치 크기입니다(기본 12).")
     parser.add_argument("--size", type=int, default=400, help="조각의 한 변입니다(기본 400).")

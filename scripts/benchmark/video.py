@@ -1,4 +1,4 @@
-"""영상의 세 단계를 함께 돌린 시간을, 네트워크와 코덱을 따로 돌린 CPU 시간의 합과 견준다."""
+"""비디오의 세 단계를 함께 돌린 시간을, 네트워크와 코덱을 따로 돌린 CPU 시간의 합과 견준다."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 
 from realesrgan.inference.frames import FrameFormat
-from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.inference.model import Model, load
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
 from realesrgan.video.film import (
@@ -33,8 +33,7 @@ from realesrgan.video.sinks import SegmentSink
 from realesrgan.video.stages import Entry, Stages
 from realesrgan.video.workers import Worker, WorkerPlan, make_workers, plan_workers
 from realesrgan.video.workspace import Workspace
-from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
-from realesrgan.zoo.weights import find_weights
+from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL
 
 T = TypeVar("T")
 
@@ -78,7 +77,7 @@ def timed(work: Callable[[], T]) -> tuple[T, Spent]:
     return value, Spent(time.perf_counter() - wall, time.process_time() - cpu, stolen_seconds() - stolen)
 
 
-def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) -> Worker:
+def network_worker(model: Model, shape: FrameFormat, threads: int) -> Worker:
     """네트워크만 부르는 작업자. 앞뒤의 색 바꾸기는 재지 않도록 미리 바꾼 입력 하나를 되풀이한다."""
     made: dict[int, torch.Tensor] = {}
 
@@ -86,16 +85,16 @@ def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) ->
         torch.set_num_threads(threads)
         key = id(frames[0])
         if key not in made:
-            planes = [to_tensor([plane], upsampler.device) for plane in frames[0].planes]
+            planes = [to_tensor([plane], model.engine.device) for plane in frames[0].planes]
             made[key] = planes_to_rgb(planes, shape.layout, shape.colour)
-        upsampler.engine.on_device(made[key])
+        model.engine(made[key])
         return [()]
 
     return work
 
 
 def measure(film: Path, cores: int) -> dict[str, float]:
-    """영상 하나를 네 가지로 잰다: 풀기, 네트워크, 쓰기를 따로, 그리고 모두 함께.
+    """비디오 하나를 네 가지로 잰다: 디코딩, 네트워크, 인코딩를 따로, 그리고 모두 함께.
 
     이웃의 일 때문에 코어의 빠르기가 시각에 따라 달라지므로, 몫이 가장 큰 네트워크는 함께 돌리기 전과 뒤에 재어 평균을
     낸다.
@@ -104,27 +103,27 @@ def measure(film: Path, cores: int) -> dict[str, float]:
         따로 잰 CPU 시간(초), 함께 돌린 벽시계와 CPU와 빼앗긴 시간(초), 벽시계의 비, 그리고 빼앗긴 시간을 뺀 벽시계의
         비. 비의 한도는 1.05다.
     """
-    upsampler = RealESRGANer(4, find_weights(get_model(DEFAULT_VIDEO_MODEL)), tile="auto", pre_pad=0, device="cpu")
+    model = load(DEFAULT_VIDEO_MODEL, device="cpu")
     settings = FilmSettings()
     with tempfile.TemporaryDirectory() as name:
         source, target = FilmSource(str(film), file=film), FilmTarget(Path(name) / "out.mp4", "mp4")
         with VideoReader(film) as reader:
             plan = plan_film(source, target, settings, reader)
-            workers = plan_workers(upsampler, (plan.info.height, plan.info.width), cores=cores)
+            workers = plan_workers(model, (plan.info.height, plan.info.width), cores=cores)
             inputs, decode = timed(lambda: list(reader.frames()))
-            before = _network(upsampler, plan, workers, inputs)
-            outputs = _outputs(upsampler, plan, workers, inputs)
+            before = _network(model, plan, workers, inputs)
+            outputs = _outputs(model, plan, workers, inputs)
             _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
             outputs.clear()
-            _, together = timed(partial(_together, reader, source, target, plan, settings, workers, upsampler))
-            after = _network(upsampler, plan, workers, inputs)
+            _, together = timed(partial(_together, reader, source, target, plan, settings, workers, model))
+            after = _network(model, plan, workers, inputs)
     network = (before.cpu + after.cpu) / 2
     bound = (decode.cpu + network + encode.cpu) / cores
     return {
         "프레임": len(inputs),
-        "풀기": decode.cpu,
+        "디코딩": decode.cpu,
         "네트워크": network,
-        "쓰기": encode.cpu,
+        "인코딩": encode.cpu,
         "함께": together.cpu,
         "벽시계": together.wall,
         "빼앗긴 시간": together.stolen,
@@ -139,8 +138,8 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(values[name] for values in rounds) for name in rounds[0]}
 
 
-def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
-    made = [network_worker(upsampler, plan.source_format, workers.threads) for _ in range(workers.workers)]
+def _network(model: Model, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
+    made = [network_worker(model, plan.source_format, workers.threads) for _ in range(workers.workers)]
     for work in made:
         work([inputs[0]])
     entries = (Entry(inputs[0]) for _ in inputs)
@@ -148,11 +147,9 @@ def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, input
     return spent
 
 
-def _outputs(
-    upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]
-) -> list[Planes]:
+def _outputs(model: Model, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> list[Planes]:
     results: list[Planes] = []
-    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
+    made = make_workers([model], workers, plan.source_format, plan.target_format)
     Stages((Entry(frame) for frame in inputs), made, lambda frame, planes: results.append(planes)).run()
     return results
 
@@ -172,7 +169,7 @@ def _together(
     plan: FilmPlan,
     settings: FilmSettings,
     workers: WorkerPlan,
-    upsampler: RealESRGANer,
+    model: Model,
 ) -> None:
     """처음부터 이어 붙이기까지."""
     if target.path is None:
@@ -181,6 +178,6 @@ def _together(
     left = list(range(len(plan.spans)))
     timing = timing_of(plan, settings)
     sink = SegmentSink(work, segment_writer(plan, target), timing, lambda planes, repeats: None)
-    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
+    made = make_workers([model], workers, plan.source_format, plan.target_format)
     run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
     join_segments(source, target, plan, work, timing)

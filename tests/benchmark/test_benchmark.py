@@ -13,20 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from benchmark import measure as bench
 from benchmark.flops import matmul_ceiling, network_flops
 from benchmark.session import Session
-from benchmark.worker import enhance_with
 
 from realesrgan.archs import SRVGGNetCompact
+from realesrgan.archs.base import build_network
 from realesrgan.errors import BenchmarkError, UsageError
-from realesrgan.export.source import load_generator
-from realesrgan.inference.engine import TorchEngine
+from realesrgan.inference.model import load
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.version import __version__
 from realesrgan.zoo.models import get_model
-from realesrgan.zoo.weights import build_network
 from tests.scripts.command import run_script
 
 
@@ -51,18 +48,20 @@ def test_ceiling_is_a_speed() -> None:
     assert 0.1 < matmul_ceiling(0.05) < 1e6
 
 
-@pytest.mark.parametrize("scale", [4, 2])
-def test_other_engines_do_the_same_work_as_the_upsampler(scale: int, tiny_rrdbnet, save_network) -> None:
-    network = tiny_rrdbnet(scale)
-    image = np.random.default_rng(0).integers(0, 256, (13, 18, 3), dtype=np.uint8)
-    upsampler = RealESRGANer(scale, save_network(network), pre_pad=0, device="cpu")
-    engine = TorchEngine(network, torch.device("cpu"), "fp32", scale=scale, multiple=network.size_multiple)
-    assert np.abs(enhance_with(engine, image).astype(int) - upsampler.enhance(image)[0]).max() <= 1
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_other_engines_do_the_same_work_as_the_upsampler(backend: str, tmp_path: Path, save_network, tiny_rrdbnet):
+    pytest.importorskip(backend)
+    weights = save_network(tiny_rrdbnet(2))
+    with Session("시험", _job(weights, tmp_path) | {"backend": backend}) as session:
+        session.run(tmp_path / "o.npy")
+    expected = RealESRGANer(2, weights, pre_pad=0, device="cpu").enhance(np.load(tmp_path / "image.npy"))[0]
+    assert np.abs(np.load(tmp_path / "o.npy").astype(int) - expected).max() <= 1
 
 
 def test_targets_begin_with_the_reference_and_skip_what_cannot_be() -> None:
-    settings = bench.Settings(["onnxruntime", "torch"], ["fp16", "fp32"])
-    assert bench.targets(settings) == [("torch", "fp32"), ("onnxruntime", "fp16"), ("onnxruntime", "fp32")]
+    settings = bench.Settings(["onnxruntime", "openvino", "torch"], ["fp16", "bf16", "fp32"])
+    wanted = [("onnxruntime", "fp32"), ("openvino", "bf16"), ("openvino", "fp32"), ("torch", "bf16")]
+    assert bench.targets(settings) == [("torch", "fp32"), *wanted]
     cuda = bench.Settings(["torch"], ["fp16"], device="cuda:0")
     assert bench.targets(cuda) == [("torch", "fp32"), ("torch", "fp16")]
     with pytest.raises(UsageError, match="모르는 이름"):
@@ -78,7 +77,7 @@ def test_table_tells_median_share_and_sameness() -> None:
 
 def _job(weights: Path, folder: Path) -> dict[str, object]:
     image = bench.make_image(10, 8, folder / "image.npy")
-    base = {"engine": "torch", "precision": "fp32", "scale": 4, "device": "cpu"}
+    base = {"backend": "torch", "precision": "fp32", "scale": 4, "device": "auto"}
     return base | {"image": str(image), "weights": str(weights)}
 
 
@@ -113,12 +112,11 @@ def _peer_is_ready() -> bool:
 
 def test_peer_gets_the_missing_module_and_pth_weights(tmp_path: Path, save_network, tiny_rrdbnet) -> None:
     if not _peer_is_ready():
-        pytest.skip("훈련 꾸러미가 없거나 realesrgan이 설치되어 있지 않습니다")
-    # 이 패키지는 0.3.0과 생성자가 같으므로 견줄 꾸러미의 노릇을 할 수 있다. 잇는 길이 같은지만 본다.
-    generator = load_generator(str(save_network(tiny_rrdbnet(4), "작은망.pth")))
+        pytest.skip("훈련 패키지가 없거나 realesrgan이 설치되어 있지 않습니다")
+    # 이 패키지는 0.3.0과 생성자가 같으므로 견줄 패키지의 노릇을 할 수 있다. 잇는 길이 같은지만 본다.
+    model = load(save_network(tiny_rrdbnet(4), "작은망.pth"))
     settings = bench.Settings(["torch"], ["fp32"], runs=1, threads=1, peer=sys.executable)
-    files = bench.prepare(generator, bench.targets(settings), tmp_path, peer=True)
-    rows = bench.measure(generator, (12, 8), settings, files, tmp_path, 100.0, lambda: None)
+    rows = bench.measure(model, (12, 8), settings, tmp_path, 100.0, lambda: None)
     assert [row.target for row in rows] == ["torch fp32", f"{bench.PEER} {__version__}"]
     assert rows[1].psnr > 45 and rows[1].ratio > 0 and rows[0].psnr == math.inf
 

@@ -1,8 +1,9 @@
-"""평가의 흐름: 짝, LQ 만들기, 일지, 표, 없는 꾸러미."""
+"""평가의 흐름: 짝, LQ 만들기, 기록, 표, 없는 패키지."""
 
 from __future__ import annotations
 
 import csv
+import doctest
 import io
 import json
 import math
@@ -14,15 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from realesrgan.errors import EvaluationError, MissingPackageError, UsageError
-from realesrgan.evaluation import candidates as targets
+import realesrgan as sr
+from realesrgan.dataset_tools.outcome import Outcome
+from realesrgan.errors import EvaluationError, InvalidValueError, MissingPackageError, UsageError
+from realesrgan.evaluation.api import make_candidates, name_of
 from realesrgan.evaluation.bicubic import bicubic_8bit
-from realesrgan.evaluation.candidates import Candidate
-from realesrgan.evaluation.journal import Journal
-from realesrgan.evaluation.measures import make_metrics, mean
-from realesrgan.evaluation.results import ModelResult, to_csv, to_json, to_markdown
-from realesrgan.evaluation.run import Plan, evaluate, summarise
+from realesrgan.evaluation.metrics import make_metrics, mean, psnr
+from realesrgan.evaluation.results import EvaluationResult, ModelResult, to_csv, to_json, to_markdown
+from realesrgan.evaluation.run import Candidate, EvaluationLog, Plan, measure_all, summarise
 from realesrgan.evaluation.samples import bicubic_degrade, find_samples, load_sample
+from realesrgan.inference.model import ComputeSettings
+from tests.conftest import ROOT
 from tests.scripts.command import draw, read
 
 
@@ -32,7 +35,7 @@ def _candidate(name: str = "nearest", calls: list[int] | None = None) -> Candida
             calls.append(1)
         return lq.repeat(4, 0).repeat(4, 1)
 
-    return Candidate(name, 4, None, upscale)
+    return Candidate(name, 4, None, "", upscale)
 
 
 def _plan(folder: Path, output: Path, **more: object) -> Plan:
@@ -75,12 +78,12 @@ def test_one_bad_picture_does_not_stop_the_rest(tmp_path: Path) -> None:
         draw(tmp_path / "gt" / f"{index}.png", 48, 48, seed=index)
     (tmp_path / "gt" / "1.png").write_bytes(b"broken")
     plan = _plan(tmp_path / "gt", tmp_path)
-    found = evaluate([_candidate()], plan, Journal(tmp_path / "j", {}), lambda: None)
+    found = measure_all([_candidate()], plan, EvaluationLog(tmp_path / "j", {}))
     assert sorted(found.values["nearest"]) == ["0", "2"]
     assert [outcome.status for outcome in found.outcomes] == ["done", "failed", "done"]
     (result,) = summarise(found, [_candidate()], plan)
     values = [found.values["nearest"][name]["psnr"] for name in ("0", "2")]
-    assert result.means(["psnr"])["psnr"] == pytest.approx(np.mean(values))
+    assert result.means["psnr"] == pytest.approx(np.mean(values))
 
 
 def test_second_run_measures_only_what_is_missing(tmp_path: Path) -> None:
@@ -88,20 +91,20 @@ def test_second_run_measures_only_what_is_missing(tmp_path: Path) -> None:
         draw(tmp_path / "gt" / f"{index}.png", 48, 48, seed=index)
     calls: list[int] = []
     plan = _plan(tmp_path / "gt", tmp_path, sheet_pictures=1)
-    first = evaluate([_candidate(calls=calls)], plan, Journal(tmp_path / "j", {"a": 1}), lambda: None)
-    # 적다가 끊긴 줄은 버리고 그 그림을 다시 잰다.
+    first = measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 1}))
+    # 적다가 끊긴 줄은 버리고 그 이미지를 다시 잰다.
     lines = (tmp_path / "j").read_text().splitlines()
     (tmp_path / "j").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:-9])
     calls.clear()
-    again = evaluate([_candidate(calls=calls)], plan, Journal(tmp_path / "j", {"a": 1}), lambda: None)
-    assert len(calls) == 2  # 견줌표에 넣을 첫 그림과 끊긴 그림
+    again = measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 1}))
+    assert len(calls) == 2  # 비교표에 넣을 첫 이미지와 끊긴 이미지
     assert again.values == first.values and set(again.cells) == {"0"}
     calls.clear()
-    evaluate([_candidate(calls=calls)], plan, Journal(tmp_path / "j", {"a": 2}), lambda: None)
+    measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 2}))
     assert len(calls) == 4
     calls.clear()
     draw(tmp_path / "gt" / "3.png", 48, 52, seed=9)
-    evaluate([_candidate(calls=calls)], plan, Journal(tmp_path / "j", {"a": 2}), lambda: None)
+    measure_all([_candidate(calls=calls)], plan, EvaluationLog(tmp_path / "j", {"a": 2}))
     assert len(calls) == 2
 
 
@@ -110,11 +113,16 @@ def test_tables_hold_every_value_and_infinity_is_legal_json() -> None:
         ModelResult("bicubic", 4, None, {"가": {"psnr": 20.5, "niqe": None}, "b": {"psnr": math.inf, "niqe": 5.0}}),
         ModelResult("net", 4, "w.pth", {"가": {"psnr": 21.0, "niqe": 4.0}}, {"fid": 12.5}),
     ]
-    markdown = to_markdown(results, ["psnr", "niqe"], {"gt": "폴더"})
+    outcomes = (Outcome("x", "failed", "이유"), Outcome("y", "done"))
+    found = EvaluationResult(tuple(results), ("psnr", "niqe"), {"gt": "폴더"}, outcomes)
+    assert found["net"].means == {"psnr": 21.0, "niqe": 4.0, "fid": 12.5}
+    with pytest.raises(KeyError, match="bicubic, net"):
+        found["없음"]
+    markdown = to_markdown(found)
     assert "| net | 4 | 1 | 21.00 | 4.0000 |" in markdown and "| 가 | 20.50 | 21.00 |" in markdown
-    rows = list(csv.DictReader(io.StringIO(to_csv(results, ["psnr", "niqe"]))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert len(rows) == 5 and rows[0]["niqe"] == "" and rows[4] == rows[4] | {"picture": "(mean)", "psnr": "21.0"}
-    content = json.loads(to_json(results, ["psnr"], {}, [("x", "이유")]))
+    content = json.loads(to_json(found))
     assert content["models"][0]["pictures"]["b"]["psnr"] == "inf"
     assert content["models"][1]["mean"]["fid"] == 12.5 and content["failures"] == [{"name": "x", "reason": "이유"}]
     assert mean([None, math.nan]) is None and mean([1.0, None, 3.0]) == 2.0
@@ -129,7 +137,7 @@ def test_unknown_and_missing_metrics_say_what_to_do(monkeypatch: pytest.MonkeyPa
 
 
 class _Scorer:
-    """pyiqa의 지표 흉내. 텐서는 평균 차이를, 폴더는 그림 수를 낸다."""
+    """pyiqa의 지표 흉내. 텐서는 평균 차이를, 폴더는 이미지 수를 낸다."""
 
     lower_better = True
 
@@ -161,7 +169,7 @@ def test_pyiqa_metrics_get_tensors_and_fid_gets_the_whole_set_once(
     samples, _ = find_samples(tmp_path / "gt", None)
     plan = Plan(samples, single, whole, bicubic_degrade, tmp_path / "out")
     (tmp_path / "out").mkdir()
-    found = evaluate([_candidate()], plan, Journal(tmp_path / "j", {}), lambda: None)
+    found = measure_all([_candidate()], plan, EvaluationLog(tmp_path / "j", {}))
     (result,) = summarise(found, [_candidate()], plan)
     gt, lq = load_sample(samples[0], 4, bicubic_degrade)
     expected = np.abs(lq.repeat(4, 0).repeat(4, 1).astype(float) - gt).mean() / 255
@@ -182,14 +190,14 @@ def test_niqe_is_basicsrs_and_small_pictures_are_left_blank(tmp_path: Path) -> N
     noisy = np.random.default_rng(0).integers(0, 256, (112, 204, 3), dtype=np.uint8)
     assert single[1].measure(noisy, noisy) == pytest.approx(float(calculate_niqe(noisy, 4)))
     plan = Plan(samples, single, [], bicubic_degrade, tmp_path)
-    values = evaluate([_candidate()], plan, Journal(tmp_path / "j", {}), lambda: None).values["nearest"]
+    values = measure_all([_candidate()], plan, EvaluationLog(tmp_path / "j", {})).values["nearest"]
     assert values["small"]["niqe"] is None and values["small"]["psnr"] > 0 and values["big"]["niqe"] is not None
 
 
 def test_candidates_bring_bicubic_of_every_scale(tmp_path: Path, save_network, tiny_srvgg, tiny_rrdbnet) -> None:
-    four, two = save_network(tiny_srvgg, "four.pth"), save_network(tiny_rrdbnet(2), "two.pth")
-    options = targets.LoadOptions(tile=0, device="cpu")
-    found = targets.load_candidates([], [str(four), str(two)], options)
+    paths = save_network(tiny_srvgg, "four.pth"), save_network(tiny_rrdbnet(2), "two.pth")
+    models = [(name_of(path), sr.load(path, tile=0, device="cpu")) for path in paths]
+    found = make_candidates(models)
     assert [(c.name, c.scale) for c in found] == [("bicubic_x4", 4), ("bicubic_x2", 2), ("four", 4), ("two", 2)]
     lq = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     assert [c.upscale(lq).shape for c in found] == [(36, 44, 3), (18, 22, 3)] * 2
@@ -197,6 +205,60 @@ def test_candidates_bring_bicubic_of_every_scale(tmp_path: Path, save_network, t
     planes = (expected[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
     assert np.abs(found[2].upscale(lq).astype(int) - planes).max() <= 1
     with pytest.raises(UsageError, match="이름이 같은"):
-        targets.load_candidates([], [str(four), str(four)], options)
+        make_candidates([models[0], models[0]])
     with pytest.raises(UsageError, match="모델이 없습니다"):
-        targets.load_candidates([], [], options)
+        make_candidates([])
+
+
+def test_a_value_belongs_to_the_weights_and_the_way_they_are_computed(save_network, tiny_srvgg) -> None:
+    model = sr.load(save_network(tiny_srvgg), device="cpu")
+    with torch.no_grad():
+        tiny_srvgg.body[0].bias += 1
+    changed = sr.load(save_network(tiny_srvgg), device="cpu")
+    stamps = [make_candidates([("a", one)])[1].stamp for one in (model, changed, model.with_compute(tile=32))]
+    assert len(set(stamps)) == 3
+    assert stamps[0] == make_candidates([("b", model)])[1].stamp
+
+
+def test_models_are_evaluated_from_python_and_nothing_is_left(
+    tmp_path: Path, save_network, tiny_srvgg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = read(draw(tmp_path / "gt" / "하나.png", 50, 61, seed=1))[:48, :60]
+    draw(tmp_path / "gt" / "둘.png", 48, 48, seed=2)
+    (tmp_path / "gt" / "깨짐.png").write_bytes(b"x")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    model = sr.load(tiny_srvgg.state_dict(), name=None, device="cpu")
+    steps: list[tuple[int, int]] = []
+    settings = sr.EvaluationSettings(metrics=["psnr"], save_images=True)
+    models = [model, save_network(tiny_srvgg, "net_g_latest.pth")]
+    result = sr.evaluate(
+        models, tmp_path / "gt", settings=settings, progress=lambda done, total: steps.append((done, total))
+    )
+    assert [one.name for one in result.models] == ["bicubic", model.name, "net_g_latest"]
+    assert [one.weights is None for one in result.models] == [True, True, False]
+    bicubic = bicubic_8bit(bicubic_8bit(picture, 0.25), 4)
+    assert result["bicubic"].pictures["하나"]["psnr"] == pytest.approx(psnr(bicubic, picture, border=4))
+    mine, theirs = result[model.name], result["net_g_latest"]
+    assert mine.pictures == theirs.pictures and set(mine.pictures) == {"하나", "둘"}
+    assert mine.means["psnr"] == pytest.approx(np.mean([values["psnr"] for values in mine.pictures.values()]))
+    assert len(result.failures) == 3 and "깨짐.png" in result.failures[0].name
+    assert steps[-1] == (9, 9) and result.output is None
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_settings_out_of_range_and_unusable_engines_are_told_before_the_work(tmp_path: Path, save_network, tiny_srvgg):
+    with pytest.raises(InvalidValueError, match="max_pictures"):
+        sr.EvaluationSettings(max_pictures=0)
+    draw(tmp_path / "gt" / "a.png")
+    weights = save_network(tiny_srvgg)
+    with pytest.raises(UsageError, match="모르는 엔진"):
+        sr.evaluate([weights], tmp_path / "gt", compute=ComputeSettings(backend="없음"))
+
+
+def test_the_example_of_the_public_function_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realesrgan.evaluation import api
+
+    monkeypatch.chdir(ROOT)
+    (example,) = doctest.DocTestFinder().find(api.evaluate, "evaluate", globs={})
+    assert doctest.DocTestRunner().run(example).failed == 0

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.errors import ExportError, UsageError, WeightsNotFoundError
-from realesrgan.export.source import Generator, load_generator
+from realesrgan.errors import ExportError, MissingPackageError, UsageError
+from realesrgan.export.formats import export_onnx, export_openvino
 from realesrgan.export.verify import compare, picture_batches, random_batches, require_close, sample_pictures
+from realesrgan.inference.engines.onnxruntime import OnnxEngine
+from realesrgan.inference.engines.openvino import OpenVinoEngine
+from realesrgan.inference.model import Model, load
+from realesrgan.zoo.models import get_model
 from tests.scripts.command import draw, leftovers, run_script
 
 NETWORKS = ["srvgg-prelu", "srvgg-leakyrelu", "rrdb-4", "rrdb-2", "rrdb-1"]
@@ -24,64 +28,59 @@ BATCHES = {multiple: random_batches(multiple) for multiple in (1, 2, 4)}
 
 
 @pytest.fixture
-def make(tiny_rrdbnet: Callable[[int], RRDBNet], save_network: Callable[..., Path]) -> Callable[[str], Generator]:
-    """이름의 작은 생성자를 저장했다가 싣는 함수."""
+def make(tiny_rrdbnet: Callable[[int], RRDBNet], save_network: Callable[..., Path]) -> Callable[[str], Model]:
+    """이름의 작은 모델을 저장했다가 싣는 함수."""
 
-    def build(name: str) -> Generator:
+    def build(name: str) -> Model:
         kind, variant = name.split("-")
         torch.manual_seed(0)
         network: nn.Module = (
             SRVGGNetCompact(num_feat=8, num_conv=2, act_type=variant) if kind == "srvgg" else tiny_rrdbnet(int(variant))
         )
-        return load_generator(
-            str(save_network(network.eval(), f"{name}.pth")), act_type=variant if kind == "srvgg" else None
-        )
+        return load(save_network(network.eval(), f"{name}.pth"), act_type=variant if kind == "srvgg" else None)
 
     return build
 
 
 def _backend(name: str) -> tuple[Any, Any, str]:
-    """내보내는 함수, 엔진, 확장자. 꾸러미가 없으면 건너뛴다."""
+    """내보내는 함수, 엔진, 확장자. 패키지가 없으면 건너뛴다."""
     if name == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-        from realesrgan.export.onnx_model import OnnxEngine, export_onnx
-
-        return lambda *a, **k: export_onnx(*a, opset=k.pop("opset", 17), **k), OnnxEngine, "onnx"
+        return export_onnx, OnnxEngine, "onnx"
     pytest.importorskip("openvino")
-    from realesrgan.export.openvino_model import OpenVinoEngine, export_openvino
-
     return export_openvino, OpenVinoEngine, "xml"
 
 
 @pytest.mark.parametrize(("backend", "network"), CASES)
 def test_exported_network_is_the_same_at_every_size(backend: str, network: str, make, tmp_path: Path) -> None:
     export, engine_type, extension = _backend(backend)
-    generator, target = make(network), tmp_path / "한글 폴더" / f"망.{extension}"
-    export(generator, target, precision="fp32", batches=BATCHES[generator.multiple])
+    model, target = make(network), tmp_path / "한글 폴더" / f"망.{extension}"
+    export(model, target, precision="fp32", batches=BATCHES[model.multiple])
     engine = engine_type(target)
-    assert (engine.scale, engine.multiple, engine.precision) == (generator.scale, generator.multiple, "fp32")
+    assert (engine.scale, engine.multiple, engine.precision) == (model.scale, model.multiple, "fp32")
     # 견줄 때 쓰지 않은 크기에서도 같다.
-    batch = np.random.default_rng(5).random((2, 3, 20, 32), dtype=np.float32)
+    batch = torch.rand(2, 3, 20, 32)
     with torch.inference_mode():
-        expected = generator.network(torch.from_numpy(batch)).numpy()
-    assert np.abs(engine(batch) - expected).max() < 1e-4
-    assert engine(batch).dtype == np.float32
+        expected = model.network(batch)
+    assert (engine(batch) - expected).abs().max() < 1e-4
+    assert engine(batch).dtype == torch.float32
     assert not list(tmp_path.rglob(".realesrgan-*"))
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_half_precision_is_smaller_and_close(backend: str, make, tmp_path: Path) -> None:
     export, engine_type, extension = _backend(backend)
-    generator = make("rrdb-2")
+    model = make("rrdb-2")
     sizes = {}
     for precision in ("fp32", "fp16"):
         target = tmp_path / f"{precision}.{extension}"
-        export(generator, target, precision=precision, batches=BATCHES[2])
+        export(model, target, precision=precision, batches=BATCHES[2])
         data = target if backend == "onnx" else target.with_suffix(".bin")
         sizes[precision] = data.stat().st_size
     assert sizes["fp16"] < 0.85 * sizes["fp32"]
-    assert engine_type(tmp_path / f"fp16.{extension}").precision == "fp16"
+    engine_type(tmp_path / f"fp16.{extension}")
+    assert b"fp16" in (tmp_path / f"fp16.{extension}").read_bytes()
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
@@ -107,16 +106,11 @@ def test_onnx_holds_its_metadata_and_opset(make, tmp_path: Path) -> None:
 
 def test_comparison_sees_fixed_sizes_and_nan(tiny_srvgg) -> None:
     with pytest.raises(ExportError, match="출력 크기가 다릅니다"):
-        compare(tiny_srvgg, lambda batch: np.zeros((1, 3, 32, 32), np.float32), BATCHES[1])
-    broken = compare(
-        tiny_srvgg, lambda batch: np.full((*batch.shape[:2], *(4 * n for n in batch.shape[2:])), np.nan), BATCHES[1]
-    )
+        compare(tiny_srvgg, lambda batch: torch.zeros(1, 3, 32, 32), BATCHES[1])
+    broken = compare(tiny_srvgg, lambda batch: torch.full_like(tiny_srvgg(batch), torch.nan), BATCHES[1])
     with pytest.raises(ExportError):
         require_close(broken, 1e9)
-    assert (
-        require_close(compare(tiny_srvgg, lambda b: tiny_srvgg(torch.from_numpy(b)).detach().numpy(), BATCHES[1]), 0)
-        == 0
-    )
+    assert require_close(compare(tiny_srvgg, tiny_srvgg, BATCHES[1]), 0) == 0
 
 
 def test_pictures_are_cut_to_the_multiple(tmp_path: Path) -> None:
@@ -128,11 +122,27 @@ def test_pictures_are_cut_to_the_multiple(tmp_path: Path) -> None:
         sample_pictures(tmp_path / "none")
 
 
-def test_zoo_names_and_missing_files_are_understood(tmp_path: Path) -> None:
-    generator = load_generator("realesr-animevideov3")
-    assert (generator.name, generator.scale, generator.license) == ("realesr-animevideov3", 4, "BSD-3-Clause")
-    with pytest.raises(WeightsNotFoundError):
-        load_generator(str(tmp_path / "none.pth"))
+def test_named_model_is_exported_without_its_partner(tmp_path: Path, monkeypatch, capsys) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    spec = get_model("realesr-general-x4v3")
+    torch.manual_seed(0)
+    one, partner = (SRVGGNetCompact(**spec.arch_args).eval() for _ in range(2))
+    for network, name in ((one, spec.name), (partner, spec.denoise_partner)):
+        torch.save({"params": network.state_dict()}, tmp_path / "weights" / f"{name}.pth")
+    draw(tmp_path / "사진" / "a.png")
+    base = ("-n", spec.name, "--pictures", tmp_path / "사진")
+    assert run_script("pytorch2onnx", *base, "--output", tmp_path / "o.onnx") == 0
+    assert run_script("pytorch2onnx", *base, "-dn", 0.25, "--output", tmp_path / "mix.onnx") == 0
+    batch = torch.rand(1, 3, 8, 8)
+    mixed = SRVGGNetCompact(**spec.arch_args).eval()
+    second = partner.state_dict()
+    mixed.load_state_dict({key: 0.25 * value + 0.75 * second[key] for key, value in one.state_dict().items()})
+    with torch.inference_mode():
+        assert (OnnxEngine(tmp_path / "o.onnx")(batch) - one(batch)).abs().max() < 1e-4
+        assert (OnnxEngine(tmp_path / "mix.onnx")(batch) - mixed(batch)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(("script", "extension"), [("pytorch2onnx", "onnx"), ("pytorch2openvino", "xml")])
@@ -146,15 +156,15 @@ def test_commands_pick_ema_unless_told_and_print_the_difference(
     torch.save({"params_ema": ema.state_dict(), "params": plain.state_dict()}, weights)
     draw(tmp_path / "사진" / "a.png")
     base = ("--input", weights, "--pictures", tmp_path / "사진")
-    batch = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
+    batch = torch.rand(1, 3, 8, 8)
     for network, flags in ((ema, ()), (plain, ("--params",))):
         target = tmp_path / f"o.{extension}"
         assert run_script(script, *base, "--output", target, *flags) == 0
         out = capsys.readouterr().out
         assert "가장 큰 차이" in out and "a.png (1, 3, 40, 40)" in out
         with torch.inference_mode():
-            expected = network(torch.from_numpy(batch)).numpy()
-        assert np.abs(engine_type(target)(batch) - expected).max() < 1e-5
+            expected = network(batch)
+        assert (engine_type(target)(batch) - expected).abs().max() < 1e-5
     assert run_script(script, *base, "--output", tmp_path / "o.bin") == 2
     assert run_script(script, "--input", tmp_path / "none.pth", "--output", target) == 1
     assert run_script(script, *base, "--output", tmp_path / f"n.{extension}", "--limit", "1e-12") == 1
@@ -163,9 +173,6 @@ def test_commands_pick_ema_unless_told_and_print_the_difference(
 
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
 def test_missing_package_says_how_to_install(module: str, make, tmp_path: Path, monkeypatch) -> None:
-    from realesrgan.errors import MissingPackageError
-    from realesrgan.export.onnx_model import export_onnx
-
-    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPackageError, match="pip install"):
         export_onnx(make("srvgg-prelu"), tmp_path / "o.onnx", precision="fp32", opset=17, batches=BATCHES[1])

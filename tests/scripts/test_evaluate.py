@@ -54,6 +54,18 @@ def test_y_channel_border_and_limit_are_honoured(gt: Path, tmp_path: Path, save_
     assert not (tmp_path / "o" / "sheet.png").exists()
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_another_engine_gives_the_same_values(backend: str, gt: Path, tmp_path: Path, save_network, tiny_srvgg) -> None:
+    pytest.importorskip(backend)
+    base = ("--model_path", save_network(tiny_srvgg), "--gt", gt, "--metrics", "psnr", "--device", "cpu")
+    for name, more in (("torch", ()), (backend, ("--backend", backend))):
+        assert run_script("evaluate", *base, *more, "--output", tmp_path / name) == 0
+    torch_value, other = (_result(tmp_path / name)["net"]["mean"]["psnr"] for name in ("torch", backend))
+    assert other == pytest.approx(torch_value, abs=0.05)
+    content = json.loads((tmp_path / backend / "results.json").read_text("utf-8"))
+    assert content["settings"]["backend"] == backend
+
+
 def test_bad_pictures_are_told_and_wrong_use_exits_two(
     gt: Path, tmp_path: Path, save_network, tiny_srvgg, tiny_rrdbnet, capsys
 ) -> None:
@@ -69,6 +81,8 @@ def test_bad_pictures_are_told_and_wrong_use_exits_two(
     assert run_script("evaluate", *base) == 2
     assert run_script("evaluate", "--model_path", four, "--gt", tmp_path / "none", "--output", tmp_path / "o") == 2
     assert run_script("evaluate", "--model_path", four, *base[:4], "--metrics", "sharpness") == 2
+    assert run_script("evaluate", "--model_path", four, *base, "--backend", "tensorrt") == 2
+    assert run_script("evaluate", "--model_path", four, *base, "--backend", "onnxruntime", "--precision", "bf16") == 1
     assert run_script("evaluate", "--model_path", four, *base, "--lq", gt, "--degrade", "bicubic") == 2
 
 

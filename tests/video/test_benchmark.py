@@ -11,7 +11,7 @@ from benchmark import video as benchmark
 from tests.scripts.command import run_script
 from tests.video.samples import make_film
 
-ALONE = ("풀기", "네트워크", "쓰기")
+ALONE = ("디코딩", "네트워크", "인코딩")
 
 
 def test_a_ratio_compares_the_wall_clock_with_what_was_measured_alone(tmp_path: Path) -> None:

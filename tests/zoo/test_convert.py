@@ -1,4 +1,4 @@
-"""가중치가 형식을 옮겨 다녀도 값이 지켜지고, ncnn에서도 같은 그림이 나오는지."""
+"""가중치가 형식을 옮겨 다녀도 값이 지켜지고, ncnn에서도 같은 이미지가 나오는지."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_ncnn_draws_the_same_picture(name: str, half: bool, make, save_network, 
     save_weights(weights, target, half=half)
     difference = check_saved(weights, target, half=half)
     assert difference is not None and difference < NCNN_LIMIT
-    # 다른 가중치의 그림과는 분명히 다르다. 견주기가 아무것이나 통과시키지 않는다.
+    # 다른 가중치의 결과와는 분명히 다르다. 견주기가 아무것이나 통과시키지 않는다.
     other = save_network(make(name), "other.pth")
     content = torch.load(other, weights_only=True)
     content["params_ema"] = {key: value * 1.5 for key, value in content["params_ema"].items()}

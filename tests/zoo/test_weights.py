@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
 from realesrgan.errors import WeightsError, WeightsNotFoundError
+from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.zoo import weights
 from realesrgan.zoo.models import get_model
 from realesrgan.zoo.weights import (
@@ -203,6 +204,34 @@ def test_activation_is_kept_in_the_metadata_of_safetensors(tmp_path: Path) -> No
     assert isinstance(loaded, SRVGGNetCompact) and loaded.act_type == "leakyrelu"
     image = torch.rand(1, 3, 6, 6)
     assert torch.equal(loaded(image), network.eval()(image))
+
+
+def test_written_network_and_arguments_are_used_and_foreign_words_are_not(tiny_srvgg: SRVGGNetCompact) -> None:
+    class Squeeze(torch.nn.Module):
+        scale = 1
+
+        def __init__(self, width: int = 4) -> None:
+            super().__init__()
+            self.body = torch.nn.Conv2d(3, width, 1)
+
+    state = Squeeze(7).state_dict()
+    ARCH_REGISTRY.register(Squeeze)
+    try:
+        noted = Checkpoint(state, {"arch": "Squeeze", "arch_args": '{"width": 7}'})
+        assert identify(noted, "net").arch_args == {"width": 7}
+        assert recognised(state, arch="Squeeze", arch_args={"width": 7}) == ("Squeeze", {"width": 7})
+        assert recognised(Squeeze().state_dict()) == ("Squeeze", {})
+        for arguments in ("[1]", "{"):
+            with pytest.raises(WeightsError, match="arch_args"):
+                identify(Checkpoint(state, {"arch": "Squeeze", "arch_args": arguments}), "net")
+    finally:
+        del ARCH_REGISTRY._objects["Squeeze"]
+    with pytest.raises(WeightsError, match="등록되지 않은 네트워크"):
+        identify(noted, "net")
+    # 다른 프로그램이 같은 이름으로 적은 글은 알아보는 일을 막지 않는다.
+    for arch in ("ESRGAN-like", "RRDBNet"):
+        foreign = Checkpoint(tiny_srvgg.state_dict(), {"arch": arch, "arch_args": "{}"})
+        assert identify(foreign, "net").arch == "SRVGGNetCompact"
 
 
 def test_discriminator_is_not_taken_for_a_generator() -> None:
