@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from realesrgan.cli.film_preview import FilmPreview
-from realesrgan.cli.film_worker import FilmWorker
-from realesrgan.cli.films import FilmJob
+from realesrgan.cli.film_preview import VideoPreview
+from realesrgan.cli.film_worker import VideoWorker
+from realesrgan.cli.films import VideoJob
 from realesrgan.cli.video_progress import describe_seconds
 from realesrgan.errors import RealESRGANError, UsageError, VideoReadError
 from realesrgan.media.video import VideoFrame
-from realesrgan.video.film import FilmPlan, plan_film
+from realesrgan.video.film import VideoPlan, plan_video
 from realesrgan.video.workers import Worker, WorkerPlan, make_workers
 
 
-def show_plan(jobs: Sequence[FilmJob], worker: FilmWorker, tell: Callable[[str], None]) -> bool:
-    """영상마다의 계획을 보인다. `--preview`가 있으면 첫 프레임을 키워 적는다.
+def show_plan(jobs: Sequence[VideoJob], worker: VideoWorker, tell: Callable[[str], None]) -> bool:
+    """비디오마다의 계획을 보인다. `--preview`가 있으면 첫 프레임을 키워 적는다.
 
     Returns:
         모두 할 수 있는 일이면 참.
@@ -36,9 +36,9 @@ def show_plan(jobs: Sequence[FilmJob], worker: FilmWorker, tell: Callable[[str],
     return fine
 
 
-def _describe(job: FilmJob, worker: FilmWorker) -> str:
+def _describe(job: VideoJob, worker: VideoWorker) -> str:
     with job.source.open() as reader:
-        plan = plan_film(job.source, job.target, worker.settings, reader)
+        plan = plan_video(job.source, job.target, worker.settings, reader)
         workers = worker.worker_plan(plan)
         frame = next(iter(reader.frames(plan.start, plan.end)), None)
     if frame is None:
@@ -59,7 +59,7 @@ def _describe(job: FilmJob, worker: FilmWorker) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _measure(frame: VideoFrame, plan: FilmPlan, workers: WorkerPlan, worker: FilmWorker) -> float:
+def _measure(frame: VideoFrame, plan: VideoPlan, workers: WorkerPlan, worker: VideoWorker) -> float:
     """첫 프레임을 키워 프레임 하나에 드는 벽시계 시간(초)을 어림한다. 작업자들이 나누어 하는 것을 셈한다."""
     made: list[Worker] = make_workers(
         worker.upsamplers,
@@ -73,5 +73,5 @@ def _measure(frame: VideoFrame, plan: FilmPlan, workers: WorkerPlan, worker: Fil
     began = time.perf_counter()
     (planes,) = made[0]([frame])
     seconds = time.perf_counter() - began
-    FilmPreview(worker.args.preview, plan.target_format).offer(planes)
+    VideoPreview(worker.args.preview, plan.target_format).offer(planes)
     return seconds / len(made)

@@ -1,4 +1,4 @@
-"""키우는 동안 지금의 프레임을 그림으로 적어 둔다."""
+"""키우는 동안 지금의 프레임을 이미지로 적어 둔다."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def frame_picture(planes: Planes, shape: FrameFormat) -> Array:
     return np.ascontiguousarray(pixels)
 
 
-class FilmPreview:
-    """첫 프레임을, 그 뒤로는 이따금 지금의 프레임을 그림 하나에 적는다.
+class VideoPreview:
+    """첫 프레임을, 그 뒤로는 이따금 지금의 프레임을 이미지 하나에 적는다.
 
     Args:
-        path: 그림의 경로. None이면 아무것도 하지 않는다.
+        path: 이미지의 경로. None이면 아무것도 하지 않는다.
         shape: 받을 프레임의 모양.
         every: 적는 간격(초).
     """
@@ -46,7 +46,7 @@ class FilmPreview:
         self._next = 0.0
 
     def offer(self, planes: Planes) -> None:
-        """때가 되었으면 적는다. 적지 못하면 한 번 알리고 그만둔다. 영상은 계속 만든다."""
+        """때가 되었으면 적는다. 적지 못하면 한 번 알리고 그만둔다. 비디오는 계속 만든다."""
         if self._path is None or time.monotonic() < self._next:
             return
         try:

@@ -1,4 +1,4 @@
-"""영상 명령의 작업자. 모델을 싣고 영상을 한 편씩 키운다. torchrun이면 조각을 나누어 맡는다."""
+"""비디오 명령의 작업자. 모델을 싣고 비디오를 한 편씩 키운다. torchrun이면 조각을 나누어 맡는다."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any, TypeVar
 
 import torch
 
-from realesrgan.cli.film_preview import FilmPreview
-from realesrgan.cli.films import FilmJob
+from realesrgan.cli.film_preview import VideoPreview
+from realesrgan.cli.films import VideoJob
 from realesrgan.cli.image import prepare_folder
 from realesrgan.cli.loading import build_upsampler, choose_weights
 from realesrgan.cli.ranks import Ranks
-from realesrgan.cli.video_progress import FilmProgress
-from realesrgan.cli.video_report import FilmResult
+from realesrgan.cli.video_progress import VideoProgress
+from realesrgan.cli.video_report import VideoResult
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.media.video import EncodeRequest, Planes, StreamWriter
-from realesrgan.media.video.library import import_av
+from realesrgan.media.video.files import import_av
 from realesrgan.util.files import file_sha256
 from realesrgan.util.machine import available_cores, give_back_freed_memory
 from realesrgan.version import __version__
 from realesrgan.video.film import (
-    FilmPlan,
-    FilmReader,
-    FilmRun,
-    FilmSettings,
+    FrameReader,
+    VideoPlan,
+    VideoRun,
+    VideoSettings,
     fingerprint,
     join_segments,
-    plan_film,
+    plan_video,
     recorded_tile,
-    run_film,
+    run_video,
     segment_writer,
     timing_of,
 )
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 영상의 길이를 따라 늘지 않게 한다.
+# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 비디오의 길이를 따라 늘지 않게 한다.
 GIVE_BACK_FRAMES = 120
 
 
@@ -64,7 +64,7 @@ class Prepared:
         bytes_done: 이미 끝난 조각의 크기(바이트).
     """
 
-    plan: FilmPlan
+    plan: VideoPlan
     workers: WorkerPlan
     remaining: tuple[int, ...]
     frames_done: int = 0
@@ -72,7 +72,7 @@ class Prepared:
 
 
 @dataclass
-class FilmWorker:
+class VideoWorker:
     """한 프로세스의 작업자.
 
     Args:
@@ -122,7 +122,7 @@ class FilmWorker:
         return [wanted]
 
     @property
-    def settings(self) -> FilmSettings:
+    def settings(self) -> VideoSettings:
         """인자에서 읽은 설정."""
         args = self.args
         request = EncodeRequest(
@@ -133,7 +133,7 @@ class FilmWorker:
             options=dict(args.encoder_options),
             rate=args.fps,
         )
-        return FilmSettings(
+        return VideoSettings(
             outscale=args.outscale,
             request=request,
             start=args.start,
@@ -142,10 +142,10 @@ class FilmWorker:
             network_alpha=args.alpha_upsampler == "realesrgan",
         )
 
-    def process(self, number: int, job: FilmJob) -> FilmResult:
-        """영상 한 편을 키운다. 실패는 이유가 되어 결과에 담기고 다음 영상으로 넘어간다."""
+    def process(self, number: int, job: VideoJob) -> VideoResult:
+        """비디오 한 편을 키운다. 실패는 이유가 되어 결과에 담기고 다음 비디오로 넘어간다."""
         started = time.perf_counter()
-        result = FilmResult(job.source.name, str(job.target.path or "표준 출력"), "failed", model=self.model)
+        result = VideoResult(job.source.name, str(job.target.path or "표준 출력"), "failed", model=self.model)
         if job.problem is not None:
             return result.ended("refused", started, job.problem)
         if job.finished:
@@ -155,7 +155,7 @@ class FilmWorker:
         except KeyboardInterrupt:
             return result.ended("interrupted", started, _interrupted(job))
         except Exception as error:
-            # 표준 입력을 읽다가 난 예외는 영상 라이브러리를 지나며 다른 것으로 바뀌어 온다.
+            # 표준 입력을 읽다가 난 예외는 비디오 라이브러리를 지나며 다른 것으로 바뀌어 온다.
             if isinstance(job.source.failure, KeyboardInterrupt):
                 return result.ended("interrupted", started, _interrupted(job))
             error = job.source.failure if isinstance(job.source.failure, Exception) else error
@@ -164,7 +164,7 @@ class FilmWorker:
         finally:
             job.source.close()
 
-    def _upscale(self, number: int, job: FilmJob, result: FilmResult, started: float) -> FilmResult:
+    def _upscale(self, number: int, job: VideoJob, result: VideoResult, started: float) -> VideoResult:
         # 표준 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with self._held(job), job.source.open() as reader:
             prepared = self._agree(lambda: self.prepare(job, reader))
@@ -179,8 +179,8 @@ class FilmWorker:
         return self._agree(lambda: self._finish(job, prepared, runs, result, started))
 
     @contextmanager
-    def _held(self, job: FilmJob) -> Iterator[None]:
-        """첫 프로세스가 결과의 자물쇠를 쥔다."""
+    def _held(self, job: VideoJob) -> Iterator[None]:
+        """첫 프로세스가 결과의 잠근다."""
         if not self.ranks.leads or job.target.path is None:
             yield
             return
@@ -188,14 +188,14 @@ class FilmWorker:
         with hold(job.target.path):
             yield
 
-    def prepare(self, job: FilmJob, reader: FilmReader) -> Prepared:
+    def prepare(self, job: VideoJob, reader: FrameReader) -> Prepared:
         """한 편의 계획을 세우고 작업 폴더를 연다.
 
         Raises:
             RealESRGANError: 읽거나 쓸 수 없을 때.
         """
         settings = self.settings
-        plan = plan_film(job.source, job.target, settings, reader)
+        plan = plan_video(job.source, job.target, settings, reader)
         path = job.target.path
         if path is None:
             return Prepared(plan, self.worker_plan(plan), (0,))
@@ -216,7 +216,7 @@ class FilmWorker:
             sum(record.size for record in finished.values()),
         )
 
-    def worker_plan(self, plan: FilmPlan, tile: int | None = None) -> WorkerPlan:
+    def worker_plan(self, plan: VideoPlan, tile: int | None = None) -> WorkerPlan:
         """장치마다의 작업자를 정한다. `tile`은 하다 만 작업이 쓰던 타일."""
         width, height = plan.info.display_size
         pad = self.args.pre_pad
@@ -229,12 +229,12 @@ class FilmWorker:
             tile=self.args.tile if tile is None else tile,
         )
 
-    def _run(self, number: int, job: FilmJob, prepared: Prepared, opened: FilmReader) -> FilmRun:
+    def _run(self, number: int, job: VideoJob, prepared: Prepared, opened: FrameReader) -> VideoRun:
         plan = prepared.plan
         total = None if plan.frames is None else max(plan.frames, prepared.frames_done)
         shown = None if self.ranks.size == 1 else False
-        preview = FilmPreview(self.args.preview, plan.target_format) if self.ranks.leads else None
-        with FilmProgress(job.source.name, total, prepared.frames_done, shown=shown) as progress:
+        preview = VideoPreview(self.args.preview, plan.target_format) if self.ranks.leads else None
+        with VideoProgress(job.source.name, total, prepared.frames_done, shown=shown) as progress:
 
             def watch(planes: Planes, _repeats: bool) -> None:
                 if progress.count() % GIVE_BACK_FRAMES == 0:
@@ -245,7 +245,7 @@ class FilmWorker:
             sink = self._sink(job, plan, watch)
             reader = opened if not plan.deinterlace or job.source.is_stream else job.source.open(deinterlace=True)
             with reader:
-                return run_film(
+                return run_video(
                     reader,
                     plan,
                     make_workers(
@@ -263,7 +263,7 @@ class FilmWorker:
                     tick=self._ticker(job, progress),
                 )
 
-    def _sink(self, job: FilmJob, plan: FilmPlan, watch: Callable[[Planes, bool], None]) -> SegmentSink | StreamSink:
+    def _sink(self, job: VideoJob, plan: VideoPlan, watch: Callable[[Planes, bool], None]) -> SegmentSink | StreamSink:
         timing = timing_of(plan, self.settings)
         if job.target.path is None:
             return StreamSink(StreamWriter(sys.stdout.buffer, plan.encoding), timing, watch)
@@ -272,12 +272,12 @@ class FilmWorker:
 
     def _claim(self, number: int, remaining: Sequence[int]) -> Callable[[], int | None]:
         def claim() -> int | None:
-            position = self.ranks.claim(f"film/{number}")
+            position = self.ranks.claim(f"video/{number}")
             return remaining[position] if position < len(remaining) else None
 
         return claim
 
-    def _ticker(self, job: FilmJob, progress: FilmProgress) -> Callable[[], None]:
+    def _ticker(self, job: VideoJob, progress: VideoProgress) -> Callable[[], None]:
         path = job.target.path
         folder = None if path is None else workspace_folder(path)
 
@@ -289,8 +289,8 @@ class FilmWorker:
         return tick
 
     def _finish(
-        self, job: FilmJob, prepared: Prepared, runs: Sequence[FilmRun], result: FilmResult, started: float
-    ) -> FilmResult:
+        self, job: VideoJob, prepared: Prepared, runs: Sequence[VideoRun], result: VideoResult, started: float
+    ) -> VideoResult:
         """조각을 이어 결과를 놓고 보고할 것을 모은다."""
         plan = prepared.plan
         done = result.described(plan, prepared.workers, runs, prepared.frames_done)
@@ -341,8 +341,8 @@ def _portable(error: Exception) -> Exception:
     return RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
 
 
-def _failure(error: Exception, job: FilmJob) -> tuple[str, str]:
-    """예외를 `(상태, 이유)`로 옮긴다. 뜻밖의 것은 흔적을 로그에 남긴다. 한 편의 실패가 남은 영상을 막지 않게 한다."""
+def _failure(error: Exception, job: VideoJob) -> tuple[str, str]:
+    """예외를 `(상태, 이유)`로 옮긴다. 뜻밖의 것은 흔적을 로그에 남긴다. 한 편의 실패가 남은 비디오를 막지 않게 한다."""
     if isinstance(error, (UsageError, VideoFormatError)):
         return "refused", str(error)
     if isinstance(error, (RealESRGANError, OSError)):
@@ -353,7 +353,7 @@ def _failure(error: Exception, job: FilmJob) -> tuple[str, str]:
     return "failed", f"뜻밖의 오류입니다: {type(error).__name__}: {error}"
 
 
-def _interrupted(job: FilmJob) -> str:
+def _interrupted(job: VideoJob) -> str:
     if job.target.path is None:
         return "사용자가 중단했습니다."
     return "중단했습니다. 마친 조각은 남아 있습니다.\n  이어 하기: 같은 명령에 --resume을 더하세요."

@@ -1,4 +1,4 @@
-"""영상을 키우는 명령. 인자를 읽고, 일을 정하고, 한 편씩 키우고, 종료 코드를 돌려준다."""
+"""비디오를 키우는 명령. 인자를 읽고, 일을 정하고, 한 편씩 키우고, 종료 코드를 돌려준다."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
 
 if TYPE_CHECKING:
-    from realesrgan.cli.films import FilmJob
+    from realesrgan.cli.films import VideoJob
     from realesrgan.cli.ranks import Ranks
-    from realesrgan.cli.video_report import FilmResult
+    from realesrgan.cli.video_report import VideoResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """영상 명령을 실행한다.
+    """비디오 명령을 실행한다.
 
     Args:
         argv: 인자. 없으면 명령줄에서 읽는다.
@@ -58,12 +58,12 @@ def _run(args: argparse.Namespace) -> int:
     from realesrgan.cli.ranks import join_ranks
 
     started = time.perf_counter()
-    # 표준 출력으로 영상을 내보낼 때는 알리는 말이 섞이면 안 된다.
+    # 표준 출력으로 비디오를 내보낼 때는 알리는 말이 섞이면 안 된다.
     tell = say_error if args.output == STANDARD else say
     with join_ranks() as ranks:
         if ranks.leads:
             warn_ignored(args)
-        jobs, problem = _agree_on_films(args, ranks)
+        jobs, problem = _agree_on_videos(args, ranks)
         if problem is not None:
             if ranks.leads:
                 say_error(problem)
@@ -74,24 +74,24 @@ def _run(args: argparse.Namespace) -> int:
         return _conclude(args, results, ranks, tell, time.perf_counter() - started)
 
 
-def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJob], str | None]:
+def _agree_on_videos(args: argparse.Namespace, ranks: Ranks) -> tuple[list[VideoJob], str | None]:
     """첫 프로세스가 일을 정해 모두에게 알린다.
 
     Returns:
         일의 목록과, 시작할 수 없으면 그 이유.
     """
-    from realesrgan.cli.films import plan_films
+    from realesrgan.cli.films import plan_videos
 
     if ranks.size > 1 and STANDARD in (*args.input, args.output):
         return (
             [],
             "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요.",
         )
-    jobs: list[FilmJob] = []
+    jobs: list[VideoJob] = []
     problem: str | None = None
     if ranks.leads:
         try:
-            jobs = plan_films(
+            jobs = plan_videos(
                 args.input,
                 args.output,
                 suffix=args.suffix,
@@ -121,19 +121,19 @@ def _check_side_files(args: argparse.Namespace, paths: list[Path]) -> None:
 
 
 def _process(
-    args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]
-) -> list[FilmResult]:
+    args: argparse.Namespace, jobs: Sequence[VideoJob], ranks: Ranks, tell: Callable[[str], None]
+) -> list[VideoResult]:
     """한 편씩 키운다. 중단되면 남은 것을 중단으로 적는다."""
-    from realesrgan.cli.film_worker import FilmWorker
-    from realesrgan.cli.video_report import FilmResult, describe
+    from realesrgan.cli.film_worker import VideoWorker
+    from realesrgan.cli.video_report import VideoResult, describe
 
-    worker = FilmWorker(args, ranks)
+    worker = VideoWorker(args, ranks)
     try:
         worker.load()
     except RealESRGANError as error:
         say_error(str(error))
-        return [FilmResult(job.source.name, str(job.target.path), "failed", reason=str(error)) for job in jobs]
-    results: list[FilmResult] = []
+        return [VideoResult(job.source.name, str(job.target.path), "failed", reason=str(error)) for job in jobs]
+    results: list[VideoResult] = []
     for number, job in enumerate(jobs):
         results.append(worker.process(number, job))
         if ranks.leads:
@@ -142,25 +142,25 @@ def _process(
             )
         if results[-1].status == "interrupted":
             left = jobs[number + 1 :]
-            results += [FilmResult(one.source.name, str(one.target.path), "interrupted") for one in left]
+            results += [VideoResult(one.source.name, str(one.target.path), "interrupted") for one in left]
             break
     return results
 
 
-def _dry_run(args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]) -> int:
+def _dry_run(args: argparse.Namespace, jobs: Sequence[VideoJob], ranks: Ranks, tell: Callable[[str], None]) -> int:
     from realesrgan.cli.film_estimate import show_plan
-    from realesrgan.cli.film_worker import FilmWorker
+    from realesrgan.cli.film_worker import VideoWorker
 
     if not ranks.leads:
         return EXIT_DONE
-    worker = FilmWorker(args, ranks)
+    worker = VideoWorker(args, ranks)
     worker.load()
     return EXIT_DONE if show_plan(jobs, worker, tell) else EXIT_SOME_FAILED
 
 
 def _conclude(
     args: argparse.Namespace,
-    results: Sequence[FilmResult],
+    results: Sequence[VideoResult],
     ranks: Ranks,
     tell: Callable[[str], None],
     seconds: float,

@@ -1,4 +1,4 @@
-"""영상 명령의 인자. torch와 PyAV 없이 불러와 `--help`가 바로 답하게 한다."""
+"""비디오 명령의 인자. torch와 PyAV 없이 불러와 `--help`가 바로 답하게 한다."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
 
 logger = logging.getLogger(__name__)
 
-FILM_EXTENSIONS = ("mp4", "mkv", "mov", "webm")
+FILE_FORMATS = ("mp4", "mkv", "mov", "webm")
 STREAM_FORMATS = ("nut", "y4m")
 STANDARD = "-"
 
@@ -31,9 +31,7 @@ def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(
-            f"'{text}'은(는) 프레임 속도가 아닙니다. 보기: 24, 23.976, 30000/1001"
-        ) from None
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 프레임 속도가 아닙니다. 예: 24, 23.976, 30000/1001") from None
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"0보다 크고 1000 이하여야 합니다: {text}")
     return rate
@@ -43,7 +41,7 @@ def _time(text: str) -> Fraction:
     try:
         return parse_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 보기: 12.5, 1:30, 1:02:03") from None
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 예: 12.5, 1:30, 1:02:03") from None
 
 
 def _encoder_option(text: str) -> tuple[str, str]:
@@ -56,29 +54,29 @@ def _encoder_option(text: str) -> tuple[str, str]:
 def _extension(text: str) -> str:
     name = text.lower().lstrip(".")
     pictures = [extension.lstrip(".") for extension in writable_extensions()]
-    if name not in ("auto", *FILM_EXTENSIONS, *STREAM_FORMATS, *pictures):
-        allowed = ", ".join(("auto", *FILM_EXTENSIONS, *pictures))
+    if name not in ("auto", *FILE_FORMATS, *STREAM_FORMATS, *pictures):
+        allowed = ", ".join(("auto", *FILE_FORMATS, *pictures))
         raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {allowed}")
     return name
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """영상 명령의 인자 해석기를 만든다."""
+    """비디오 명령의 인자 해석기를 만든다."""
     parser = Parser(
         prog="realesrgan-video",
-        description="Real-ESRGAN으로 영상을 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
+        description="Real-ESRGAN으로 비디오를 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
         epilog="보기:\n"
-        "  realesrgan-video -i film.mp4 -o results\n"
-        "  realesrgan-video -i film.mkv -o film_2x.mkv -s 2 --codec libx265\n"
-        "  realesrgan-video -i film.mp4 -o results --resume\n"
-        "  torchrun --nproc_per_node=2 inference_realesrgan_video.py -i film.mp4 -o results\n",
+        "  realesrgan-video -i video.mp4 -o results\n"
+        "  realesrgan-video -i video.mkv -o video_2x.mkv -s 2 --codec libx265\n"
+        "  realesrgan-video -i video.mp4 -o results --resume\n"
+        "  torchrun --nproc_per_node=2 inference_realesrgan_video.py -i video.mp4 -o results\n",
         formatter_class=Formatter,
         add_help=False,
         allow_abbrev=False,
     )
     _add_files(parser.add_argument_group("입력과 출력"))
     _add_part(parser.add_argument_group("구간과 시각"))
-    _add_encoding(parser.add_argument_group("부호화(encoding)"))
+    _add_encoding(parser.add_argument_group("인코딩(encoding)"))
     model = parser.add_argument_group("모델")
     add_model(model, DEFAULT_VIDEO_MODEL)
     add_scale(model)
@@ -94,7 +92,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=["inputs"],
         metavar="PATH",
-        help="영상 파일(여럿도 됩니다), 영상이 든 폴더, 차례대로의 그림이 든 폴더, 또는 -(표준 입력: y4m, NUT, "
+        help="비디오 파일(여럿도 됩니다), 비디오가 든 폴더, 차례대로의 이미지가 든 폴더, 또는 -(표준 입력: y4m, NUT, "
         "Matroska). 기본: inputs",
     )
     group.add_argument(
@@ -112,13 +110,13 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         type=_extension,
         default="auto",
         metavar="EXT",
-        help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 그림 형식이면 결과는 그림이 든 폴더입니다. "
+        help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 이미지 형식이면 결과는 이미지가 든 폴더입니다. "
         "표준 출력은 nut나 y4m. 기본: auto",
     )
     group.add_argument("--resume", action="store_true", help="중단된 작업을 이어서 합니다.")
     group.add_argument("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다.")
-    group.add_argument("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 그림으로 적어 둡니다.")
-    group.add_argument("--report", metavar="FILE.json", help="영상마다의 결과를 JSON으로 적습니다.")
+    group.add_argument("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다.")
+    group.add_argument("--report", metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다.")
     group.add_argument(
         "--dry_run",
         action="store_true",
@@ -133,10 +131,12 @@ def _add_part(group: argparse._ArgumentGroup) -> None:
         "--fps",
         type=_rate,
         metavar="N",
-        help="결과의 초당 프레임. 프레임 수는 그대로이므로 길이가 달라집니다. 그림의 차례면 그 속도입니다(기본 24).",
+        help="결과의 초당 프레임. 프레임 수는 그대로이므로 길이가 달라집니다. 이미지 시퀀스면 그 속도입니다(기본 24).",
     )
     group.add_argument(
-        "--deinterlace", action="store_true", help="비월(interlaced) 영상을 펴서(bwdif) 키웁니다. 없으면 거절합니다."
+        "--deinterlace",
+        action="store_true",
+        help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다.",
     )
 
 
@@ -158,7 +158,7 @@ def _add_encoding(group: argparse._ArgumentGroup) -> None:
         type=_encoder_option,
         default=[],
         metavar="K=V",
-        help="코덱에 그대로 넘길 옵션. 모르는 옵션이면 시작하기 전에 거절합니다.",
+        help="코덱에 그대로 넘길 옵션. 모르는 옵션이면 시작하기 전에 시작하지 않습니다.",
     )
 
 
@@ -210,7 +210,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _check_pipes(args: argparse.Namespace) -> None:
-    """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 거절한다."""
+    """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 막는다."""
     if STANDARD in args.input and len(args.input) > 1:
         raise UsageError("표준 입력(-)은 다른 입력과 함께 줄 수 없습니다.\n  해결: 입력을 하나만 주세요.")
     if STANDARD in (*args.input, args.output) and args.resume:
@@ -233,8 +233,8 @@ def _check_face_enhance(args: argparse.Namespace) -> None:
         return
     if "anime" not in args.model_name:
         raise UsageError(
-            "--face_enhance는 이 판에 아직 없습니다.\n"
-            "  해결: 이 옵션을 빼고 실행하거나, 그림으로 키운 뒤 GFPGAN을 쓰세요."
+            "--face_enhance는 이 버전에 아직 없습니다.\n"
+            "  해결: 이 옵션을 빼고 실행하거나, 이미지로 키운 뒤 GFPGAN을 쓰세요."
         )
     args.face_enhance = False
     args.ignored_face_enhance = True
@@ -244,6 +244,6 @@ def warn_ignored(args: argparse.Namespace) -> None:
     """받기만 하고 쓰지 않는 옵션을 한 번 알린다."""
     unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
     if unused:
-        logger.warning("%s: 더는 필요 없는 옵션이라 무시합니다. 영상은 PyAV가 직접 읽고 씁니다.", ", ".join(unused))
+        logger.warning("%s: 더는 필요 없는 옵션이라 무시합니다. 비디오는 PyAV가 직접 읽고 씁니다.", ", ".join(unused))
     if getattr(args, "ignored_face_enhance", False):
         logger.warning("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")

@@ -1,4 +1,4 @@
-"""영상의 진행 상황. 터미널에서는 막대로, 파이프에서는 이따금 한 줄씩 보인다."""
+"""비디오의 진행 상황. 터미널에서는 막대로, 파이프에서는 이따금 한 줄씩 보인다."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from realesrgan.inference.memory import describe_bytes
 LINE_SECONDS = 15.0
 
 
-class FilmProgress:
-    """영상 한 편의 막대. 쓰는 단계의 스레드가 세고, 부른 스레드가 그린다.
+class VideoProgress:
+    """비디오 한 편의 막대. 쓰는 단계의 스레드가 세고, 부른 스레드가 그린다.
 
     Args:
         name: 보일 이름.
@@ -90,7 +90,7 @@ class FilmProgress:
             parts.append(f"남은 시간 {describe_seconds((self._total - done) / speed)}")
         return ", ".join([*parts, describe_bytes(self._written)])
 
-    def __enter__(self) -> FilmProgress:
+    def __enter__(self) -> VideoProgress:
         return self
 
     def __exit__(

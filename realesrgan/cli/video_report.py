@@ -1,4 +1,4 @@
-"""영상마다의 결과."""
+"""비디오마다의 결과."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
-from realesrgan.video.film import FilmPlan, FilmRun
+from realesrgan.video.film import VideoPlan, VideoRun
 from realesrgan.video.workers import WorkerPlan
 
 
 @dataclass(frozen=True)
-class FilmResult:
-    """영상 한 편의 결과.
+class VideoResult:
+    """비디오 한 편의 결과.
 
     Attributes:
         input, output: 경로.
@@ -27,7 +27,7 @@ class FilmResult:
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수(이번에 한 것만).
         resumed: 이어 하기로 건너뛴 프레임 수.
         input_size, output_size: `(너비, 높이)`, 픽셀.
-        codec, pix_fmt, container: 결과의 부호화.
+        codec, pix_fmt, container: 결과의 인코딩.
         stages: 단계마다의 일한 시간과 기다린 시간(초)과 작업자 수. 프로세스들의 합이다.
         reason: 실패나 중단의 이유.
         notes: 결과에 담지 못해 포기한 것과 알릴 것.
@@ -50,11 +50,11 @@ class FilmResult:
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
-    def ended(self, status: str, started: float, reason: str | None = None) -> FilmResult:
+    def ended(self, status: str, started: float, reason: str | None = None) -> VideoResult:
         """끝난 상태와 걸린 시간을 적은 결과."""
         return replace(self, status=status, seconds=round(time.perf_counter() - started, 3), reason=reason)
 
-    def described(self, plan: FilmPlan, workers: WorkerPlan, runs: Sequence[FilmRun], resumed: int) -> FilmResult:
+    def described(self, plan: VideoPlan, workers: WorkerPlan, runs: Sequence[VideoRun], resumed: int) -> VideoResult:
         """무엇을 어떻게 했는지 적은 결과."""
         names = ("decode", "network", "encode")
         stages: dict[str, Any] = {
@@ -81,7 +81,7 @@ class FilmResult:
             notes=plan.warnings,
         )
 
-    def joined(self, path: Path | None, frames: int, notes: Sequence[str]) -> FilmResult:
+    def joined(self, path: Path | None, frames: int, notes: Sequence[str]) -> VideoResult:
         """이어 붙인 뒤의 결과."""
         return replace(self, output=str(path), frames=frames, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
@@ -98,7 +98,7 @@ class FilmResult:
         return ", ".join(f"{words[name]} {100 * value / wall:.0f}%" for name, value in shares.items())
 
 
-def exit_code(results: Sequence[FilmResult]) -> int:
+def exit_code(results: Sequence[VideoResult]) -> int:
     """결과 전체의 종료 코드. 모두 쓰는 법이 틀린 것이면 2다."""
     statuses = {result.status for result in results}
     if "interrupted" in statuses:
@@ -108,8 +108,8 @@ def exit_code(results: Sequence[FilmResult]) -> int:
     return EXIT_DONE if statuses <= {"done", "skipped"} else EXIT_SOME_FAILED
 
 
-def describe(result: FilmResult, index: int, total: int) -> str:
-    """영상 한 편의 결과를 사람이 읽는 글로 적는다."""
+def describe(result: VideoResult, index: int, total: int) -> str:
+    """비디오 한 편의 결과를 사람이 읽는 글로 적는다."""
     words = {"done": "완료", "failed": "실패", "refused": "거절", "skipped": "건너뜀", "interrupted": "중단"}
     lines = [f"[{index}/{total}] {words[result.status]}: {result.input}"]
     if result.status == "done" and result.input_size and result.output_size:

@@ -1,4 +1,4 @@
-"""영상 한 편을 키우는 일: 계획하고, 세 단계를 돌리고, 이어 붙인다."""
+"""비디오 한 편을 키우는 일: 계획하고, 세 단계를 돌리고, 이어 붙인다."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from realesrgan.media.video import (
     Source,
     VideoReader,
     check_segment,
-    join_film,
+    check_tracks,
+    join_video,
     plan_encoding,
-    rehearse_tracks,
 )
 from realesrgan.media.video.types import (
     EncodePlan,
@@ -56,18 +56,18 @@ logger = logging.getLogger(__name__)
 PICTURES = "pictures"
 STREAM_CONTAINERS = ("nut", "yuv4mpegpipe")
 
-FilmReader = VideoReader | PictureSequence
+FrameReader = VideoReader | PictureSequence
 
 
 @dataclass(frozen=True)
-class FilmSource:
-    """키울 영상이 오는 곳.
+class VideoSource:
+    """키울 비디오가 오는 곳.
 
     Attributes:
         name: 사람에게 보일 이름.
-        file: 영상 파일의 경로나 표준 입력. 그림의 차례면 None.
-        pictures: 그림들, 보일 차례대로. 영상 파일이면 비어 있다.
-        rate: 그림의 초당 프레임.
+        file: 비디오 파일의 경로나 표준 입력. 이미지 시퀀스면 None.
+        pictures: 이미지들, 보일 차례대로. 비디오 파일이면 비어 있다.
+        rate: 이미지의 초당 프레임.
     """
 
     name: str
@@ -80,8 +80,8 @@ class FilmSource:
         """되감을 수 없는지."""
         return self.file is not None and not isinstance(self.file, (str, Path))
 
-    def open(self, deinterlace: bool = False) -> FilmReader:
-        """읽개를 연다.
+    def open(self, deinterlace: bool = False) -> FrameReader:
+        """리더를 연다.
 
         Raises:
             VideoError, ImageReadError: 열 수 없을 때.
@@ -91,7 +91,7 @@ class FilmSource:
         return VideoReader(self.file, deinterlace=deinterlace)
 
     def tracks(self, *, whole: bool) -> Source | None:
-        """소리와 자막 등을 꺼낼 곳. 그림뿐이면 None.
+        """소리와 자막 등을 꺼낼 곳. 이미지뿐이면 None.
 
         Args:
             whole: 끝까지 키웠는지. 표준 입력이면 마지막 프레임 뒤의 소리까지 읽는다.
@@ -116,13 +116,13 @@ class FilmSource:
 
 
 @dataclass(frozen=True)
-class FilmTarget:
+class VideoTarget:
     """결과가 갈 곳.
 
     Attributes:
-        path: 결과 파일이나 폴더(그림의 차례). 표준 출력이면 None.
-        container: FFmpeg의 묶음 형식 이름, 또는 `pictures`.
-        extension: 그림의 차례일 때 점 없는 확장자.
+        path: 결과 파일이나 폴더(이미지 시퀀스). 표준 출력이면 None.
+        container: FFmpeg의 컨테이너 이름, 또는 `pictures`.
+        extension: 이미지 시퀀스일 때 점 없는 확장자.
     """
 
     path: Path | None
@@ -131,21 +131,21 @@ class FilmTarget:
 
     @property
     def partial_path(self) -> Path:
-        """잘린 영상의 성한 부분을 둘 이름."""
+        """잘린 비디오의 성한 부분을 둘 이름."""
         if self.path is None:
             raise ValueError("표준 출력에는 이름이 없습니다.")
         return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
 
 
 @dataclass(frozen=True)
-class FilmSettings:
+class VideoSettings:
     """사용자가 정한 것.
 
     Attributes:
         outscale: 결과의 배율.
-        request: 부호화.
+        request: 인코딩.
         start, end: 키울 구간(초). None은 처음과 끝.
-        deinterlace: 비월(interlaced) 영상을 펴서 키울지.
+        deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
         network_alpha: 알파를 네트워크로 키울지.
     """
 
@@ -158,12 +158,12 @@ class FilmSettings:
 
 
 @dataclass(frozen=True)
-class FilmPlan:
-    """영상 한 편을 어떻게 키울지 정해진 것. 프로세스끼리 주고받을 수 있다.
+class VideoPlan:
+    """비디오 한 편을 어떻게 키울지 정해진 것. 프로세스끼리 주고받을 수 있다.
 
     Attributes:
         info: 원본의 정보.
-        encoding: 결과의 부호화. 그림의 차례면 배치와 크기만 뜻이 있다.
+        encoding: 결과의 인코딩. 이미지 시퀀스면 배치와 크기만 뜻이 있다.
         spans: 조각들.
         start, end: 키울 구간(원본의 pts).
         deinterlace: 실제로 비월을 펼지.
@@ -198,7 +198,7 @@ class FilmPlan:
 
 
 @dataclass
-class FilmRun:
+class VideoRun:
     """한 프로세스가 한 일.
 
     Attributes:
@@ -216,11 +216,11 @@ class FilmRun:
     unfinished: Unfinished | None = None
 
 
-def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, reader: FilmReader) -> FilmPlan:
-    """영상 한 편의 계획을 세운다. 프레임은 풀지 않는다.
+def plan_video(source: VideoSource, target: VideoTarget, settings: VideoSettings, reader: FrameReader) -> VideoPlan:
+    """비디오 한 편의 계획을 세운다. 프레임은 풀지 않는다.
 
     Raises:
-        VideoError: 읽거나 쓸 수 없는 영상일 때.
+        VideoError: 읽거나 쓸 수 없는 비디오일 때.
         UsageError: 구간에 프레임이 없을 때.
     """
     info = reader.info
@@ -236,7 +236,7 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
     spans = [Span(start, end)] if target.container in STREAM_CONTAINERS else plan_spans(index, start, end)
     inside = sum((start is None or pts >= start) and (end is None or pts < end) for pts in index.pts)
     encoding = _plan_output(info, target, settings)
-    return FilmPlan(
+    return VideoPlan(
         info=info,
         encoding=encoding,
         spans=tuple(spans),
@@ -248,27 +248,27 @@ def plan_film(source: FilmSource, target: FilmTarget, settings: FilmSettings, re
     )
 
 
-def _track_notes(source: FilmSource, target: FilmTarget, encoding: EncodePlan) -> tuple[str, ...]:
+def _track_notes(source: VideoSource, target: VideoTarget, encoding: EncodePlan) -> tuple[str, ...]:
     """소리와 자막을 담을 수 있는지 미리 본다. 몇 시간을 키운 뒤 이을 때에야 알게 되지 않게 한다."""
     if target.container == PICTURES:
         return _picture_warnings(source)
     if source.file is None or source.is_stream or target.path is None:
         return ()
-    return rehearse_tracks(source.file, target.path, encoding)
+    return check_tracks(source.file, target.path, encoding)
 
 
-def _needs_deinterlacing(reader: FilmReader, wanted: bool) -> bool:
+def _needs_deinterlacing(reader: FrameReader, wanted: bool) -> bool:
     if isinstance(reader, PictureSequence):
         return False
     info, found = reader.info, reader.looks_interlaced()
     if found and not wanted:
         raise VideoFormatError(
-            f"비월(interlaced) 영상입니다: {info.name}\n"
+            f"비월(interlaced) 비디오입니다: {info.name}\n"
             "  두 시각의 줄이 한 프레임에 섞여 있어 그대로 키우면 빗살 무늬가 커집니다.\n"
             "  해결: --deinterlace를 주어 펴서 키우세요."
         )
     if wanted and not found:
-        logger.warning("비월 영상이 아니므로 --deinterlace는 하지 않습니다: %s", info.name)
+        logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", info.name)
     return found
 
 
@@ -278,7 +278,7 @@ def output_size(info: VideoInfo, outscale: float) -> tuple[int, int]:
     return max(int(width * outscale), 1), max(int(height * outscale), 1)
 
 
-def _plan_output(info: VideoInfo, target: FilmTarget, settings: FilmSettings) -> EncodePlan:
+def _plan_output(info: VideoInfo, target: VideoTarget, settings: VideoSettings) -> EncodePlan:
     width, height = output_size(info, settings.outscale)
     if target.container == PICTURES:
         layout = rgb_layout(8 if info.layout.bits == 8 or not _holds_16_bits(target) else 16, info.layout.alpha)
@@ -294,14 +294,16 @@ def _plan_output(info: VideoInfo, target: FilmTarget, settings: FilmSettings) ->
     return replace(plan, warnings=(*plan.warnings, note))
 
 
-def _holds_16_bits(target: FilmTarget) -> bool:
+def _holds_16_bits(target: VideoTarget) -> bool:
     from realesrgan.media.formats import format_of_name
 
     found = format_of_name(f"x.{target.extension}")
     return found is not None and found.sixteen_bit
 
 
-def fingerprint(source: FilmSource, plan: FilmPlan, settings: FilmSettings, engine: dict[str, Any]) -> dict[str, Any]:
+def fingerprint(
+    source: VideoSource, plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any]
+) -> dict[str, Any]:
     """결과를 정하는 모든 것. 하나라도 다르면 이어 할 수 없다. 이름은 사람이 읽는다."""
     encoding = {name: str(value) for name, value in asdict(plan.encoding).items() if name != "warnings"}
     return {
@@ -311,18 +313,18 @@ def fingerprint(source: FilmSource, plan: FilmPlan, settings: FilmSettings, engi
         "비월 제거": plan.deinterlace,
         "알파": settings.network_alpha,
         "프레임 속도": str(settings.request.rate),
-        "부호화": encoding,
+        "인코딩": encoding,
         **engine,
     }
 
 
-def tagged_frames(
-    reader: FilmReader, spans: Sequence[Span], claim: Callable[[], int | None], damage: Callable[[str], None]
+def segment_frames(
+    reader: FrameReader, spans: Sequence[Span], claim: Callable[[], int | None], damage: Callable[[str], None]
 ) -> Iterator[Entry[Tagged]]:
     """맡은 조각들의 프레임을 차례로 낸다. 조각이 다 오면 표시 하나를 더 낸다.
 
     Args:
-        reader: 읽개.
+        reader: 리더.
         spans: 조각들.
         claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
         damage: 원본이 깨졌을 때 까닭을 받는 함수. 그 뒤로는 더 내지 않는다.
@@ -334,7 +336,7 @@ def tagged_frames(
 
 
 def _claimed_frames(
-    reader: FilmReader, spans: Sequence[Span], claim: Callable[[], int | None]
+    reader: FrameReader, spans: Sequence[Span], claim: Callable[[], int | None]
 ) -> Iterator[Entry[Tagged]]:
     number = claim()
     while number is not None:
@@ -362,20 +364,20 @@ def _same(first: Planes, second: Planes) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def run_film(
-    reader: FilmReader,
-    plan: FilmPlan,
+def run_video(
+    reader: FrameReader,
+    plan: VideoPlan,
     workers: Sequence[Worker],
     sink: SegmentSink | StreamSink,
     claim: Callable[[], int | None],
     *,
     batch: int = 1,
     tick: Callable[[], None] | None = None,
-) -> FilmRun:
+) -> VideoRun:
     """맡은 조각들을 모두 키운다.
 
     Args:
-        reader: 읽개.
+        reader: 리더.
         plan: 계획.
         workers: 프레임들을 키우는 함수들.
         sink: 키운 프레임이 가는 곳.
@@ -387,7 +389,7 @@ def run_film(
         RealESRGANError: 키우거나 쓸 수 없을 때. 마친 조각은 남아 있다.
         KeyboardInterrupt: 사용자가 멈추었을 때. 마친 조각은 남아 있다.
     """
-    run = FilmRun(StageTimes())
+    run = VideoRun(StageTimes())
 
     def note(reason: str) -> None:
         run.damage = reason
@@ -399,7 +401,7 @@ def run_film(
             run.repeats += tagged.repeats
 
     frame_workers = [partial(_upscale_tagged, worker) for worker in workers]
-    entries = tagged_frames(reader, plan.spans, claim, note)
+    entries = segment_frames(reader, plan.spans, claim, note)
     stages: Stages[Tagged, Planes] = Stages(entries, frame_workers, consume, batch=batch)
     try:
         run.times = stages.run(tick)
@@ -414,23 +416,23 @@ def _upscale_tagged(worker: Worker, group: list[Tagged]) -> list[Planes]:
     return worker([tagged.frame for tagged in group if tagged.frame is not None])
 
 
-def segment_writer(plan: FilmPlan, target: FilmTarget) -> Callable[[Path], Any]:
-    """조각의 쓰개를 여는 함수."""
+def segment_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Path], Any]:
+    """조각의 라이터를 여는 함수."""
     if target.container == PICTURES:
         return lambda path: PictureSegmentWriter(path, target.extension)
     return lambda path: SegmentWriter(path, plan.encoding)
 
 
-def timing_of(plan: FilmPlan, settings: FilmSettings) -> Timing:
+def timing_of(plan: VideoPlan, settings: VideoSettings) -> Timing:
     """결과의 시각을 정하는 법."""
     rate = settings.request.rate if plan.encoding.container != PICTURES else None
     return Timing.of(plan.info, plan.encoding.time_base, rate)
 
 
 def join_segments(
-    source: FilmSource,
-    target: FilmTarget,
-    plan: FilmPlan,
+    source: VideoSource,
+    target: VideoTarget,
+    plan: VideoPlan,
     workspace: Workspace,
     timing: Timing,
     unfinished: Unfinished | None = None,
@@ -446,7 +448,7 @@ def join_segments(
         workspace: 작업 폴더.
         timing: 시각을 정하는 법.
         unfinished: 깨진 곳까지만 온 조각.
-        whole: 온전한 영상인지. 아니면 성한 부분만 `.partial` 이름으로 놓는다.
+        whole: 온전한 비디오인지. 아니면 성한 부분만 `.partial` 이름으로 놓는다.
 
     Returns:
         담지 못한 것들과, 결과의 프레임 수.
@@ -467,7 +469,7 @@ def join_segments(
         count = join_pictures([workspace.segment_path(record.index) for record in records], path, target.extension)
         return _picture_warnings(source), count
     segments = _placed(records, workspace, timing, plan)
-    warnings = join_film(
+    warnings = join_video(
         segments,
         source.tracks(whole=plan.end is None),
         path,
@@ -481,7 +483,7 @@ def join_segments(
 
 
 def _usable_records(
-    plan: FilmPlan, workspace: Workspace, unfinished: Unfinished | None, whole: bool
+    plan: VideoPlan, workspace: Workspace, unfinished: Unfinished | None, whole: bool
 ) -> list[SegmentRecord]:
     """이어 붙일 조각들. 성한 부분만이면 처음부터 빠짐없이 이어지는 데까지다."""
     found = workspace.verified()
@@ -500,7 +502,7 @@ def _usable_records(
     return [record for record in usable if record.frames]
 
 
-def _placed(records: Sequence[SegmentRecord], workspace: Workspace, timing: Timing, plan: FilmPlan) -> list[Segment]:
+def _placed(records: Sequence[SegmentRecord], workspace: Workspace, timing: Timing, plan: VideoPlan) -> list[Segment]:
     """조각마다 놓일 시각을 정하고, 파일이 풀리는지 본다."""
     placed: list[Segment] = []
     before = 0
@@ -518,10 +520,10 @@ def _placed(records: Sequence[SegmentRecord], workspace: Workspace, timing: Timi
     return placed
 
 
-def _picture_warnings(source: FilmSource) -> tuple[str, ...]:
+def _picture_warnings(source: VideoSource) -> tuple[str, ...]:
     if source.file is None:
         return ()
-    return ("그림의 차례에는 소리, 자막, 시각, 회전 정보가 담기지 않습니다. 프레임만 차례대로 놓았습니다.",)
+    return ("이미지 시퀀스에는 소리, 자막, 시각, 회전 정보가 담기지 않습니다. 프레임만 차례대로 놓았습니다.",)
 
 
 TileChoice = int | Literal["auto"]

@@ -1,4 +1,4 @@
-"""영상을 따로 키워 이어 붙일 조각(segment)으로 나눈다. 순수 함수만 있다."""
+"""비디오를 따로 키워 이어 붙일 조각(segment)으로 나눈다. 순수 함수만 있다."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from realesrgan.media.video.types import PacketIndex
 
-# 조각은 이만큼의 프레임이 모인 뒤의 첫 열쇠 프레임(keyframe)에서 나뉜다. 중단되면 잃는 일의 크기이기도 하다.
+# 조각은 이만큼의 프레임이 모인 뒤의 첫 키프레임(keyframe)에서 나뉜다. 중단되면 잃는 일의 크기이기도 하다.
 SEGMENT_FRAMES = 120
-# 열쇠 프레임이 드문 영상은 이만큼에서 나눈다. 앞의 열쇠 프레임부터 다시 풀면 되므로 결과는 같다.
+# 키프레임이 드문 비디오는 이만큼에서 나눈다. 앞의 키프레임부터 다시 풀면 되므로 결과는 같다.
 LONGEST_SEGMENT = 480
 
 
@@ -34,13 +34,13 @@ def plan_spans(
     shortest: int = SEGMENT_FRAMES,
     longest: int = LONGEST_SEGMENT,
 ) -> list[Span]:
-    """영상을 조각으로 나눈다. 입력이 같으면 언제나 같으므로 이어 하기의 결과도 같다.
+    """비디오를 조각으로 나눈다. 입력이 같으면 언제나 같으므로 이어 하기의 결과도 같다.
 
     Args:
         index: 패킷을 훑어 안 시각들. 비어 있으면 조각은 하나다.
         start, end: 키울 구간 `start <= pts < end`. None은 처음과 끝.
         shortest: 조각의 최소 프레임 수(마지막 조각은 더 짧을 수 있다).
-        longest: 열쇠 프레임이 없어도 나누는 프레임 수.
+        longest: 키프레임이 없어도 나누는 프레임 수.
 
     Returns:
         구간을 빈틈과 겹침 없이 덮는 조각들.

@@ -77,7 +77,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """다 오지 못한 채 끝난 조각(잘린 영상의 마지막).
+    """다 오지 못한 채 끝난 조각(잘린 비디오의 마지막).
 
     Attributes:
         index: 조각의 번호.
@@ -91,11 +91,11 @@ class Unfinished:
 
 
 class SegmentSink:
-    """프레임을 조각 파일로 쓴다. 조각이 다 오면 증명서를 남긴다. 한 스레드에서만 부른다.
+    """프레임을 조각 파일로 쓴다. 조각이 다 오면 기록를 남긴다. 한 스레드에서만 부른다.
 
     Args:
         workspace: 작업 폴더.
-        open_writer: 경로를 받아 쓰개를 여는 함수.
+        open_writer: 경로를 받아 라이터를 여는 함수.
         timing: 시각을 정하는 법.
         watch: 쓴 프레임마다 `(평면, 되풀이인지)`를 받는 함수.
     """
@@ -149,7 +149,7 @@ class SegmentSink:
             writer.__exit__(None, None, None)
 
     def finish(self) -> Unfinished | None:
-        """쓰기를 마친다. 다 오지 못한 조각이 있으면 파일은 마무리하되 증명서는 남기지 않는다."""
+        """쓰기를 마친다. 다 오지 못한 조각이 있으면 파일은 마무리하되 기록는 남기지 않는다."""
         if self._writer is None:
             return None
         self._close()
@@ -168,7 +168,7 @@ class StreamSink:
     """프레임을 곧바로 내보낸다(표준 출력). 이어 하기가 없으므로 조각의 표시는 뜻이 없다.
 
     Args:
-        writer: 쓰개.
+        writer: 라이터.
         timing: 시각을 정하는 법.
         watch: 쓴 프레임마다 `(평면, 되풀이인지)`를 받는 함수.
     """

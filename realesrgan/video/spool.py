@@ -1,4 +1,4 @@
-"""표준 입력을 읽으면서 곁에 적어 둔다. 소리와 자막은 영상을 다 키운 뒤에 거기서 꺼낸다."""
+"""표준 입력을 읽으면서 곁에 적어 둔다. 소리와 자막은 비디오를 다 키운 뒤에 거기서 꺼낸다."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from realesrgan.errors import VideoWriteError
 from realesrgan.util.files import os_reason
 
-# y4m에는 그림밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
+# y4m에는 이미지밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
 PICTURES_ONLY = b"YUV4MPEG2"
 CHUNK = 1 << 20
 
@@ -26,7 +26,7 @@ class SpooledInput(io.RawIOBase):
         folder: 임시 파일을 둘 폴더. None이면 적어 두지 않는다.
 
     Attributes:
-        failure: 읽다가 난 예외. 영상 라이브러리의 부름 속에서 난 예외는 다른 것으로 바뀌므로 따로 둔다.
+        failure: 읽다가 난 예외. 비디오 라이브러리의 부름 속에서 난 예외는 다른 것으로 바뀌므로 따로 둔다.
     """
 
     def __init__(self, source: BinaryIO, folder: Path | None) -> None:
@@ -77,7 +77,7 @@ class SpooledInput(io.RawIOBase):
             ) from error
 
     def spooled(self, *, to_the_end: bool) -> Path | None:
-        """적어 둔 파일. 그림뿐인 입력이면 None.
+        """적어 둔 파일. 이미지뿐인 입력이면 None.
 
         Args:
             to_the_end: 남은 입력까지 마저 읽을지. 마지막 프레임 뒤에도 소리가 남아 있을 수 있다.

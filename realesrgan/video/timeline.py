@@ -8,7 +8,7 @@ from itertools import pairwise
 from realesrgan.errors import UsageError, VideoFormatError
 from realesrgan.media.video.types import PacketIndex, VideoInfo
 
-# 프레임 사이가 이보다 길면(초) 그림이 멈춘 것이 아니라 시각이 어긋난 것이다.
+# 프레임 사이가 이보다 길면(초) 화면이 멈춘 것이 아니라 시각이 어긋난 것이다.
 LONGEST_GAP = 12 * 3600
 
 
@@ -35,15 +35,15 @@ def pts_range(
     last = None if end is None else to_pts(end)
     inside = [pts for pts in index.pts if (first is None or pts >= first) and (last is None or pts < last)]
     if (start or 0) >= (end if end is not None else (start or 0) + 1) or (index.pts and not inside):
-        length = "" if not index.pts else f" (영상의 길이는 {float((index.pts[-1] - origin) * info.time_base):.2f}초쯤)"
+        length = "" if not index.pts else f" (길이는 {float((index.pts[-1] - origin) * info.time_base):.2f}초쯤)"
         raise UsageError(
-            f"키울 구간에 프레임이 없습니다: {info.name}{length}\n  해결: --start와 --end를 영상의 길이에 맞추세요."
+            f"키울 구간에 프레임이 없습니다: {info.name}{length}\n  해결: --start와 --end를 비디오의 길이에 맞추세요."
         )
     return first, last
 
 
 def refuse_reset_clock(info: VideoInfo, index: PacketIndex, start: int | None, end: int | None) -> None:
-    """구간 안에서 시각이 반나절 넘게 건너뛰는 영상을 거절한다.
+    """구간 안에서 시각이 반나절 넘게 건너뛰는 비디오를 막는다.
 
     따로 녹화한 방송을 이어 붙이면 시각이 되돌아가고, FFmpeg는 그것을 33비트의 한 바퀴(26.5시간)를 건너뛴 것으로 본다.
 

@@ -90,7 +90,7 @@ def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: i
         return tile
     per_pixel = bytes_per_pixel(upsampler.model, upsampler.precision) * together
     if upsampler.device.type == "cpu":
-        # 영상은 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
+        # 비디오는 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
         budget = min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE))
     else:
         budget = memory_budget(upsampler.device, per_pixel)

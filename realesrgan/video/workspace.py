@@ -1,7 +1,7 @@
 """하던 일을 남겨 두는 작업 폴더. 언제 죽어도 마친 조각은 남고, 이어 하면 중단 없이 한 것과 결과가 같다.
 
-폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 영상 파일 하나와 그것이 온전하다는 증명서(`.json`)
-하나가 있다. 증명서는 영상 파일이 제 이름으로 놓인 뒤에 쓰므로, 증명서가 있으면 그 조각은 끝난 것이다.
+폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 비디오 파일 하나와 그것이 온전하다는 기록(`.json`)
+하나가 있다. 기록는 비디오 파일이 제 이름으로 놓인 뒤에 쓰므로, 기록가 있으면 그 조각은 끝난 것이다.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """끝난 조각의 증명서.
+    """끝난 조각의 기록.
 
     Attributes:
         index: 조각의 번호.
-        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 영상).
+        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 비디오).
         offset: 첫 프레임의 시각. 단위는 결과의 time_base.
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수.
         size: 파일의 크기(바이트).
@@ -64,11 +64,11 @@ def workspace_folder(target: Path) -> Path:
 
 @contextmanager
 def hold(target: Path) -> Iterator[None]:
-    """한 결과를 두 프로세스가 함께 만들지 못하게 자물쇠를 쥔다. 결과의 폴더는 있어야 한다.
+    """한 결과를 두 프로세스가 함께 만들지 못하게 잠근다. 결과의 폴더는 있어야 한다.
 
     Raises:
         UsageError: 다른 프로세스가 쥐고 있을 때.
-        VideoWriteError: 자물쇠 파일을 만들 수 없을 때.
+        VideoWriteError: 잠금 파일을 만들 수 없을 때.
     """
     path = workspace_folder(target).with_suffix(".lock")
     try:
@@ -153,14 +153,14 @@ class Workspace:
         return _read_json(self.folder / "manifest.json")
 
     def segment_path(self, index: int) -> Path:
-        """조각의 영상 파일."""
+        """조각의 비디오 파일."""
         return self.folder / f"{index:06d}.seg"
 
     def _record_path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.json"
 
     def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
-        """제 이름으로 놓인 조각의 증명서를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
+        """제 이름으로 놓인 조각의 기록를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
         Raises:
             VideoWriteError: 쓸 수 없을 때.
@@ -177,7 +177,7 @@ class Workspace:
         return record
 
     def records(self) -> dict[int, SegmentRecord]:
-        """증명서가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
+        """기록가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
         found: dict[int, SegmentRecord] = {}
         for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
             content = _read_json(path)
@@ -187,7 +187,7 @@ class Workspace:
         return found
 
     def verified(self) -> dict[int, SegmentRecord]:
-        """파일의 크기와 해시까지 증명서와 같은 조각들. 다른 것은 다시 한다."""
+        """파일의 크기와 해시까지 기록와 같은 조각들. 다른 것은 다시 한다."""
         whole: dict[int, SegmentRecord] = {}
         for index, record in self.records().items():
             path = self.segment_path(index)
@@ -214,7 +214,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], target: Path) -> None:
-    """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 거절한다."""
+    """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 막는다."""
     before, now = found.get("fingerprint", {}), wanted["fingerprint"]
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     if found.get("format") != wanted["format"] or found.get("segments") != wanted["segments"]:

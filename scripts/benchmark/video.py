@@ -1,4 +1,4 @@
-"""영상의 세 단계를 함께 돌린 시간을, 네트워크와 코덱을 따로 돌린 CPU 시간의 합과 견준다."""
+"""비디오의 세 단계를 함께 돌린 시간을, 네트워크와 코덱을 따로 돌린 CPU 시간의 합과 견준다."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
 from realesrgan.video.film import (
-    FilmPlan,
-    FilmSettings,
-    FilmSource,
-    FilmTarget,
+    VideoPlan,
+    VideoSettings,
+    VideoSource,
+    VideoTarget,
     join_segments,
-    plan_film,
-    run_film,
+    plan_video,
+    run_video,
     segment_writer,
     timing_of,
 )
@@ -94,8 +94,8 @@ def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) ->
     return work
 
 
-def measure(film: Path, cores: int) -> dict[str, float]:
-    """영상 하나를 네 가지로 잰다: 풀기, 네트워크, 쓰기를 따로, 그리고 모두 함께.
+def measure(video: Path, cores: int) -> dict[str, float]:
+    """비디오 하나를 네 가지로 잰다: 풀기, 네트워크, 쓰기를 따로, 그리고 모두 함께.
 
     이웃의 일 때문에 코어의 빠르기가 시각에 따라 달라지므로, 몫이 가장 큰 네트워크는 함께 돌리기 전과 뒤에 재어 평균을
     낸다.
@@ -105,11 +105,11 @@ def measure(film: Path, cores: int) -> dict[str, float]:
         비. 비의 한도는 1.05다.
     """
     upsampler = RealESRGANer(4, find_weights(get_model(DEFAULT_VIDEO_MODEL)), tile="auto", pre_pad=0, device="cpu")
-    settings = FilmSettings()
+    settings = VideoSettings()
     with tempfile.TemporaryDirectory() as name:
-        source, target = FilmSource(str(film), file=film), FilmTarget(Path(name) / "out.mp4", "mp4")
-        with VideoReader(film) as reader:
-            plan = plan_film(source, target, settings, reader)
+        source, target = VideoSource(str(video), file=video), VideoTarget(Path(name) / "out.mp4", "mp4")
+        with VideoReader(video) as reader:
+            plan = plan_video(source, target, settings, reader)
             workers = plan_workers(upsampler, (plan.info.height, plan.info.width), cores=cores)
             inputs, decode = timed(lambda: list(reader.frames()))
             before = _network(upsampler, plan, workers, inputs)
@@ -139,7 +139,7 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(values[name] for values in rounds) for name in rounds[0]}
 
 
-def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
+def _network(upsampler: RealESRGANer, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
     made = [network_worker(upsampler, plan.source_format, workers.threads) for _ in range(workers.workers)]
     for work in made:
         work([inputs[0]])
@@ -149,7 +149,7 @@ def _network(upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, input
 
 
 def _outputs(
-    upsampler: RealESRGANer, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]
+    upsampler: RealESRGANer, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]
 ) -> list[Planes]:
     results: list[Planes] = []
     made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
@@ -157,7 +157,7 @@ def _outputs(
     return results
 
 
-def _encode(plan: FilmPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
+def _encode(plan: VideoPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
     scale = plan.info.time_base / plan.encoding.time_base
     with SegmentWriter(folder / "alone.seg", plan.encoding) as writer:
         for frame, planes in zip(inputs, outputs, strict=True):
@@ -167,10 +167,10 @@ def _encode(plan: FilmPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Plan
 
 def _together(
     reader: VideoReader,
-    source: FilmSource,
-    target: FilmTarget,
-    plan: FilmPlan,
-    settings: FilmSettings,
+    source: VideoSource,
+    target: VideoTarget,
+    plan: VideoPlan,
+    settings: VideoSettings,
     workers: WorkerPlan,
     upsampler: RealESRGANer,
 ) -> None:
@@ -182,5 +182,5 @@ def _together(
     timing = timing_of(plan, settings)
     sink = SegmentSink(work, segment_writer(plan, target), timing, lambda planes, repeats: None)
     made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
-    run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
+    run_video(reader, plan, made, sink, lambda: left.pop(0) if left else None)
     join_segments(source, target, plan, work, timing)

@@ -1,4 +1,4 @@
-"""무엇으로 어떻게 부호화(encoding)할지 정한다."""
+"""무엇으로 어떻게 인코딩(encoding)할지 정한다."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from realesrgan.errors import VideoFormatError
-from realesrgan.media.video.colours import encoded_colour
-from realesrgan.media.video.encoder_trial import try_encoder
-from realesrgan.media.video.encoders import Encoder, find_encoder, is_built
-from realesrgan.media.video.hdr import check_hdr, hdr_parameters
+from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
+from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
 from realesrgan.media.video.layouts import layout_of, planar_layout
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
 
 _COARSER = {(1, 2): (1, 1), (4, 1): (2, 1), (4, 4): (2, 2)}
-"""부호기들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
+"""인코더들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
 _PRORES_PROFILES = {"proxy": "0", "lt": "1", "standard": "2", "hq": "3", "4444": "4", "4444xq": "5"}
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -28,15 +26,15 @@ _RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
 
 
 def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
-    """입력과 청한 것에서 부호화를 정하고, 부호기를 한 번 열어 확인한다.
+    """입력과 청한 것에서 인코딩을 정하고, 인코더를 한 번 열어 확인한다.
 
-    코덱은 청하지 않으면 묶음 형식과 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
+    코덱은 청하지 않으면 컨테이너와 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
     8비트는 H.264(webm은 VP9), 그보다 깊거나 HDR이면 H.265(webm은 AV1). 색차와 비트 수는 코덱이 받는 한 그대로 둔다.
 
     Args:
         info: 입력의 정보.
         request: 청한 것.
-        container: `container_of`의 묶음 형식, 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
+        container: `container_of`의 컨테이너, 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
         size: 결과의 `(너비, 높이)`, 픽셀. 회전을 적용한 뒤다.
 
     Raises:
@@ -175,13 +173,13 @@ def _requested_format(pix_fmt: str, encoder: Encoder) -> str:
     near = difflib.get_close_matches(pix_fmt, encoder.formats, 1, 0.6)
     hint = f" 혹시 {near[0]}?" if near else ""
     raise VideoFormatError(
-        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 부호기가 받지 않습니다.\n"
+        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 인코더가 받지 않습니다.\n"
         f"  해결: --pix_fmt에 다음 가운데 하나를 쓰거나 빼세요: {', '.join(encoder.formats)}"
     )
 
 
 def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: PixelLayout) -> dict[str, str]:
-    """부호기에 넘길 옵션. 사용자가 적은 것이 마지막에 이긴다."""
+    """인코더에 넘길 옵션. 사용자가 적은 것이 마지막에 이긴다."""
     options = dict(encoder.defaults)
     if encoder.name == "prores_ks":
         options["profile"] = "4" if layout.subsampling == (1, 1) else "3"
@@ -191,7 +189,7 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     if request.crf is not None:
         options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
     elif request.options.get("lossless", "0") != "0":
-        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 거절한다.
+        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 막는다.
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
     options["threads"] = str(request.threads or _threads(encoder))
@@ -204,10 +202,10 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
 
 
 def _threads(encoder: Encoder) -> int:
-    """알아서 정하는 스레드 수. 0은 부호기에 맡긴다.
+    """알아서 정하는 스레드 수. 0은 인코더에 맡긴다.
 
     x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
-    이어 하거나 나누어 해도 같은 영상이 되게 한다. 수는 두 부호기가 스스로 고르는 것과 같다.
+    이어 하거나 나누어 해도 같은 비디오가 되게 한다. 수는 두 인코더가 스스로 고르는 것과 같다.
     """
     cores = available_cores()
     if encoder.name == "libx264":
@@ -262,12 +260,12 @@ def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
 
 
 def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
-    """표준 출력의 압축하지 않은 영상. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
-    from realesrgan.media.video.raw_plan import raw_layout
+    """표준 출력의 압축하지 않은 비디오. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
+    from realesrgan.media.video.stream import raw_layout
 
     if request.codec not in (None, "rawvideo") or request.options or request.crf is not None or request.preset:
         raise VideoFormatError(
-            "표준 출력에는 압축하지 않은 영상만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
+            "표준 출력에는 압축하지 않은 비디오만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
             "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)

@@ -1,4 +1,4 @@
-"""조각들을 이어 영상 하나로 만들고, 원본의 나머지 스트림을 함께 담는다."""
+"""조각들을 이어 비디오 하나로 만들고, 원본의 나머지 스트림을 함께 담는다."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import VideoWriteError
-from realesrgan.media.video.failures import korean_write_errors
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.muxing import muxer_options
-from realesrgan.media.video.replacement import atomic_path
-from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, segment_times, to_plan
-from realesrgan.media.video.source import Source, broadcast_start, local_url, open_container
+from realesrgan.media.video.files import (
+    Source,
+    atomic_path,
+    broadcast_start,
+    import_av,
+    korean_write_errors,
+    local_url,
+    open_container,
+)
+from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, muxer_options, segment_times, to_plan
 from realesrgan.media.video.tracks import NoTracks, Tracks, open_tracks
-from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
-from realesrgan.media.video.window import Window
+from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 
 
 @dataclass(frozen=True)
 class _Timing:
-    """영상 전체의 시각.
+    """비디오 전체의 시각.
 
     Attributes:
-        delay: 부호화 순서와 보이는 순서의 어긋남(프레임 수).
+        delay: 인코딩 순서와 보이는 순서의 어긋남(프레임 수).
         origin: 결과의 0이 될 시각(계획의 `time_base`).
         step: 한 프레임의 보통 길이(눈금).
     """
@@ -37,7 +40,7 @@ class _Timing:
     step: int
 
 
-def join_film(
+def join_video(
     segments: Sequence[Segment],
     source: Source | None,
     target: Path,
@@ -48,18 +51,18 @@ def join_film(
     end: int | None = None,
     partial: bool = False,
 ) -> tuple[str, ...]:
-    """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 장, 첨부, 메타데이터를 함께 담는다.
+    """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 챕터, 첨부, 메타데이터를 함께 담는다.
 
     대상 곁의 숨은 임시 파일에 쓰고 다 되면 이름을 바꾸므로, 도중에 멈추어도 예전 파일은 그대로다.
 
     Args:
         segments: 시각 차례의 조각들.
-        source: 나머지 스트림을 가져올 원본. None이면 영상만 쓴다.
+        source: 나머지 스트림을 가져올 원본. None이면 비디오만 쓴다.
         target: 결과의 경로.
-        plan: 조각들의 부호화 계획.
+        plan: 조각들의 인코딩 계획.
         info: 원본의 정보. `source`가 있으면 있어야 한다.
         start, end: 구간을 잘랐으면 그 시각(`info.time_base`). 나머지 스트림도 자르고 첫 프레임이 0이 되게 옮긴다.
-        partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 영상의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
+        partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 비디오의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
 
     Returns:
         담지 못한 것들에 대한 알림.
@@ -70,7 +73,7 @@ def join_film(
     """
     if not segments:
         raise VideoWriteError(
-            f"영상을 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
+            f"비디오를 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
             "  해결: 구간(--start, --end)을 확인하세요."
         )
     begun = broadcast_start(source) if start is None else Fraction(0)
@@ -96,7 +99,7 @@ def _origin(
     """결과의 0이 될 시각(계획의 `time_base`). 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다."""
     if start is not None:
         return min(segment.offset for segment in segments)
-    # 속도를 새로 정한 영상은 이미 0에서 시작한다.
+    # 속도를 새로 정한 비디오는 이미 0에서 시작한다.
     return round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
 
 
@@ -140,7 +143,7 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
     context = stream.codec_context
     context.framerate = plan.rate
     context.sample_aspect_ratio = plan.sample_aspect_ratio
-    # 조각의 묶음 형식이 담지 못한 꼬리표도 계획대로 적는다.
+    # 조각의 컨테이너가 담지 못한 꼬리표도 계획대로 적는다.
     context.colorspace, context.color_primaries = plan.colour.matrix, plan.colour.primaries
     context.color_trc = plan.colour.transfer
     context.color_range = 2 if plan.colour.full_range else 1
@@ -158,9 +161,9 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
 
 
 def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, timing: _Timing) -> Iterator[Any]:
-    """조각들의 패킷을 제자리의 시각으로 옮겨 부호화 순서로 낸다.
+    """조각들의 패킷을 제자리의 시각으로 옮겨 인코딩 순서로 낸다.
 
-    부호화 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
+    인코딩 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
     조각의 경계에서도 언제나 늘어나고 pts를 넘지 않는다.
     """
     tail: list[int] = []
@@ -190,7 +193,7 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
 
 
 class _Grid:
-    """결과의 묶음 형식이 시각을 적는 눈금.
+    """결과의 컨테이너가 시각을 적는 눈금.
 
     FFmpeg의 Matroska와 WebM은 1/1000초로만 적는다. 반올림한 뒤 겹치는 프레임은 한 눈금 늦춘다.
 
@@ -246,7 +249,7 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
 
 
 def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks) -> None:
-    """영상과 나머지를 시각 차례로 섞어 쓴다."""
+    """비디오와 나머지를 시각 차례로 섞어 쓴다."""
     others = tracks.packets()
     waiting = next(others, None)
     for packet in video:

@@ -89,7 +89,7 @@ def _semi_planar(chroma: str, bits: int, shift: int, swap: bool = False) -> Pack
 
 
 def _interleaved(family: str, order: str, bits: int, shift: int = 0) -> PackedFormat:
-    """`order`는 원소의 차례다. `x`는 버린다. 보기: `bgrx`, `rgb`, `vuya`."""
+    """`order`는 원소의 차례다. `x`는 버린다. 예: `bgrx`, `rgb`, `vuya`."""
     names = "gbr" if family == "rgb" else "yuv"
     alpha = "a" in order
     pickers = tuple(Picker(0, order.index(name), len(order), shift) for name in names + "a" * alpha)
@@ -270,7 +270,7 @@ def frame_of(planes: Planes, layout: PixelLayout) -> Any:
     Raises:
         ValueError: 평면의 수나 모양이 배치와 다를 때.
     """
-    from realesrgan.media.video.library import import_av
+    from realesrgan.media.video.files import import_av
 
     height, width = planes[0].shape
     shapes = plane_shapes(layout, width, height)

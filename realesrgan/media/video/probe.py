@@ -1,4 +1,4 @@
-"""영상의 정보를 읽는다."""
+"""비디오의 정보를 읽는다."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoReadError
-from realesrgan.media.video.colours import concrete_colour
+from realesrgan.media.video.colour import concrete_colour
+from realesrgan.media.video.files import is_picture_format
 from realesrgan.media.video.layouts import is_full_range_by_name, layout_of
-from realesrgan.media.video.source import is_picture_format
 from realesrgan.media.video.types import VideoInfo
 
 _FULL, _LIMITED = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
@@ -21,27 +21,27 @@ DEFAULT_RATE = Fraction(25)
 
 
 def choose_stream(container: Any, name: str) -> Any:
-    """영상 스트림을 고른다. 표지 그림(attached picture)은 영상이 아니다.
+    """비디오 스트림을 고른다. 표지 이미지(attached picture)은 비디오가 아니다.
 
     기본(default) 표시가 있는 것, 그다음 큰 것을 고른다.
 
     Raises:
-        VideoReadError: 영상이 없거나(소리뿐), 그림이거나, 코덱을 풀 수 없을 때.
+        VideoReadError: 비디오가 없거나(소리뿐), 이미지가거나, 코덱을 풀 수 없을 때.
     """
-    head = f"영상을 읽을 수 없습니다: {name}"
+    head = f"비디오를 읽을 수 없습니다: {name}"
     if is_picture_format(container.format.name):
         raise VideoReadError(
-            f"{head}\n  이유: 영상이 아니라 그림 파일입니다.\n"
-            "  해결: 그림은 python inference_realesrgan.py -i 로 키우거나, 그림이 든 폴더를 지정하세요."
+            f"{head}\n  이유: 비디오가 아니라 이미지 파일입니다.\n"
+            "  해결: 이미지는 python inference_realesrgan.py -i 로 키우거나, 이미지가 든 폴더를 지정하세요."
         )
     streams = [s for s in container.streams.video if not s.disposition & (_ATTACHED | _THUMBNAILS)]
     if not streams:
-        kind = "소리만" if container.streams.audio else "영상이 아닌 것만"
-        raise VideoReadError(f"{head}\n  이유: {kind} 들어 있습니다.\n  해결: 영상이 든 파일을 지정하세요.")
+        kind = "소리만" if container.streams.audio else "비디오가 아닌 것만"
+        raise VideoReadError(f"{head}\n  이유: {kind} 들어 있습니다.\n  해결: 비디오가 든 파일을 지정하세요.")
     best = max(streams, key=lambda s: (bool(s.disposition & 1), _area(s), -s.index))
     if best.codec_context is None:
         raise VideoReadError(
-            f"{head}\n  이유: 이 영상의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
+            f"{head}\n  이유: 이 비디오의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
             "  해결: 다른 프로그램으로 H.264나 FFV1로 바꾼 뒤 다시 하세요."
         )
     return best
@@ -53,15 +53,15 @@ def _area(stream: Any) -> int:
 
 
 def other_video(container: Any, chosen: Any) -> list[Any]:
-    """키우지 않는 나머지 영상 스트림. 표지 그림은 넣지 않는다."""
+    """키우지 않는 나머지 비디오 스트림. 표지 이미지는 넣지 않는다."""
     return [s for s in container.streams.video if s.index != chosen.index and not s.disposition & _ATTACHED]
 
 
 def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -> VideoInfo:
-    """연 영상과 첫 프레임에서 정보를 모은다.
+    """연 비디오와 첫 프레임에서 정보를 모은다.
 
     Args:
-        container, stream: 연 영상과 고른 스트림.
+        container, stream: 연 비디오와 고른 스트림.
         frame: 첫 프레임. 회전과 HDR 메타데이터는 PyAV가 프레임에서만 보여 준다.
         name: 사람에게 보일 이름.
         pix_fmt: 실제로 풀 디코더의 픽셀 형식(알파 때문에 `frame`의 것과 다를 수 있다).
@@ -84,7 +84,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     rotation, mirrored, notes = display_rotation(frame)
     others = other_video(container, stream)
     if others:
-        notes.append(f"영상 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
+        notes.append(f"비디오 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
     aspect = stream.sample_aspect_ratio
     return VideoInfo(
         name=name,
@@ -107,7 +107,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
 
 
 def _tag(frame_tag: int, stream_tag: int) -> int:
-    """프레임의 꼬리표가 먼저고, 모르면 묶음의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
+    """프레임의 꼬리표가 먼저고, 모르면 컨테이너의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
     known = [int(tag) for tag in (frame_tag, stream_tag) if int(tag) != 2]
     return known[0] if known else 2
 

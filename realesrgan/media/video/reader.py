@@ -1,8 +1,9 @@
-"""영상 파일을 프레임으로 푼다."""
+"""비디오 파일을 프레임으로 디코딩(decoding)한다."""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,15 +13,78 @@ from typing import Any, BinaryIO, cast
 
 from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
 from realesrgan.media.video import damage
-from realesrgan.media.video.clock import ArrivalTimes, Clock
-from realesrgan.media.video.deinterlace import Deinterlacer
-from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
+from realesrgan.media.video.damage import ForwardInput
+from realesrgan.media.video.files import Source, import_av, is_stream, open_container, source_name
+from realesrgan.media.video.interlace import SAMPLE_FRAMES, Deinterlacer, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
-from realesrgan.media.video.library import import_av
 from realesrgan.media.video.probe import choose_stream, describe, wants_alpha_decoder
-from realesrgan.media.video.source import Source, is_stream, open_container, source_name
-from realesrgan.media.video.tap import Tap
 from realesrgan.media.video.types import PacketIndex, VideoFrame, VideoInfo
+
+_JUMP_SECONDS = 1
+
+
+class Clock:
+    """프레임의 pts를 정한다. 빠진 것은 만들고, 겹친 것은 한 눈금 늦추고, 크게 되돌아가면 이어 붙인다.
+
+    Args:
+        time_base: pts의 단위(초).
+        rate: 프레임 속도. 빠진 시각을 만드는 데 쓴다.
+
+    Attributes:
+        last: 마지막으로 정한 pts. 아직 없으면 None.
+        nudged: 시각을 고친 프레임 수.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction) -> None:
+        self._step = max(1, round(1 / (rate * time_base)))
+        self._jump = max(1, int(_JUMP_SECONDS / time_base))
+        self._shift = 0
+        self.last: int | None = None
+        self.nudged = 0
+
+    def stamp(self, frame: Any) -> int:
+        """프레임의 pts를 정해 돌려준다. 부를 때마다 커진다."""
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None:
+            pts = 0 if self.last is None else self.last + self._step
+        else:
+            pts += self._shift
+        if self.last is not None and pts <= self.last:
+            self.nudged += 1
+            if self.last - pts >= self._jump:
+                # 이어 붙인 방송처럼 시각이 처음으로 돌아간 것이다. 뒤의 프레임도 같은 만큼 옮긴다.
+                self._shift += self.last + self._step - pts
+                pts = self.last + self._step
+            else:
+                pts = self.last + 1
+        self.last = pts
+        return pts
+
+
+class ArrivalTimes:
+    """보이는 시각(pts)이 없는 컨테이너(AVI)의 프레임에 시각을 준다.
+
+    AVI는 프레임의 차례만 안다. FFmpeg가 지어낸 pts는 B 프레임이 있으면 차례가 뒤섞이므로 쓰지 않고,
+    나온 차례대로 패킷의 차례 번호(dts)를 준다. 빈 패킷(앞 프레임을 더 보인다)의 번호는 건너뛴다.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[int] = deque()
+
+    def note(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """지나가는 패킷의 번호를 적어 둔다."""
+        for packet in packets:
+            if packet.dts is not None:
+                self._waiting.append(packet.dts)
+            yield packet
+
+    def give(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """프레임에 시각을 붙인다."""
+        for frame in frames:
+            if self._waiting:
+                frame.pts = self._waiting.popleft()
+            yield frame
+
 
 _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
@@ -34,7 +98,7 @@ _STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 �
 
 
 class _Opening:
-    """한 번 연 영상. 컨테이너, 스트림, 디코더를 함께 닫는다."""
+    """한 번 연 비디오. 컨테이너, 스트림, 디코더를 함께 닫는다."""
 
     def __init__(self, source: Source) -> None:
         self.name = source_name(source)
@@ -43,12 +107,12 @@ class _Opening:
 
     def _open(self) -> None:
         source = self.path
-        self.tap = Tap(source) if is_stream(source) else None  # type: ignore[arg-type]
-        self.container = open_container(source if self.tap is None else cast(BinaryIO, self.tap))
+        self.forward = ForwardInput(source) if is_stream(source) else None  # type: ignore[arg-type]
+        self.container = open_container(source if self.forward is None else cast(BinaryIO, self.forward))
         try:
             self.stream = choose_stream(self.container, self.name)
             for stream in self.container.streams:
-                if stream.index != self.stream.index and self.tap is None:
+                if stream.index != self.stream.index and self.forward is None:
                     stream.discard = import_av().stream.Discard.all
             self.decoder = self._decoder()
         except BaseException:
@@ -71,11 +135,11 @@ class _Opening:
 
     @property
     def counts_arrivals(self) -> bool:
-        """보이는 시각이 없어 차례로 시각을 주어야 하는 묶음인지."""
+        """보이는 시각이 없어 차례로 시각을 주어야 하는 컨테이너인지."""
         return bool(self.container.format.name == "avi")
 
     def packets(self) -> Iterator[Any]:
-        """영상 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
+        """비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
         return (packet for packet in self.container.demux(self.stream) if packet.size)
 
     def reopen(self) -> None:
@@ -89,7 +153,7 @@ class _Opening:
 
 
 class VideoReader:
-    """영상 하나를 여는 읽개(reader). 문맥 관리자(context manager)로 쓴다.
+    """비디오 하나를 여는 리더(reader). 문맥 관리자(context manager)로 쓴다.
 
     경로는 `frames`를 부를 때마다 새로 열므로 몇 번이고 부를 수 있다. 표준 입력은 한 번만 풀 수 있다.
 
@@ -98,10 +162,10 @@ class VideoReader:
         deinterlace: 비월(interlaced) 프레임을 bwdif로 펴는지. 프레임 수와 시각은 그대로다.
 
     Attributes:
-        info: 영상의 정보.
+        info: 비디오의 정보.
 
     Raises:
-        VideoReadError: 열 수 없거나 영상이 아니거나 프레임이 하나도 없을 때.
+        VideoReadError: 열 수 없거나 비디오가 아니거나 프레임이 하나도 없을 때.
         VideoFormatError: 다룰 수 없는 픽셀 형식일 때.
         VideoDependencyError: PyAV가 없을 때.
     """
@@ -153,7 +217,7 @@ class VideoReader:
         if not self._stream:
             self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
             if self._shortage:
-                note = f"영상이 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
+                note = f"비디오가 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
                 info = replace(info, warnings=(*info.warnings, note))
         self._packets = packets
         return info
@@ -167,7 +231,7 @@ class VideoReader:
         """`start <= pts < end`인 프레임들을 보이는 차례로 낸다.
 
         시각이 빠진 프레임은 앞 프레임과 속도에서 만들고, 겹친 시각은 한 눈금 늦춘다. 프레임을 버리지 않는다.
-        `start`가 있으면 그 앞의 열쇠 프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 풀어,
+        `start`가 있으면 그 앞의 키프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 풀어,
         처음부터 풀었을 때와 같은 프레임을 낸다.
 
         Args:
@@ -201,7 +265,7 @@ class VideoReader:
     def _decoded(
         self, opening: _Opening, packets: Iterable[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        watch = damage.Watch(opening, self.info, self._shortage)
+        watch = damage.DamageMonitor(opening, self.info, self._shortage)
         clock = Clock(self.info.time_base, self.info.rate)
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
@@ -238,17 +302,17 @@ class VideoReader:
         if (frame.width, frame.height) == (info.width, info.height) and layout_of(frame.format.name) == info.layout:
             return
         raise VideoFormatError(
-            f"영상의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
+            f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
             f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
             f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
             "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
         )
 
     def packet_index(self) -> PacketIndex:
-        """풀지 않고 훑어 패킷의 시각과 열쇠 프레임을 모은다.
+        """풀지 않고 훑어 패킷의 시각과 키프레임을 모은다.
 
-        시각이 없거나 겹치거나 되감기를 믿을 수 없는 형식이면 열쇠 프레임을 첫째 하나만 알려,
-        부르는 쪽이 영상을 나누지 않게 한다.
+        시각이 없거나 겹치거나 되감기를 믿을 수 없는 형식이면 키프레임을 첫째 하나만 알려,
+        부르는 쪽이 비디오를 나누지 않게 한다.
 
         Raises:
             VideoReadError: 표준 입력일 때.
@@ -278,7 +342,7 @@ class VideoReader:
         return PacketIndex(tuple(known), tuple(keys) if trusted and unique and keys else (known[0],))
 
     def looks_interlaced(self) -> bool:
-        """내용까지 보아 비월(interlaced) 영상인지. 규칙은 `interlace.is_interlaced`.
+        """내용까지 보아 비월(interlaced) 비디오인지. 규칙은 `interlace.is_interlaced`.
 
         파일은 처음과 가운데를 본다. 표준 입력은 처음만 보며, 본 패킷은 `frames`가 다시 쓴다.
         """
@@ -301,7 +365,7 @@ class VideoReader:
 
 
 def detect_interlaced(source: Source) -> bool:
-    """내용까지 보아 비월 영상인지 알아본다. 표준 입력이면 `VideoReader.looks_interlaced`를 쓴다.
+    """내용까지 보아 비월 비디오인지 알아본다. 표준 입력이면 `VideoReader.looks_interlaced`를 쓴다.
 
     Raises:
         VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
@@ -324,13 +388,13 @@ def _plain_frames(opening: _Opening, packets: Iterable[Any]) -> Iterator[Any]:
 def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int) -> str:
     where = "처음" if last is None else f"{float(last * info.time_base):.3f}초 뒤"
     return (
-        f"영상이 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
+        f"비디오가 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
         "  해결: 원본을 다시 받거나, --end로 성한 구간만 키우세요."
     )
 
 
 def probe_video(source: Source) -> VideoInfo:
-    """영상의 정보를 읽는다. 표준 입력이면 읽은 만큼 지나가므로 `VideoReader`를 쓴다.
+    """비디오의 정보를 읽는다. 표준 입력이면 읽은 만큼 지나가므로 `VideoReader`를 쓴다.
 
     Raises:
         VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
@@ -357,9 +421,9 @@ def _first_frame(decoder: Any, packets: Iterable[Any], opening: _Opening) -> Any
             return frames[0]
     detail = f"({problems[-1]})" if problems else ""
     raise VideoReadError(
-        f"영상을 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
+        f"비디오를 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
         "비었거나, 깨졌거나, 암호가 걸렸거나, 지원하지 않는 코덱입니다.\n"
-        f"  해결: {_STREAM_REMEDY if opening.tap is not None else _FILE_REMEDY}"
+        f"  해결: {_STREAM_REMEDY if opening.forward is not None else _FILE_REMEDY}"
     )
 
 
@@ -392,7 +456,7 @@ def _seekable(opening: _Opening) -> bool:
 def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
     """`start`를 바르게 풀 수 있는 자리부터의 패킷들.
 
-    `start`가 든 묶음(GOP)보다 한 묶음 앞의 열쇠 프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
+    `start`가 든 묶음(GOP)보다 한 묶음 앞의 키프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
     되살림 점(recovery point)을 바르게 풀기 위해서다. 그런 자리를 찾지 못하면 처음부터다.
     """
     if start is None or not _seekable(opening):
@@ -411,7 +475,7 @@ def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
 
 
 def _seek_keys(opening: _Opening, target: int, start: int) -> Iterator[Any] | None:
-    """`target` 앞으로 되감고, 거기서 `start`까지 열쇠 프레임이 둘 이상이면 그 패킷들을 낸다."""
+    """`target` 앞으로 되감고, 거기서 `start`까지 키프레임이 둘 이상이면 그 패킷들을 낸다."""
     av = import_av()
     try:
         opening.container.seek(target, stream=opening.stream, backward=True)

@@ -1,21 +1,75 @@
-"""원본의 영상이 아닌 스트림들(소리, 자막, 첨부, 장, 메타데이터)을 결과로 옮긴다."""
+"""원본의 비디오가 아닌 스트림들(소리, 자막, 첨부, 챕터, 메타데이터)을 결과로 옮긴다."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
+from io import BytesIO
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.audio_track import AudioEncoding, exact_encoder
-from realesrgan.media.video.containers import CONTAINERS
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.notes import film_tags, stream_label, stream_tags, titled, untold_tags
+from realesrgan.media.video.conversion import TEXT_SUBTITLES, AudioEncoding, SubtitleConversion, exact_encoder
+from realesrgan.media.video.encoders import CONTAINERS
+from realesrgan.media.video.files import Source, import_av, is_stream, korean_write_errors, open_container, source_name
 from realesrgan.media.video.probe import choose_stream
-from realesrgan.media.video.source import Source, is_stream, open_container, source_name
-from realesrgan.media.video.subtitle_track import TEXT_SUBTITLES, SubtitleConversion
-from realesrgan.media.video.types import EncodePlan
-from realesrgan.media.video.window import Window
+from realesrgan.media.video.types import EncodePlan, Window
+
+_KINDS = {"audio": "소리", "subtitle": "자막", "video": "비디오", "attachment": "첨부 파일", "data": "데이터"}
+# 컨테이너가나 인코더가 스스로 적는 것, 그리고 바뀐 비디오에 맞지 않는 것은 물려주지 않는다.
+_VIDEO_DROPPED = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "software"}
+_STREAM_DROPPED = {
+    "encoder", "rotate", "duration", "vendor_id", "alpha_mode", "bps", "number_of_frames", "number_of_bytes",
+    "source_id",
+}  # fmt: skip
+_GENERIC_HANDLERS = {"", "VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}
+_MP4_TAGS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description",
+    "synopsis", "show", "episode_id", "network", "lyrics", "grouping", "track", "disc", "creation_time", "author",
+    "keywords", "season_number", "episode_sort", "location", "performer", "original_date", "publisher", "rating",
+    "encoded_by", "tmpo", "compilation", "gapless_playback", "hd_video", "media_type", "timecode", "year",
+}  # fmt: skip
+
+
+def stream_label(stream: Any) -> str:
+    """`소리 #2(dts, kor)`처럼 스트림을 가리키는 말."""
+    context = getattr(stream, "codec_context", None)
+    codec = context.codec.canonical_name if context is not None else (getattr(stream, "name", None) or "알 수 없음")
+    language = stream.metadata.get("language", "und")
+    detail = codec if language in ("und", "") else f"{codec}, {language}"
+    return f"{_KINDS.get(stream.type, '스트림')} #{stream.index}({detail})"
+
+
+def stream_tags(stream: Any) -> dict[str, str]:
+    """스트림이 물려줄 메타데이터. 통계(`_STATISTICS`)와 길이처럼 다시 재야 하는 것은 뺀다."""
+    return {
+        key: value
+        for key, value in stream.metadata.items()
+        if key.lower().split("-")[0] not in _STREAM_DROPPED and not key.upper().startswith("_STATISTICS")
+    }
+
+
+def container_tags(container: Any) -> dict[str, str]:
+    """비디오 전체가 물려줄 메타데이터."""
+    return {key: value for key, value in container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
+
+
+def dropped_tags(tags: dict[str, str], muxer: str) -> list[str]:
+    """그 형식에 적을 자리가 없는 메타데이터의 이름들. Matroska와 WebM은 무엇이든 적는다."""
+    if muxer not in ("mp4", "mov"):
+        return []
+    return sorted(key for key in tags if key.lower().split("-")[0] not in _MP4_TAGS)
+
+
+def named_tags(tags: dict[str, str], muxer: str) -> dict[str, str]:
+    """그 형식에서 스트림의 이름이 보이게 한 메타데이터. mp4와 mov는 이름을 handler에 적는다."""
+    generic = tags.get("handler_name", "") in _GENERIC_HANDLERS
+    result = {key: value for key, value in tags.items() if key != "handler_name" or not generic}
+    if muxer in ("mp4", "mov") and "title" in result:
+        result.setdefault("handler_name", result["title"])
+    return result
+
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _SEEK_MARGIN = 5
@@ -37,11 +91,11 @@ class Tracks:
     Args:
         output: 아직 머리를 쓰지 않은 결과.
         source: 원본.
-        plan: 부호화 계획.
+        plan: 인코딩 계획.
         window: 담을 구간.
 
     Attributes:
-        video_tags: 결과의 영상 스트림이 물려받을 메타데이터.
+        video_tags: 결과의 비디오 스트림이 물려받을 메타데이터.
         warnings: 담지 못한 것들에 대한 알림.
 
     Raises:
@@ -59,10 +113,10 @@ class Tracks:
             self._container.close()
             self._container = open_container(source, deep=True)
         try:
-            film = choose_stream(self._container, source_name(source))
-            self.video_tags = titled(stream_tags(film), plan.container)
-            self.video_disposition = int(film.disposition)
-            self._prepare(film)
+            video = choose_stream(self._container, source_name(source))
+            self.video_tags = named_tags(stream_tags(video), plan.container)
+            self.video_disposition = int(video.disposition)
+            self._prepare(video)
         except BaseException:
             self.close()
             raise
@@ -76,19 +130,19 @@ class Tracks:
         """원본을 닫는다."""
         self._container.close()
 
-    def _prepare(self, film: Any) -> None:
+    def _prepare(self, video: Any) -> None:
         for stream in self._container.streams:
-            if stream.index == film.index:
+            if stream.index == video.index:
                 continue
             handler = self._handler(stream)
             if handler is None:
                 stream.discard = import_av().stream.Discard.all
             else:
                 self._handlers[stream.index] = handler
-        film.discard = import_av().stream.Discard.all
-        tags = film_tags(self._container)
+        video.discard = import_av().stream.Discard.all
+        tags = container_tags(self._container)
         self._output.metadata.update(tags)
-        lost = untold_tags(tags, self._rules.muxer)
+        lost = dropped_tags(tags, self._rules.muxer)
         if lost:
             self._warn(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
         self._chapters()
@@ -148,15 +202,15 @@ class Tracks:
     def _picture(self, stream: Any) -> Handler | None:
         if not stream.disposition & _ATTACHED:
             if stream.codec_context is not None and not stream.codec_context.width:
-                self._refuse(stream, "앞부분에 그림이 들어 있지 않아")
+                self._refuse(stream, "앞부분에 이미지가 들어 있지 않아")
                 return None
             try:
                 return self._copy(stream)
             except ValueError:
-                self._refuse(stream, "이 형식이 담지 못하는 영상이라")
+                self._refuse(stream, "이 형식이 담지 못하는 비디오라")
                 return None
         if not self._rules.cover:
-            self._refuse(stream, "이 형식이 표지 그림을 담지 못해")
+            self._refuse(stream, "이 형식이 표지 이미지를 담지 못해")
             return None
         if self._rules.attachments:
             self._cover_as_attachment(stream)
@@ -164,7 +218,7 @@ class Tracks:
         return self._copy(stream, cover=True)
 
     def _cover_as_attachment(self, stream: Any) -> None:
-        """Matroska의 표지 그림은 `cover`라는 이름의 첨부 파일이다."""
+        """Matroska의 표지 이미지는 `cover`라는 이름의 첨부 파일이다."""
         codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "mjpeg"
         mime, suffix = {"png": ("image/png", "png")}.get(codec, ("image/jpeg", "jpg"))
         for packet in self._container.demux(stream):
@@ -182,7 +236,7 @@ class Tracks:
         return None
 
     def _data(self, stream: Any) -> Handler | None:
-        """mp4의 장은 데이터 스트림으로도, 시간 코드(timecode)는 메타데이터로도 보인다. 둘은 따로 옮긴다."""
+        """mp4의 챕터는 데이터 스트림으로도, 시간 코드(timecode)는 메타데이터로도 보인다. 둘은 따로 옮긴다."""
         if "timecode" in stream.metadata:
             self.video_tags.setdefault("timecode", stream.metadata["timecode"])
         elif not (self._container.chapters() and stream.type == "data"):
@@ -193,7 +247,7 @@ class Tracks:
         self._warn(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
 
     def _inherit(self, stream: Any, target: Any) -> None:
-        target.metadata.update(titled(stream_tags(stream), self._rules.muxer))
+        target.metadata.update(named_tags(stream_tags(stream), self._rules.muxer))
         target.disposition = int(stream.disposition)
 
     def _copy(self, stream: Any, cover: bool = False) -> Handler:
@@ -267,13 +321,13 @@ class Tracks:
         if not chapters:
             return
         if not self._rules.chapters:
-            self._warn(f"장(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
+            self._warn(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
             return
         kept = [moved for moved in (self._moved(chapter) for chapter in chapters) if moved is not None]
         self._output.set_chapters(kept)
 
     def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
-        """구간에 맞추어 자르고 옮긴 장. 구간 밖이면 None."""
+        """구간에 맞추어 자르고 옮긴 챕터. 구간 밖이면 None."""
         base = Fraction(chapter["time_base"])
         shift = round(self._window.shift / base)
         begin, finish = chapter["start"], chapter["end"]
@@ -389,8 +443,8 @@ def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Wi
 
     Args:
         output: 아직 머리를 쓰지 않은 결과.
-        source: 원본. 없으면 None. 표준 입력은 되감을 수 없어 영상만 담는다.
-        plan: 부호화 계획.
+        source: 원본. 없으면 None. 표준 입력은 되감을 수 없어 비디오만 담는다.
+        plan: 인코딩 계획.
         window: 담을 구간.
 
     Raises:
@@ -404,7 +458,7 @@ def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Wi
 
 
 def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | None) -> None:
-    """구간에 걸친 자막을 구간 안만큼으로 자른다. 0보다 앞선 자막이 있으면 Matroska가 영상까지 뒤로 민다."""
+    """구간에 걸친 자막을 구간 안만큼으로 자른다. 0보다 앞선 자막이 있으면 Matroska가 비디오까지 뒤로 민다."""
     base = packet.time_base
     finish = packet.pts + (packet.duration or 0)
     if first is not None:
@@ -412,3 +466,26 @@ def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | 
     if last is not None:
         finish = min(finish, round(last / base))
     packet.duration = max(finish - packet.pts, 0)
+
+
+def check_tracks(source: Source, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
+    """비디오가 아닌 스트림들을 메모리의 빈 결과에 마련해 본다. 패킷은 옮기지 않는다.
+
+    Args:
+        source: 원본 파일. 되감을 수 있어야 한다.
+        target: 오류에 적을 결과의 이름.
+        plan: 인코딩 계획.
+
+    Returns:
+        담지 못하거나 바꾸어 담을 것들에 대한 알림.
+
+    Raises:
+        VideoReadError: 원본을 열 수 없을 때.
+        VideoWriteError: 소리나 자막을 담을 수 없을 때.
+    """
+    with korean_write_errors(target):
+        output = import_av().open(BytesIO(), "w", format=plan.container)
+        with closing(output), closing(open_tracks(output, source, plan, Window())) as tracks:
+            if output.streams:
+                output.start_encoding()
+            return tracks.warnings

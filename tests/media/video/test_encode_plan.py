@@ -1,4 +1,4 @@
-"""부호화를 고르고, 쓸 수 없는 것은 까닭과 해결을 말한다."""
+"""인코딩을 고르고, 쓸 수 없는 것은 까닭과 해결을 말한다."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from realesrgan.media.video import Colour, EncodeRequest, VideoInfo, container_o
 from realesrgan.media.video.encoders import ENCODERS, is_built
 from realesrgan.media.video.layouts import layout_of
 
-BASE = VideoInfo("film", 64, 64, 0, layout_of("yuv420p"), Colour(6), Fraction(1, 12800), Fraction(25))
+BASE = VideoInfo("video", 64, 64, 0, layout_of("yuv420p"), Colour(6), Fraction(1, 12800), Fraction(25))
 HDR = {
     "mastering_display": {
         "red": (Fraction(17, 25), Fraction(8, 25)),

@@ -18,7 +18,7 @@ from realesrgan.media.video import Colour, EncodePlan, SegmentWriter, VideoReade
 from realesrgan.media.video.encoders import ENCODERS
 from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.segment import segment_times
-from tests.media.video import films
+from tests.media.video import samples
 
 FAST = {
     "libx264": {"preset": "ultrafast", "bf": "2", "b-pyramid": "none"},
@@ -38,14 +38,14 @@ def make_plan(codec: str = "libx264", base: Fraction = Fraction(1, 12800), pix_f
     if pix_fmt == "yuva420p":
         options |= {"auto-alt-ref": "0", "lossless": "1"}
     return EncodePlan(
-        "mp4", codec, layout_of(pix_fmt), Colour(1, 1, 1), 64, 64, base, films.RATE, pix_fmt=pix_fmt, options=options
+        "mp4", codec, layout_of(pix_fmt), Colour(1, 1, 1), 64, 64, base, samples.RATE, pix_fmt=pix_fmt, options=options
     )
 
 
 def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> int:
     with SegmentWriter(path, plan) as writer:
         for index, (pts, after) in enumerate(itertools.pairwise([*times, times[-1] + last])):
-            writer.write(films.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
+            writer.write(samples.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
         return writer.finish()
 
 
@@ -80,7 +80,7 @@ def test_a_lossless_segment_keeps_every_value(tmp_path: Path) -> None:
         write(tmp_path / "a.seg", plan, [0, 1, 2])
         with VideoReader(tmp_path / "a.seg") as reader:
             for index, frame in enumerate(reader.frames()):
-                expected = films.planes(index, pix_fmt, 64, 64)
+                expected = samples.planes(index, pix_fmt, 64, 64)
                 assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected, strict=True))
 
 
@@ -93,7 +93,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
         assert not (tmp_path / "a.seg").exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +101,7 @@ def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
 def test_an_old_segment_survives_until_the_new_one_is_whole(tmp_path: Path) -> None:
     (tmp_path / "a.seg").write_bytes(b"old")
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
     assert (tmp_path / "a.seg").read_bytes() == b"old"
 
 
@@ -109,7 +109,7 @@ def test_an_old_segment_survives_until_the_new_one_is_whole(tmp_path: Path) -> N
 def test_times_that_do_not_grow_from_zero_are_our_mistake(times: list[int], tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer, pytest.raises(ValueError, match="늘어나지"):
         for pts in times:
-            writer.write(films.planes(0, width=64, height=64), pts)
+            writer.write(samples.planes(0, width=64, height=64), pts)
 
 
 def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         pytest.raises(VideoWriteError, match=r"없습니다[\s\S]*해결"),
         SegmentWriter(tmp_path / "none" / "a.seg", make_plan()) as writer,
     ):
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
         writer.finish()
 
 
@@ -157,7 +157,7 @@ def test_a_cut_segment_is_noticed(keep: float, tmp_path: Path) -> None:
 
 def test_a_segment_of_another_size_is_noticed(tmp_path: Path) -> None:
     write(tmp_path / "a.seg", make_plan(), [0, 512])
-    other = EncodePlan("mp4", "libx264", layout_of("yuv420p"), Colour(1), 32, 32, Fraction(1, 12800), films.RATE)
+    other = EncodePlan("mp4", "libx264", layout_of("yuv420p"), Colour(1), 32, 32, Fraction(1, 12800), samples.RATE)
     with pytest.raises(VideoDamagedError):
         check_segment(tmp_path / "a.seg", other)
 

@@ -1,4 +1,4 @@
-"""영상 한 편을 키우는 일. 네트워크는 최근접 확대다."""
+"""비디오 한 편을 키우는 일. 네트워크는 최근접 확대다."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.media.video import container_of
 from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.video.film import (
-    FilmSettings,
-    FilmSource,
-    FilmTarget,
+    VideoSettings,
+    VideoSource,
+    VideoTarget,
     fingerprint,
     join_segments,
     output_size,
-    plan_film,
-    run_film,
+    plan_video,
+    run_video,
+    segment_frames,
     segment_writer,
-    tagged_frames,
     timing_of,
 )
 from realesrgan.video.segments import Span
@@ -32,13 +32,13 @@ from realesrgan.video.sinks import SegmentSink, Tagged, Timing
 from realesrgan.video.timeline import pts_range, to_ticks
 from realesrgan.video.workers import WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace
-from tests.video.samples import hashes, make_film, pixels
+from tests.video.samples import hashes, make_video, pixels
 
 GRAY = PixelLayout("gray", "gray", 8)
 
 
 class FakeReader:
-    """시각만 있는 영상. 어디서부터 읽었는지 적어 둔다."""
+    """시각만 있는 비디오. 어디서부터 읽었는지 적어 둔다."""
 
     def __init__(self, pts: list[int], values: list[int] | None = None, breaks_after: int | None = None) -> None:
         self.pts, self.values, self.breaks_after = pts, values or list(range(len(pts))), breaks_after
@@ -55,7 +55,7 @@ class FakeReader:
 
 def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[Tagged], list[str]]:
     left, problems = list(numbers), []
-    entries = tagged_frames(reader, spans, lambda: left.pop(0) if left else None, problems.append)
+    entries = segment_frames(reader, spans, lambda: left.pop(0) if left else None, problems.append)
     return [entry.value for entry in entries], problems
 
 
@@ -131,20 +131,20 @@ def test_the_output_size_follows_the_rotation():
     assert output_size(_info(), 1.5) == (48, 36)
 
 
-class Film:
-    """영상 한 편을 명령 없이 키운다."""
+class Upscaling:
+    """비디오 한 편을 명령 없이 키운다."""
 
     def __init__(self, folder: Path, weights: Path, source: Path, target: str = "out.mp4", **settings) -> None:
-        self.settings = FilmSettings(
+        self.settings = VideoSettings(
             outscale=2, request=settings.pop("request", EncodeRequest(crf=0, pix_fmt="yuv444p")), **settings
         )
-        self.source = FilmSource(str(source), file=source)
-        self.target = FilmTarget(folder / target, container_of(target))
+        self.source = VideoSource(str(source), file=source)
+        self.target = VideoTarget(folder / target, container_of(target))
         self.upsampler = RealESRGANer(2, weights, pre_pad=0, device="cpu")
 
     def run(self, numbers: list[int] | None = None, *, resume: bool = False, join: bool = True):
         with self.source.open() as reader:
-            plan = plan_film(self.source, self.target, self.settings, reader)
+            plan = plan_video(self.source, self.target, self.settings, reader)
             marks = fingerprint(self.source, plan, self.settings, {})
             work = Workspace.prepare(self.target.path, marks, plan.spans, resume=resume, overwrite=not resume)
             left = [index for index in range(len(plan.spans)) if index not in work.verified()]
@@ -159,21 +159,21 @@ class Film:
                 rotation=plan.info.rotation,
                 mirrored=plan.info.mirrored,
             )
-            done = run_film(reader, plan, workers, sink, lambda: left.pop(0) if left else None)
+            done = run_video(reader, plan, workers, sink, lambda: left.pop(0) if left else None)
         if join:
             join_segments(self.source, self.target, plan, work, timing, done.unfinished, whole=done.damage is None)
         return plan, done
 
 
 @pytest.fixture
-def film(tmp_path, nearest_weights, monkeypatch):
-    monkeypatch.setattr(plan_film.__globals__["plan_spans"], "__kwdefaults__", {"shortest": 10, "longest": 40})
-    source = make_film(tmp_path / "영화 1.mp4", 50)
-    return lambda **options: Film(tmp_path, nearest_weights(2), source, **options)
+def video(tmp_path, nearest_weights, monkeypatch):
+    monkeypatch.setattr(plan_video.__globals__["plan_spans"], "__kwdefaults__", {"shortest": 10, "longest": 40})
+    source = make_video(tmp_path / "영화 1.mp4", 50)
+    return lambda **options: Upscaling(tmp_path, nearest_weights(2), source, **options)
 
 
-def test_every_frame_is_enlarged_in_its_place(film, tmp_path):
-    plan, done = film().run()
+def test_every_frame_is_enlarged_in_its_place(video, tmp_path):
+    plan, done = video().run()
     before, after = pixels(tmp_path / "영화 1.mp4"), pixels(tmp_path / "out.mp4")
     assert len(plan.spans) > 2 and done.frames == len(before) == len(after) == 50
     for small, large in zip(before, after, strict=True):
@@ -183,9 +183,9 @@ def test_every_frame_is_enlarged_in_its_place(film, tmp_path):
     np.testing.assert_allclose(times[0], times[1], atol=1e-9)
 
 
-def test_finishing_what_was_left_gives_the_same_frames_as_doing_it_at_once(film, tmp_path):
-    film(target="whole.mp4").run()
-    part = film(target="part.mp4")
+def test_finishing_what_was_left_gives_the_same_frames_as_doing_it_at_once(video, tmp_path):
+    video(target="whole.mp4").run()
+    part = video(target="part.mp4")
     part.run([1, 3], join=False)
     _, done = part.run(resume=True)
     assert done.frames < 50
@@ -193,9 +193,9 @@ def test_finishing_what_was_left_gives_the_same_frames_as_doing_it_at_once(film,
 
 
 def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
-    source = make_film(tmp_path / "a.mp4", 24, hold=3)
+    source = make_video(tmp_path / "a.mp4", 24, hold=3)
     seen = 0
-    job = Film(tmp_path, nearest_weights(2), source)
+    job = Upscaling(tmp_path, nearest_weights(2), source)
     run = type(job.upsampler.engine).on_device
 
     def count(self, batch):
@@ -210,8 +210,8 @@ def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
     assert len(hashes(tmp_path / "out.mp4")) == 24
 
 
-def test_a_segment_that_changed_on_disk_is_not_joined(film):
-    job = film()
+def test_a_segment_that_changed_on_disk_is_not_joined(video):
+    job = video()
     plan, _ = job.run(join=False)
     work = Workspace.prepare(
         job.target.path, fingerprint(job.source, plan, job.settings, {}), plan.spans, resume=True, overwrite=False
@@ -224,16 +224,16 @@ def test_a_segment_that_changed_on_disk_is_not_joined(film):
 
 
 def test_an_odd_size_is_made_even_without_cutting(tmp_path, nearest_weights):
-    source = make_film(tmp_path / "a.mp4", 4, (31, 23))
-    job = Film(tmp_path, nearest_weights(2), source, request=EncodeRequest(pix_fmt="yuv420p"))
-    job.settings = FilmSettings(outscale=1.5, request=EncodeRequest(pix_fmt="yuv420p"))
+    source = make_video(tmp_path / "a.mp4", 4, (31, 23))
+    job = Upscaling(tmp_path, nearest_weights(2), source, request=EncodeRequest(pix_fmt="yuv420p"))
+    job.settings = VideoSettings(outscale=1.5, request=EncodeRequest(pix_fmt="yuv420p"))
     plan, _ = job.run()
     assert (plan.encoding.width, plan.encoding.height) == (46, 34)
     assert pixels(tmp_path / "out.mp4")[0].shape == (34, 46, 3)
 
 
-def test_interlaced_film_is_refused_with_the_remedy(tmp_path, monkeypatch, nearest_weights):
-    source = make_film(tmp_path / "a.mp4", 4)
+def test_interlaced_video_is_refused_with_the_remedy(tmp_path, monkeypatch, nearest_weights):
+    source = make_video(tmp_path / "a.mp4", 4)
     monkeypatch.setattr("realesrgan.video.film.VideoReader.looks_interlaced", lambda reader: True)
     with pytest.raises(VideoFormatError, match="--deinterlace"):
-        Film(tmp_path, nearest_weights(2), source).run()
+        Upscaling(tmp_path, nearest_weights(2), source).run()
