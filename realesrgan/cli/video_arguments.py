@@ -6,6 +6,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from realesrgan.cli.parsing import Formatter, Parser, number, parse_time, suffix
 from realesrgan.cli.shared_arguments import (
@@ -18,7 +19,11 @@ from realesrgan.cli.shared_arguments import (
 )
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
+from realesrgan.util.files import expand_user
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
+
+if TYPE_CHECKING:
+    from realesrgan.video.settings import VideoSettings
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="realesrgan-video",
         description="Real-ESRGAN으로 비디오를 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
-        epilog="보기:\n"
+        epilog="예:\n"
         "  realesrgan-video -i video.mp4 -o results\n"
         "  realesrgan-video -i video.mkv -o video_2x.mkv -s 2 --codec libx265\n"
         "  realesrgan-video -i video.mp4 -o results --resume\n"
@@ -80,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("모델")
     add_model(model, DEFAULT_VIDEO_MODEL)
     add_scale(model)
+    # 배율을 주지 않으면 네트워크의 배율을 쓴다.
+    parser.set_defaults(outscale=None)
     _add_computing(parser.add_argument_group("계산"))
     _add_others(parser.add_argument_group("그 밖"))
     return parser
@@ -90,10 +97,9 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "-i",
         "--input",
         nargs="+",
-        default=["inputs"],
         metavar="PATH",
         help="비디오 파일(여럿도 됩니다), 비디오가 든 폴더, 차례대로의 이미지가 든 폴더, 또는 -(표준 입력: y4m, NUT, "
-        "Matroska). 기본: inputs",
+        "Matroska). 꼭 있어야 합니다.",
     )
     group.add_argument(
         "-o",
@@ -144,7 +150,8 @@ def _add_encoding(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--codec",
         metavar="NAME",
-        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores, h264_nvenc, hevc_nvenc, av1_nvenc. "
+        help="h264(libx264), h265(libx265), av1(libsvtav1), vp9(libvpx-vp9), ffv1, prores, h264_nvenc, "
+        "hevc_nvenc, av1_nvenc. "
         "기본: 원본과 형식에 맞춤",
     )
     group.add_argument(
@@ -198,6 +205,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = build_parser()
     args = parser.parse_args(argv)
     settle_model(parser, args)
+    if not args.input:
+        raise UsageError(
+            "키울 비디오를 -i로 주세요.\n"
+            "  이유: 함께 든 inputs 폴더에는 서로 다른 사진들만 있어 한 편의 비디오가 되지 않습니다.\n"
+            "  예: python inference_realesrgan_video.py -i assets/pan.mp4 -o results"
+        )
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
     if args.resume and args.overwrite:
@@ -238,6 +251,33 @@ def _check_face_enhance(args: argparse.Namespace) -> None:
         )
     args.face_enhance = False
     args.ignored_face_enhance = True
+
+
+def to_settings(args: argparse.Namespace) -> VideoSettings:
+    """인자에서 설정을 읽는다."""
+    from realesrgan.video.settings import VideoSettings
+
+    return VideoSettings(
+        outscale=args.outscale,
+        codec=args.codec,
+        crf=args.crf,
+        preset=args.preset,
+        pix_fmt=args.pix_fmt,
+        encoder_options=dict(args.encoder_options),
+        fps=args.fps,
+        start=args.start,
+        end=args.end,
+        deinterlace=args.deinterlace,
+        alpha_upsampler=args.alpha_upsampler,
+        tile=args.tile,
+        tile_pad=args.tile_pad,
+        pre_pad=args.pre_pad,
+        batch=args.batch,
+        workers=args.num_process_per_gpu,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        preview=None if args.preview is None else expand_user(args.preview),
+    )
 
 
 def warn_ignored(args: argparse.Namespace) -> None:

@@ -1,16 +1,21 @@
-"""프레임을 키울 작업자(worker)를 장치와 메모리에 맞추어 정하고 만든다."""
+"""네트워크를 장치에 싣고, 프레임을 키울 작업자(worker)를 장치와 메모리에 맞추어 정하고 만든다.
+
+비디오에서 네트워크를 아는 것은 이 파일뿐이다.
+"""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from realesrgan.inference.frames import FrameFormat, FrameUpscaler
+from realesrgan.inference.frames import FrameUpscaler
 from realesrgan.inference.memory import (
     CPU_BUDGET_HEAVY,
     HOST_SHARE,
@@ -20,14 +25,60 @@ from realesrgan.inference.memory import (
     pixel_limit,
 )
 from realesrgan.inference.realesrganer import RealESRGANer
-from realesrgan.media.video.types import Planes, VideoFrame
+from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_memory
+from realesrgan.version import __version__
+from realesrgan.video.settings import VideoSettings
+
+if TYPE_CHECKING:
+    from realesrgan.video.plan import VideoPlan
 
 # 타일이 이보다 작아지느니 작업자를 줄이고 한 프레임에 여러 스레드를 쓴다. 작은 타일은 패딩이 일의 큰 몫이 된다.
 SMALLEST_SHARED_TILE = 256
 DEVICE_BATCH = 4
 
-Worker = Callable[[list[VideoFrame]], list[Planes]]
+Worker = Callable[[list[Planes]], list[Planes]]
+"""프레임마다의 평면들을 받아 같은 수의 키운 평면들을 돌려준다."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """장치마다 실은 같은 네트워크.
+
+    Attributes:
+        upsamplers: 장치마다의 업스케일러.
+        name: 보고서에 적을 모델의 이름.
+    """
+
+    upsamplers: tuple[RealESRGANer, ...]
+    name: str | None = None
+
+    @property
+    def scale(self) -> int:
+        """네트워크의 배율."""
+        return self.upsamplers[0].scale
+
+    def identity(self) -> dict[str, Any]:
+        """네트워크에서 결과를 정하는 모든 것. 가중치의 파일이 아니라 실은 값을 보므로 섞은 가중치(DNI)도 가려낸다."""
+        first = self.upsamplers[0]
+        digest = hashlib.sha256(repr(first.model).encode())
+        state = first.model.state_dict() if hasattr(first.model, "state_dict") else {}
+        for name, tensor in sorted(state.items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return {
+            "모델": digest.hexdigest(),
+            "정밀도": first.precision,
+            "장치": first.device.type,
+            "버전": [__version__, torch.__version__],
+        }
+
+
+def as_networks(model: Networks | RealESRGANer | Sequence[RealESRGANer]) -> Networks:
+    """하나나 여럿의 업스케일러를 `Networks`로."""
+    if isinstance(model, Networks):
+        return model
+    return Networks(tuple(model) if isinstance(model, Sequence) else (model,))
 
 
 @dataclass(frozen=True)
@@ -48,13 +99,7 @@ class WorkerPlan:
 
 
 def plan_workers(
-    upsampler: RealESRGANer,
-    size: tuple[int, int],
-    *,
-    cores: int,
-    workers: int | None = None,
-    batch: int | None = None,
-    tile: int | Literal["auto"] = "auto",
+    networks: Networks, size: tuple[int, int], settings: VideoSettings, *, cores: int, tile: int | None = None
 ) -> WorkerPlan:
     """작업자의 수와 타일을 정한다.
 
@@ -63,26 +108,29 @@ def plan_workers(
     줄인다.
 
     Args:
-        upsampler: 네트워크와 장치.
-        size: 네트워크에 들어갈 프레임의 `(높이, 너비)`, 픽셀.
+        networks: 네트워크와 장치.
+        size: 원본 프레임의 `(너비, 높이)`, 픽셀. 회전을 적용한 크기다.
+        settings: 사용자가 정한 작업자, 배치, 타일.
         cores: 이 프로세스가 쓸 코어 수.
-        workers, batch, tile: 사용자가 정한 값. None과 `auto`는 알아서 정한다.
+        tile: 하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다.
     """
+    upsampler, wanted = networks.upsamplers[0], settings.tile if tile is None else tile
+    padded = (size[1] + settings.pre_pad, size[0] + settings.pre_pad)
     on_cpu = upsampler.device.type == "cpu"
-    batch = batch or (1 if on_cpu else DEVICE_BATCH)
-    count = workers or (max(cores, 1) if on_cpu else 1)
-    chosen = _tile(upsampler, size, count * batch, tile)
-    while workers is None and tile == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
+    batch = settings.batch or (1 if on_cpu else DEVICE_BATCH)
+    count = settings.workers or (max(cores, 1) if on_cpu else 1)
+    chosen = _tile(upsampler, padded, count * batch, wanted, settings.tile_pad)
+    while settings.workers is None and wanted == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
         count //= 2
-        chosen = _tile(upsampler, size, count * batch, tile)
+        chosen = _tile(upsampler, padded, count * batch, wanted, settings.tile_pad)
     # 통째로 들어가지 않으면 배치는 뜻이 없고, 타일의 예산만 나누어 작게 만든다.
-    if chosen and tile == "auto" and batch > 1:
+    if chosen and wanted == "auto" and batch > 1:
         batch = 1
-        chosen = _tile(upsampler, size, count, tile)
+        chosen = _tile(upsampler, padded, count, wanted, settings.tile_pad)
     return WorkerPlan(count, max(cores // count, 1), batch, chosen)
 
 
-def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: int | Literal["auto"]) -> int:
+def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: int | Literal["auto"], pad: int) -> int:
     """동시에 `together`장을 키울 때의 타일."""
     height, width = size
     limit = pixel_limit(upsampler.model, upsampler.precision, upsampler.device) // together
@@ -95,39 +143,38 @@ def _tile(upsampler: RealESRGANer, size: tuple[int, int], together: int, tile: i
     else:
         budget = memory_budget(upsampler.device, per_pixel)
     budget = min(budget, limit * per_pixel)
-    return auto_tile(size, budget, per_pixel, pad=upsampler.tile_pad, multiple=upsampler.size_multiple)
+    return auto_tile(size, budget, per_pixel, pad=pad, multiple=upsampler.size_multiple)
 
 
-def make_workers(
-    upsamplers: Sequence[RealESRGANer],
-    plan: WorkerPlan,
-    source: FrameFormat,
-    target: FrameFormat,
-    *,
-    rotation: int = 0,
-    mirrored: bool = False,
-    network_alpha: bool = True,
-) -> list[Worker]:
+def make_workers(networks: Networks, workers: WorkerPlan, plan: VideoPlan, settings: VideoSettings) -> list[Worker]:
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
     made: list[Worker] = []
-    for upsampler in upsamplers:
+    for upsampler in networks.upsamplers:
+        padded = copy.copy(upsampler)
+        padded.tile_pad, padded.pre_pad, padded.batch = settings.tile_pad, settings.pre_pad, settings.batch or 1
         upscale = FrameUpscaler(
-            upsampler, source, target, rotation=rotation, mirrored=mirrored, tile=plan.tile, network_alpha=network_alpha
+            padded,
+            plan.source_format,
+            plan.target_format,
+            rotation=plan.info.rotation,
+            mirrored=plan.info.mirrored,
+            tile=workers.tile,
+            network_alpha=settings.alpha_upsampler == "realesrgan",
         )
-        made += [_worker(upscale, upsampler.device, plan.threads) for _ in range(plan.workers)]
+        made += [_worker(upscale, upsampler.device, workers.threads) for _ in range(workers.workers)]
     return made
 
 
 def _worker(upscale: FrameUpscaler, device: torch.device, threads: int) -> Worker:
     local = threading.local()
 
-    def work(frames: list[VideoFrame]) -> list[Planes]:
+    def work(frames: list[Planes]) -> list[Planes]:
         if not hasattr(local, "stream"):
             # OpenMP의 스레드 수는 부르는 스레드마다 따로다.
             torch.set_num_threads(threads)
             # 작업자마다 따로 된 흐름(stream)을 써서 한 작업자의 복사와 다른 작업자의 계산이 겹치게 한다.
             local.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         with torch.cuda.stream(local.stream) if local.stream is not None else nullcontext():
-            return upscale([frame.planes for frame in frames])
+            return upscale(frames)
 
     return work

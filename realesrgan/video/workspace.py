@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, os_reason
-from realesrgan.video.pictures import restore_old
-from realesrgan.video.segments import Span
+from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, make_writable_folder, os_reason
+from realesrgan.video.plan import Span
 
-FORMAT = 1
+FORMAT = 2
+# 결과 폴더(이미지 시퀀스)가 바뀌는 동안 예전 결과가 머무는 이름.
+OLD_NAME = "old"
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,18 @@ def workspace_folder(target: Path) -> Path:
 
 
 @contextmanager
-def hold(target: Path) -> Iterator[None]:
-    """한 결과를 두 프로세스가 함께 만들지 못하게 잠근다. 결과의 폴더는 있어야 한다.
+def lock_target(target: Path) -> Iterator[None]:
+    """한 결과를 두 프로세스가 함께 만들지 못하게 잠근다. 결과의 폴더가 없으면 만든다.
 
     Raises:
-        UsageError: 다른 프로세스가 쥐고 있을 때.
-        VideoWriteError: 잠금 파일을 만들 수 없을 때.
+        UsageError: 다른 프로세스가 잠갔을 때.
+        VideoWriteError: 폴더나 잠금 파일을 만들 수 없을 때.
     """
     path = workspace_folder(target).with_suffix(".lock")
     try:
-        with exclusive_lock(path) as held:
-            if not held:
+        make_writable_folder(target.parent)
+        with exclusive_lock(path) as locked:
+            if not locked:
                 raise UsageError(
                     f"다른 프로세스가 같은 결과를 만들고 있습니다: {target}\n"
                     "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
@@ -81,7 +83,7 @@ def hold(target: Path) -> Iterator[None]:
             yield
     except OSError as error:
         reason, remedy = os_reason(error)
-        raise VideoWriteError(f"작업 폴더를 만들 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+        raise VideoWriteError(f"결과 폴더에 쓸 수 없습니다: {target.parent}\n  {reason}\n  해결: {remedy}") from error
 
 
 class Workspace:
@@ -108,7 +110,7 @@ class Workspace:
 
         Args:
             target: 결과 파일.
-            fingerprint: 결과를 정하는 모든 것(입력의 해시, 모델, 옵션, 판). 하나라도 다르면 이어 하지 않는다.
+            fingerprint: 결과를 정하는 모든 것(입력의 해시, 모델, 옵션, 버전). 하나라도 다르면 이어 하지 않는다.
             spans: 조각들.
             resume: 남은 것을 이어 할지.
             overwrite: 이어 하지 않고 처음부터 다시 할지.
@@ -137,7 +139,10 @@ class Workspace:
 
     def _start(self, content: dict[str, Any], target: Path) -> None:
         try:
-            restore_old(self.folder, target)
+            old = self.folder / OLD_NAME
+            if old.exists() and not target.exists():
+                # 결과 폴더를 바꾸다가 죽어 예전 결과가 여기에만 남아 있다. 제자리로 되돌린다.
+                old.replace(target)
             self.remove()
             self.folder.mkdir(parents=True)
             with atomic_file(self.folder / "manifest.json") as file:
@@ -156,9 +161,6 @@ class Workspace:
         """조각의 비디오 파일."""
         return self.folder / f"{index:06d}.seg"
 
-    def _record_path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.json"
-
     def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
         """제 이름으로 놓인 조각의 기록를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
@@ -169,7 +171,7 @@ class Workspace:
         try:
             size, digest = content_of(path) if frames else (0, "")
             record = SegmentRecord(index, frames, offset, repeats, size, digest)
-            with atomic_file(self._record_path(index)) as file:
+            with atomic_file(self.folder / f"{index:06d}.json") as file:
                 file.write(json.dumps(asdict(record)).encode())
         except OSError as error:
             reason, remedy = os_reason(error)
@@ -194,6 +196,20 @@ class Workspace:
             if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
                 whole[index] = record
         return whole
+
+    def size(self) -> int:
+        """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
+        total = 0
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
+
+    def recorded_tile(self) -> int | None:
+        """하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다."""
+        found = self.manifest()
+        tile = None if found is None else found.get("fingerprint", {}).get("타일")
+        return tile if isinstance(tile, int) else None
 
     def remove(self) -> None:
         """작업 폴더를 지운다.
@@ -225,12 +241,3 @@ def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], targ
             f"  하다 만 작업과 다른 것이 있습니다: {', '.join(changed)}\n"
             "  해결: 그때와 같은 입력과 옵션을 쓰거나, --resume 대신 --overwrite로 처음부터 다시 하세요."
         )
-
-
-def folder_size(folder: Path) -> int:
-    """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total

@@ -18,21 +18,11 @@ from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.realesrganer import RealESRGANer
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
-from realesrgan.video.film import (
-    VideoPlan,
-    VideoSettings,
-    VideoSource,
-    VideoTarget,
-    join_segments,
-    plan_video,
-    run_video,
-    segment_writer,
-    timing_of,
-)
-from realesrgan.video.sinks import SegmentSink
-from realesrgan.video.stages import Entry, Stages
-from realesrgan.video.workers import Worker, WorkerPlan, make_workers, plan_workers
-from realesrgan.video.workspace import Workspace
+from realesrgan.video.pipeline import Entry, Stages
+from realesrgan.video.plan import VideoPlan, plan_video
+from realesrgan.video.settings import VideoSettings, find_source, find_target
+from realesrgan.video.upscale import upscale_video
+from realesrgan.video.workers import Networks, Worker, WorkerPlan, make_workers, plan_workers
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL, get_model
 from realesrgan.zoo.weights import find_weights
 
@@ -82,11 +72,11 @@ def network_worker(upsampler: RealESRGANer, shape: FrameFormat, threads: int) ->
     """네트워크만 부르는 작업자. 앞뒤의 색 바꾸기는 재지 않도록 미리 바꾼 입력 하나를 되풀이한다."""
     made: dict[int, torch.Tensor] = {}
 
-    def work(frames: list[VideoFrame]) -> list[Planes]:
+    def work(frames: list[Planes]) -> list[Planes]:
         torch.set_num_threads(threads)
         key = id(frames[0])
         if key not in made:
-            planes = [to_tensor([plane], upsampler.device) for plane in frames[0].planes]
+            planes = [to_tensor([plane], upsampler.device) for plane in frames[0]]
             made[key] = planes_to_rgb(planes, shape.layout, shape.colour)
         upsampler.engine.on_device(made[key])
         return [()]
@@ -105,19 +95,19 @@ def measure(video: Path, cores: int) -> dict[str, float]:
         비. 비의 한도는 1.05다.
     """
     upsampler = RealESRGANer(4, find_weights(get_model(DEFAULT_VIDEO_MODEL)), tile="auto", pre_pad=0, device="cpu")
-    settings = VideoSettings()
+    networks, settings = Networks((upsampler,)), VideoSettings(outscale=4)
     with tempfile.TemporaryDirectory() as name:
-        source, target = VideoSource(str(video), file=video), VideoTarget(Path(name) / "out.mp4", "mp4")
+        target = Path(name) / "out.mp4"
         with VideoReader(video) as reader:
-            plan = plan_video(source, target, settings, reader)
-            workers = plan_workers(upsampler, (plan.info.height, plan.info.width), cores=cores)
+            plan = plan_video(find_source(video), find_target(target), settings, reader, 4)
+            workers = plan_workers(networks, plan.info.display_size, settings, cores=cores)
             inputs, decode = timed(lambda: list(reader.frames()))
-            before = _network(upsampler, plan, workers, inputs)
-            outputs = _outputs(upsampler, plan, workers, inputs)
-            _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
-            outputs.clear()
-            _, together = timed(partial(_together, reader, source, target, plan, settings, workers, upsampler))
-            after = _network(upsampler, plan, workers, inputs)
+        before = _network(upsampler, plan, workers, inputs)
+        outputs = _outputs(networks, plan, workers, settings, inputs)
+        _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
+        outputs.clear()
+        _, together = timed(lambda: upscale_video(video, target, model=networks, settings=settings))
+        after = _network(upsampler, plan, workers, inputs)
     network = (before.cpu + after.cpu) / 2
     bound = (decode.cpu + network + encode.cpu) / cores
     return {
@@ -142,18 +132,19 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 def _network(upsampler: RealESRGANer, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
     made = [network_worker(upsampler, plan.source_format, workers.threads) for _ in range(workers.workers)]
     for work in made:
-        work([inputs[0]])
-    entries = (Entry(inputs[0]) for _ in inputs)
+        work([inputs[0].planes])
+    entries = (Entry(inputs[0].planes) for _ in inputs)
     _, spent = timed(lambda: Stages(entries, made, lambda value, result: None).run())
     return spent
 
 
 def _outputs(
-    upsampler: RealESRGANer, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]
+    networks: Networks, plan: VideoPlan, workers: WorkerPlan, settings: VideoSettings, inputs: Sequence[VideoFrame]
 ) -> list[Planes]:
     results: list[Planes] = []
-    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
-    Stages((Entry(frame) for frame in inputs), made, lambda frame, planes: results.append(planes)).run()
+    made = make_workers(networks, workers, plan, settings)
+    entries = (Entry(frame.planes) for frame in inputs)
+    Stages(entries, made, lambda frame, planes: results.append(planes)).run()
     return results
 
 
@@ -163,24 +154,3 @@ def _encode(plan: VideoPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Pla
         for frame, planes in zip(inputs, outputs, strict=True):
             writer.write(planes, int((frame.pts - inputs[0].pts) * scale), int(frame.duration * scale))
         writer.finish()
-
-
-def _together(
-    reader: VideoReader,
-    source: VideoSource,
-    target: VideoTarget,
-    plan: VideoPlan,
-    settings: VideoSettings,
-    workers: WorkerPlan,
-    upsampler: RealESRGANer,
-) -> None:
-    """처음부터 이어 붙이기까지."""
-    if target.path is None:
-        raise ValueError("결과 파일이 있어야 합니다.")
-    work = Workspace.prepare(target.path, {}, plan.spans, resume=False, overwrite=True)
-    left = list(range(len(plan.spans)))
-    timing = timing_of(plan, settings)
-    sink = SegmentSink(work, segment_writer(plan, target), timing, lambda planes, repeats: None)
-    made = make_workers([upsampler], workers, plan.source_format, plan.target_format)
-    run_video(reader, plan, made, sink, lambda: left.pop(0) if left else None)
-    join_segments(source, target, plan, work, timing)

@@ -272,7 +272,7 @@ def test_sound_that_cannot_be_held_is_refused_before_the_first_frame(run, tmp_pa
     make_video(tmp_path / "a.mp4", 6)
     webm = CONTAINERS["webm"]
     monkeypatch.setitem(CONTAINERS, "webm", dataclasses.replace(webm, audio=webm.audio | {"aac"}))
-    monkeypatch.setattr("realesrgan.cli.film_worker.run_video", lambda *_, **__: pytest.fail("키우기를 시작했다"))
+    monkeypatch.setattr("realesrgan.video.upscale.run_stages", lambda *_, **__: pytest.fail("키우기를 시작했다"))
     done = run("-i", "a.mp4", "-o", "out.webm")
     assert done.returncode == 1 and "비디오를 쓸 수 없습니다" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4"]
@@ -327,7 +327,7 @@ def test_a_full_disk_is_explained_and_the_old_result_is_intact(tmp_path, model, 
     script = (
         "import resource, sys\n"
         "from realesrgan.cli.video import main\n"
-        "import realesrgan.cli.film_worker\n"
+        "import realesrgan.video.upscale\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "sys.exit(main(sys.argv[1:]))"
     )

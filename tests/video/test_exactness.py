@@ -72,7 +72,7 @@ def smooth_video(path: Path, matrix: str, reach: str) -> Path:
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 def test_colours_stay_within_two_levels_and_tags_are_kept(tmp_path, nearest_weights, matrix, reach, name):
     source = smooth_video(tmp_path / "a.mp4", matrix, reach)
-    Upscaling(tmp_path, nearest_weights(2), source, name, request=LOSSLESS).run()
+    Upscaling(nearest_weights(2), source, tmp_path / name, request=LOSSLESS).run()
     before, after = judged_pixels(source), judged_pixels(tmp_path / name)
     assert len(before) == len(after) == 4
     assert np.abs(shrink(after) - before).max() <= 2
@@ -85,7 +85,7 @@ def test_ten_bits_go_through_the_whole_chain(tmp_path, nearest_weights):
         tmp_path / "a.mkv", "ffv1", "yuv444p10le", count=3, time_base=Fraction(1, 1000), times=[0, 40, 80],
         colour=(*BT2020, LIMITED),
     )  # fmt: skip
-    Upscaling(tmp_path, nearest_weights(2), source, "out.mkv", request=EncodeRequest(codec="ffv1")).run()
+    Upscaling(nearest_weights(2), source, tmp_path / "out.mkv", request=EncodeRequest(codec="ffv1")).run()
     assert "yuv444p10le" in samples.describe(tmp_path / "out.mkv")
     before, after = (judged_pixels(path, "rgb48le") for path in (source, tmp_path / "out.mkv"))
     # 16비트로 본 10비트의 한 단계는 64, 8비트의 한 단계는 257이다. 8비트를 거쳤다면 평균이 이보다 훨씬 크다.
@@ -99,7 +99,7 @@ def test_rotation_is_baked_into_the_pixels(tmp_path, nearest_weights, angle):
     samples.ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=sample_aspect_ratio=4/3", tmp_path / "p.mp4")
     plain = tmp_path / "p.mp4"
     samples.ffmpeg("-display_rotation", str(-angle), "-i", plain, "-c", "copy", tmp_path / "r.mp4")
-    Upscaling(tmp_path, nearest_weights(2), tmp_path / "r.mp4", request=LOSSLESS).run()
+    Upscaling(nearest_weights(2), tmp_path / "r.mp4", tmp_path / "out.mp4", request=LOSSLESS).run()
     text = samples.describe(tmp_path / "out.mp4")
     assert "displaymatrix" not in text
     assert ("96x128" if angle != 180 else "128x96") in text and ("SAR 3:4" if angle != 180 else "SAR 4:3") in text
@@ -111,7 +111,7 @@ def test_rotation_is_baked_into_the_pixels(tmp_path, nearest_weights, angle):
 def test_a_mirrored_video_is_mirrored_in_the_pixels(tmp_path, nearest_weights):
     plain = smooth_video(tmp_path / "p.mp4", "bt709", "tv")
     samples.ffmpeg("-display_hflip", "-i", plain, "-c", "copy", tmp_path / "r.mp4")
-    Upscaling(tmp_path, nearest_weights(2), tmp_path / "r.mp4", request=LOSSLESS).run()
+    Upscaling(nearest_weights(2), tmp_path / "r.mp4", tmp_path / "out.mp4", request=LOSSLESS).run()
     flipped = judged_pixels(plain)[:, :, ::-1]
     assert np.abs(shrink(judged_pixels(tmp_path / "out.mp4")) - flipped).max() <= 3
 
@@ -122,7 +122,7 @@ def test_hdr_keeps_its_depth_tags_and_mastering_data(tmp_path, nearest_weights, 
         tmp_path / "a.mp4", "libx265", "yuv420p10le", count=6, colour=(9, 9, 16, LIMITED),
         options={"x265-params": samples.HDR10},
     )  # fmt: skip
-    Upscaling(tmp_path, nearest_weights(2), source, name, request=EncodeRequest()).run()
+    Upscaling(nearest_weights(2), source, tmp_path / name, request=EncodeRequest()).run()
     text = samples.describe(tmp_path / name)
     assert "hevc" in text and "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in text
     with VideoReader(tmp_path / name) as reader, VideoReader(source) as original:
@@ -132,7 +132,7 @@ def test_hdr_keeps_its_depth_tags_and_mastering_data(tmp_path, nearest_weights, 
 @pytest.mark.parametrize(("name", "codec"), [("out.webm", "libvpx-vp9"), ("out.mov", "prores_ks"), ("out.mkv", "ffv1")])
 def test_alpha_is_kept_where_the_codec_can(tmp_path, nearest_weights, name, codec):
     source = samples.write_video(tmp_path / "a.mkv", "ffv1", "yuva420p", count=4)
-    Upscaling(tmp_path, nearest_weights(2), source, name, request=EncodeRequest(codec=codec)).run()
+    Upscaling(nearest_weights(2), source, tmp_path / name, request=EncodeRequest(codec=codec)).run()
     with VideoReader(source) as original, VideoReader(tmp_path / name) as reader:
         assert reader.info.layout.alpha
         top, bottom = 2**reader.info.layout.bits - 1, 255
@@ -144,14 +144,14 @@ def test_alpha_is_kept_where_the_codec_can(tmp_path, nearest_weights, name, code
 def test_interlaced_video_is_refused_and_enlarged_when_asked(tmp_path, nearest_weights):
     source = samples.weave_video(tmp_path / "a.mp4", flagged=True)
     with pytest.raises(VideoFormatError, match="--deinterlace"):
-        Upscaling(tmp_path, nearest_weights(2), source, request=EncodeRequest()).run()
+        Upscaling(nearest_weights(2), source, tmp_path / "out.mp4", request=EncodeRequest()).run()
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 def test_variable_frame_times_are_kept_exactly(tmp_path, nearest_weights, name):
     times = [0, 1000, 1900, 5000, 5600, 9000, 9040, 12000, 20000]
     source = samples.write_video(tmp_path / "a.mp4", times=times, time_base=Fraction(1, 10000), options={"bf": "2"})
-    Upscaling(tmp_path, nearest_weights(2), source, name, request=EncodeRequest()).run()
+    Upscaling(nearest_weights(2), source, tmp_path / name, request=EncodeRequest()).run()
     found, expected = samples.judged_times(tmp_path / name), [Fraction(time, 10000) for time in times]
     # Matroska의 시각은 1/1000초 단위다.
     assert all(

@@ -12,25 +12,13 @@ pytest.importorskip("av")
 
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
-from realesrgan.media.video import container_of
 from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
-from realesrgan.video.film import (
-    VideoSettings,
-    VideoSource,
-    VideoTarget,
-    fingerprint,
-    join_segments,
-    output_size,
-    plan_video,
-    run_video,
-    segment_frames,
-    segment_writer,
-    timing_of,
-)
-from realesrgan.video.segments import Span
-from realesrgan.video.sinks import SegmentSink, Tagged, Timing
-from realesrgan.video.timeline import pts_range, to_ticks
-from realesrgan.video.workers import WorkerPlan, make_workers
+from realesrgan.util.numbers import scaled_size
+from realesrgan.video.pipeline import SegmentFrame, SegmentSink, Timing, run_stages, segment_frames
+from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range
+from realesrgan.video.settings import SingleProcess, VideoSettings, find_source, find_target
+from realesrgan.video.upscale import VideoTask, open_writer
+from realesrgan.video.workers import Networks, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace
 from tests.video.samples import hashes, make_video, pixels
 
@@ -53,10 +41,14 @@ class FakeReader:
                 yield VideoFrame((np.full((2, 2), value % 256, np.uint8),), pts, 1)
 
 
-def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[Tagged], list[str]]:
-    left, problems = list(numbers), []
-    entries = segment_frames(reader, spans, lambda: left.pop(0) if left else None, problems.append)
-    return [entry.value for entry in entries], problems
+def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[SegmentFrame], list[str]]:
+    left, problems, found = list(numbers), [], []
+    try:
+        for entry in segment_frames(reader, spans, lambda: left.pop(0) if left else None):
+            found.append(entry.value)
+    except VideoDamagedError as error:
+        problems.append(str(error))
+    return found, problems
 
 
 SPANS = [Span(None, 10), Span(10, 20), Span(20, 30), Span(30, None)]
@@ -71,19 +63,19 @@ def test_claimed_segments_come_whole_and_neighbours_are_read_without_seeking(num
     expected: list[tuple[int, int | None]] = []
     for number in numbers:
         expected += [(number, pts) for pts in range(number * 10, number * 10 + 10, 2)] + [(number, None)]
-    assert [(tagged.segment, tagged.frame and tagged.frame.pts) for tagged in found] == expected
+    assert [(item.segment, item.frame and item.frame.pts) for item in found] == expected
     assert reader.starts == starts
 
 
 def test_a_segment_with_no_frames_is_still_finished():
     found, _ = gather(FakeReader([0, 5, 31, 32]), SPANS, [0, 1, 2, 3])
-    assert [tagged.segment for tagged in found if tagged.frame is None] == [0, 1, 2, 3]
-    assert [tagged.frame.pts for tagged in found if tagged.frame is not None] == [0, 5, 31, 32]
+    assert [item.segment for item in found if item.frame is None] == [0, 1, 2, 3]
+    assert [item.frame.pts for item in found if item.frame is not None] == [0, 5, 31, 32]
 
 
 def test_damage_ends_the_frames_without_marking_the_segment_finished():
     found, problems = gather(FakeReader(list(range(40)), breaks_after=24), SPANS, [0, 1, 2, 3])
-    assert [tagged.segment for tagged in found if tagged.frame is None] == [0, 1]
+    assert [item.segment for item in found if item.frame is None] == [0, 1]
     assert found[-1].frame.pts == 24 and problems == ["깨졌습니다"]
 
 
@@ -91,15 +83,15 @@ def test_only_exactly_equal_neighbours_in_a_segment_repeat():
     reader = FakeReader(list(range(6)), [5, 5, 6, 6, 6, 5])
     found, _ = gather(reader, [Span(None, 3), Span(3, None)], [0, 1])
     # 조각의 첫 프레임은 앞 조각과 같아도 다시 계산한다. 조각마다 따로 해도 같은 결과가 나오게 하기 위해서다.
-    assert [tagged.repeats for tagged in found if tagged.frame] == [False, True, False, False, True, False]
+    assert [item.repeats for item in found if item.frame] == [False, True, False, False, True, False]
 
 
 def test_times_are_kept_or_evenly_spaced_when_a_rate_is_asked():
     frame = VideoFrame((), 3003, 1001)
     kept = Timing.of(_info(), Fraction(1, 90000), None)
-    assert kept.ticks(frame, 7) == 3003 * 3 and kept.duration(frame) == 3003
+    assert kept.ticks(frame, 7) == (3003 * 3, 3003)
     even = Timing.of(_info(), Fraction(1, 90000), Fraction(30))
-    assert even.ticks(frame, 7) == 7 * 3000 and even.duration(frame) == 3000
+    assert even.ticks(frame, 7) == (7 * 3000, 3000)
 
 
 def _info(**changes) -> VideoInfo:
@@ -122,54 +114,53 @@ def test_a_part_without_frames_is_refused(start, end):
 
 
 def test_times_between_ticks_go_to_the_nearest():
-    assert to_ticks(1, Fraction(1, 3), Fraction(1, 10)) == 3
-    assert to_ticks(1001, Fraction(1, 30000), Fraction(1, 90000)) == 3003
+    timing = Timing(Fraction(1, 3), Fraction(1, 10))
+    assert timing.ticks(VideoFrame((), 1, 0), 0) == (3, 0)
 
 
 def test_the_output_size_follows_the_rotation():
-    assert output_size(_info(rotation=90), 2) == (48, 64)
-    assert output_size(_info(), 1.5) == (48, 36)
+    assert scaled_size(*_info(rotation=90).display_size, 2) == (48, 64)
+    assert scaled_size(*_info().display_size, 1.5) == (48, 36)
 
 
 class Upscaling:
-    """비디오 한 편을 명령 없이 키운다."""
+    """비디오 한 편을 명령 없이 키운다. 조각을 골라 할 수 있다."""
 
-    def __init__(self, folder: Path, weights: Path, source: Path, target: str = "out.mp4", **settings) -> None:
-        self.settings = VideoSettings(
-            outscale=2, request=settings.pop("request", EncodeRequest(crf=0, pix_fmt="yuv444p")), **settings
+    def __init__(
+        self, weights: Path, source: Path, target: Path, request: EncodeRequest | None = None, **settings
+    ) -> None:
+        request = request or EncodeRequest(crf=0, pix_fmt="yuv444p")
+        asked = {name: getattr(request, name) for name in ("codec", "crf", "preset", "pix_fmt")}
+        settings = {"outscale": 2, "encoder_options": request.options, "overwrite": True} | settings
+        self.settings = VideoSettings(**asked, **settings)
+        self.networks = Networks((RealESRGANer(2, weights, device="cpu"),))
+        self.task = VideoTask(
+            find_source(source), find_target(target), self.networks, self.settings, None, SingleProcess()
         )
-        self.source = VideoSource(str(source), file=source)
-        self.target = VideoTarget(folder / target, container_of(target))
-        self.upsampler = RealESRGANer(2, weights, pre_pad=0, device="cpu")
+        self.target = target
 
     def run(self, numbers: list[int] | None = None, *, resume: bool = False, join: bool = True):
-        with self.source.open() as reader:
-            plan = plan_video(self.source, self.target, self.settings, reader)
-            marks = fingerprint(self.source, plan, self.settings, {})
-            work = Workspace.prepare(self.target.path, marks, plan.spans, resume=resume, overwrite=not resume)
+        task, settings = self.task, self.settings
+        with task.source.open() as reader:
+            plan = plan_video(task.source, task.target, settings, reader, settings.outscale)
+            marks = fingerprint(plan, settings, {}, settings.outscale)
+            work = Workspace.prepare(self.target, marks, plan.spans, resume=resume, overwrite=not resume)
             left = [index for index in range(len(plan.spans)) if index not in work.verified()]
             left = left if numbers is None else numbers
-            timing = timing_of(plan, self.settings)
-            sink = SegmentSink(work, segment_writer(plan, self.target), timing, lambda planes, repeats: None)
-            workers = make_workers(
-                [self.upsampler],
-                WorkerPlan(2, 1, 1, 0),
-                plan.source_format,
-                plan.target_format,
-                rotation=plan.info.rotation,
-                mirrored=plan.info.mirrored,
-            )
-            done = run_video(reader, plan, workers, sink, lambda: left.pop(0) if left else None)
+            sink = SegmentSink(work, open_writer(plan, task.target), task.timing(plan))
+            workers = make_workers(self.networks, WorkerPlan(2, 1, 1, 0), plan, settings)
+            done = run_stages(reader, plan.spans, workers, sink, lambda: left.pop(0) if left else None)
         if join:
-            join_segments(self.source, self.target, plan, work, timing, done.unfinished, whole=done.damage is None)
+            task.join(plan, work, done.partial, whole=done.damage is None)
         return plan, done
 
 
 @pytest.fixture
 def video(tmp_path, nearest_weights, monkeypatch):
-    monkeypatch.setattr(plan_video.__globals__["plan_spans"], "__kwdefaults__", {"shortest": 10, "longest": 40})
+    monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
     source = make_video(tmp_path / "영화 1.mp4", 50)
-    return lambda **options: Upscaling(tmp_path, nearest_weights(2), source, **options)
+    weights = nearest_weights(2)
+    return lambda target="out.mp4", **options: Upscaling(weights, source, tmp_path / target, **options)
 
 
 def test_every_frame_is_enlarged_in_its_place(video, tmp_path):
@@ -195,8 +186,9 @@ def test_finishing_what_was_left_gives_the_same_frames_as_doing_it_at_once(video
 def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
     source = make_video(tmp_path / "a.mp4", 24, hold=3)
     seen = 0
-    job = Upscaling(tmp_path, nearest_weights(2), source)
-    run = type(job.upsampler.engine).on_device
+    job = Upscaling(nearest_weights(2), source, tmp_path / "out.mp4")
+    engine = type(job.networks.upsamplers[0].engine)
+    run = engine.on_device
 
     def count(self, batch):
         nonlocal seen
@@ -204,7 +196,7 @@ def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
         return run(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(job.upsampler.engine), "on_device", count)
+        patch.setattr(engine, "on_device", count)
         _, done = job.run()
     assert (done.frames, done.repeats, seen) == (24, 16, 8)
     assert len(hashes(tmp_path / "out.mp4")) == 24
@@ -213,27 +205,25 @@ def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
 def test_a_segment_that_changed_on_disk_is_not_joined(video):
     job = video()
     plan, _ = job.run(join=False)
-    work = Workspace.prepare(
-        job.target.path, fingerprint(job.source, plan, job.settings, {}), plan.spans, resume=True, overwrite=False
-    )
+    marks = fingerprint(plan, job.settings, {}, 2)
+    work = Workspace.prepare(job.target, marks, plan.spans, resume=True, overwrite=False)
     path = work.segment_path(1)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(VideoDamagedError, match="--resume"):
-        join_segments(job.source, job.target, plan, work, timing_of(plan, job.settings))
-    assert not job.target.path.exists()
+        job.task.join(plan, work)
+    assert not job.target.exists()
 
 
 def test_an_odd_size_is_made_even_without_cutting(tmp_path, nearest_weights):
     source = make_video(tmp_path / "a.mp4", 4, (31, 23))
-    job = Upscaling(tmp_path, nearest_weights(2), source, request=EncodeRequest(pix_fmt="yuv420p"))
-    job.settings = VideoSettings(outscale=1.5, request=EncodeRequest(pix_fmt="yuv420p"))
-    plan, _ = job.run()
-    assert (plan.encoding.width, plan.encoding.height) == (46, 34)
-    assert pixels(tmp_path / "out.mp4")[0].shape == (34, 46, 3)
+    request = EncodeRequest(pix_fmt="yuv420p")
+    plan, _ = Upscaling(nearest_weights(2), source, tmp_path / "out.mp4", request, outscale=1.5).run()
+    assert (plan.encoding.width, plan.encoding.height) == (48, 36)
+    assert pixels(tmp_path / "out.mp4")[0].shape == (36, 48, 3)
 
 
 def test_interlaced_video_is_refused_with_the_remedy(tmp_path, monkeypatch, nearest_weights):
     source = make_video(tmp_path / "a.mp4", 4)
-    monkeypatch.setattr("realesrgan.video.film.VideoReader.looks_interlaced", lambda reader: True)
+    monkeypatch.setattr("realesrgan.media.video.VideoReader.looks_interlaced", lambda reader: True)
     with pytest.raises(VideoFormatError, match="--deinterlace"):
-        Upscaling(tmp_path, nearest_weights(2), source).run()
+        Upscaling(nearest_weights(2), source, tmp_path / "out.mp4").run()

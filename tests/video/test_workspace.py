@@ -9,8 +9,8 @@ import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.util.files import file_sha256
-from realesrgan.video.segments import Span
-from realesrgan.video.workspace import Workspace, hold, workspace_folder
+from realesrgan.video.plan import Span
+from realesrgan.video.workspace import Workspace, lock_target, workspace_folder
 
 SPANS = [Span(None, 10), Span(10, None)]
 WORK = {"입력": "abc", "배율": 2}
@@ -105,9 +105,13 @@ def test_the_hash_is_the_usual_sha256(tmp_path):
 
 
 def test_two_processes_cannot_make_the_same_result(tmp_path):
-    with hold(tmp_path / "a.mp4"), pytest.raises(UsageError, match="다른 프로세스"), hold(tmp_path / "a.mp4"):
+    with (
+        lock_target(tmp_path / "a.mp4"),
+        pytest.raises(UsageError, match="다른 프로세스"),
+        lock_target(tmp_path / "a.mp4"),
+    ):
         pass
-    with hold(tmp_path / "a.mp4"), hold(tmp_path / "b.mp4"):
+    with lock_target(tmp_path / "a.mp4"), lock_target(tmp_path / "b.mp4"):
         pass
     assert list(tmp_path.iterdir()) == []
 

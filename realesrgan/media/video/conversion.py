@@ -243,9 +243,6 @@ def _nearest_rate(encoder: str, rate: int) -> int:
     return min(enough) if enough else max(allowed)
 
 
-TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
-
-
 class SubtitleConversion:
     """자막 스트림 하나를 풀어 다른 코덱으로 옮긴다. 시각과 길이는 그대로다.
 

@@ -222,24 +222,13 @@ def _box_extent(file: BinaryIO, size: int) -> Extent:
     return Extent(place + 8 if 0 < size - place < 8 and not found else max(place, 0), found)
 
 
-def file_extent(path: str | os.PathLike[str]) -> tuple[Extent, int]:
-    """파일의 `(뼈대, 크기)`.
-
-    Raises:
-        OSError: 읽을 수 없을 때.
-    """
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        return read_extent(file, size), size
-
-
 def missing_index(path: str | os.PathLike[str]) -> bool:
     """mp4나 mov인데 색인(moov)이 없는지. 쓰다가 끊겼거나 뒤가 잘린 파일이다."""
     try:
-        extent = file_extent(path)[0]
+        with Path(path).open("rb") as file:
+            return not read_extent(file, Path(path).stat().st_size).index
     except OSError:
         return False
-    return not extent.index
 
 
 _ONE_TO_ONE = frozenset(
@@ -271,10 +260,12 @@ def file_shortage(path: str | os.PathLike[str]) -> str:
     Raises:
         OSError: 읽을 수 없을 때.
     """
-    extent, size = file_extent(path)
-    if extent.needed > size:
-        return _short(extent.needed, size)
+    size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
+        extent = read_extent(file, size)
+        if extent.needed > size:
+            return _short(extent.needed, size)
+        file.seek(0)
         return ragged_end(file.read(HEAD), size)
 
 

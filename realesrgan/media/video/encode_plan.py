@@ -25,7 +25,9 @@ _CONTAINER_NAMES = {"matroska": "mkv", "webm": "webm"}
 _RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
 
 
-def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
+def plan_encoding(
+    info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int], *, even: bool = False
+) -> EncodePlan:
     """입력과 청한 것에서 인코딩을 정하고, 인코더를 한 번 열어 확인한다.
 
     코덱은 청하지 않으면 컨테이너와 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
@@ -34,8 +36,9 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
     Args:
         info: 입력의 정보.
         request: 청한 것.
-        container: `container_of`의 컨테이너, 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
+        container: 컨테이너의 FFmpeg 이름(`mp4`, `mov`, `matroska`, `webm`), 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
         size: 결과의 `(너비, 높이)`, 픽셀. 회전을 적용한 뒤다.
+        even: 색차를 줄이는 형식이 담지 못하는 홀수 크기를 한 픽셀 키울지. 잘라 내지 않는다.
 
     Raises:
         VideoFormatError: 코덱, 픽셀 형식, 옵션, 크기를 쓸 수 없을 때.
@@ -46,6 +49,7 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
     encoder = find_encoder(request.codec or default_codec(info, container, request), container)
     pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
     layout = layout_of(pix_fmt)
+    size = _even_size(size, layout, warnings) if even else size
     check_hdr(info, encoder, layout.bits)
     plan = EncodePlan(
         container=container,
@@ -67,6 +71,16 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
         )
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
+
+
+def _even_size(size: tuple[int, int], layout: PixelLayout, warnings: list[str]) -> tuple[int, int]:
+    (width, height), (across, down) = size, layout.subsampling
+    even = (-(-width // across) * across, -(-height // down) * down)
+    if even != size:
+        warnings.append(
+            f"{layout.pix_fmt} 형식은 홀수 크기를 담지 못해 {width}x{height} 대신 {even[0]}x{even[1]}로 만듭니다."
+        )
+    return even
 
 
 def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
@@ -269,6 +283,7 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
             "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)
+    size = _even_size(size, layout, warnings)
     return EncodePlan(
         container=container,
         codec="rawvideo",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import VideoFormatError
@@ -19,7 +18,6 @@ class Container:
 
     Attributes:
         muxer: FFmpeg의 컨테이너 이름.
-        extensions: 파일 확장자.
         audio: 그대로 복사할 수 있는 소리 코덱. 비었으면 무엇이든.
         audio_encoder: 복사할 수 없을 때 쓸 소리 인코더.
         subtitles: 그대로 복사할 수 있는 자막 코덱.
@@ -29,7 +27,6 @@ class Container:
     """
 
     muxer: str
-    extensions: tuple[str, ...]
     audio: frozenset[str]
     audio_encoder: str
     subtitles: frozenset[str]
@@ -53,30 +50,13 @@ _MKV_SUBTITLES = frozenset(
 CONTAINERS = {
     item.muxer: item
     for item in (
-        Container("mp4", (".mp4", ".m4v"), _MP4_AUDIO, "aac", frozenset({"mov_text"}), "mov_text", cover=True),
-        Container("mov", (".mov", ".qt"), (_MP4_AUDIO - {"opus", "flac"}) | _PCM, "aac",
+        Container("mp4", _MP4_AUDIO, "aac", frozenset({"mov_text"}), "mov_text", cover=True),
+        Container("mov", (_MP4_AUDIO - {"opus", "flac"}) | _PCM, "aac",
                   frozenset({"mov_text"}), "mov_text", cover=False),
-        Container("matroska", (".mkv",), _MKV_AUDIO, "flac", _MKV_SUBTITLES, "ass", attachments=True, cover=True),
-        Container("webm", (".webm",), frozenset({"opus", "vorbis"}), "libopus", frozenset({"webvtt"}), "webvtt"),
+        Container("matroska", _MKV_AUDIO, "flac", _MKV_SUBTITLES, "ass", attachments=True, cover=True),
+        Container("webm", frozenset({"opus", "vorbis"}), "libopus", frozenset({"webvtt"}), "webvtt"),
     )
 }  # fmt: skip
-
-
-def container_of(path: str | os.PathLike[str]) -> str:
-    """확장자에서 컨테이너의 FFmpeg 이름(`mp4`, `mov`, `matroska`, `webm`)을 정한다.
-
-    Raises:
-        VideoFormatError: 확장자를 모를 때.
-    """
-    suffix = Path(os.fspath(path)).suffix.lower()
-    for item in CONTAINERS.values():
-        if suffix in item.extensions:
-            return item.muxer
-    known = ", ".join(extension for item in CONTAINERS.values() for extension in item.extensions)
-    raise VideoFormatError(
-        f"비디오를 담을 형식을 알 수 없습니다: {path}\n  이유: 확장자 {suffix or '(없음)'}의 형식은 쓸 수 없습니다.\n"
-        f"  해결: 다음 가운데 하나로 끝나는 이름을 쓰세요: {known}"
-    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,7 +38,7 @@ def import_av() -> Any:
 Source = str | os.PathLike[str] | BinaryIO
 """비디오가 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""
 
-# 이들은 이미지가거나, 속에 적힌 다른 파일과 주소를 여는 목록이다. 비디오 파일 하나로 다루지 않는다.
+# 이들은 이미지거나, 속에 적힌 다른 파일과 주소를 여는 목록이다. 비디오 파일 하나로 다루지 않는다.
 _PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
 _PLAYLIST_FORMATS = ("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest")
 
@@ -108,22 +108,16 @@ def _cut_before_index(name: str) -> VideoDamagedError:
     )
 
 
-def broadcast_start(source: Source | None) -> Fraction:
+def broadcast_start(container: Any) -> Fraction:
     """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
 
     방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 비디오가 된다.
     다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
-
-    Raises:
-        VideoReadError: 열 수 없을 때.
     """
-    if source is None or is_stream(source):
+    if container.format.name not in ("mpegts", "mpeg"):
         return Fraction(0)
-    with closing(open_container(source)) as container:
-        if container.format.name not in ("mpegts", "mpeg"):
-            return Fraction(0)
-        starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
-        return min(starts, default=Fraction(0))
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
+    return min(starts, default=Fraction(0))
 
 
 def _allowed_formats(av: Any) -> str:

@@ -153,29 +153,22 @@ def _luma(frame: Any) -> NDArray[np.int32]:
     return gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
 
 
-class Deinterlacer:
-    """bwdif로 프레임마다 하나씩 편다(send_frame). 프레임 수와 시각은 그대로다.
+def deinterlaced(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
+    """PyAV 프레임들을 bwdif로 하나씩 펴서(send_frame) 낸다. 프레임 수와 시각은 그대로다.
 
-    Args:
-        info: 비디오의 정보.
+    앞뒤 프레임을 보므로 한 프레임 늦게 나온다.
     """
-
-    def __init__(self, info: VideoInfo) -> None:
-        self._info = info
-
-    def run(self, frames: Iterable[Any]) -> Iterator[Any]:
-        """PyAV 프레임들을 펴서 낸다. 앞뒤 프레임을 보므로 한 프레임 늦게 나온다."""
-        graph = None
-        times: list[tuple[int | None, int]] = []
-        for frame in frames:
-            if graph is None:
-                graph = _graph(frame, self._info)
-            times.append((frame.pts, frame.duration))
-            graph.push(frame)
-            yield from _pull(graph, times)
-        if graph is not None:
-            graph.push(None)
-            yield from _pull(graph, times)
+    graph = None
+    times: list[tuple[int | None, int]] = []
+    for frame in frames:
+        if graph is None:
+            graph = _graph(frame, info)
+        times.append((frame.pts, frame.duration))
+        graph.push(frame)
+        yield from _pull(graph, times)
+    if graph is not None:
+        graph.push(None)
+        yield from _pull(graph, times)
 
 
 def _graph(frame: Any, info: VideoInfo) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -19,9 +20,17 @@ from realesrgan.media.video.files import (
     korean_write_errors,
     local_url,
     open_container,
+    source_name,
 )
-from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, muxer_options, segment_times, to_plan
-from realesrgan.media.video.tracks import NoTracks, Tracks, open_tracks
+from realesrgan.media.video.segment import (
+    ALPHA_HEADER,
+    ALPHA_SIDE_DATA,
+    SegmentTimes,
+    check_segment,
+    muxer_options,
+    to_plan,
+)
+from realesrgan.media.video.tracks import Tracks, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 
 
@@ -76,21 +85,28 @@ def join_video(
             f"비디오를 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
             "  해결: 구간(--start, --end)을 확인하세요."
         )
-    begun = broadcast_start(source) if start is None else Fraction(0)
-    timing, finish = _timing(segments, plan, _origin(segments, plan, info, start, begun))
-    with korean_write_errors(target), atomic_path(Path(target)) as temporary:
+    times = [check_segment(segment.path, plan, segment.frames) for segment in segments]
+    with ExitStack() as stack:
+        stack.enter_context(korean_write_errors(target))
+        container = None if source is None else stack.enter_context(closing(open_tracks(source)))
+        begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
+        timing, finish = _timing(segments, times, plan, _origin(segments, plan, info, start, begun))
+        temporary = stack.enter_context(atomic_path(Path(target)))
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
         )
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
+            packets = _video_packets(segments, times, first, video, plan, timing)
+            if source is None:
+                _mux_all(output, packets, iter(()))
+                return ()
             window = _window(timing, finish, plan, info, start, end, partial, begun)
-            tracks = open_tracks(output, source, plan, window)
-            with closing(tracks):
-                video.metadata.update(tracks.video_tags)
-                video.disposition = tracks.video_disposition
-                _mux_all(output, _video_packets(segments, video, plan, timing), tracks)
-    return tracks.warnings
+            tracks = Tracks(output, container, source_name(source), plan, window)
+            video.metadata.update(tracks.video_tags)
+            video.disposition = tracks.video_disposition
+            _mux_all(output, packets, tracks.packets())
+        return tuple(tracks.warnings)
 
 
 def _origin(
@@ -103,11 +119,12 @@ def _origin(
     return round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
 
 
-def _timing(segments: Sequence[Segment], plan: EncodePlan, origin: int) -> tuple[_Timing, int]:
-    """모든 조각을 훑어 시각을 정한다. 온전하지 않은 조각은 여기서 걸린다. 둘째 값은 마지막 프레임의 시각."""
+def _timing(
+    segments: Sequence[Segment], found: Sequence[SegmentTimes], plan: EncodePlan, origin: int
+) -> tuple[_Timing, int]:
+    """비디오 전체의 시각을 정한다. 둘째 값은 마지막 프레임의 시각."""
     delay, last = 0, 0
-    for segment in segments:
-        times = segment_times(segment.path, plan).pts
+    for segment, times in zip(segments, (one.pts for one in found), strict=True):
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
@@ -160,7 +177,14 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
     return stream
 
 
-def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, timing: _Timing) -> Iterator[Any]:
+def _video_packets(
+    segments: Sequence[Segment],
+    times_of: Sequence[SegmentTimes],
+    first: Any,
+    video: Any,
+    plan: EncodePlan,
+    timing: _Timing,
+) -> Iterator[Any]:
     """조각들의 패킷을 제자리의 시각으로 옮겨 인코딩 순서로 낸다.
 
     인코딩 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
@@ -169,9 +193,8 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
     tail: list[int] = []
     grid = _Grid(plan)
     ends = [segment.offset - timing.origin for segment in segments[1:]]
-    for segment, after in zip(segments, [*ends, None], strict=True):
+    for segment, found, after in zip(segments, times_of, [*ends, None], strict=True):
         shift = segment.offset - timing.origin
-        found = segment_times(segment.path, plan)
         times = sorted(pts + shift for pts in found.pts)
         placed = grid.place(times)
         if not tail:
@@ -179,7 +202,8 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
             tail = [placed[times[0]] - step * back for back in range(timing.delay, 0, -1)]
         line = tail + [placed[pts] for pts in times]
         following = dict(pairwise([*times, *([] if after is None else [after])]))
-        for place, packet in enumerate(_segment_packets(segment.path, plan)):
+        container = first if segment is segments[0] else None
+        for place, packet in enumerate(_segment_packets(segment.path, plan, container)):
             moment = packet.pts + shift
             # 길이가 0인 마지막 프레임은 mp4의 편집 목록에 들지 못해 보이지 않는다.
             length = following[moment] - moment if moment in following else found.tail or timing.step
@@ -216,28 +240,35 @@ class _Grid:
         return placed
 
 
-def _segment_packets(path: str, plan: EncodePlan) -> Iterator[Any]:
-    """조각 하나의 패킷들. 시각은 계획의 단위로 옮기고, 따로 둔 알파는 곁 데이터로 되돌린다."""
-    with closing(open_container(path)) as container:
+def _segment_packets(path: str, plan: EncodePlan, opened: Any = None) -> Iterator[Any]:
+    """조각 하나의 패킷들. 시각은 계획의 단위로 옮기고, 따로 둔 알파는 곁 데이터로 되돌린다.
+
+    Args:
+        path: 조각의 경로.
+        plan: 인코딩 계획.
+        opened: 이미 열어 둔 것. 닫는 것은 부르는 쪽이다.
+    """
+    with closing(open_container(path)) if opened is None else nullcontext(opened) as container:
         streams = container.streams.video
-        alphas = _alphas(path) if len(streams) > 1 else iter(())
-        for packet in container.demux(streams[0]):
-            if not packet.size:
+        base = streams[0].time_base
+        # 알파의 패킷은 짝이 되는 색의 패킷 곁에 담겨 있어 몇 개만 기다리면 된다.
+        colours: deque[Any] = deque()
+        alphas: deque[bytes] = deque()
+        for found in container.demux(*streams):
+            if not found.size:
                 continue
-            base = streams[0].time_base
-            packet.pts = to_plan(packet.pts, base, plan, path)
-            packet.duration = round((packet.duration or 0) * base / plan.time_base)
-            packet.time_base = plan.time_base
-            if len(streams) > 1:
-                _attach_alpha(packet, next(alphas))
-            yield packet
-
-
-def _alphas(path: str) -> Iterator[bytes]:
-    with closing(open_container(path)) as container:
-        for packet in container.demux(container.streams.video[1]):
-            if packet.size:
-                yield bytes(packet)
+            if found.stream.index == streams[0].index:
+                colours.append(found)
+            else:
+                alphas.append(bytes(found))
+            while colours and (alphas or len(streams) == 1):
+                packet = colours.popleft()
+                packet.pts = to_plan(packet.pts, base, plan, path)
+                packet.duration = round((packet.duration or 0) * base / plan.time_base)
+                packet.time_base = plan.time_base
+                if alphas:
+                    _attach_alpha(packet, alphas.popleft())
+                yield packet
 
 
 def _attach_alpha(packet: Any, alpha: bytes) -> None:
@@ -248,9 +279,8 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks) -> None:
+def _mux_all(output: Any, video: Iterator[Any], others: Iterator[tuple[float, Any]]) -> None:
     """비디오와 나머지를 시각 차례로 섞어 쓴다."""
-    others = tracks.packets()
     waiting = next(others, None)
     for packet in video:
         moment = float(packet.dts * packet.time_base)

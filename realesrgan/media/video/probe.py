@@ -21,12 +21,12 @@ DEFAULT_RATE = Fraction(25)
 
 
 def choose_stream(container: Any, name: str) -> Any:
-    """비디오 스트림을 고른다. 표지 이미지(attached picture)은 비디오가 아니다.
+    """비디오 스트림을 고른다. 표지 이미지(attached picture)는 비디오가 아니다.
 
     기본(default) 표시가 있는 것, 그다음 큰 것을 고른다.
 
     Raises:
-        VideoReadError: 비디오가 없거나(소리뿐), 이미지가거나, 코덱을 풀 수 없을 때.
+        VideoReadError: 비디오가 없거나(소리뿐), 이미지거나, 코덱을 풀 수 없을 때.
     """
     head = f"비디오를 읽을 수 없습니다: {name}"
     if is_picture_format(container.format.name):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
@@ -15,10 +18,10 @@ from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadErro
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
 from realesrgan.media.video.files import Source, import_av, is_stream, open_container, source_name
-from realesrgan.media.video.interlace import SAMPLE_FRAMES, Deinterlacer, count_fields, is_interlaced
+from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
 from realesrgan.media.video.probe import choose_stream, describe, wants_alpha_decoder
-from realesrgan.media.video.types import PacketIndex, VideoFrame, VideoInfo
+from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
 
@@ -90,6 +93,8 @@ _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
 _PREROLL_TRIES = 4
+_SAMPLED_BYTES = 64
+"""패킷마다 원본의 해시에 넣을 바이트 수."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
 """깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
@@ -97,16 +102,22 @@ _FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바�
 _STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 수 없습니다. 파일을 지정하거나 y4m, NUT으로 보내세요."
 
 
-class _Opening:
-    """한 번 연 비디오. 컨테이너, 스트림, 디코더를 함께 닫는다."""
+class OpenVideo:
+    """한 번 연 비디오. 컨테이너, 스트림, 디코더를 함께 닫는다.
+
+    Attributes:
+        first: 맨 첫 패킷의 표시. 되감은 자리가 정말 처음인지 볼 때 쓴다. None이면 되감지 않고 다시 연다.
+        moved: 한 번이라도 읽어 자리가 처음이 아닐 수 있는지.
+    """
 
     def __init__(self, source: Source) -> None:
         self.name = source_name(source)
         self.path = source
+        self.first: tuple[int | None, ...] | None = None
         self._open()
 
     def _open(self) -> None:
-        source = self.path
+        source, self.moved = self.path, False
         self.forward = ForwardInput(source) if is_stream(source) else None  # type: ignore[arg-type]
         self.container = open_container(source if self.forward is None else cast(BinaryIO, self.forward))
         try:
@@ -139,8 +150,33 @@ class _Opening:
         return bool(self.container.format.name == "avi")
 
     def packets(self) -> Iterator[Any]:
-        """비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
+        """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
+        self.moved = True
         return (packet for packet in self.container.demux(self.stream) if packet.size)
+
+    def reset(self) -> None:
+        """다른 자리를 읽을 수 있게 디코더를 비운다. 읽다가 오류가 났던 것은 다시 연다."""
+        if self.moved and self.first is None:
+            self.reopen()
+        elif self.moved:
+            self.stream.codec_context.flush_buffers()
+            self.decoder.flush_buffers()
+
+    def rewind(self) -> Iterator[Any]:
+        """처음부터의 패킷들. 되감은 자리의 패킷이 맨 첫 패킷과 다르면 다시 연다."""
+        self.reset()
+        if not self.moved:
+            return self.packets()
+        if self.first is not None and _seekable(self):
+            with suppress(import_av().error.FFmpegError, OSError):
+                place = self.first[1] if self.first[1] is not None else self.first[0]
+                self.container.seek(place or 0, stream=self.stream, backward=True)
+                packets = self.packets()
+                packet = next(packets, None)
+                if packet is not None and mark_of(packet) == self.first:
+                    return _again([packet], packets)
+        self.reopen()
+        return self.packets()
 
     def reopen(self) -> None:
         """처음부터 다시 연다."""
@@ -155,7 +191,7 @@ class _Opening:
 class VideoReader:
     """비디오 하나를 여는 리더(reader). 문맥 관리자(context manager)로 쓴다.
 
-    경로는 `frames`를 부를 때마다 새로 열므로 몇 번이고 부를 수 있다. 표준 입력은 한 번만 풀 수 있다.
+    파일은 한 번만 열고 되감아 가며 읽으므로 무엇이든 몇 번이고 부를 수 있다. 표준 입력은 한 번만 디코딩할 수 있다.
 
     Args:
         source: 경로, 또는 바이너리 파일 객체(표준 입력. 되감지 않는다).
@@ -163,6 +199,7 @@ class VideoReader:
 
     Attributes:
         info: 비디오의 정보.
+        deinterlace: 다음에 부를 `frames`가 비월 프레임을 펼지.
 
     Raises:
         VideoReadError: 열 수 없거나 비디오가 아니거나 프레임이 하나도 없을 때.
@@ -172,21 +209,19 @@ class VideoReader:
 
     def __init__(self, source: Source, deinterlace: bool = False) -> None:
         self._source = source
-        self._deinterlace = deinterlace
+        self.deinterlace = deinterlace
         self._stream = is_stream(source)
-        self._opening: _Opening | None = _Opening(source)
+        self._opening: OpenVideo | None = OpenVideo(source)
         self._pending: list[Any] = []
-        self._used = False
+        self._fresh = True
+        self._used = self._closed = False
         self._shortage = ""
+        self._index: PacketIndex | None = None
         try:
             self.info = self._probe(self._opening)
         except BaseException:
             self.close()
             raise
-        if not self._stream:
-            self._opening.close()
-            self._opening = None
-            self._pending, self._packets = [], iter(())
 
     def __enter__(self) -> VideoReader:
         return self
@@ -198,15 +233,31 @@ class VideoReader:
 
     def close(self) -> None:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""
+        self._closed = True
         if self._opening is not None:
             self._opening.close()
             self._opening = None
 
-    def _probe(self, opening: _Opening) -> VideoInfo:
+    @contextmanager
+    def _borrowed(self) -> Iterator[OpenVideo]:
+        """열어 둔 것을 빌려준다. 이미 쓰이고 있으면 새로 연다. 다 쓰면 다음을 위해 남겨 둔다."""
+        opening, self._opening = self._opening, None
+        if opening is None:
+            opening = OpenVideo(self._source)
+            opening.first = self._first
+        try:
+            yield opening
+        finally:
+            if self._opening is None and not self._closed:
+                self._opening = opening
+            else:
+                opening.close()
+
+    def _probe(self, opening: OpenVideo) -> VideoInfo:
         """첫 프레임까지 풀어 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
         packets = opening.packets()
         own = opening.stream.codec_context
-        frame = _first_frame(own, self._kept(packets), opening)
+        frame = _first_frame(own, _again([], packets, self._pending), opening)
         pix_fmt = frame.format.name
         if opening.decoder is not own:
             alpha = _first_frame(opening.decoder, _again(self._pending, packets, self._pending), opening)
@@ -220,12 +271,10 @@ class VideoReader:
                 note = f"비디오가 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
                 info = replace(info, warnings=(*info.warnings, note))
         self._packets = packets
+        # 잘린 파일은 오류를 만난 뒤의 상태를 믿지 않고 다시 연다.
+        self._first = None if self._shortage else mark_of(self._pending[0])
+        opening.first = self._first
         return info
-
-    def _kept(self, packets: Iterable[Any]) -> Iterator[Any]:
-        for packet in packets:
-            self._pending.append(packet)
-            yield packet
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
         """`start <= pts < end`인 프레임들을 보이는 차례로 낸다.
@@ -245,14 +294,11 @@ class VideoReader:
             VideoReadError: 표준 입력을 두 번 읽으려 할 때.
             VideoFormatError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때.
         """
-        if self._stream:
-            yield from self._stream_frames(start, end)
+        if not self._stream:
+            with self._borrowed() as opening:
+                self._fresh, self._pending = False, []
+                yield from self._decoded(opening, _packets_from(opening, start), start, end)
             return
-        opening = _Opening(self._source)
-        with closing(opening):
-            yield from self._decoded(opening, _packets_from(opening, start), start, end)
-
-    def _stream_frames(self, start: int | None, end: int | None) -> Iterator[VideoFrame]:
         if self._used or self._opening is None:
             raise VideoReadError(
                 "표준 입력은 한 번만 읽을 수 있습니다.\n  이유: 되감을 수 없는 입력입니다.\n"
@@ -263,7 +309,7 @@ class VideoReader:
         yield from self._decoded(self._opening, _again(pending, self._packets), start, end)
 
     def _decoded(
-        self, opening: _Opening, packets: Iterable[Any], start: int | None, end: int | None
+        self, opening: OpenVideo, packets: Iterable[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
         watch = damage.DamageMonitor(opening, self.info, self._shortage)
         clock = Clock(self.info.time_base, self.info.rate)
@@ -272,8 +318,10 @@ class VideoReader:
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
-        if self._deinterlace:
-            frames = Deinterlacer(self.info).run(frames)
+        if self.deinterlace:
+            from realesrgan.media.video.interlace import deinterlaced
+
+            frames = deinterlaced(frames, self.info)
         good = 0
         last: int | None = None
         for frame in frames:
@@ -295,6 +343,7 @@ class VideoReader:
             _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", self.info.name, clock.nudged)
         problem = watch.verdict()
         if problem:
+            opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, problem, last, good))
 
     def _check_shape(self, frame: Any, pts: int) -> None:
@@ -322,59 +371,83 @@ class VideoReader:
                 "표준 입력은 미리 훑을 수 없습니다.\n  이유: 되감을 수 없는 입력입니다.\n"
                 "  해결: 파일로 저장한 뒤 그 파일을 지정하세요."
             )
-        opening = _Opening(self._source)
-        with closing(opening):
-            arrival = opening.counts_arrivals
-            packets = [
-                (packet.dts if arrival else packet.pts, packet.is_keyframe)
-                for packet in opening.packets()
-                if not packet.is_discard
-            ]
-            trusted = _seekable(opening)
-        known = sorted(pts for pts, _ in packets if pts is not None)
-        keys = sorted({pts for pts, key in packets if key and pts is not None})
+        if self._index is None:
+            with self._borrowed() as opening:
+                packets = _again(self._pending, self._packets) if self._fresh else opening.rewind()
+                self._fresh, self._pending = False, []
+                self._index = self._read_index(opening, packets)
+        return self._index
+
+    def _read_index(self, opening: OpenVideo, packets: Iterable[Any]) -> PacketIndex:
+        arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
+        digest.update(str(Path(self._source).stat().st_size).encode())  # type: ignore[arg-type]
+        for packet in packets:
+            _add_packet(digest, packet)
+            if not packet.is_discard:
+                times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
+        known = sorted(pts for pts, _ in times if pts is not None)
+        keys = sorted({pts for pts, key in times if key and pts is not None})
         if not known:
             # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
             step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-            made = tuple(place * step for place in range(len(packets)))
-            return PacketIndex(made, made[:1])
-        unique = len(set(known)) == len(packets)
-        return PacketIndex(tuple(known), tuple(keys) if trusted and unique and keys else (known[0],))
+            made = tuple(place * step for place in range(len(times)))
+            return PacketIndex(made, made[:1], digest.hexdigest())
+        trusted = _seekable(opening) and len(set(known)) == len(times) and keys
+        return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
 
     def looks_interlaced(self) -> bool:
         """내용까지 보아 비월(interlaced) 비디오인지. 규칙은 `interlace.is_interlaced`.
 
         파일은 처음과 가운데를 본다. 표준 입력은 처음만 보며, 본 패킷은 `frames`가 다시 쓴다.
         """
-        if self._stream:
-            if self._used or self._opening is None:
-                return self.info.interlaced
-            opening = self._opening
-            packets = _again(self._pending, self._packets, self._pending)
+        if self._stream and (self._used or self._opening is None):
+            return self.info.interlaced
+        with self._borrowed() as opening:
+            own = opening.stream.codec_context
+            packets = _again(self._pending, self._packets, self._pending) if self._fresh else opening.rewind()
             count = count_fields(_plain_frames(opening, packets))
-            opening.stream.codec_context.flush_buffers()
-            return is_interlaced(count, self.info.interlaced)
-        opening = _Opening(self._source)
-        with closing(opening):
-            count = count_fields(_plain_frames(opening, opening.packets()))
-            if self.info.duration and count.total >= SAMPLE_FRAMES:
-                opening.reopen()
+            own.flush_buffers()
+        if not self._stream and self.info.duration and count.total >= SAMPLE_FRAMES:
+            # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
+            self.packet_index()
+            with self._borrowed() as opening:
                 middle = int(self.info.duration / 2 / self.info.time_base) + (opening.stream.start_time or 0)
                 count += count_fields(_plain_frames(opening, _packets_from(opening, middle)))
         return is_interlaced(count, self.info.interlaced)
 
+    def check_tracks(self, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
+        """비디오가 아닌 스트림들을 결과에 담을 수 있는지 미리 본다. 규칙은 `tracks.check_tracks`.
 
-def detect_interlaced(source: Source) -> bool:
-    """내용까지 보아 비월 비디오인지 알아본다. 표준 입력이면 `VideoReader.looks_interlaced`를 쓴다.
+        Returns:
+            담지 못하거나 바꾸어 담을 것들에 대한 알림.
 
-    Raises:
-        VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
+        Raises:
+            VideoWriteError: 소리나 자막을 담을 수 없을 때.
+        """
+        from realesrgan.media.video.tracks import check_tracks
+
+        with self._borrowed() as opening:
+            self._fresh, self._pending = False, []
+            return check_tracks(opening.container, self._source, target, plan)
+
+
+def mark_of(packet: Any) -> tuple[int | None, ...]:
+    """패킷을 알아보는 표시: 시각들과 크기와 파일에서의 자리."""
+    return packet.pts, packet.dts, packet.size, packet.pos
+
+
+def _add_packet(digest: Any, packet: Any) -> None:
+    """패킷 하나를 원본의 내용을 가리키는 해시에 더한다.
+
+    이어 하기는 원본이 그때와 같은지 알아야 한다. 파일을 통째로 읽어 해시를 구하는 대신, 어차피 훑는 패킷마다 시각과
+    크기와 고르게 뽑은 바이트를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라지고, 압축하지 않은 비디오는
+    모든 프레임에서 뽑은 바이트가 달라진다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
     """
-    with VideoReader(source) as reader:
-        return reader.looks_interlaced()
+    digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
+    digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
 
 
-def _plain_frames(opening: _Opening, packets: Iterable[Any]) -> Iterator[Any]:
+def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:
     """깨진 곳은 건너뛰며 푼 프레임들. 내용을 훑어볼 때만 쓴다."""
     av = import_av()
     decoder = opening.stream.codec_context
@@ -393,17 +466,7 @@ def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int)
     )
 
 
-def probe_video(source: Source) -> VideoInfo:
-    """비디오의 정보를 읽는다. 표준 입력이면 읽은 만큼 지나가므로 `VideoReader`를 쓴다.
-
-    Raises:
-        VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
-    """
-    with VideoReader(source) as reader:
-        return reader.info
-
-
-def _first_frame(decoder: Any, packets: Iterable[Any], opening: _Opening) -> Any:
+def _first_frame(decoder: Any, packets: Iterable[Any], opening: OpenVideo) -> Any:
     """첫 프레임을 푼다.
 
     Raises:
@@ -446,21 +509,22 @@ def _again(pending: list[Any], rest: Iterator[Any], keep: list[Any] | None = Non
         yield packet
 
 
-def _seekable(opening: _Opening) -> bool:
+def _seekable(opening: OpenVideo) -> bool:
     if opening.counts_arrivals and opening.stream.codec_context.has_b_frames:
         return False  # 되감은 뒤 버려지는 B 프레임이 있으면 차례가 어긋난다.
     names = opening.container.format.name.split(",")
     return not any(name in _UNSEEKABLE for name in names)
 
 
-def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
+def _packets_from(opening: OpenVideo, start: int | None) -> Iterator[Any]:
     """`start`를 바르게 풀 수 있는 자리부터의 패킷들.
 
     `start`가 든 묶음(GOP)보다 한 묶음 앞의 키프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
     되살림 점(recovery point)을 바르게 풀기 위해서다. 그런 자리를 찾지 못하면 처음부터다.
     """
     if start is None or not _seekable(opening):
-        return opening.packets()
+        return opening.rewind()
+    opening.reset()
     step = max(1, int(Fraction(1) / opening.stream.time_base))
     target = start
     for attempt in range(_PREROLL_TRIES):
@@ -474,7 +538,7 @@ def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
     return opening.packets()
 
 
-def _seek_keys(opening: _Opening, target: int, start: int) -> Iterator[Any] | None:
+def _seek_keys(opening: OpenVideo, target: int, start: int) -> Iterator[Any] | None:
     """`target` 앞으로 되감고, 거기서 `start`까지 키프레임이 둘 이상이면 그 패킷들을 낸다."""
     av = import_av()
     try:

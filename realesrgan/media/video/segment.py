@@ -219,11 +219,16 @@ class SegmentTimes:
     tail: int
 
 
-def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTimes:
-    """조각의 시각들을 읽는다. 풀지는 않는다.
+def check_segment(path: str | os.PathLike[str], plan: EncodePlan, frames: int | None = None) -> SegmentTimes:
+    """조각이 온전한지 보고 시각들을 돌려준다. 디코딩하지는 않는다.
+
+    Args:
+        path: 조각 파일.
+        plan: 그 조각을 쓴 계획.
+        frames: 들어 있어야 할 프레임 수. None이면 파일이 말하는 수만 본다.
 
     Raises:
-        VideoDamagedError: 조각이 온전하지 않을 때.
+        VideoDamagedError: 온전하지 않을 때.
     """
     av = import_av()
     if Path(path).exists() and file_shortage(path):
@@ -241,14 +246,18 @@ def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTime
             found = [(p.pts, p.dts, p.duration or 0, p.is_corrupt) for p in container.demux(stream) if p.size]
         except (av.error.FFmpegError, OSError) as error:
             raise _broken(path, "끝까지 읽을 수 없습니다") from error
-        if not found or len(found) != stream.frames or any(corrupt for *_, corrupt in found):
-            raise _broken(path, f"{stream.frames}개 가운데 {len(found)}개만 있습니다")
+        count = stream.frames if frames is None else frames
+        if not found or not len(found) == stream.frames == count or any(corrupt for *_, corrupt in found):
+            raise _broken(path, f"{count}개 가운데 {len(found)}개만 있습니다")
         base = stream.time_base
         # 트랙의 길이는 인코딩 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 버전에 따라
         # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
         ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
         tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
-        return SegmentTimes(tuple(to_plan(pts, base, plan, path) for pts, *_ in found), round(tail))
+        times = tuple(to_plan(pts, base, plan, path) for pts, *_ in found)
+    if len(set(times)) != len(times) or min(times) != 0:
+        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
+    return SegmentTimes(times, round(tail))
 
 
 def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:
@@ -264,15 +273,3 @@ def _broken(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:
         f"조각 파일이 온전하지 않습니다: {os.fspath(path)}\n  이유: {reason}.\n"
         "  해결: 그 파일을 지우고 --resume으로 다시 하세요."
     )
-
-
-def check_segment(path: str | os.PathLike[str], plan: EncodePlan) -> int:
-    """조각이 온전한지 보고 프레임 수를 돌려준다.
-
-    Raises:
-        VideoDamagedError: 온전하지 않을 때.
-    """
-    times = segment_times(path, plan).pts
-    if len(set(times)) != len(times) or min(times, default=0) != 0:
-        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
-    return len(times)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.conversion import TEXT_SUBTITLES, AudioEncoding, SubtitleConversion, exact_encoder
 from realesrgan.media.video.encoders import CONTAINERS
-from realesrgan.media.video.files import Source, import_av, is_stream, korean_write_errors, open_container, source_name
+from realesrgan.media.video.files import Source, import_av, korean_write_errors, open_container, source_name
 from realesrgan.media.video.probe import choose_stream
 from realesrgan.media.video.types import EncodePlan, Window
 
@@ -77,6 +76,7 @@ _SEEK_MARGIN = 5
 _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
 """바르게 풀기 위해 앞서 있어야 하는 패킷 수. mp4와 mov는 편집 목록(edit list)으로 들리지 않게 담는다."""
 
+TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 _OPUS_DELAY = Fraction(8, 100)
 _NONE = Fraction(0)
 
@@ -90,65 +90,50 @@ class Tracks:
 
     Args:
         output: 아직 머리를 쓰지 않은 결과.
-        source: 원본.
+        container: 연 원본(`open_tracks`). 닫는 것은 부르는 쪽이다.
+        name: 사람에게 보일 원본의 이름.
         plan: 인코딩 계획.
         window: 담을 구간.
+        trial: 담을 수 있는지만 볼지. 원본의 자리와 설정을 건드리지 않는다.
 
     Attributes:
         video_tags: 결과의 비디오 스트림이 물려받을 메타데이터.
+        video_disposition: 그 표시(default 등).
         warnings: 담지 못한 것들에 대한 알림.
-
-    Raises:
-        VideoReadError: 원본을 열 수 없을 때.
     """
 
-    def __init__(self, output: Any, source: Source, plan: EncodePlan, window: Window) -> None:
+    def __init__(
+        self, output: Any, container: Any, name: str, plan: EncodePlan, window: Window, *, trial: bool = False
+    ) -> None:
         self._output = output
+        self._container = container
         self._rules = CONTAINERS[plan.container]
         self._window = window
-        self._warnings: list[str] = []
+        self._trial = trial
+        self.warnings: list[str] = []
         self._handlers: dict[int, Handler] = {}
-        self._container = open_container(source)
-        if any(_is_unknown(stream) for stream in self._container.streams.audio):
-            self._container.close()
-            self._container = open_container(source, deep=True)
-        try:
-            video = choose_stream(self._container, source_name(source))
-            self.video_tags = named_tags(stream_tags(video), plan.container)
-            self.video_disposition = int(video.disposition)
-            self._prepare(video)
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """담지 못한 것들에 대한 알림."""
-        return tuple(self._warnings)
-
-    def close(self) -> None:
-        """원본을 닫는다."""
-        self._container.close()
+        video = choose_stream(container, name)
+        self.video_tags = named_tags(stream_tags(video), plan.container)
+        self.video_disposition = int(video.disposition)
+        self._prepare(video)
 
     def _prepare(self, video: Any) -> None:
         for stream in self._container.streams:
             if stream.index == video.index:
                 continue
             handler = self._handler(stream)
-            if handler is None:
-                stream.discard = import_av().stream.Discard.all
-            else:
+            if handler is not None:
                 self._handlers[stream.index] = handler
-        video.discard = import_av().stream.Discard.all
+            elif not self._trial:
+                stream.discard = import_av().stream.Discard.all
+        if not self._trial:
+            video.discard = import_av().stream.Discard.all
         tags = container_tags(self._container)
         self._output.metadata.update(tags)
         lost = dropped_tags(tags, self._rules.muxer)
         if lost:
-            self._warn(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
+            self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
         self._chapters()
-
-    def _warn(self, text: str) -> None:
-        self._warnings.append(text)
 
     def _handler(self, stream: Any) -> Handler | None:
         """스트림 하나를 어떻게 옮길지 정한다. 옮기지 않으면 None."""
@@ -171,14 +156,18 @@ class Tracks:
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio:
             return self._copy(stream)
+        from realesrgan.media.video.conversion import AudioEncoding, exact_encoder
+
         encoder = exact_encoder(self._rules.audio_encoder, stream)
-        self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
+        self.warnings.append(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
 
         def told() -> None:
             if encoding.damaged:
-                self._warn(f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다.")
+                self.warnings.append(
+                    f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다."
+                )
 
         return _finally(encoding.handle, told)
 
@@ -187,13 +176,15 @@ class Tracks:
         if name in self._rules.subtitles:
             return self._copy(stream)
         if name in TEXT_SUBTITLES and self._rules.text_encoder is not None:
+            from realesrgan.media.video.conversion import SubtitleConversion
+
             conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window.shift)
             self._inherit(stream, conversion.stream)
 
             def told() -> None:
                 lost = conversion.unreadable
                 if lost:
-                    self._warn(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
+                    self.warnings.append(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
 
             return self._inside(_finally(conversion.handle, told))
         self._refuse(stream, "이 형식이 담지 못하는 자막이라")
@@ -219,6 +210,8 @@ class Tracks:
 
     def _cover_as_attachment(self, stream: Any) -> None:
         """Matroska의 표지 이미지는 `cover`라는 이름의 첨부 파일이다."""
+        if self._trial:
+            return
         codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "mjpeg"
         mime, suffix = {"png": ("image/png", "png")}.get(codec, ("image/jpeg", "jpg"))
         for packet in self._container.demux(stream):
@@ -244,7 +237,7 @@ class Tracks:
         return None
 
     def _refuse(self, stream: Any, reason: str) -> None:
-        self._warn(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
+        self.warnings.append(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
 
     def _inherit(self, stream: Any, target: Any) -> None:
         target.metadata.update(named_tags(stream_tags(stream), self._rules.muxer))
@@ -321,7 +314,7 @@ class Tracks:
         if not chapters:
             return
         if not self._rules.chapters:
-            self._warn(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
+            self.warnings.append(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
             return
         kept = [moved for moved in (self._moved(chapter) for chapter in chapters) if moved is not None]
         self._output.set_chapters(kept)
@@ -379,7 +372,7 @@ class Tracks:
                 f"원본의 소리와 자막을 끝까지 읽지 못했습니다: {self._container.name}\n  이유: {reason}\n"
                 "  해결: 원본을 다시 받으세요."
             ) from error
-        self._warn(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
+        self.warnings.append(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
 
     def _beyond(self, packet: Any) -> bool:
         """구간의 끝에서 한참 지났는지. 스트림마다 조금씩 어긋나게 담기므로 여유를 둔다."""
@@ -422,39 +415,17 @@ def _moment(packet: Any, default: float) -> float:
     return default if ticks is None or not packet.time_base else float(ticks * packet.time_base)
 
 
-class NoTracks:
-    """원본이 없을 때."""
-
-    def __init__(self, warnings: tuple[str, ...] = ()) -> None:
-        self.warnings = warnings
-        self.video_tags: dict[str, str] = {}
-        self.video_disposition = 1
-
-    def packets(self) -> Iterator[tuple[float, Any]]:
-        """아무것도 내지 않는다."""
-        return iter(())
-
-    def close(self) -> None:
-        """닫을 것이 없다."""
-
-
-def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Window) -> Tracks | NoTracks:
-    """원본을 열어 결과에 스트림들을 마련한다.
-
-    Args:
-        output: 아직 머리를 쓰지 않은 결과.
-        source: 원본. 없으면 None. 표준 입력은 되감을 수 없어 비디오만 담는다.
-        plan: 인코딩 계획.
-        window: 담을 구간.
+def open_tracks(source: Source) -> Any:
+    """나머지 스트림을 옮길 원본을 연다. 앞부분에 오지 않아 정체를 모르는 소리가 있으면 더 오래 훑어 다시 연다.
 
     Raises:
         VideoReadError: 원본을 열 수 없을 때.
     """
-    if source is None:
-        return NoTracks()
-    if is_stream(source):
-        return NoTracks(("표준 입력에서는 소리와 자막을 담지 못합니다. 담으려면 파일을 지정하세요.",))
-    return Tracks(output, source, plan, window)
+    container = open_container(source)
+    if any(_is_unknown(stream) for stream in container.streams.audio):
+        container.close()
+        container = open_container(source, deep=True)
+    return container
 
 
 def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | None) -> None:
@@ -468,11 +439,14 @@ def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | 
     packet.duration = max(finish - packet.pts, 0)
 
 
-def check_tracks(source: Source, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
+def check_tracks(container: Any, source: Source, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
     """비디오가 아닌 스트림들을 메모리의 빈 결과에 마련해 본다. 패킷은 옮기지 않는다.
 
+    몇 시간을 키운 뒤 이을 때에야 담을 수 없음을 알게 되지 않게 한다.
+
     Args:
-        source: 원본 파일. 되감을 수 있어야 한다.
+        container: 연 원본. 자리와 설정은 그대로다.
+        source: 그 원본. 앞부분만 보아 알 수 없는 소리가 있으면 따로 열어 더 오래 훑는다.
         target: 오류에 적을 결과의 이름.
         plan: 인코딩 계획.
 
@@ -483,9 +457,11 @@ def check_tracks(source: Source, target: str | os.PathLike[str], plan: EncodePla
         VideoReadError: 원본을 열 수 없을 때.
         VideoWriteError: 소리나 자막을 담을 수 없을 때.
     """
-    with korean_write_errors(target):
+    unknown = any(_is_unknown(stream) for stream in container.streams.audio)
+    with korean_write_errors(target), closing(open_tracks(source)) if unknown else nullcontext(container) as opened:
         output = import_av().open(BytesIO(), "w", format=plan.container)
-        with closing(output), closing(open_tracks(output, source, plan, Window())) as tracks:
+        with closing(output):
+            tracks = Tracks(output, opened, source_name(source), plan, Window(), trial=True)
             if output.streams:
                 output.start_encoding()
-            return tracks.warnings
+            return tuple(tracks.warnings)

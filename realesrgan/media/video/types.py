@@ -71,7 +71,7 @@ class VideoInfo:
         rate: 평균 프레임 속도(초당 프레임).
         sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용하기 전이다.
         mirrored: 돌리기 전에 좌우로 뒤집어야 하는지(거울 비디오).
-        interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `detect_interlaced`가 안다.
+        interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `VideoReader.looks_interlaced`가 안다.
         frames: 파일이 말하는 프레임 수. 모르면 None.
         duration: 파일이 말하는 길이(초). 모르면 None.
         side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
@@ -122,10 +122,12 @@ class PacketIndex:
     Attributes:
         pts: 패킷의 pts, 오름차순.
         keyframes: 그 가운데 키프레임(keyframe)의 pts, 오름차순.
+        digest: 파일의 크기와 모든 패킷에서 구한 해시. 내용이 다르면 다르다.
     """
 
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realesrgan.media.video import VideoReader, detect_interlaced
+from realesrgan.media.video import VideoReader
 from realesrgan.media.video.interlace import FieldCount, is_interlaced
 from tests.media.video import samples
+
+
+def detect_interlaced(path: Path) -> bool:
+    with VideoReader(path) as reader:
+        return reader.looks_interlaced()
 
 
 @pytest.mark.parametrize(("weave", "flagged"), [(True, True), (True, False), (False, True), (False, False)])

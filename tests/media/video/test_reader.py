@@ -17,9 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import VideoFormatError, VideoReadError
-from realesrgan.media.video import Colour, VideoReader, probe_video
+from realesrgan.media.video import Colour, VideoInfo, VideoReader
 from tests.media.video import samples
 from tests.media.video.conftest import HEALTHY
+
+
+def probe_video(path: Path | str) -> VideoInfo:
+    with VideoReader(path) as reader:
+        return reader.info
 
 
 @pytest.mark.parametrize("name", HEALTHY)

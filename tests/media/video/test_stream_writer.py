@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from realesrgan.errors import VideoFormatError, VideoWriteError
-from realesrgan.media.video import Colour, EncodePlan, StreamWriter, VideoReader
+from realesrgan.media.video import Colour, EncodePlan, VideoReader
 from realesrgan.media.video.layouts import layout_of
+from realesrgan.media.video.stream import StreamWriter
 from tests.media.video import samples
 
 
