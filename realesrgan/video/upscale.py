@@ -159,11 +159,21 @@ class VideoTask:
         leads, path = self.processes.leads, self.target.path
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), self.source.open() as reader:
-            work = self.agree(lambda: self.assign(reader))
-            for warning in work.plan.warnings if leads else ():
-                logger.warning("%s", warning)
-            own = self.attempt(lambda: self.upscale(work, reader))
-        shared = self.processes.gather(own)
+            try:
+                return self.run_locked(reader)
+            except BaseException:
+                workspace = self.workspace
+                # 마친 조각이 없으면 이어 할 것도 없으므로 빈 작업 폴더를 남기지 않는다.
+                if self.processes.size == 1 and workspace is not None and not workspace.records():
+                    workspace.remove()
+                raise
+
+    def run_locked(self, reader: VideoReader | ImageSequence) -> VideoResult:
+        """`run`의 일. 결과는 잠겨 있고 입력은 열려 있다."""
+        work = self.agree(lambda: self.assign(reader))
+        for warning in work.plan.warnings if self.processes.leads else ():
+            logger.warning("%s", warning)
+        shared = self.processes.gather(self.attempt(lambda: self.upscale(work, reader)))
         for _, problem in shared:
             if problem is not None:
                 raise problem
@@ -350,7 +360,7 @@ def usable_records(
     Raises:
         VideoDamagedError: 온전한 비디오인데 빠졌거나 상한 조각이 있을 때.
     """
-    found = workspace.verified()
+    found = workspace.verified(hashed=False)
     usable: list[SegmentRecord] = []
     for index in range(len(plan.spans)):
         if index not in found:

@@ -45,13 +45,19 @@ class SegmentRecord:
     sha256: str
 
 
+def size_of(path: Path) -> int:
+    """파일이나 폴더 안 파일들의 크기(바이트)."""
+    parts = [item for item in path.iterdir() if item.is_file()] if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts)
+
+
 def content_of(path: Path) -> tuple[int, str]:
     """파일이나 폴더의 `(바이트 수, 해시)`. 폴더의 해시는 이름과 내용의 해시를 이어 다시 구한 것이다."""
     if not path.is_dir():
-        return path.stat().st_size, file_sha256(path)
+        return size_of(path), file_sha256(path)
     parts = sorted(item for item in path.iterdir() if item.is_file())
     listing = "".join(f"{item.name}\0{file_sha256(item)}\n" for item in parts)
-    return sum(item.stat().st_size for item in parts), hashlib.sha256(listing.encode()).hexdigest()
+    return size_of(path), hashlib.sha256(listing.encode()).hexdigest()
 
 
 def workspace_folder(target: Path) -> Path:
@@ -188,13 +194,21 @@ class Workspace:
                 found[record.index] = record
         return found
 
-    def verified(self) -> dict[int, SegmentRecord]:
-        """파일의 크기와 해시까지 기록와 같은 조각들. 다른 것은 다시 한다."""
+    def verified(self, *, hashed: bool = True) -> dict[int, SegmentRecord]:
+        """파일이 기록과 같은 조각들. 다른 것은 다시 한다.
+
+        Args:
+            hashed: 해시까지 볼지. 아니면 크기만 본다. 이어 붙일 때는 모든 패킷을 훑으므로 크기로 넉넉하다.
+        """
         whole: dict[int, SegmentRecord] = {}
         for index, record in self.records().items():
             path = self.segment_path(index)
-            if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
+            if record.frames == 0:
                 whole[index] = record
+            elif path.exists():
+                found = content_of(path) if hashed else (size_of(path), record.sha256)
+                if found == (record.size, record.sha256):
+                    whole[index] = record
         return whole
 
     def size(self) -> int:

@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("av")
 
 from realesrgan.cli.video import main
+from realesrgan.errors import VideoFormatError
 from realesrgan.media.image import read_image, still, write_image
 from realesrgan.media.video.encoders import CONTAINERS
 from tests.conftest import ROOT
@@ -165,6 +166,48 @@ def test_options_of_old_commands_are_accepted_with_one_warning(run, tmp_path):
     assert done.stderr.count("더는 필요 없는") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
 
 
+def test_without_an_input_it_says_what_to_give(run, tmp_path):
+    done = run()
+    assert done.returncode == 2 and "-i" in done.stderr and "예: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_option_does_not_hide_behind_a_result_that_is_there(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--codec", "libx246")
+    assert done.returncode == 2 and "libx264" in done.stderr and "이미 있습니다" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("h264", "libx264"), ("x265", "libx265"), ("hevc", "libx265"), ("prores", "prores_ks")]
+)
+def test_common_names_of_codecs_are_accepted(run, tmp_path, name, codec):
+    make_video(tmp_path / "a.mp4", 2, (64, 64))
+    assert run("-i", "a.mp4", "-o", "b.mov", "--codec", name, "--report", "r.json").returncode == 0
+    assert report(tmp_path / "r.json")["codec"] == codec
+
+
+def test_every_codec_named_by_help_or_an_error_is_accepted():
+    from realesrgan.cli.video_arguments import build_parser
+    from realesrgan.media.video.encoders import ENCODERS, codec_names, find_encoder
+
+    text = next(action.help for action in build_parser()._actions if action.dest == "codec")
+    for name in re.findall(r"[a-z][a-z0-9_-]+", f"{text.split('기본')[0]}, {codec_names(ENCODERS)}"):
+        try:
+            find_encoder(name, "mov")
+        except VideoFormatError as error:
+            assert "모르는 비디오 코덱" not in str(error)
+
+
+def test_without_a_scale_the_network_decides_and_the_report_says_so(nearest_weights, run, tmp_path):
+    make_video(tmp_path / "a.mp4", 2)
+    weights = str(nearest_weights(2))
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--model_path", weights, "--report", "r.json", use_model=False)
+    assert done.returncode == 0 and "(2배)" in done.stdout
+    assert (report(tmp_path / "r.json")["outscale"], report(tmp_path / "r.json")["output_size"]) == (2, [64, 48])
+
+
 def test_an_existing_result_is_kept_unless_told_otherwise(run, tmp_path):
     make_video(tmp_path / "a.mp4", 4)
     (tmp_path / "b.mp4").write_bytes(b"precious")
@@ -298,7 +341,9 @@ def test_joined_broadcasts_are_refused_with_the_places_to_cut_and_the_cuts_work(
 
 def test_the_preview_shows_the_colours_of_the_video(run, tmp_path):
     make_video(tmp_path / "a.mp4", 6)
-    assert run("-i", "a.mp4", "-o", "out", "--preview", "p.png").returncode == 0
+    done = run("-i", "a.mp4", "-o", "out", "--preview", "p.png", "--report", "r.json")
+    assert done.returncode == 0 and "미리보기: p.png" in done.stderr
+    assert report(tmp_path / "r.json")["preview"] == "p.png"
     shown = read_image(tmp_path / "p.png").first.array[..., ::-1].astype(int)
     expected = pixels(tmp_path / "a.mp4")[0].repeat(2, axis=0).repeat(2, axis=1)
     assert np.abs(shown - expected).mean() < 3

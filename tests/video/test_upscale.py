@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,14 +11,18 @@ import pytest
 
 pytest.importorskip("av")
 
+import av
+
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
 from realesrgan.inference.realesrganer import RealESRGANer
+from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
+from realesrgan.video import workspace
 from realesrgan.video.pipeline import SegmentFrame, SegmentSink, Timing, run_stages, segment_frames
-from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range
-from realesrgan.video.settings import SingleProcess, VideoSettings, find_source, find_target
-from realesrgan.video.upscale import VideoTask, open_writer
+from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range, sampled_hash
+from realesrgan.video.settings import SingleProcess, VideoProgress, VideoSettings, find_source, find_target
+from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import Networks, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace
 from tests.video.samples import hashes, make_video, pixels
@@ -227,3 +232,137 @@ def test_interlaced_video_is_refused_with_the_remedy(tmp_path, monkeypatch, near
     monkeypatch.setattr("realesrgan.media.video.VideoReader.looks_interlaced", lambda reader: True)
     with pytest.raises(VideoFormatError, match="--deinterlace"):
         Upscaling(nearest_weights(2), source, tmp_path / "out.mp4").run()
+
+
+@pytest.fixture
+def model(nearest_weights) -> RealESRGANer:
+    return RealESRGANer(2, nearest_weights(2), device="cpu")
+
+
+def test_one_call_enlarges_a_video_by_the_scale_of_the_network(tmp_path, model):
+    source = make_video(tmp_path / "a.mp4", 6)
+    seen: list[VideoProgress] = []
+    result = upscale_video(source, tmp_path / "b.mp4", model=model, progress=seen.append)
+    assert (result.status, result.frames, result.outscale, result.output_size) == ("done", 6, 2, (64, 48))
+    assert (seen[-1].frames, seen[-1].total) == (6, 6)
+    assert [image.shape for image in pixels(tmp_path / "b.mp4")] == [(48, 64, 3)] * 6
+
+
+def test_a_fraction_is_rounded_as_by_hand(tmp_path, model):
+    source = make_video(tmp_path / "a.mkv", 2, (100, 100))
+    result = upscale_video(source, tmp_path / "b.mkv", model=model, settings=VideoSettings(outscale=2.3))
+    assert result.output_size == (230, 230)
+
+
+def test_a_stream_of_bytes_can_be_both_ends(tmp_path, model):
+    content = io.BytesIO(make_video(tmp_path / "a.mkv", 4).read_bytes())
+    with (tmp_path / "b.nut").open("wb") as target:
+        assert upscale_video(content, target, model=model).frames == 4
+    assert len(pixels(tmp_path / "b.nut")) == 4
+
+
+@pytest.mark.parametrize(("name", "container"), [("a.MKV", "matroska"), ("가.mov", "mov"), ("a.b.webm", "webm")])
+def test_containers_follow_the_extension(name, container):
+    assert find_target(name).container == container
+    with pytest.raises(UsageError, match="mp4"):
+        find_target("a.xyz")
+
+
+def test_the_source_is_opened_twice_and_never_hashed_and_segments_are_opened_twice(tmp_path, model, monkeypatch):
+    """처음에 한 번, 소리를 옮길 때 한 번. 조각은 확인할 때 한 번, 이을 때 한 번."""
+    source = make_video(tmp_path / "a.mp4", 50)
+    monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
+    opened: list[str] = []
+    hashed: list[Path] = []
+    open_file, hash_file = av.open, workspace.file_sha256
+
+    def count(file, *arguments, **options):
+        if (arguments or (options.get("mode", "r"),))[0] == "r":
+            opened.append(Path(file).name)
+        return open_file(file, *arguments, **options)
+
+    monkeypatch.setattr(av, "open", count)
+    monkeypatch.setattr(workspace, "file_sha256", lambda path: (hashed.append(path), hash_file(path))[1])
+    result = upscale_video(source, tmp_path / "b.mp4", model=model)
+    segments = [name for name in opened if name.endswith(".seg")]
+    assert result.frames == 50 and opened.count("a.mp4") == 2
+    assert len(set(segments)) > 2 and len(segments) == 2 * len(set(segments)) == len(opened) - 2
+    assert {path.suffix for path in hashed} == {".seg"} and len(hashed) == len(set(segments))
+
+
+def halfway(reader_frames, limit: int):
+    """몇 프레임 뒤에 사용자가 멈춘 것처럼 하는 `frames`."""
+
+    def frames(self, *arguments):
+        for number, frame in enumerate(reader_frames(self, *arguments)):
+            if number == limit:
+                raise KeyboardInterrupt
+            yield frame
+
+    return frames
+
+
+@pytest.fixture
+def stopped(tmp_path, model, monkeypatch):
+    """조각 몇 개를 마치고 멈춘 작업의 원본."""
+    source = make_video(tmp_path / "a.mp4", 50)
+    monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 30))
+        upscale_video(source, tmp_path / "b.mp4", model=model)
+    assert Workspace(workspace.workspace_folder(tmp_path / "b.mp4")).records()
+    return source
+
+
+def test_a_copied_source_goes_on_and_a_changed_one_is_refused(tmp_path, model, stopped):
+    content = stopped.read_bytes()
+    make_video(stopped, 50, hold=2)
+    with pytest.raises(UsageError, match="입력"):
+        upscale_video(stopped, tmp_path / "b.mp4", model=model, settings=VideoSettings(resume=True))
+    stopped.unlink()
+    stopped.write_bytes(content)
+    result = upscale_video(stopped, tmp_path / "b.mp4", model=model, settings=VideoSettings(resume=True))
+    assert 0 < result.resumed < 50 and result.frames == 50
+
+
+def test_raw_frames_of_the_same_size_are_told_apart(tmp_path, model):
+    """압축하지 않은 비디오는 내용이 달라도 크기가 같다."""
+    path = tmp_path / "a.y4m"
+    head = b"YUV4MPEG2 W16 H16 F24:1 Ip A1:1 C444\n"
+    digests = set()
+    for value in (10, 11):
+        path.write_bytes(head + b"".join(b"FRAME\n" + bytes([value]) * 768 for _ in range(4)))
+        with VideoReader(path) as reader:
+            digests.add(reader.packet_index().digest)
+    assert len(digests) == 2
+
+
+def test_steps_are_part_of_the_work(tmp_path, model, stopped):
+    settings = VideoSettings(resume=True, steps=("blend(0.5)",))
+    with pytest.raises(UsageError, match="단계"):
+        upscale_video(stopped, tmp_path / "b.mp4", model=model, settings=settings)
+
+
+def test_stopping_before_the_first_segment_leaves_nothing(tmp_path, model, monkeypatch):
+    source = make_video(tmp_path / "a.mp4", 20)
+    monkeypatch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 3))
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(source, tmp_path / "b.mp4", model=model)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_options_are_judged_before_the_result_that_is_there(tmp_path, model):
+    source = make_video(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    with pytest.raises(VideoFormatError, match="libx246"):
+        upscale_video(source, tmp_path / "b.mp4", model=model, settings=VideoSettings(codec="libx246"))
+    with pytest.raises(UsageError, match="이미 있습니다"):
+        upscale_video(source, tmp_path / "b.mp4", model=model)
+    assert (tmp_path / "b.mp4").read_bytes() == b"precious"
+
+
+def test_images_are_told_apart_without_reading_them_whole(tmp_path):
+    (tmp_path / "1.bmp").write_bytes(bytes(1 << 20))
+    before = sampled_hash([tmp_path / "1.bmp"])
+    (tmp_path / "1.bmp").write_bytes(bytes([1]) * (1 << 20))
+    assert sampled_hash([tmp_path / "1.bmp"]) != before

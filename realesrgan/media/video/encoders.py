@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,23 +150,29 @@ def find_encoder(name: str, container: str) -> Encoder:
         hint = f" 혹시 {near[0]}?" if near else ""
         raise VideoFormatError(
             f"모르는 비디오 코덱입니다: {name}{hint}\n  이유: 시험해 본 코덱만 씁니다.\n"
-            f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(ENCODERS)}"
+            f"  해결: 다음 가운데 하나를 쓰세요: {codec_names(ENCODERS)}"
         )
     if not is_built(encoder.name):
         raise VideoFormatError(
             f"이 PyAV에는 {encoder.name} 인코더가 없습니다.\n  이유: 그 코덱 없이 만들어진 패키지입니다.\n"
-            f"  해결: 다음 가운데 하나를 쓰세요: {', '.join(n for n in ENCODERS if is_built(n))}"
+            f"  해결: 다음 가운데 하나를 쓰세요: {codec_names(n for n in ENCODERS if is_built(n))}"
         )
     if container in ("nut", "yuv4mpegpipe") or container in encoder.containers:
         return encoder
     names = {"matroska": "mkv"}
     places = ", ".join(f".{names.get(place, place)}" for place in encoder.containers)
-    fits = ", ".join(n for n, item in ENCODERS.items() if container in item.containers and is_built(n))
+    fits = codec_names(n for n, item in ENCODERS.items() if container in item.containers and is_built(n))
     raise VideoFormatError(
         f"{encoder.name}의 비디오는 {names.get(container, container)}에 담을 수 없습니다.\n"
         f"  이유: 그 형식의 규격에 없거나 재생기들이 읽지 못합니다. {places}에는 담을 수 있습니다.\n"
         f"  해결: -o의 확장자를 바꾸거나 --codec에 다음 가운데 하나를 쓰세요: {fits}"
     )
+
+
+def codec_names(names: Iterable[str]) -> str:
+    """사용자에게 보일 코덱의 목록. 흔한 이름이 있으면 함께 적는다. 적힌 이름은 모두 `--codec`이 받는다."""
+    common = {"libx264": "h264", "libx265": "h265", "libsvtav1": "av1", "libvpx-vp9": "vp9", "prores_ks": "prores"}
+    return ", ".join(f"{common[name]}({name})" if name in common else name for name in names)
 
 
 def is_built(name: str) -> bool:

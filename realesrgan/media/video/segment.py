@@ -174,6 +174,8 @@ class SegmentWriter:
         with korean_write_errors(self._target):
             last = self._durations.get(self._last, 0)
             rest = list(self._stream.encode(None))
+            if self._plan.codec == "libx265" and len(rest) == self._frames:
+                _set_decode_times(rest)
             self._mux(rest[:-1])
             for packet in rest[-1:]:
                 # mp4는 마지막으로 담긴 패킷의 길이만 그대로 둔다. 거기에 마지막으로 보일 프레임의 길이를 적는다.
@@ -194,6 +196,20 @@ class SegmentWriter:
             self._container.close()
         with suppress(OSError):
             self._temporary.unlink()
+
+
+def _set_decode_times(packets: list[Any]) -> None:
+    """모든 패킷의 인코딩 시각(dts)을 보이는 시각에서 다시 정한다.
+
+    x265는 프레임이 두어 개뿐이면 dts를 채우지 않은 메모리의 값으로 낸다. 미리 보는 수보다 짧아 모든 패킷이 한꺼번에
+    나온 조각에서만 그럴 수 있다.
+    """
+    ordered = sorted(packet.pts for packet in packets)
+    delay = max(place - ordered.index(packet.pts) for place, packet in enumerate(packets))
+    step = max(1, (ordered[-1] - ordered[0]) // max(len(ordered) - 1, 1))
+    line = [ordered[0] - step * back for back in range(delay, 0, -1)] + ordered
+    for packet, dts in zip(packets, line, strict=False):
+        packet.dts = dts
 
 
 def coloured_frame(planes: Planes, plan: EncodePlan) -> Any:

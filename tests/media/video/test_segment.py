@@ -168,3 +168,15 @@ def test_a_missing_segment_is_noticed(tmp_path: Path) -> None:
 
 def test_every_codec_of_the_table_is_tried_here() -> None:
     assert {name for name in ENCODERS if not name.endswith("_nvenc")} == set(FAST)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int) -> None:
+    """x265는 프레임이 두어 개뿐이면 인코딩 시각을 채우지 않는다."""
+    plan = make_plan("libx265")
+    shape = (plan.layout.pix_fmt, plan.width, plan.height)
+    with SegmentWriter(tmp_path / "a.seg", plan) as writer:
+        for index in range(count):
+            writer.write(samples.planes(index, *shape), index * 512, 512)
+        assert writer.finish() == count
+    assert sorted(check_segment(tmp_path / "a.seg", plan, count).pts) == [index * 512 for index in range(count)]
