@@ -16,6 +16,8 @@ BT709 = (1, 1, 1)
 BT601_525 = (6, 6, 6)
 BT601_625 = (5, 5, 6)
 _LINES_625 = (576, 288)
+_MATRIX_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+"""원색만 적힌 파일의 행렬. BT.2020의 원색에 BT.709의 행렬을 쓰면 색이 틀어진다."""
 
 
 def guessed_tags(height: int) -> tuple[int, int, int]:
@@ -42,13 +44,8 @@ def concrete_colour(matrix: int, primaries: int, transfer: int, full: bool | Non
         return Colour(0, primaries, transfer, True if full is None else full)
     # 행렬 0은 RGB라는 뜻이라 YUV에는 있을 수 없고, 3은 예약된 번호다. 잘못 적힌 파일로 보고 짐작한다.
     if matrix in (UNSPECIFIED, 0, 3):
-        matrix = _matrix_by_primaries(primaries) or guessed_tags(height)[0]
+        matrix = _MATRIX_BY_PRIMARIES.get(primaries) or guessed_tags(height)[0]
     return Colour(matrix, primaries, transfer, bool(full))
-
-
-def _matrix_by_primaries(primaries: int) -> int | None:
-    """원색만 적힌 파일의 행렬. BT.2020의 원색에 BT.709의 행렬을 쓰면 색이 틀어진다."""
-    return {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}.get(primaries)
 
 
 def encoded_colour(colour: Colour, family: str, source_height: int, height: int) -> Colour:
@@ -65,7 +62,7 @@ def encoded_colour(colour: Colour, family: str, source_height: int, height: int)
         matrix, full = 0, True
     elif matrix == 0:
         # RGB를 YUV로 옮길 때는 우리가 행렬과 범위를 고른다.
-        matrix, full = _matrix_by_primaries(colour.primaries) or guessed_tags(height)[0], False
+        matrix, full = _MATRIX_BY_PRIMARIES.get(colour.primaries) or guessed_tags(height)[0], False
     result = replace(colour, matrix=matrix, full_range=full)
     before, after = guessed_tags(source_height), guessed_tags(height)
     if before == after or colour.matrix == 0:

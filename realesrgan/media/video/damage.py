@@ -285,7 +285,7 @@ def ragged_end(head: bytes, size: int) -> str:
         marks = head[start::length][:4]
         if len(marks) == 4 and set(marks) == {_TS_SYNC}:
             return "마지막 패킷이 잘렸습니다." if size % length else ""
-    first, step = y4m_frames(head)
+    first, step = y4m_frames(head) if head.startswith(b"YUV4MPEG2 ") else (0, 0)
     return "마지막 프레임이 잘렸습니다." if step and (size - first) % step else ""
 
 
@@ -334,31 +334,32 @@ class DamageMonitor:
                         break
                     continue
                 self._keyed = self._keyed or packet.is_keyframe
-                self._note(packet)
+                if packet.dts is not None:
+                    self._last_dts = packet.dts
+                if self._counting and packet.pts is not None and not packet.is_discard:
+                    self._awaited.add(packet.pts)
                 yield from frames
             else:
                 self._ended = True
         except (av.error.FFmpegError, OSError) as error:
             self._problem = f"파일을 더 읽을 수 없습니다({error.strerror or error})."
         if self._ended and not self._problem:
-            self._problem = self._shortage or self._cut_index() or self._cut_stream()
-        yield from self._settled(self._flush())
-
-    def _note(self, packet: Any) -> None:
-        if packet.dts is not None:
-            self._last_dts = packet.dts
-        if self._counting and packet.pts is not None and not packet.is_discard:
-            self._awaited.add(packet.pts)
+            self._problem = self._shortage or self._cut_index()
+            if not self._problem and self._opening.forward is not None:
+                self._problem = self._cut_stream(self._opening.forward)
+        yield from self._flush()
 
     def _flush(self) -> list[Any]:
-        av = import_av()
+        """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""
+        error = import_av().error
+        rest: list[Any] = []
         try:
-            return list(self._opening.decoder.decode(None))
-        except av.error.EOFError:
-            return []
-        except av.error.FFmpegError as error:
-            self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({error.strerror or error})."
-            return []
+            rest = list(self._opening.decoder.decode(None))
+        except error.EOFError:
+            pass  # 이미 비운 디코더다.
+        except error.FFmpegError as problem:
+            self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({problem.strerror or problem})."
+        return self._settled(rest) if self._problem else rest
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
@@ -366,8 +367,6 @@ class DamageMonitor:
         B 프레임은 뒤의 프레임보다 나중에 담기므로, 잘린 자리의 뒤 프레임을 내면 그 앞이 빌 수 있다.
         오지 않은 패킷의 pts는 모두 마지막 dts보다 크므로 그때까지의 프레임만 온전하다.
         """
-        if not self._problem:
-            return frames
         if self._opening.counts_arrivals:
             depth = int(self._opening.stream.codec_context.reorder_depth)
             return frames[: len(frames) - depth] if depth else frames
@@ -399,16 +398,12 @@ class DamageMonitor:
         return self._judged
 
     def verdict(self) -> str:
-        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 풀었을 때 부른다."""
-        if self._problem:
+        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 디코딩했을 때 부른다."""
+        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
+        if self._problem or not self._ended or not lost:
             return self._problem
-        return self._lost_frames() if self._ended else ""
-
-    def _size(self) -> int:
-        forward = self._opening.forward
-        if forward is not None:
-            return int(forward.drain())
-        return Path(self._opening.path).stat().st_size
+        where = float(min(lost) * self._info.time_base)
+        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
 
     def _cut_index(self) -> str:
         """mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다."""
@@ -417,24 +412,15 @@ class DamageMonitor:
         if not any(name in _INDEXED for name in names) or not len(entries):
             return ""
         needed = max(entries[place].pos + entries[place].size for place in (0, -1))
-        size = self._size()
+        forward = self._opening.forward
+        size = Path(self._opening.path).stat().st_size if forward is None else forward.drain()
         return _short(needed, size) if needed > size else ""
 
-    def _cut_stream(self) -> str:
+    def _cut_stream(self, forward: ForwardInput) -> str:
         """표준 입력의 뼈대. 앞부분에 적힌 크기만큼 읽혔는지 본다."""
-        forward = self._opening.forward
-        if forward is None:
-            return ""
-        size = self._size()
+        size = forward.drain()
         needed = max(head_extent(forward.head), forward.boxes.needed)
         return _short(needed, size) if needed > size else ragged_end(forward.head, size)
-
-    def _lost_frames(self) -> str:
-        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
-        if not lost:
-            return ""
-        where = float(min(lost) * self._info.time_base)
-        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
 
 
 class ForwardInput:

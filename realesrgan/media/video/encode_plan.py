@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from fractions import Fraction
 
 from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
@@ -45,12 +44,13 @@ def plan_encoding(
     """
     warnings: list[str] = []
     if container in _RAW_CODECS:
-        return _raw_plan(info, request, container, size)
+        return _raw_plan(info, request, container, size, even)
     encoder = find_encoder(request.codec or default_codec(info, container, request), container)
     pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
     layout = layout_of(pix_fmt)
     size = _even_size(size, layout, warnings) if even else size
-    check_hdr(info, encoder, layout.bits)
+    if info.colour.is_hdr or info.side_data:
+        check_hdr(info, encoder, layout.bits)
     plan = EncodePlan(
         container=container,
         codec=encoder.name,
@@ -58,9 +58,9 @@ def plan_encoding(
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=_time_base(info, request),
+        time_base=1 / request.rate if request.rate else info.time_base,
         rate=request.rate or info.rate,
-        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=pix_fmt,
         options=_options(info, request, encoder, layout),
     )
@@ -96,15 +96,6 @@ def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> st
     return preferred if is_built(preferred) else "libsvtav1"
 
 
-def _time_base(info: VideoInfo, request: EncodeRequest) -> Fraction:
-    """원본의 시각을 그대로 담는 단위. 속도를 청했으면 그 속도의 한 프레임이다."""
-    return 1 / request.rate if request.rate else info.time_base
-
-
-def _turned(aspect: Fraction, rotation: int) -> Fraction:
-    return 1 / aspect if rotation % 180 else aspect
-
-
 def _chosen_format(
     info: VideoInfo,
     request: EncodeRequest,
@@ -120,21 +111,15 @@ def _chosen_format(
         # mp4의 VP9에는 알파를 둘 자리가 없다.
         formats = tuple(name for name in formats if not layout_of(name).alpha)
     bits = 10 if info.colour.is_hdr and info.layout.bits < 10 else info.layout.bits
-    wanted = replace(info.layout, bits=bits, subsampling=_wanted_subsampling(info, encoder, size))
+    subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
+    twice = size[0] >= 2 * info.display_size[0] and size[1] >= 2 * info.display_size[1]
+    if info.layout.family == "gray" or (info.layout.family == "rgb" and twice):
+        # RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다.
+        subsampling = (2, 2)
+    wanted = replace(info.layout, bits=bits, subsampling=subsampling)
     best = min(formats, key=lambda name: _distance(layout_of(name), wanted, encoder.name))
     warnings.extend(_losses(info.layout, layout_of(best), encoder))
     return best
-
-
-def _wanted_subsampling(info: VideoInfo, encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
-    """결과의 색차. RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다."""
-    subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
-    width, height = info.display_size
-    if info.layout.family == "gray":
-        return (2, 2)
-    if info.layout.family == "rgb" and size[0] >= 2 * width and size[1] >= 2 * height:
-        return (2, 2)
-    return subsampling
 
 
 def _distance(candidate: PixelLayout, wanted: PixelLayout, codec: str) -> tuple[int, ...]:
@@ -207,7 +192,10 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
     options["threads"] = str(request.threads or _threads(encoder))
-    own = {**_quiet(encoder), **hdr_parameters(info.side_data, encoder)}
+    # x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다.
+    own = {"log-level": "none"} if encoder.name == "libx265" else {}
+    if info.side_data:
+        own |= hdr_parameters(info.side_data, encoder)
     user = dict(request.options)
     if encoder.params and own:
         mine = ":".join(f"{key}={value}" for key, value in own.items())
@@ -227,11 +215,6 @@ def _threads(encoder: Encoder) -> int:
     if encoder.name == "libx265":
         return next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
     return 0
-
-
-def _quiet(encoder: Encoder) -> dict[str, str]:
-    """x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다."""
-    return {"log-level": "none"} if encoder.name == "libx265" else {}
 
 
 def _named(name: str | None, encoder: Encoder, option: str) -> str:
@@ -273,7 +256,7 @@ def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
     return {_named(encoder.preset, encoder, "--preset"): preset}
 
 
-def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
+def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int], even: bool) -> EncodePlan:
     """표준 출력의 압축하지 않은 비디오. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
     from realesrgan.media.video.stream import raw_layout
 
@@ -283,7 +266,7 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
             "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)
-    size = _even_size(size, layout, warnings)
+    size = _even_size(size, layout, warnings) if even else size
     return EncodePlan(
         container=container,
         codec="rawvideo",
@@ -291,9 +274,9 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=_time_base(info, request),
+        time_base=1 / request.rate if request.rate else info.time_base,
         rate=request.rate or info.rate,
-        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=layout.pix_fmt,
         options={},
         warnings=tuple(warnings),

@@ -39,8 +39,8 @@ Source = str | os.PathLike[str] | BinaryIO
 """비디오가 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""
 
 # 이들은 이미지거나, 속에 적힌 다른 파일과 주소를 여는 목록이다. 비디오 파일 하나로 다루지 않는다.
-_PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
-_PLAYLIST_FORMATS = ("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest")
+PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
+_PLAYLIST_FORMATS = frozenset(("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest"))
 
 
 # 훑는 바이트와 마이크로초의 한도. FFmpeg의 기본은 5MB와 5초쯤이다.
@@ -87,7 +87,8 @@ def open_container(source: Source, deep: bool = False) -> Any:
             mode="r",
             container_options={
                 "protocol_whitelist": "file",
-                "format_whitelist": _allowed_formats(av),
+                # 목록 형식(playlist)은 다른 파일을 열 수 있으므로 뺀다.
+                "format_whitelist": ",".join(sorted(set(av.formats_available) - _PLAYLIST_FORMATS)),
                 **(_DEEP_PROBE if deep else {}),
             },
             metadata_errors="replace",
@@ -118,16 +119,6 @@ def broadcast_start(container: Any) -> Fraction:
         return Fraction(0)
     starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
     return min(starts, default=Fraction(0))
-
-
-def _allowed_formats(av: Any) -> str:
-    """열어도 되는 형식들. 목록 형식(playlist)은 다른 파일을 열 수 있으므로 뺀다."""
-    return ",".join(sorted(name for name in av.formats_available if name not in _PLAYLIST_FORMATS))
-
-
-def is_picture_format(name: str) -> bool:
-    """FFmpeg의 형식 이름이 이미지의 것인지."""
-    return any(part.endswith(_PICTURE_FORMATS) for part in name.split(","))
 
 
 def _check_file(path: Path, name: str) -> None:

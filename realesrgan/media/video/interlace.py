@@ -98,7 +98,9 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
             break
         total += 1
         flagged += bool(frame.interlaced_frame)
-        window = [*window[-2:], _luma(frame)]
+        gray = frame.reformat(format="gray").to_ndarray()
+        # 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다.
+        window = [*window[-2:], gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)]
         if len(window) > 1:
             combed_near, combed_far = count_combs(window[-2], window[-1])
             near, far = near + combed_near, far + combed_far
@@ -145,12 +147,6 @@ def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tupl
     near = (line - current[1:-3]) * (line - current[3:-1]) > _COMBED
     far = (line - current[:-4]) * (line - current[4:]) > _COMBED
     return int((near & around).sum()), int((far & around).sum())
-
-
-def _luma(frame: Any) -> NDArray[np.int32]:
-    """휘도. 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다."""
-    gray: NDArray[Any] = frame.reformat(format="gray").to_ndarray()
-    return gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
 
 
 def deinterlaced(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:

@@ -90,7 +90,12 @@ def join_video(
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
-        timing, finish = _timing(segments, times, plan, _origin(segments, plan, info, start, begun))
+        # 결과의 0은 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다.
+        # 속도를 새로 정한 비디오는 이미 0에서 시작한다.
+        origin = round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
+        if start is not None:
+            origin = min(segment.offset for segment in segments)
+        timing, finish = _timing(segments, times, plan, origin)
         temporary = stack.enter_context(atomic_path(Path(target)))
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
@@ -107,16 +112,6 @@ def join_video(
             video.disposition = tracks.video_disposition
             _mux_all(output, packets, tracks.packets())
         return tuple(tracks.warnings)
-
-
-def _origin(
-    segments: Sequence[Segment], plan: EncodePlan, info: VideoInfo | None, start: int | None, begun: Fraction
-) -> int:
-    """결과의 0이 될 시각(계획의 `time_base`). 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다."""
-    if start is not None:
-        return min(segment.offset for segment in segments)
-    # 속도를 새로 정한 비디오는 이미 0에서 시작한다.
-    return round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
 
 
 def _timing(

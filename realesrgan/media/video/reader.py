@@ -122,32 +122,23 @@ class OpenVideo:
         self.container = open_container(source if self.forward is None else cast(BinaryIO, self.forward))
         try:
             self.stream = choose_stream(self.container, self.name)
+            # AVI에는 보이는 시각이 없어 차례로 시각을 주어야 한다.
+            self.counts_arrivals = self.container.format.name == "avi"
             for stream in self.container.streams:
                 if stream.index != self.stream.index and self.forward is None:
                     stream.discard = import_av().stream.Discard.all
-            self.decoder = self._decoder()
+            own = self.decoder = self.stream.codec_context
+            own.thread_type = "AUTO"
+            if own.codec.canonical_name in _CHECKED_CODECS:
+                own.options = {"err_detect": "explode+crccheck"}
+            name = wants_alpha_decoder(self.stream)
+            if name is not None:
+                self.decoder = import_av().CodecContext.create(name, "r")
+                self.decoder.extradata = own.extradata
+                self.decoder.thread_type = "AUTO"
         except BaseException:
             self.container.close()
             raise
-
-    def _decoder(self) -> Any:
-        own = self.stream.codec_context
-        own.thread_type = "AUTO"
-        if own.codec.canonical_name in _CHECKED_CODECS:
-            own.options = {"err_detect": "explode+crccheck"}
-        name = wants_alpha_decoder(self.stream)
-        if name is None:
-            return own
-        av = import_av()
-        context = av.CodecContext.create(name, "r")
-        context.extradata = own.extradata
-        context.thread_type = "AUTO"
-        return context
-
-    @property
-    def counts_arrivals(self) -> bool:
-        """보이는 시각이 없어 차례로 시각을 주어야 하는 컨테이너인지."""
-        return bool(self.container.format.name == "avi")
 
     def packets(self) -> Iterator[Any]:
         """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
@@ -375,25 +366,8 @@ class VideoReader:
             with self._borrowed() as opening:
                 packets = _again(self._pending, self._packets) if self._fresh else opening.rewind()
                 self._fresh, self._pending = False, []
-                self._index = self._read_index(opening, packets)
+                self._index = _read_index(opening, packets, self.info)
         return self._index
-
-    def _read_index(self, opening: OpenVideo, packets: Iterable[Any]) -> PacketIndex:
-        arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
-        digest.update(str(Path(self._source).stat().st_size).encode())  # type: ignore[arg-type]
-        for packet in packets:
-            _add_packet(digest, packet)
-            if not packet.is_discard:
-                times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
-        known = sorted(pts for pts, _ in times if pts is not None)
-        keys = sorted({pts for pts, key in times if key and pts is not None})
-        if not known:
-            # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
-            step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-            made = tuple(place * step for place in range(len(times)))
-            return PacketIndex(made, made[:1], digest.hexdigest())
-        trusted = _seekable(opening) and len(set(known)) == len(times) and keys
-        return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
 
     def looks_interlaced(self) -> bool:
         """내용까지 보아 비월(interlaced) 비디오인지. 규칙은 `interlace.is_interlaced`.
@@ -436,15 +410,29 @@ def mark_of(packet: Any) -> tuple[int | None, ...]:
     return packet.pts, packet.dts, packet.size, packet.pos
 
 
-def _add_packet(digest: Any, packet: Any) -> None:
-    """패킷 하나를 원본의 내용을 가리키는 해시에 더한다.
+def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> PacketIndex:
+    """패킷들의 시각과, 원본의 내용을 가리키는 해시.
 
     이어 하기는 원본이 그때와 같은지 알아야 한다. 파일을 통째로 읽어 해시를 구하는 대신, 어차피 훑는 패킷마다 시각과
     크기와 고르게 뽑은 바이트를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라지고, 압축하지 않은 비디오는
     모든 프레임에서 뽑은 바이트가 달라진다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
     """
-    digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
-    digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
+    arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
+    digest.update(str(Path(opening.path).stat().st_size).encode())  # type: ignore[arg-type]
+    for packet in packets:
+        digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
+        digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
+        if not packet.is_discard:
+            times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
+    known = sorted(pts for pts, _ in times if pts is not None)
+    keys = sorted({pts for pts, key in times if key and pts is not None})
+    if not known:
+        # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
+        step = max(1, round(1 / (info.rate * info.time_base)))
+        made = tuple(place * step for place in range(len(times)))
+        return PacketIndex(made, made[:1], digest.hexdigest())
+    trusted = _seekable(opening) and len(set(known)) == len(times) and keys
+    return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
 
 
 def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:

@@ -58,11 +58,6 @@ ALPHA_SIDE_DATA = "matroska_block_additional"
 ALPHA_HEADER = (1).to_bytes(8, "big")
 
 
-def segment_container(plan: EncodePlan) -> str:
-    """조각의 컨테이너."""
-    return "mov" if plan.codec == "prores_ks" else "mp4"
-
-
 class SegmentWriter:
     """프레임들을 인코딩해 조각 파일 하나로 쓴다. 문맥 관리자(context manager)로 쓴다.
 
@@ -89,12 +84,11 @@ class SegmentWriter:
 
     def _open(self) -> Any:
         plan = self._plan
-        options = muxer_options(segment_container(plan), plan, index_first=False)
+        name = "mov" if plan.codec == "prores_ks" else "mp4"
+        options = muxer_options(name, plan, index_first=False)
         if plan.time_base.numerator == 1 and plan.time_base.denominator < 1 << 31:
             options["video_track_timescale"] = str(plan.time_base.denominator)
-        container = import_av().open(
-            local_url(self._temporary), "w", format=segment_container(plan), container_options=options
-        )
+        container = import_av().open(local_url(self._temporary), "w", format=name, container_options=options)
         container.flags |= import_av().container.core.Flags.bitexact.value
         self._stream = container.add_stream(plan.codec, rate=plan.rate)
         set_up(self._stream.codec_context, plan)

@@ -49,11 +49,6 @@ def stream_tags(stream: Any) -> dict[str, str]:
     }
 
 
-def container_tags(container: Any) -> dict[str, str]:
-    """비디오 전체가 물려줄 메타데이터."""
-    return {key: value for key, value in container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
-
-
 def dropped_tags(tags: dict[str, str], muxer: str) -> list[str]:
     """그 형식에 적을 자리가 없는 메타데이터의 이름들. Matroska와 WebM은 무엇이든 적는다."""
     if muxer not in ("mp4", "mov"):
@@ -118,32 +113,33 @@ class Tracks:
         self._prepare(video)
 
     def _prepare(self, video: Any) -> None:
-        for stream in self._container.streams:
-            if stream.index == video.index:
-                continue
-            handler = self._handler(stream)
-            if handler is not None:
-                self._handlers[stream.index] = handler
-            elif not self._trial:
-                stream.discard = import_av().stream.Discard.all
-        if not self._trial:
-            video.discard = import_av().stream.Discard.all
-        tags = container_tags(self._container)
-        self._output.metadata.update(tags)
-        lost = dropped_tags(tags, self._rules.muxer)
-        if lost:
-            self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
-        self._chapters()
-
-    def _handler(self, stream: Any) -> Handler | None:
-        """스트림 하나를 어떻게 옮길지 정한다. 옮기지 않으면 None."""
         kinds: dict[str, Callable[[Any], Handler | None]] = {
             "audio": self._audio,
             "subtitle": self._subtitle,
             "video": self._picture,
             "attachment": self._attachment,
         }
-        return kinds.get(stream.type, self._data)(stream)
+        for stream in self._container.streams:
+            if stream.index == video.index:
+                continue
+            handler = kinds.get(stream.type, self._data)(stream)
+            if handler is not None:
+                self._handlers[stream.index] = handler
+            elif not self._trial:
+                stream.discard = import_av().stream.Discard.all
+        if not self._trial:
+            video.discard = import_av().stream.Discard.all
+        tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
+        self._output.metadata.update(tags)
+        lost = dropped_tags(tags, self._rules.muxer)
+        if lost:
+            self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
+        chapters = self._container.chapters()
+        if chapters and not self._rules.chapters:
+            self.warnings.append(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
+        elif chapters:
+            moved = (self._moved(chapter) for chapter in chapters)
+            self._output.set_chapters([chapter for chapter in moved if chapter is not None])
 
     def _audio(self, stream: Any) -> Handler | None:
         if stream.codec_context is None:
@@ -261,18 +257,14 @@ class Tracks:
                 packet.dts -= shift
             return [packet]
 
-        return handle if cover else self._inside(handle, self._preroll(stream), self._padding(stream))
-
-    def _padding(self, stream: Any) -> Fraction:
-        """Matroska가 스스로 다루는 앞의 덧댐(초). Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다)."""
-        opus = stream.type == "audio" and stream.codec_context.codec.canonical_name == "opus"
-        return Fraction(_OPUS_DELAY) if opus and self._rules.muxer in ("matroska", "webm") else Fraction(0)
-
-    def _preroll(self, stream: Any) -> int:
-        """구간의 앞에 함께 담을 준비 패킷 수. 들리지 않게 할 수 없는 형식에는 담지 않는다."""
-        if stream.type != "audio" or self._rules.muxer not in ("mp4", "mov"):
-            return 0
-        return _PREROLL_PACKETS.get(stream.codec_context.codec.canonical_name, 0)
+        if cover or stream.type != "audio":
+            return handle if cover else self._inside(handle)
+        name = stream.codec_context.codec.canonical_name
+        # Matroska는 앞의 덧댐을 스스로 다룬다. Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다).
+        padding = _OPUS_DELAY if name == "opus" and self._rules.muxer in ("matroska", "webm") else _NONE
+        # 구간의 앞에 함께 담을 준비 패킷. 들리지 않게 할 수 없는 형식에는 담지 않는다.
+        preroll = _PREROLL_PACKETS.get(name, 0) if self._rules.muxer in ("mp4", "mov") else 0
+        return self._inside(handle, preroll, padding)
 
     def _inside(self, handle: Handler, preroll: int = 0, padding: Fraction = _NONE) -> Handler:
         """구간에 걸친 패킷만 넘긴다. 편집 목록이 없는 형식에서는 구간의 앞에서 시작하는 소리 패킷도 뺀다.
@@ -309,16 +301,6 @@ class Tracks:
 
         return gate
 
-    def _chapters(self) -> None:
-        chapters = self._container.chapters()
-        if not chapters:
-            return
-        if not self._rules.chapters:
-            self.warnings.append(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
-            return
-        kept = [moved for moved in (self._moved(chapter) for chapter in chapters) if moved is not None]
-        self._output.set_chapters(kept)
-
     def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
         """구간에 맞추어 자르고 옮긴 챕터. 구간 밖이면 None."""
         base = Fraction(chapter["time_base"])
@@ -342,6 +324,7 @@ class Tracks:
             return
         av = import_av()
         self._seek()
+        last = self._window.last
         moment = float("-inf")
         streams = [self._container.streams[index] for index in self._handlers]
         flowing = self._container.demux(*streams)
@@ -355,7 +338,8 @@ class Tracks:
                 break
             if not packet.size or packet.is_corrupt:
                 continue
-            if self._beyond(packet):
+            # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
+            if last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN:
                 break
             for result in self._handlers[packet.stream.index](packet):
                 moment = max(moment, _moment(result, moment))
@@ -373,11 +357,6 @@ class Tracks:
                 "  해결: 원본을 다시 받으세요."
             ) from error
         self.warnings.append(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
-
-    def _beyond(self, packet: Any) -> bool:
-        """구간의 끝에서 한참 지났는지. 스트림마다 조금씩 어긋나게 담기므로 여유를 둔다."""
-        last = self._window.last
-        return last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
 
     def _seek(self) -> None:
         av = import_av()
