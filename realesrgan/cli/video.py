@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,7 +23,7 @@ from realesrgan.cli.console import (
     say,
     say_error,
 )
-from realesrgan.cli.video_arguments import STANDARD, parse_arguments, to_settings, warn_ignored
+from realesrgan.cli.video_arguments import STANDARD, parse_arguments, to_settings
 from realesrgan.errors import RealESRGANError, ReportError, UsageError, VideoFormatError
 from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
@@ -96,7 +97,8 @@ class VideoCommand:
         from realesrgan.cli.video_jobs import check_preview_path, plan_jobs
 
         args = self._args
-        warn_ignored(args)
+        for warning in args.warnings:
+            logger.warning("%s", warning)
         if ranks.size > 1 and STANDARD in (*args.input, args.output):
             raise UsageError(
                 "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
@@ -141,7 +143,7 @@ class VideoCommand:
             raise RuntimeError("모델을 싣기 전입니다.")
         began = time.perf_counter()
         try:
-            with ProgressBar(job.source.name, shown=None if self._ranks.size == 1 else False) as bar:
+            with closing(ProgressBar(job.source.name, shown=None if self._ranks.size == 1 else False)) as bar:
                 return upscale_video(
                     job.source,
                     job.target,
@@ -366,10 +368,8 @@ class ProgressBar:
             parts.append(f"남은 시간 {describe_seconds((now.total - now.frames) / speed)}")
         return ", ".join([*parts, describe_bytes(now.size)])
 
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """막대를 거둔다."""
         self._bar.close()
 
 

@@ -196,7 +196,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """인자를 읽고 서로 맞지 않는 것을 걸러 낸다.
 
     Returns:
-        인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를 말한다.
+        인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를, `warnings`는 알릴 말들을 담는다.
 
     Raises:
         SystemExit: 인자가 잘못되었을 때(코드 2).
@@ -217,8 +217,19 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--resume과 --overwrite는 하나만 주세요.")
     args.model_name = get_model(args.model_name or DEFAULT_VIDEO_MODEL).name
     args.gpu_id = None
-    _check_pipes(args)
-    _check_face_enhance(args)
+    if STANDARD in (*args.input, args.output) or args.ext in STREAM_FORMATS:
+        _check_pipes(args)
+    unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
+    args.warnings = []
+    if unused:
+        args.warnings.append(f"{', '.join(unused)}: 더는 필요 없어 무시합니다. 비디오는 PyAV가 직접 읽고 씁니다.")
+    if args.face_enhance and "anime" not in args.model_name:
+        raise UsageError(
+            "--face_enhance는 이 버전에 아직 없습니다.\n"
+            "  해결: 이 옵션을 빼고 실행하거나, 이미지로 키운 뒤 GFPGAN을 쓰세요."
+        )
+    if args.face_enhance:
+        args.warnings.append("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")
     return args
 
 
@@ -239,18 +250,6 @@ def _check_pipes(args: argparse.Namespace) -> None:
             f"표준 출력에는 {args.ext}를 쓸 수 없습니다.\n  되감아 고쳐 써야 하는 형식입니다.\n"
             "  해결: --ext nut나 --ext y4m을 쓰세요."
         )
-
-
-def _check_face_enhance(args: argparse.Namespace) -> None:
-    if not args.face_enhance:
-        return
-    if "anime" not in args.model_name:
-        raise UsageError(
-            "--face_enhance는 이 버전에 아직 없습니다.\n"
-            "  해결: 이 옵션을 빼고 실행하거나, 이미지로 키운 뒤 GFPGAN을 쓰세요."
-        )
-    args.face_enhance = False
-    args.ignored_face_enhance = True
 
 
 def to_settings(args: argparse.Namespace) -> VideoSettings:
@@ -278,12 +277,3 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         overwrite=args.overwrite,
         preview=None if args.preview is None else expand_user(args.preview),
     )
-
-
-def warn_ignored(args: argparse.Namespace) -> None:
-    """받기만 하고 쓰지 않는 옵션을 한 번 알린다."""
-    unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
-    if unused:
-        logger.warning("%s: 더는 필요 없는 옵션이라 무시합니다. 비디오는 PyAV가 직접 읽고 씁니다.", ", ".join(unused))
-    if getattr(args, "ignored_face_enhance", False):
-        logger.warning("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")

@@ -113,7 +113,13 @@ def plan_video(
             f"색의 행렬 계수(matrix coefficients)를 다룰 수 없습니다: {info.name} (H.273의 {info.colour.matrix}번)\n"
             "  해결: 먼저 BT.709나 BT.2020(비고정 휘도)으로 바꾸세요."
         )
-    encoding = _plan_output(info, target, settings, outscale)
+    size = scaled_size(*info.display_size, outscale)
+    if target.container == IMAGES:
+        from realesrgan.video.image_sequence import plan_images
+
+        encoding = plan_images(info, target.extension, size)
+    else:
+        encoding = plan_encoding(info, settings.request, target.container, size, even=True)
     deinterlace = reader.looks_interlaced()
     if deinterlace and not settings.deinterlace:
         raise VideoFormatError(
@@ -144,15 +150,6 @@ def plan_video(
         content=index.digest if source.images == () else sampled_hash(source.images),
         notes=notes,
     )
-
-
-def _plan_output(info: VideoInfo, target: VideoTarget, settings: VideoSettings, outscale: float) -> EncodePlan:
-    width, height = scaled_size(*info.display_size, outscale)
-    if target.container == IMAGES:
-        from realesrgan.video.image_sequence import plan_images
-
-        return plan_images(info, target.extension, (width, height))
-    return plan_encoding(info, settings.request, target.container, (width, height), even=True)
 
 
 def plan_spans(

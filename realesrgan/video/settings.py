@@ -258,14 +258,12 @@ class VideoTarget:
         return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
 
 
-def find_source(source: str | os.PathLike[str] | BinaryIO | VideoSource, fps: Fraction | None = None) -> VideoSource:
+def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None = None) -> VideoSource:
     """비디오 파일, 이미지가 차례대로 든 폴더, 되감을 수 없는 바이너리 파일 객체에서 입력을 정한다.
 
     Raises:
         UsageError: 없거나, 이미지 파일이거나, 폴더에 이미지가 없을 때.
     """
-    if isinstance(source, VideoSource):
-        return source
     if not isinstance(source, (str, os.PathLike)):
         return VideoSource("표준 입력", file=source)
     path = expand_user(os.fspath(source))
@@ -295,14 +293,12 @@ def _is_frame(path: Path) -> bool:
     return not path.name.startswith(".") and path.is_file() and is_image_name(path)
 
 
-def find_target(target: str | os.PathLike[str] | BinaryIO | VideoTarget) -> VideoTarget:
+def find_target(target: str | os.PathLike[str] | BinaryIO) -> VideoTarget:
     """이름에서 결과의 컨테이너를 정한다. 확장자가 없으면 PNG가 든 폴더다. 파일 객체에는 압축하지 않은 NUT을 쓴다.
 
     Raises:
         UsageError: 쓸 수 없는 형식일 때.
     """
-    if isinstance(target, VideoTarget):
-        return target
     if not isinstance(target, (str, os.PathLike)):
         return VideoTarget(None, "nut", stream=target)
     path = expand_user(os.fspath(target))

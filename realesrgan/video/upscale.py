@@ -103,7 +103,8 @@ def upscale_video(
         >>> upscale_video("a.mp4", "b.mp4", model=upsampler, settings=VideoSettings(outscale=2)).frames
     """
     began = time.perf_counter()
-    found, place = find_source(source, settings.fps), find_target(target)
+    found = source if isinstance(source, VideoSource) else find_source(source, settings.fps)
+    place = target if isinstance(target, VideoTarget) else find_target(target)
     task = VideoTask(found, place, as_networks(model), settings, progress, processes or SingleProcess())
     if found.is_stream:
         result = task.run_stream()

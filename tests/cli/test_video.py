@@ -163,7 +163,7 @@ def test_options_of_old_commands_are_accepted_with_one_warning(run, tmp_path):
         "-s", "2", "--device", "cpu", use_model=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("더는 필요 없는") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
+    assert done.stderr.count("더는 필요 없어") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
 
 
 def test_without_an_input_it_says_what_to_give(run, tmp_path):

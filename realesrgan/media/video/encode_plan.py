@@ -48,7 +48,8 @@ def plan_encoding(
     encoder = find_encoder(request.codec or default_codec(info, container, request), container)
     pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
     layout = layout_of(pix_fmt)
-    size = _even_size(size, layout, warnings) if even else size
+    if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
+        size = _even_size(size, layout, warnings)
     if info.colour.is_hdr or info.side_data:
         check_hdr(info, encoder, layout.bits)
     plan = EncodePlan(
@@ -76,10 +77,9 @@ def plan_encoding(
 def _even_size(size: tuple[int, int], layout: PixelLayout, warnings: list[str]) -> tuple[int, int]:
     (width, height), (across, down) = size, layout.subsampling
     even = (-(-width // across) * across, -(-height // down) * down)
-    if even != size:
-        warnings.append(
-            f"{layout.pix_fmt} 형식은 홀수 크기를 담지 못해 {width}x{height} 대신 {even[0]}x{even[1]}로 만듭니다."
-        )
+    warnings.append(
+        f"{layout.pix_fmt} 형식은 홀수 크기를 담지 못해 {width}x{height} 대신 {even[0]}x{even[1]}로 만듭니다."
+    )
     return even
 
 
@@ -266,7 +266,8 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
             "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)
-    size = _even_size(size, layout, warnings) if even else size
+    if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
+        size = _even_size(size, layout, warnings)
     return EncodePlan(
         container=container,
         codec="rawvideo",

@@ -16,7 +16,9 @@ _FULL, _LIMITED = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _THUMBNAILS = (1 << 11) | (1 << 20)  # timed_thumbnails, still_image
 _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
+_STATIC = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 _DYNAMIC = ("DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
+_HDR = frozenset((*_STATIC, *_DYNAMIC))
 DEFAULT_RATE = Fraction(25)
 
 
@@ -102,7 +104,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=float(stream.duration * stream.time_base) if stream.duration else whole,
-        side_data=hdr_side_data(side_data) if side_data else {},
+        side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
         warnings=tuple(notes),
     )
 

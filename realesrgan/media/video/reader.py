@@ -326,7 +326,9 @@ class VideoReader:
                 if watch.stopped:
                     break
                 continue
-            self._check_shape(frame, pts)
+            same = (frame.width, frame.height) == (self.info.width, self.info.height)
+            if not same or layout_of(frame.format.name) != self.info.layout:
+                raise _changed_shape(self.info, frame, pts)
             good += 1
             last = pts
             yield VideoFrame(planes_of(frame), pts, frame.duration or 0)
@@ -336,17 +338,6 @@ class VideoReader:
         if problem:
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, problem, last, good))
-
-    def _check_shape(self, frame: Any, pts: int) -> None:
-        info = self.info
-        if (frame.width, frame.height) == (info.width, info.height) and layout_of(frame.format.name) == info.layout:
-            return
-        raise VideoFormatError(
-            f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
-            f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
-            f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
-            "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
-        )
 
     def packet_index(self) -> PacketIndex:
         """풀지 않고 훑어 패킷의 시각과 키프레임을 모은다.
@@ -403,6 +394,15 @@ class VideoReader:
         with self._borrowed() as opening:
             self._fresh, self._pending = False, []
             return check_tracks(opening.container, self._source, target, plan)
+
+
+def _changed_shape(info: VideoInfo, frame: Any, pts: int) -> VideoFormatError:
+    return VideoFormatError(
+        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
+        f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
+        f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
+        "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
+    )
 
 
 def mark_of(packet: Any) -> tuple[int | None, ...]:

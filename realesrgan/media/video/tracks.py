@@ -323,7 +323,8 @@ class Tracks:
         if not self._handlers:
             return
         av = import_av()
-        self._seek()
+        if self._window.first is not None and self._window.first > _SEEK_MARGIN:
+            self._seek(self._window.first)
         last = self._window.last
         moment = float("-inf")
         streams = [self._container.streams[index] for index in self._handlers]
@@ -358,11 +359,10 @@ class Tracks:
             ) from error
         self.warnings.append(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
 
-    def _seek(self) -> None:
+    def _seek(self, first: Fraction) -> None:
         av = import_av()
-        first = self._window.first
         covers = any(s.disposition & _ATTACHED for s in self._container.streams.video)
-        if first is None or covers or first <= _SEEK_MARGIN:
+        if covers:
             return
         try:
             self._container.seek(int((first - _SEEK_MARGIN) * 1_000_000))
