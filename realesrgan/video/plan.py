@@ -120,15 +120,7 @@ def plan_video(
         encoding = plan_images(info, target.extension, size)
     else:
         encoding = plan_encoding(info, settings.request, target.container, size, even=True)
-    deinterlace = reader.looks_interlaced()
-    if deinterlace and not settings.deinterlace:
-        raise VideoFormatError(
-            f"비월(interlaced) 비디오입니다: {info.name}\n"
-            "  두 시각의 줄이 한 프레임에 섞여 있어 그대로 키우면 빗살 무늬가 커집니다.\n"
-            "  해결: --deinterlace를 주어 펴서 키우세요."
-        )
-    if settings.deinterlace and not deinterlace:
-        logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", info.name)
+    deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     start, end = pts_range(info, index, settings.start, settings.end)
     whole = Span(start, end)
@@ -150,6 +142,19 @@ def plan_video(
         content=index.digest if source.images == () else sampled_hash(source.images),
         notes=notes,
     )
+
+
+def _needs_deinterlacing(reader: VideoReader | ImageSequence, wanted: bool) -> bool:
+    found = reader.looks_interlaced()
+    if found and not wanted:
+        raise VideoFormatError(
+            f"비월(interlaced) 비디오입니다: {reader.info.name}\n"
+            "  두 시각의 줄이 한 프레임에 섞여 있어 그대로 키우면 빗살 무늬가 커집니다.\n"
+            "  해결: --deinterlace를 주어 펴서 키우세요."
+        )
+    if wanted and not found:
+        logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", reader.info.name)
+    return found
 
 
 def plan_spans(
