@@ -25,6 +25,7 @@ from realesrgan.video.settings import SingleProcess, VideoProgress, VideoSetting
 from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import Networks, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace
+from tests.media.video.samples import weave_video
 from tests.video.samples import hashes, make_video, pixels
 
 GRAY = PixelLayout("gray", "gray", 8)
@@ -366,3 +367,11 @@ def test_images_are_told_apart_without_reading_them_whole(tmp_path):
     before = sampled_hash([tmp_path / "1.bmp"])
     (tmp_path / "1.bmp").write_bytes(bytes([1]) * (1 << 20))
     assert sampled_hash([tmp_path / "1.bmp"]) != before
+
+
+def test_an_interlaced_stream_of_bytes_is_deinterlaced_like_a_file(tmp_path, model):
+    source = weave_video(tmp_path / "a.mkv", flagged=True)
+    settings = VideoSettings(deinterlace=True)
+    upscale_video(source, tmp_path / "file.mp4", model=model, settings=settings)
+    upscale_video(io.BytesIO(source.read_bytes()), tmp_path / "stream.mp4", model=model, settings=settings)
+    assert hashes(tmp_path / "stream.mp4") == hashes(tmp_path / "file.mp4")

@@ -318,3 +318,18 @@ def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path) -> None:
         assert len(list(reader.frames())) == 3
     samples.remake(path, tmp_path / os.fsdecode(b"\xfd.mkv"), "matroska")
     assert probe_video(tmp_path / os.fsdecode(b"\xfd.mkv")).width == 64
+
+
+@pytest.mark.parametrize("name", ["tail.mp4", "plain.mkv", "h264.ts", "h264.avi"])
+def test_one_reader_can_be_read_at_two_places_and_again(name: str, healthy: dict[str, Path]) -> None:
+    with VideoReader(healthy[name]) as reader:
+        index = reader.packet_index()
+        first, second = reader.frames(), reader.frames()
+        both = [(next(first), next(second)) for _ in range(3)]
+        second.close()
+        whole = [pair[0] for pair in both] + list(first)
+        assert samples.same_frames([pair[1] for pair in both], whole[:3])
+        assert samples.same_frames(list(reader.frames()), whole) and len(whole) == 30
+        assert reader.packet_index() == index
+    with VideoReader(healthy[name]) as again:
+        assert again.packet_index() == index
