@@ -1,4 +1,4 @@
-"""영상을 키우는 명령. `realesrgan-video`와 같다."""
+"""비디오를 키우는 명령. `realesrgan-video`와 같다."""
 
 from realesrgan.cli.video import run
 

@@ -13,30 +13,45 @@ from realesrgan.version import __version__
 if TYPE_CHECKING:
     from realesrgan.evaluation.api import EvaluationSettings, evaluate
     from realesrgan.inference.model import Model, load
+    from realesrgan.inference.picture import PictureResult, PictureSettings, upscale_file
     from realesrgan.inference.realesrganer import RealESRGANer
     from realesrgan.training.api import train
+    from realesrgan.video.settings import VideoResult, VideoSettings
+    from realesrgan.video.upscale import upscale_video
     from realesrgan.zoo.models import list_models
 
 __all__ = [
     "EvaluationSettings",
     "Model",
+    "PictureResult",
+    "PictureSettings",
     "RealESRGANer",
+    "VideoResult",
+    "VideoSettings",
     "__version__",
     "evaluate",
     "list_models",
     "load",
     "train",
+    "upscale_file",
+    "upscale_video",
 ]
 
 # 이름과 그것이 있는 모듈.
 _HOMES = {
     "EvaluationSettings": "realesrgan.evaluation.api",
     "Model": "realesrgan.inference.model",
+    "PictureResult": "realesrgan.inference.picture",
+    "PictureSettings": "realesrgan.inference.picture",
     "RealESRGANer": "realesrgan.inference.realesrganer",
+    "VideoResult": "realesrgan.video.settings",
+    "VideoSettings": "realesrgan.video.settings",
     "evaluate": "realesrgan.evaluation.api",
     "list_models": "realesrgan.zoo.models",
     "load": "realesrgan.inference.model",
     "train": "realesrgan.training.api",
+    "upscale_file": "realesrgan.inference.picture",
+    "upscale_video": "realesrgan.video.upscale",
 }
 
 

@@ -1,37 +1,39 @@
-"""영상을 키우는 명령. 인자를 읽고, 일을 정하고, 한 편씩 키우고, 종료 코드를 돌려준다."""
+"""비디오를 키우는 명령. 인자를 읽고, 일을 정하고, 한 편씩 키우고, 종료 코드를 돌려준다."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from realesrgan.cli.arguments import STANDARD
-from realesrgan.cli.console import (
-    EXIT_DONE,
-    EXIT_SOME_FAILED,
-    EXIT_USAGE,
-    configure_logging,
-    guarded,
-    run_and_leave,
-    say,
-    say_error,
-)
-from realesrgan.cli.video_arguments import parse_arguments, warn_ignored
-from realesrgan.errors import RealESRGANError, ReportError
+from realesrgan.cli.console import configure_logging, guarded, run_and_leave, say_error, shown
+from realesrgan.cli.runner import Command, Ranks, Result, run_command
+from realesrgan.cli.video_arguments import parse_arguments, to_settings
+from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
+from realesrgan.util.numbers import describe_bytes
 
 if TYPE_CHECKING:
-    from realesrgan.cli.films import FilmJob
-    from realesrgan.cli.runner import Ranks
-    from realesrgan.cli.video_report import FilmResult
+    from realesrgan.cli.video_jobs import VideoJob
+    from realesrgan.inference.model import Model
+    from realesrgan.video.settings import VideoProgress
+
+logger = logging.getLogger(__name__)
+
+# 파이프에서 진행을 한 줄씩 쓰는 간격(초).
+LINE_SECONDS = 15.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """영상 명령을 실행한다.
+    """비디오 명령을 실행한다.
 
     Args:
         argv: 인자. 없으면 명령줄에서 읽는다.
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         args = parse_arguments(argv)
         configure_logging(args.verbose)
-        return _run(args)
+        return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run)
 
     return guarded(work, "중단했습니다.")
 
@@ -54,130 +56,232 @@ def run() -> NoReturn:
     run_and_leave(main)
 
 
-def _run(args: argparse.Namespace) -> int:
-    """일을 정해 한 편씩 하고 보고한다. torchrun이면 모든 프로세스가 한 편의 조각들을 나눈다."""
-    from realesrgan.cli.runner import join_ranks
+@dataclass(frozen=True)
+class FileResult(Result):
+    """비디오 한 편의 결과. 칸의 뜻은 `realesrgan.VideoResult`와 같다."""
 
-    started = time.perf_counter()
-    # 표준 출력으로 영상을 내보낼 때는 알리는 말이 섞이면 안 된다.
-    tell = say_error if args.output == STANDARD else say
-    with join_ranks() as ranks:
-        if ranks.leads:
-            warn_ignored(args)
-        jobs, problem = _agree_on_films(args, ranks)
-        if problem is not None:
-            if ranks.leads:
-                say_error(problem)
-            return EXIT_USAGE
-        if args.dry_run:
-            return _dry_run(args, jobs, ranks, tell)
-        results = _process(args, jobs, ranks, tell)
-        return _conclude(args, results, ranks, tell, time.perf_counter() - started)
+    outscale: float | None = None
+    frames: int = 0
+    repeats: int = 0
+    resumed: int = 0
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    codec: str | None = None
+    pix_fmt: str | None = None
+    container: str | None = None
+    stages: dict[str, Any] = field(default_factory=dict)
+    preview: str | None = None
+    steps: tuple[str, ...] = ()
+
+    def details(self) -> tuple[str, list[str]]:
+        """결과와 크기, 시간이 간 곳."""
+        before, after = ("x".join(map(str, size or ())) for size in (self.input_size, self.output_size))
+        speed = (self.frames - self.resumed) / max(self.seconds, 1e-9)
+        stages = self.stages
+        shares = {word: stages[name]["busy"] for name, word in (("decode", "디코딩"), ("encode", "인코딩"))}
+        # 네트워크는 작업자들의 합이므로 작업자 수로 나누어 벽시계와 견준다.
+        shares["네트워크"] = stages["network"]["busy"] / max(stages["workers"], 1)
+        wall = max(stages["wall"], 1e-9)
+        lines = [
+            f"{before} -> {after}({self.outscale:g}배), {self.codec} {self.pix_fmt}, {self.frames}프레임"
+            f"(같은 프레임 {self.repeats}개), {self.seconds:.1f}초, {speed:.2f}fps",
+            "시간이 간 곳: " + ", ".join(f"{word} {100 * busy / wall:.0f}%" for word, busy in shares.items()),
+        ]
+        if self.preview is not None:
+            lines.append(f"미리보기: {shown(self.preview)}")
+        return f" -> {shown(self.output)}", lines
 
 
-def _agree_on_films(args: argparse.Namespace, ranks: Ranks) -> tuple[list[FilmJob], str | None]:
-    """첫 프로세스가 일을 정해 모두에게 알린다.
+class VideoCommand(Command["VideoJob", FileResult]):
+    """비디오를 키우는 일. torchrun이면 모든 프로세스가 한 편의 조각들을 나눈다.
 
-    Returns:
-        일의 목록과, 시작할 수 없으면 그 이유.
+    Args:
+        args: 명령의 인자.
     """
-    from realesrgan.cli.films import plan_films
 
-    if ranks.size > 1 and STANDARD in (*args.input, args.output):
-        return (
-            [],
-            "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요.",
+    together = True
+    refusals = (UsageError, VideoFormatError)
+    tell_failure = staticmethod(say_error)
+    memory_remedy = "--tile이나 --num_process_per_gpu를 줄이세요."
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._settings = to_settings(args)
+        self._ranks = Ranks()
+        self._models: list[Model] = []
+        self._model_name: str | None = None
+        if args.output == STANDARD:
+            # 표준 출력으로 비디오를 내보낼 때는 알리는 말이 섞이면 안 된다.
+            self.tell = say_error
+
+    def plan(self, ranks: Ranks) -> list[VideoJob]:
+        """일을 정한다."""
+        from realesrgan.cli.video_jobs import check_preview_path, plan_jobs
+
+        args = self._args
+        for warning in args.warnings:
+            logger.warning("%s", warning)
+        if ranks.size > 1 and STANDARD in (*args.input, args.output):
+            raise UsageError(
+                "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
+            )
+        jobs = plan_jobs(args.input, args.output, suffix=args.suffix, ext=args.ext, fps=args.fps)
+        if self._settings.preview is not None:
+            others = [path for job in jobs for path in job.paths]
+            reports = [] if args.report is None else [expand_user(args.report)]
+            check_preview_path(self._settings.preview, [*others, *reports])
+        return jobs
+
+    def prepare(self, jobs: Sequence[VideoJob], ranks: Ranks) -> None:
+        """장치마다 모델을 싣는다."""
+        import torch
+
+        from realesrgan.cli.loading import build_model, open_chosen, source_of
+        from realesrgan.media.video.files import import_av
+
+        import_av()
+        options = argparse.Namespace(**{**vars(self._args), "batch": self._args.batch or 1})
+        with ranks.local_leader_first():
+            weights = open_chosen(options)
+        wanted = self._args.device
+        devices = [ranks.device(wanted)]
+        if ranks.size == 1 and wanted in (None, "auto", "cuda") and torch.cuda.is_available():
+            devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        first = build_model(options, weights, devices[0])
+        self._models = [first, *(first.with_compute(device=device) for device in devices[1:])]
+        self._model_name, self._ranks = source_of(first, options), ranks
+
+    def process(self, job: VideoJob, progress: Callable[[int, int], None]) -> FileResult:
+        """비디오 한 편을 키운다."""
+        from realesrgan.video.upscale import upscale_video
+
+        shown_bar = None if self._ranks.size == 1 else False
+        try:
+            with closing(ProgressBar(job.input, drawn=shown_bar)) as bar:
+                made = upscale_video(
+                    job.source,
+                    job.target,
+                    model=self._models,
+                    settings=self._settings,
+                    progress=bar.update if self._ranks.leads else None,
+                    processes=self._ranks,
+                )
+        except KeyboardInterrupt:
+            return self.result(job, "interrupted", _interrupted(job))
+        return FileResult(**{**asdict(made), "model": self._model_name})
+
+    def result(self, job: VideoJob, status: str, reason: str | None = None) -> FileResult:
+        """하지 못한 일의 결과."""
+        return FileResult(job.input, str(job.target.path or "표준 출력"), status, model=self._model_name, reason=reason)
+
+    def estimate(self, jobs: Sequence[VideoJob], ranks: Ranks) -> bool:
+        """키우지 않고 무엇을 할지와 예상 시간을 보인다."""
+        from realesrgan.video.preview import estimate_video
+
+        self.prepare(jobs, Ranks())
+        fine = True
+        for index, job in enumerate(jobs, 1):
+            head = f"[{index}/{len(jobs)}] {shown(job.input)} -> {shown(str(job.target.path or '표준 출력'))}"
+            try:
+                found = estimate_video(job.source, job.target, model=self._models, settings=self._settings)
+            except RealESRGANError as error:
+                fine = False
+                self.tell(f"{head}\n    " + str(error).replace("\n", "\n    "))
+                continue
+            info, encoding, workers = found.plan.info, found.plan.encoding, found.workers
+            width, height = info.display_size
+            frames = found.plan.frames
+            lines = [
+                f"{width}x{height} {info.layout.pix_fmt}, {float(info.rate):.3f}fps, "
+                f"프레임 {'알 수 없음' if frames is None else frames}, 조각 {len(found.plan.spans)}개",
+                f"-> {encoding.width}x{encoding.height}({found.outscale:g}배) {encoding.layout.pix_fmt}, "
+                f"{encoding.codec}, {encoding.container}",
+                f"작업자 {workers.workers}, 스레드 {workers.threads}, 배치 {workers.batch}, "
+                f"타일 {workers.tile or '통째'}, 프레임마다 {found.seconds_per_frame:.2f}초",
+            ]
+            if frames is not None:
+                lines.append(f"네트워크에만 약 {describe_seconds(frames * found.seconds_per_frame)}")
+            if found.preview is not None:
+                lines.append(f"미리보기: {found.preview}")
+            self.tell("\n    ".join([head, *lines, *(f"알림: {note}" for note in found.plan.warnings)]))
+        return fine
+
+
+def _interrupted(job: VideoJob) -> str:
+    from realesrgan.video.workspace import Workspace, workspace_folder
+
+    if job.target.path is None:
+        return "사용자가 중단했습니다."
+    workspace = Workspace(workspace_folder(job.target.path))
+    count = len(workspace.records())
+    if count:
+        return f"중단했습니다. 마친 조각 {count}개는 남아 있습니다.\n  이어 하기: 같은 명령에 --resume을 더하세요."
+    return "중단했습니다. 아직 마친 조각이 없어 남은 것이 없습니다.\n  다시 하기: 같은 명령을 다시 실행하세요."
+
+
+class ProgressBar:
+    """비디오 한 편의 진행. 터미널에서는 막대로, 파이프에서는 이따금 한 줄씩 보인다.
+
+    Args:
+        name: 보일 이름.
+        drawn: 막대를 그릴지. 없으면 표준 오류가 터미널인지로 정한다.
+        every: 막대 대신 줄을 쓰는 간격(초).
+    """
+
+    def __init__(self, name: str, *, drawn: bool | None = None, every: float = LINE_SECONDS) -> None:
+        from tqdm import tqdm
+
+        self._name = shown(name)
+        self._began = self._told = time.monotonic()
+        self._every = every
+        self._preview: Path | None = None
+        self._bar: Any = tqdm(
+            desc=shown(name),
+            unit="프레임",
+            disable=not (sys.stderr.isatty() if drawn is None else drawn),
+            file=sys.stderr,
+            dynamic_ncols=True,
+            smoothing=0.1,
         )
-    jobs: list[FilmJob] = []
-    problem: str | None = None
-    if ranks.leads:
-        try:
-            jobs = plan_films(
-                args.input,
-                args.output,
-                suffix=args.suffix,
-                ext=args.ext,
-                fps=args.fps,
-                resume=args.resume,
-                overwrite=args.overwrite,
-                dry_run=args.dry_run,
-            )
-            _check_side_files(args, [path for job in jobs for path in job.paths])
-        except RealESRGANError as error:
-            problem = str(error)
-    return (jobs, problem) if ranks.size == 1 else ranks.broadcast((jobs, problem))
+
+    def update(self, now: VideoProgress) -> None:
+        """막대를 옮기거나, 때가 되었으면 한 줄을 쓴다. 미리보기가 처음 적히면 어디인지 말한다."""
+        if now.preview != self._preview:
+            self._preview = now.preview
+            with self._bar.external_write_mode(file=sys.stderr):
+                say_error(f"미리보기: {now.preview}")
+        if not self._bar.disable:
+            if self._bar.total is None and now.total is not None:
+                self._bar.total, self._bar.initial, self._bar.n = now.total, now.resumed, now.resumed
+            self._bar.set_postfix_str(describe_bytes(now.size), refresh=False)
+            self._bar.update(now.frames - self._bar.n)
+        elif time.monotonic() - self._told >= self._every:
+            self._told = time.monotonic()
+            say_error(self.line(now, self._told - self._began))
+
+    def line(self, now: VideoProgress, seconds: float) -> str:
+        """진행을 한 줄로 적는다.
+
+        Args:
+            now: 지금까지의 진행.
+            seconds: 시작하고 지난 시간(초).
+        """
+        speed = (now.frames - now.resumed) / max(seconds, 1e-9)
+        count = f"{now.frames}" + (f"/{now.total}" if now.total else "")
+        parts = [f"{self._name}: {count}프레임", f"{speed:.2f}fps"]
+        if now.total and speed > 0:
+            parts.append(f"남은 시간 {describe_seconds((now.total - now.frames) / speed)}")
+        return ", ".join([*parts, describe_bytes(now.size)])
+
+    def close(self) -> None:
+        """막대를 거둔다."""
+        self._bar.close()
 
 
-def _check_side_files(args: argparse.Namespace, paths: list[Path]) -> None:
-    """보고서와 미리보기를 쓸 수 있는지 본다."""
-    from realesrgan.cli.films import check_preview_path
-    from realesrgan.cli.runner import check_report_path
-
-    if args.report and not args.dry_run:
-        report = expand_user(args.report)
-        check_report_path(report, paths)
-        paths = [*paths, report]
-    if args.preview:
-        check_preview_path(expand_user(args.preview), paths)
-
-
-def _process(
-    args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]
-) -> list[FilmResult]:
-    """한 편씩 키운다. 중단되면 남은 것을 중단으로 적는다."""
-    from realesrgan.cli.film_worker import FilmWorker
-    from realesrgan.cli.video_report import FilmResult
-
-    worker = FilmWorker(args, ranks)
-    try:
-        worker.load()
-    except RealESRGANError as error:
-        say_error(str(error))
-        return [FilmResult(job.source.name, str(job.target.path), "failed", reason=str(error)) for job in jobs]
-    results: list[FilmResult] = []
-    for number, job in enumerate(jobs):
-        results.append(worker.process(number, job))
-        if ranks.leads:
-            (tell if results[-1].status in ("done", "skipped") else say_error)(
-                f"[{number + 1}/{len(jobs)}] {results[-1].describe()}"
-            )
-        if results[-1].status == "interrupted":
-            left = jobs[number + 1 :]
-            results += [FilmResult(one.source.name, str(one.target.path), "interrupted") for one in left]
-            break
-    return results
-
-
-def _dry_run(args: argparse.Namespace, jobs: Sequence[FilmJob], ranks: Ranks, tell: Callable[[str], None]) -> int:
-    from realesrgan.cli.film_estimate import show_plan
-    from realesrgan.cli.film_worker import FilmWorker
-
-    if not ranks.leads:
-        return EXIT_DONE
-    worker = FilmWorker(args, ranks)
-    worker.load()
-    return EXIT_DONE if show_plan(jobs, worker, tell) else EXIT_SOME_FAILED
-
-
-def _conclude(
-    args: argparse.Namespace,
-    results: Sequence[FilmResult],
-    ranks: Ranks,
-    tell: Callable[[str], None],
-    seconds: float,
-) -> int:
-    """보고서를 쓰고 종료 코드를 정한다."""
-    from realesrgan.cli.runner import exit_code, summary, write_report
-
-    code = exit_code(results)
-    if not ranks.leads:
-        return code
-    if len(results) > 1:
-        (tell if code == EXIT_DONE else say_error)(summary(results, seconds))
-    if args.report:
-        try:
-            write_report(expand_user(args.report), results, seconds, code)
-        except ReportError as error:
-            say_error(str(error))
-            code = code or EXIT_SOME_FAILED
-    return code
+def describe_seconds(seconds: float) -> str:
+    """초를 사람이 읽는 시간으로 적는다."""
+    whole = max(round(seconds), 0)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours}시간 {minutes}분"
+    return f"{minutes}분 {whole % 60}초" if minutes else f"{whole}초"

@@ -1,11 +1,12 @@
-"""영상 명령의 인자. torch와 PyAV 없이 불러와 `--help`가 바로 답하게 한다."""
+"""비디오 명령의 인자. torch와 PyAV 없이 불러와 `--help`가 바로 답하게 한다."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from realesrgan.cli.arguments import (
     OTHER_ROWS,
@@ -13,21 +14,25 @@ from realesrgan.cli.arguments import (
     SCALE_ROWS,
     STANDARD,
     TILE_ROWS,
-    Formatter,
-    Parser,
     Row,
+    make_parser,
     model_rows,
     number,
     parse_time,
+    row,
     settle_shared,
 )
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
+from realesrgan.util.files import expand_user
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL
+
+if TYPE_CHECKING:
+    from realesrgan.video.settings import VideoSettings
 
 logger = logging.getLogger(__name__)
 
-FILM_EXTENSIONS = ("mp4", "mkv", "mov", "webm")
+FILE_FORMATS = ("mp4", "mkv", "mov", "webm")
 STREAM_FORMATS = ("nut", "y4m")
 
 
@@ -35,9 +40,7 @@ def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(
-            f"'{text}'은(는) 프레임 속도가 아닙니다. 보기: 24, 23.976, 30000/1001"
-        ) from None
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 프레임 속도가 아닙니다. 예: 24, 23.976, 30000/1001") from None
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"0보다 크고 1000 이하여야 합니다: {text}")
     return rate
@@ -47,7 +50,7 @@ def _time(text: str) -> Fraction:
     try:
         return parse_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 보기: 12.5, 1:30, 1:02:03") from None
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 예: 12.5, 1:30, 1:02:03") from None
 
 
 def _encoder_option(text: str) -> tuple[str, str]:
@@ -60,143 +63,123 @@ def _encoder_option(text: str) -> tuple[str, str]:
 def _extension(text: str) -> str:
     name = text.lower().lstrip(".")
     pictures = [extension.lstrip(".") for extension in writable_extensions()]
-    if name not in ("auto", *FILM_EXTENSIONS, *STREAM_FORMATS, *pictures):
-        allowed = ", ".join(("auto", *FILM_EXTENSIONS, *pictures))
+    if name not in ("auto", *FILE_FORMATS, *STREAM_FORMATS, *pictures):
+        allowed = ", ".join(("auto", *FILE_FORMATS, *pictures))
         raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {allowed}")
     return name
 
 
+VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
+    "입력과 출력": (
+        row(
+            "-i",
+            "--input",
+            nargs="+",
+            metavar="PATH",
+            help="비디오 파일(여럿도 됩니다), 비디오가 든 폴더, 차례대로의 이미지가 든 폴더, 또는 -(표준 입력: y4m, "
+            "NUT, Matroska). 꼭 있어야 합니다.",
+        ),
+        row(
+            "-o",
+            "--output",
+            default="results",
+            metavar="PATH",
+            help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
+        ),
+        row("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out"),
+        row(
+            "--ext",
+            type=_extension,
+            default="auto",
+            metavar="EXT",
+            help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 이미지 형식이면 결과는 이미지가 든 폴더입니다. "
+            "표준 출력은 nut나 y4m. 기본: auto",
+        ),
+        row("--resume", action="store_true", help="중단된 작업을 이어서 합니다."),
+        row("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다."),
+        row("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다."),
+        row("--report", metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다."),
+        row(
+            "--dry_run",
+            action="store_true",
+            help="키우지 않고 무엇을 할지와 예상 시간만 보입니다. --preview와 함께면 첫 프레임만 키워 적습니다.",
+        ),
+    ),
+    "구간과 시각": (
+        row("--start", type=_time, metavar="TIME", help="키우기 시작할 시각(초, 분:초, 시:분:초)."),
+        row("--end", type=_time, metavar="TIME", help="키우기를 그칠 시각."),
+        row(
+            "--fps",
+            type=_rate,
+            metavar="N",
+            help="결과의 초당 프레임. 프레임 수는 그대로라 길이가 달라집니다. 이미지 시퀀스면 그 속도입니다(기본 24).",
+        ),
+        row("--deinterlace", action="store_true", help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다."),
+    ),
+    "인코딩(encoding)": (
+        row(
+            "--codec",
+            metavar="NAME",
+            help="h264(libx264), h265(libx265), av1(libsvtav1), vp9(libvpx-vp9), ffv1, prores, h264_nvenc, "
+            "hevc_nvenc, av1_nvenc. 기본: 원본과 형식에 맞춤",
+        ),
+        row("--crf", type=number(float, 0, 63), metavar="N", help="품질. 작을수록 좋고 큽니다. 기본: 코덱마다 다름"),
+        row("--preset", metavar="NAME", help="코덱의 빠르기와 압축의 균형. 기본: 코덱마다 다름"),
+        row("--pix_fmt", metavar="NAME", help="결과의 픽셀 형식(yuv420p10le 등). 기본: 원본에 맞춤"),
+        row(
+            "--encoder_options",
+            nargs="+",
+            type=_encoder_option,
+            default=[],
+            metavar="K=V",
+            help="코덱에 그대로 넘길 옵션. 모르는 옵션이 있으면 시작하지 않습니다.",
+        ),
+    ),
+    "모델": (*model_rows(DEFAULT_VIDEO_MODEL), *SCALE_ROWS),
+    "계산": (
+        *TILE_ROWS,
+        row("--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"),
+        row(
+            "--num_process_per_gpu",
+            type=number(int, 1),
+            metavar="N",
+            help="장치 하나에서 동시에 일할 작업자의 수. 기본: CPU는 코어 수, GPU는 1",
+        ),
+        row(
+            "--device",
+            metavar="NAME",
+            help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것",
+        ),
+        *PRECISION_ROWS,
+    ),
+    "그 밖": (
+        row("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다."),
+        row("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다."),
+        *OTHER_ROWS,
+    ),
+}
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """영상 명령의 인자 해석기를 만든다."""
-    parser = Parser(
-        prog="realesrgan-video",
-        description="Real-ESRGAN으로 영상을 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
-        epilog="보기:\n"
-        "  realesrgan-video -i film.mp4 -o results\n"
-        "  realesrgan-video -i film.mkv -o film_2x.mkv -s 2 --codec libx265\n"
-        "  realesrgan-video -i film.mp4 -o results --resume\n"
-        "  torchrun --nproc_per_node=2 inference_realesrgan_video.py -i film.mp4 -o results\n",
-        formatter_class=Formatter,
-        add_help=False,
-        allow_abbrev=False,
+    """비디오 명령의 인자 해석기를 만든다."""
+    return make_parser(
+        "realesrgan-video",
+        "Real-ESRGAN으로 비디오를 키웁니다(초해상도(Super-Resolution)). 소리와 자막은 그대로 옮깁니다.",
+        (
+            "realesrgan-video -i video.mp4 -o results",
+            "realesrgan-video -i video.mkv -o video_2x.mkv -s 2 --codec h265",
+            "realesrgan-video -i video.mp4 -o results --resume",
+            "torchrun --nproc_per_node=2 inference_realesrgan_video.py -i video.mp4 -o results",
+        ),
+        VIDEO_GROUPS,
     )
-    _add_files(parser.add_argument_group("입력과 출력"))
-    _add_part(parser.add_argument_group("구간과 시각"))
-    _add_encoding(parser.add_argument_group("부호화(encoding)"))
-    model = parser.add_argument_group("모델")
-    add_rows(model, (*model_rows(DEFAULT_VIDEO_MODEL), *SCALE_ROWS))
-    _add_computing(parser.add_argument_group("계산"))
-    _add_others(parser.add_argument_group("그 밖"))
-    return parser
-
-
-def add_rows(group: argparse._ArgumentGroup, rows: Iterable[Row]) -> None:
-    """표의 인자들을 더한다."""
-    for names, settings in rows:
-        group.add_argument(*names, **settings)
-
-
-def _add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-i",
-        "--input",
-        nargs="+",
-        default=["inputs"],
-        metavar="PATH",
-        help="영상 파일(여럿도 됩니다), 영상이 든 폴더, 차례대로의 그림이 든 폴더, 또는 -(표준 입력: y4m, NUT, "
-        "Matroska). 기본: inputs",
-    )
-    group.add_argument(
-        "-o",
-        "--output",
-        default="results",
-        metavar="PATH",
-        help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
-    )
-    group.add_argument("--suffix", default="out", metavar="TEXT", help="결과 이름 뒤에 붙일 글자. 기본: out")
-    group.add_argument(
-        "--ext",
-        type=_extension,
-        default="auto",
-        metavar="EXT",
-        help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 그림 형식이면 결과는 그림이 든 폴더입니다. "
-        "표준 출력은 nut나 y4m. 기본: auto",
-    )
-    group.add_argument("--resume", action="store_true", help="중단된 작업을 이어서 합니다.")
-    group.add_argument("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다.")
-    group.add_argument("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 그림으로 적어 둡니다.")
-    group.add_argument("--report", metavar="FILE.json", help="영상마다의 결과를 JSON으로 적습니다.")
-    group.add_argument(
-        "--dry_run",
-        action="store_true",
-        help="키우지 않고 무엇을 할지와 예상 시간만 보입니다. --preview와 함께면 첫 프레임만 키워 적습니다.",
-    )
-
-
-def _add_part(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--start", type=_time, metavar="TIME", help="키우기 시작할 시각(초, 분:초, 시:분:초).")
-    group.add_argument("--end", type=_time, metavar="TIME", help="키우기를 그칠 시각.")
-    group.add_argument(
-        "--fps",
-        type=_rate,
-        metavar="N",
-        help="결과의 초당 프레임. 프레임 수는 그대로이므로 길이가 달라집니다. 그림의 차례면 그 속도입니다(기본 24).",
-    )
-    group.add_argument(
-        "--deinterlace", action="store_true", help="비월(interlaced) 영상을 펴서(bwdif) 키웁니다. 없으면 거절합니다."
-    )
-
-
-def _add_encoding(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--codec",
-        metavar="NAME",
-        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores, h264_nvenc, hevc_nvenc, av1_nvenc. "
-        "기본: 원본과 형식에 맞춤",
-    )
-    group.add_argument(
-        "--crf", type=number(float, 0, 63), metavar="N", help="품질. 작을수록 좋고 큽니다. 기본: 코덱마다 다름"
-    )
-    group.add_argument("--preset", metavar="NAME", help="코덱의 빠르기와 압축의 균형. 기본: 코덱마다 다름")
-    group.add_argument("--pix_fmt", metavar="NAME", help="결과의 픽셀 형식(yuv420p10le 등). 기본: 원본에 맞춤")
-    group.add_argument(
-        "--encoder_options",
-        nargs="+",
-        type=_encoder_option,
-        default=[],
-        metavar="K=V",
-        help="코덱에 그대로 넘길 옵션. 모르는 옵션이면 시작하기 전에 거절합니다.",
-    )
-
-
-def _add_computing(group: argparse._ArgumentGroup) -> None:
-    add_rows(group, TILE_ROWS)
-    group.add_argument(
-        "--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"
-    )
-    group.add_argument(
-        "--num_process_per_gpu",
-        type=number(int, 1),
-        metavar="N",
-        help="장치 하나에서 동시에 일할 작업자의 수. 기본: CPU는 코어 수, GPU는 1",
-    )
-    group.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것"
-    )
-    add_rows(group, PRECISION_ROWS)
-
-
-def _add_others(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다.")
-    group.add_argument("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다.")
-    add_rows(group, OTHER_ROWS)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """인자를 읽고 서로 맞지 않는 것을 걸러 낸다.
 
     Returns:
-        인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를 말한다.
+        인자. `precision`은 언제나 정해지고, `named`는 모델 이름을 사용자가 골랐는지를, `warnings`는 알릴 말들을 담는다.
 
     Raises:
         SystemExit: 인자가 잘못되었을 때(코드 2).
@@ -205,18 +188,35 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = build_parser()
     args = parser.parse_args(argv)
     settle_shared(parser, args, DEFAULT_VIDEO_MODEL)
+    if not args.input:
+        raise UsageError(
+            "키울 비디오를 -i로 주세요.\n"
+            "  이유: 함께 든 inputs 폴더에는 서로 다른 사진들만 있어 한 편의 비디오가 되지 않습니다.\n"
+            "  예: python inference_realesrgan_video.py -i assets/pan.mp4 -o results"
+        )
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
     if args.resume and args.overwrite:
         parser.error("--resume과 --overwrite는 하나만 주세요.")
     args.gpu_id = None
-    _check_pipes(args)
-    _check_face_enhance(args)
+    if STANDARD in (*args.input, args.output) or args.ext in STREAM_FORMATS:
+        _check_pipes(args)
+    unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
+    args.warnings = []
+    if unused:
+        args.warnings.append(f"{', '.join(unused)}: 더는 필요 없어 무시합니다. 비디오는 PyAV가 직접 읽고 씁니다.")
+    if args.face_enhance and "anime" not in args.model_name:
+        raise UsageError(
+            "--face_enhance는 이 버전에 아직 없습니다.\n"
+            "  해결: 이 옵션을 빼고 실행하거나, 이미지로 키운 뒤 GFPGAN을 쓰세요."
+        )
+    if args.face_enhance:
+        args.warnings.append("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")
     return args
 
 
 def _check_pipes(args: argparse.Namespace) -> None:
-    """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 거절한다."""
+    """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 막는다."""
     if STANDARD in args.input and len(args.input) > 1:
         raise UsageError("표준 입력(-)은 다른 입력과 함께 줄 수 없습니다.\n  해결: 입력을 하나만 주세요.")
     if STANDARD in (*args.input, args.output) and args.resume:
@@ -234,22 +234,28 @@ def _check_pipes(args: argparse.Namespace) -> None:
         )
 
 
-def _check_face_enhance(args: argparse.Namespace) -> None:
-    if not args.face_enhance:
-        return
-    if "anime" not in args.model_name:
-        raise UsageError(
-            "--face_enhance는 이 판에 아직 없습니다.\n"
-            "  해결: 이 옵션을 빼고 실행하거나, 그림으로 키운 뒤 GFPGAN을 쓰세요."
-        )
-    args.face_enhance = False
-    args.ignored_face_enhance = True
+def to_settings(args: argparse.Namespace) -> VideoSettings:
+    """인자에서 설정을 읽는다."""
+    from realesrgan.video.settings import VideoSettings
 
-
-def warn_ignored(args: argparse.Namespace) -> None:
-    """받기만 하고 쓰지 않는 옵션을 한 번 알린다."""
-    unused = [f"--{name}" for name in ("ffmpeg_bin", "extract_frame_first") if getattr(args, name)]
-    if unused:
-        logger.warning("%s: 더는 필요 없는 옵션이라 무시합니다. 영상은 PyAV가 직접 읽고 씁니다.", ", ".join(unused))
-    if getattr(args, "ignored_face_enhance", False):
-        logger.warning("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")
+    return VideoSettings(
+        outscale=args.outscale,
+        codec=args.codec,
+        crf=args.crf,
+        preset=args.preset,
+        pix_fmt=args.pix_fmt,
+        encoder_options=dict(args.encoder_options),
+        fps=args.fps,
+        start=args.start,
+        end=args.end,
+        deinterlace=args.deinterlace,
+        alpha_upsampler=args.alpha_upsampler,
+        tile=args.tile,
+        tile_pad=args.tile_pad,
+        pre_pad=args.pre_pad,
+        batch=args.batch,
+        workers=args.num_process_per_gpu,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        preview=None if args.preview is None else expand_user(args.preview),
+    )

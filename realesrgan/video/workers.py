@@ -1,27 +1,62 @@
-"""프레임을 키울 작업자(worker)를 장치와 메모리에 맞추어 정하고 만든다."""
+"""네트워크를 장치에 싣고, 프레임을 키울 작업자(worker)를 장치와 메모리에 맞추어 정하고 만든다.
+
+비디오에서 네트워크를 아는 것은 이 파일뿐이다.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, memory_budget
-from realesrgan.inference.frames import FrameFormat, FrameUpscaler
-from realesrgan.inference.model import Model
+from realesrgan.inference.frames import FrameUpscaler
+from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import auto_tile
-from realesrgan.media.video.types import Planes, VideoFrame
+from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_memory
+from realesrgan.version import __version__
+from realesrgan.video.settings import VideoSettings
+
+if TYPE_CHECKING:
+    from realesrgan.inference.steps import Step
+    from realesrgan.video.plan import VideoPlan
 
 # 타일이 이보다 작아지느니 작업자를 줄이고 한 프레임에 여러 스레드를 쓴다. 작은 타일은 패딩이 일의 큰 몫이 된다.
 SMALLEST_SHARED_TILE = 256
 DEVICE_BATCH = 4
 
-Worker = Callable[[list[VideoFrame]], list[Planes]]
+Worker = Callable[[list[Planes]], list[Planes]]
+"""프레임마다의 평면들을 받아 같은 수의 키운 평면들을 돌려준다."""
+
+
+def as_models(model: Model | str | os.PathLike[str] | Sequence[Model]) -> tuple[Model, ...]:
+    """장치마다의 모델. 이름이나 경로면 싣는다."""
+    if isinstance(model, (str, os.PathLike)):
+        return (load(model),)
+    return (model,) if isinstance(model, Model) else tuple(model)
+
+
+def model_identity(model: Model) -> dict[str, Any]:
+    """모델에서 결과를 정하는 모든 것. 가중치의 파일이 아니라 실은 값을 보므로 섞은 가중치(DNI)도 가려낸다."""
+    digest = hashlib.sha256(repr(model.network).encode())
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    engine = model.engine
+    return {
+        "모델": digest.hexdigest(),
+        "엔진": engine.name,
+        "정밀도": engine.precision,
+        "장치": engine.device.type,
+        "버전": [__version__, torch.__version__],
+    }
 
 
 @dataclass(frozen=True)
@@ -42,13 +77,7 @@ class WorkerPlan:
 
 
 def plan_workers(
-    upsampler: Model,
-    size: tuple[int, int],
-    *,
-    cores: int,
-    workers: int | None = None,
-    batch: int | None = None,
-    tile: int | Literal["auto"] = "auto",
+    model: Model, size: tuple[int, int], settings: VideoSettings, *, cores: int, tile: int | None = None
 ) -> WorkerPlan:
     """작업자의 수와 타일을 정한다.
 
@@ -57,73 +86,80 @@ def plan_workers(
     줄인다.
 
     Args:
-        upsampler: 네트워크와 장치.
-        size: 네트워크에 들어갈 프레임의 `(높이, 너비)`, 픽셀.
+        model: 모델.
+        size: 원본 프레임의 `(너비, 높이)`, 픽셀. 회전을 적용한 크기다.
+        settings: 사용자가 정한 작업자, 배치, 타일.
         cores: 이 프로세스가 쓸 코어 수.
-        workers, batch, tile: 사용자가 정한 값. None과 `auto`는 알아서 정한다.
+        tile: 하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다.
     """
-    on_cpu = upsampler.engine.device.type == "cpu"
-    batch = batch or (1 if on_cpu else DEVICE_BATCH)
-    count = workers or (max(cores, 1) if on_cpu else 1)
-    chosen = _tile(upsampler, size, count * batch, tile)
-    while workers is None and tile == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
+    wanted = settings.tile if tile is None else tile
+    padded = (size[1] + settings.pre_pad, size[0] + settings.pre_pad)
+    on_cpu = model.engine.device.type == "cpu"
+    batch = settings.batch or (1 if on_cpu else DEVICE_BATCH)
+    count = settings.workers or (max(cores, 1) if on_cpu else 1)
+    chosen = _tile(model, padded, count * batch, wanted, settings.tile_pad)
+    while settings.workers is None and wanted == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
         count //= 2
-        chosen = _tile(upsampler, size, count * batch, tile)
+        chosen = _tile(model, padded, count * batch, wanted, settings.tile_pad)
     # 통째로 들어가지 않으면 배치는 뜻이 없고, 타일의 예산만 나누어 작게 만든다.
-    if chosen and tile == "auto" and batch > 1:
+    if chosen and wanted == "auto" and batch > 1:
         batch = 1
-        chosen = _tile(upsampler, size, count, tile)
+        chosen = _tile(model, padded, count, wanted, settings.tile_pad)
     return WorkerPlan(count, max(cores // count, 1), batch, chosen)
 
 
-def _tile(upsampler: Model, size: tuple[int, int], together: int, tile: int | Literal["auto"]) -> int:
+def _tile(model: Model, size: tuple[int, int], together: int, tile: int | Literal["auto"], pad: int) -> int:
     """동시에 `together`장을 키울 때의 타일."""
     height, width = size
-    engine = upsampler.engine
+    engine = model.engine
     limit = engine.max_pixels // together
     if tile != "auto" and (tile > 0 or height * width <= limit):
         return tile
     per_pixel = engine.memory(1, 1) * together
-    if upsampler.engine.device.type == "cpu":
-        # 영상은 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
+    if engine.device.type == "cpu":
+        # 비디오는 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
         budget = min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE))
     else:
         budget = memory_budget(engine.device, per_pixel)
     budget = min(budget, limit * per_pixel)
-    return auto_tile(size, budget, per_pixel, pad=upsampler.compute.tile_pad, multiple=engine.multiple)
+    return auto_tile(size, budget, per_pixel, pad=pad, multiple=engine.multiple)
 
 
 def make_workers(
-    upsamplers: Sequence[Model],
-    plan: WorkerPlan,
-    source: FrameFormat,
-    target: FrameFormat,
-    *,
-    rotation: int = 0,
-    mirrored: bool = False,
-    network_alpha: bool = True,
+    models: Sequence[Model], workers: WorkerPlan, plan: VideoPlan, settings: VideoSettings
 ) -> list[Worker]:
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
     made: list[Worker] = []
-    for upsampler in upsamplers:
-        upscaler = upsampler.with_compute(tile=plan.tile).upscaler
+    steps: tuple[Step, ...] = ()
+    if settings.steps:
+        from realesrgan.inference.steps import parse_steps
+
+        steps = parse_steps(settings.steps)
+    for model in models:
+        compute = {"tile_pad": settings.tile_pad, "pre_pad": settings.pre_pad, "batch": settings.batch or 1}
+        upscaler = model.with_compute(tile=workers.tile, **compute).upscaler.with_steps(steps)
         upscale = FrameUpscaler(
-            upscaler, source, target, rotation=rotation, mirrored=mirrored, network_alpha=network_alpha
+            upscaler,
+            plan.source_format,
+            plan.target_format,
+            rotation=plan.info.rotation,
+            mirrored=plan.info.mirrored,
+            network_alpha=settings.alpha_upsampler == "realesrgan",
         )
-        made += [_worker(upscale, upscaler.engine.device, plan.threads) for _ in range(plan.workers)]
+        made += [_worker(upscale, upscaler.engine.device, workers.threads) for _ in range(workers.workers)]
     return made
 
 
 def _worker(upscale: FrameUpscaler, device: torch.device, threads: int) -> Worker:
     local = threading.local()
 
-    def work(frames: list[VideoFrame]) -> list[Planes]:
+    def work(frames: list[Planes]) -> list[Planes]:
         if not hasattr(local, "stream"):
             # OpenMP의 스레드 수는 부르는 스레드마다 따로다.
             torch.set_num_threads(threads)
             # 작업자마다 따로 된 흐름(stream)을 써서 한 작업자의 복사와 다른 작업자의 계산이 겹치게 한다.
             local.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         with torch.cuda.stream(local.stream) if local.stream is not None else nullcontext():
-            return upscale([frame.planes for frame in frames])
+            return upscale(frames)
 
     return work

@@ -1,7 +1,7 @@
 """하던 일을 남겨 두는 작업 폴더. 언제 죽어도 마친 조각은 남고, 이어 하면 중단 없이 한 것과 결과가 같다.
 
-폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 영상 파일 하나와 그것이 온전하다는 증명서(`.json`)
-하나가 있다. 증명서는 영상 파일이 제 이름으로 놓인 뒤에 쓰므로, 증명서가 있으면 그 조각은 끝난 것이다.
+폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 비디오 파일 하나와 그것이 온전하다는 기록(`.json`)
+하나가 있다. 기록는 비디오 파일이 제 이름으로 놓인 뒤에 쓰므로, 기록가 있으면 그 조각은 끝난 것이다.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, os_reason
-from realesrgan.video.pictures import restore_old
-from realesrgan.video.segments import Span
+from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, make_writable_folder, os_reason
+from realesrgan.video.plan import Span
 
-FORMAT = 1
+FORMAT = 2
+# 결과 폴더(이미지 시퀀스)가 바뀌는 동안 예전 결과가 머무는 이름.
+OLD_NAME = "old"
 
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """끝난 조각의 증명서.
+    """끝난 조각의 기록.
 
     Attributes:
         index: 조각의 번호.
-        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 영상).
+        frames: 든 프레임 수. 0이면 파일이 없다(시각에 빈 곳이 있는 비디오).
         offset: 첫 프레임의 시각. 단위는 결과의 time_base.
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수.
         size: 파일의 크기(바이트).
@@ -44,13 +45,19 @@ class SegmentRecord:
     sha256: str
 
 
+def size_of(path: Path) -> int:
+    """파일이나 폴더 안 파일들의 크기(바이트)."""
+    parts = [item for item in path.iterdir() if item.is_file()] if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts)
+
+
 def content_of(path: Path) -> tuple[int, str]:
     """파일이나 폴더의 `(바이트 수, 해시)`. 폴더의 해시는 이름과 내용의 해시를 이어 다시 구한 것이다."""
     if not path.is_dir():
-        return path.stat().st_size, file_sha256(path)
+        return size_of(path), file_sha256(path)
     parts = sorted(item for item in path.iterdir() if item.is_file())
     listing = "".join(f"{item.name}\0{file_sha256(item)}\n" for item in parts)
-    return sum(item.stat().st_size for item in parts), hashlib.sha256(listing.encode()).hexdigest()
+    return size_of(path), hashlib.sha256(listing.encode()).hexdigest()
 
 
 def workspace_folder(target: Path) -> Path:
@@ -63,17 +70,18 @@ def workspace_folder(target: Path) -> Path:
 
 
 @contextmanager
-def hold(target: Path) -> Iterator[None]:
-    """한 결과를 두 프로세스가 함께 만들지 못하게 자물쇠를 쥔다. 결과의 폴더는 있어야 한다.
+def lock_target(target: Path) -> Iterator[None]:
+    """한 결과를 두 프로세스가 함께 만들지 못하게 잠근다. 결과의 폴더가 없으면 만든다.
 
     Raises:
-        UsageError: 다른 프로세스가 쥐고 있을 때.
-        VideoWriteError: 자물쇠 파일을 만들 수 없을 때.
+        UsageError: 다른 프로세스가 잠갔을 때.
+        VideoWriteError: 폴더나 잠금 파일을 만들 수 없을 때.
     """
     path = workspace_folder(target).with_suffix(".lock")
     try:
-        with exclusive_lock(path) as held:
-            if not held:
+        make_writable_folder(target.parent)
+        with exclusive_lock(path) as locked:
+            if not locked:
                 raise UsageError(
                     f"다른 프로세스가 같은 결과를 만들고 있습니다: {target}\n"
                     "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
@@ -81,7 +89,7 @@ def hold(target: Path) -> Iterator[None]:
             yield
     except OSError as error:
         reason, remedy = os_reason(error)
-        raise VideoWriteError(f"작업 폴더를 만들 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+        raise VideoWriteError(f"결과 폴더에 쓸 수 없습니다: {target.parent}\n  {reason}\n  해결: {remedy}") from error
 
 
 class Workspace:
@@ -108,7 +116,7 @@ class Workspace:
 
         Args:
             target: 결과 파일.
-            fingerprint: 결과를 정하는 모든 것(입력의 해시, 모델, 옵션, 판). 하나라도 다르면 이어 하지 않는다.
+            fingerprint: 결과를 정하는 모든 것(입력의 해시, 모델, 옵션, 버전). 하나라도 다르면 이어 하지 않는다.
             spans: 조각들.
             resume: 남은 것을 이어 할지.
             overwrite: 이어 하지 않고 처음부터 다시 할지.
@@ -137,7 +145,10 @@ class Workspace:
 
     def _start(self, content: dict[str, Any], target: Path) -> None:
         try:
-            restore_old(self.folder, target)
+            old = self.folder / OLD_NAME
+            if old.exists() and not target.exists():
+                # 결과 폴더를 바꾸다가 죽어 예전 결과가 여기에만 남아 있다. 제자리로 되돌린다.
+                old.replace(target)
             self.remove()
             self.folder.mkdir(parents=True)
             with atomic_file(self.folder / "manifest.json") as file:
@@ -153,14 +164,11 @@ class Workspace:
         return _read_json(self.folder / "manifest.json")
 
     def segment_path(self, index: int) -> Path:
-        """조각의 영상 파일."""
+        """조각의 비디오 파일."""
         return self.folder / f"{index:06d}.seg"
 
-    def _record_path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.json"
-
     def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
-        """제 이름으로 놓인 조각의 증명서를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
+        """제 이름으로 놓인 조각의 기록를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
         Raises:
             VideoWriteError: 쓸 수 없을 때.
@@ -169,7 +177,7 @@ class Workspace:
         try:
             size, digest = content_of(path) if frames else (0, "")
             record = SegmentRecord(index, frames, offset, repeats, size, digest)
-            with atomic_file(self._record_path(index)) as file:
+            with atomic_file(self.folder / f"{index:06d}.json") as file:
                 file.write(json.dumps(asdict(record)).encode())
         except OSError as error:
             reason, remedy = os_reason(error)
@@ -177,7 +185,7 @@ class Workspace:
         return record
 
     def records(self) -> dict[int, SegmentRecord]:
-        """증명서가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
+        """기록가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
         found: dict[int, SegmentRecord] = {}
         for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
             content = _read_json(path)
@@ -186,14 +194,36 @@ class Workspace:
                 found[record.index] = record
         return found
 
-    def verified(self) -> dict[int, SegmentRecord]:
-        """파일의 크기와 해시까지 증명서와 같은 조각들. 다른 것은 다시 한다."""
+    def verified(self, *, hashed: bool = True) -> dict[int, SegmentRecord]:
+        """파일이 기록과 같은 조각들. 다른 것은 다시 한다.
+
+        Args:
+            hashed: 해시까지 볼지. 아니면 크기만 본다. 이어 붙일 때는 모든 패킷을 훑으므로 크기로 넉넉하다.
+        """
         whole: dict[int, SegmentRecord] = {}
         for index, record in self.records().items():
             path = self.segment_path(index)
-            if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
+            if record.frames == 0:
                 whole[index] = record
+            elif path.exists():
+                found = content_of(path) if hashed else (size_of(path), record.sha256)
+                if found == (record.size, record.sha256):
+                    whole[index] = record
         return whole
+
+    def size(self) -> int:
+        """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
+        total = 0
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
+
+    def recorded_tile(self) -> int | None:
+        """하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다."""
+        found = self.manifest()
+        tile = None if found is None else found.get("fingerprint", {}).get("타일")
+        return tile if isinstance(tile, int) else None
 
     def remove(self) -> None:
         """작업 폴더를 지운다.
@@ -214,7 +244,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], target: Path) -> None:
-    """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 거절한다."""
+    """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 막는다."""
     before, now = found.get("fingerprint", {}), wanted["fingerprint"]
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     if found.get("format") != wanted["format"] or found.get("segments") != wanted["segments"]:
@@ -225,12 +255,3 @@ def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], targ
             f"  하다 만 작업과 다른 것이 있습니다: {', '.join(changed)}\n"
             "  해결: 그때와 같은 입력과 옵션을 쓰거나, --resume 대신 --overwrite로 처음부터 다시 하세요."
         )
-
-
-def folder_size(folder: Path) -> int:
-    """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total

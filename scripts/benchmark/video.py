@@ -18,21 +18,11 @@ from realesrgan.inference.frames import FrameFormat
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
-from realesrgan.video.film import (
-    FilmPlan,
-    FilmSettings,
-    FilmSource,
-    FilmTarget,
-    join_segments,
-    plan_film,
-    run_film,
-    segment_writer,
-    timing_of,
-)
-from realesrgan.video.sinks import SegmentSink
-from realesrgan.video.stages import Entry, Stages
+from realesrgan.video.pipeline import Entry, Stages
+from realesrgan.video.plan import VideoPlan, plan_video
+from realesrgan.video.settings import VideoSettings, find_source, find_target
+from realesrgan.video.upscale import upscale_video
 from realesrgan.video.workers import Worker, WorkerPlan, make_workers, plan_workers
-from realesrgan.video.workspace import Workspace
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL
 
 T = TypeVar("T")
@@ -81,11 +71,11 @@ def network_worker(model: Model, shape: FrameFormat, threads: int) -> Worker:
     """네트워크만 부르는 작업자. 앞뒤의 색 바꾸기는 재지 않도록 미리 바꾼 입력 하나를 되풀이한다."""
     made: dict[int, torch.Tensor] = {}
 
-    def work(frames: list[VideoFrame]) -> list[Planes]:
+    def work(frames: list[Planes]) -> list[Planes]:
         torch.set_num_threads(threads)
         key = id(frames[0])
         if key not in made:
-            planes = [to_tensor([plane], model.engine.device) for plane in frames[0].planes]
+            planes = [to_tensor([plane], model.engine.device) for plane in frames[0]]
             made[key] = planes_to_rgb(planes, shape.layout, shape.colour)
         model.engine(made[key])
         return [()]
@@ -93,7 +83,7 @@ def network_worker(model: Model, shape: FrameFormat, threads: int) -> Worker:
     return work
 
 
-def measure(film: Path, cores: int) -> dict[str, float]:
+def measure(video: Path, cores: int) -> dict[str, float]:
     """비디오 하나를 네 가지로 잰다: 디코딩, 네트워크, 인코딩를 따로, 그리고 모두 함께.
 
     이웃의 일 때문에 코어의 빠르기가 시각에 따라 달라지므로, 몫이 가장 큰 네트워크는 함께 돌리기 전과 뒤에 재어 평균을
@@ -103,20 +93,19 @@ def measure(film: Path, cores: int) -> dict[str, float]:
         따로 잰 CPU 시간(초), 함께 돌린 벽시계와 CPU와 빼앗긴 시간(초), 벽시계의 비, 그리고 빼앗긴 시간을 뺀 벽시계의
         비. 비의 한도는 1.05다.
     """
-    model = load(DEFAULT_VIDEO_MODEL, device="cpu")
-    settings = FilmSettings()
+    model, settings = load(DEFAULT_VIDEO_MODEL, device="cpu"), VideoSettings(outscale=4)
     with tempfile.TemporaryDirectory() as name:
-        source, target = FilmSource(str(film), file=film), FilmTarget(Path(name) / "out.mp4", "mp4")
-        with VideoReader(film) as reader:
-            plan = plan_film(source, target, settings, reader)
-            workers = plan_workers(model, (plan.info.height, plan.info.width), cores=cores)
+        target = Path(name) / "out.mp4"
+        with VideoReader(video) as reader:
+            plan = plan_video(find_source(video), find_target(target), settings, reader, 4)
+            workers = plan_workers(model, plan.info.display_size, settings, cores=cores)
             inputs, decode = timed(lambda: list(reader.frames()))
-            before = _network(model, plan, workers, inputs)
-            outputs = _outputs(model, plan, workers, inputs)
-            _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
-            outputs.clear()
-            _, together = timed(partial(_together, reader, source, target, plan, settings, workers, model))
-            after = _network(model, plan, workers, inputs)
+        before = _network(model, plan, workers, inputs)
+        outputs = _outputs(model, plan, workers, settings, inputs)
+        _, encode = timed(partial(_encode, plan, inputs, outputs, Path(name)))
+        outputs.clear()
+        _, together = timed(lambda: upscale_video(video, target, model=model, settings=settings))
+        after = _network(model, plan, workers, inputs)
     network = (before.cpu + after.cpu) / 2
     bound = (decode.cpu + network + encode.cpu) / cores
     return {
@@ -138,46 +127,28 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(values[name] for values in rounds) for name in rounds[0]}
 
 
-def _network(model: Model, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
+def _network(model: Model, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
     made = [network_worker(model, plan.source_format, workers.threads) for _ in range(workers.workers)]
     for work in made:
-        work([inputs[0]])
-    entries = (Entry(inputs[0]) for _ in inputs)
+        work([inputs[0].planes])
+    entries = (Entry(inputs[0].planes) for _ in inputs)
     _, spent = timed(lambda: Stages(entries, made, lambda value, result: None).run())
     return spent
 
 
-def _outputs(model: Model, plan: FilmPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> list[Planes]:
+def _outputs(
+    model: Model, plan: VideoPlan, workers: WorkerPlan, settings: VideoSettings, inputs: Sequence[VideoFrame]
+) -> list[Planes]:
     results: list[Planes] = []
-    made = make_workers([model], workers, plan.source_format, plan.target_format)
-    Stages((Entry(frame) for frame in inputs), made, lambda frame, planes: results.append(planes)).run()
+    made = make_workers([model], workers, plan, settings)
+    entries = (Entry(frame.planes) for frame in inputs)
+    Stages(entries, made, lambda frame, planes: results.append(planes)).run()
     return results
 
 
-def _encode(plan: FilmPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
+def _encode(plan: VideoPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
     scale = plan.info.time_base / plan.encoding.time_base
     with SegmentWriter(folder / "alone.seg", plan.encoding) as writer:
         for frame, planes in zip(inputs, outputs, strict=True):
             writer.write(planes, int((frame.pts - inputs[0].pts) * scale), int(frame.duration * scale))
         writer.finish()
-
-
-def _together(
-    reader: VideoReader,
-    source: FilmSource,
-    target: FilmTarget,
-    plan: FilmPlan,
-    settings: FilmSettings,
-    workers: WorkerPlan,
-    model: Model,
-) -> None:
-    """처음부터 이어 붙이기까지."""
-    if target.path is None:
-        raise ValueError("결과 파일이 있어야 합니다.")
-    work = Workspace.prepare(target.path, {}, plan.spans, resume=False, overwrite=True)
-    left = list(range(len(plan.spans)))
-    timing = timing_of(plan, settings)
-    sink = SegmentSink(work, segment_writer(plan, target), timing, lambda planes, repeats: None)
-    made = make_workers([model], workers, plan.source_format, plan.target_format)
-    run_film(reader, plan, made, sink, lambda: left.pop(0) if left else None)
-    join_segments(source, target, plan, work, timing)

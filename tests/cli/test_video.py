@@ -1,4 +1,4 @@
-"""영상 명령을 사람이 쓰듯 프로세스로 돌려 본다. 네트워크는 최근접 확대라 영상의 길을 판단한다."""
+"""비디오 명령을 사람이 쓰듯 프로세스로 돌려 본다. 네트워크는 최근접 확대라 비디오의 길을 판단한다."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import pytest
 pytest.importorskip("av")
 
 from realesrgan.cli.video import main
+from realesrgan.errors import VideoFormatError
 from realesrgan.media.image import read_image, still, write_image
-from realesrgan.media.video.containers import CONTAINERS
+from realesrgan.media.video.encoders import CONTAINERS
 from tests.conftest import ROOT
-from tests.media.video.films import ffmpeg
-from tests.video.samples import hashes, make_film, pixels
+from tests.media.video.samples import ffmpeg
+from tests.video.samples import hashes, make_video, pixels
 
 SCRIPT = ROOT / "inference_realesrgan_video.py"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,9 +64,9 @@ def report(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))["files"][0]
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "가족 여행 '22; rm -rf $HOME.mkv", "-앞에 줄표.mp4", "%03d.mov"])
-def test_a_film_is_enlarged_whole_with_its_sound(run, tmp_path, name):
-    make_film(tmp_path / "in" / name if (tmp_path / "in").mkdir() is None else tmp_path, 20)
+@pytest.mark.parametrize("name", ["video.mp4", "가족 여행 '22; rm -rf $HOME.mkv", "-앞에 줄표.mp4", "%03d.mov"])
+def test_a_video_is_enlarged_whole_with_its_sound(run, tmp_path, name):
+    make_video(tmp_path / "in" / name if (tmp_path / "in").mkdir() is None else tmp_path, 20)
     done = run("-i", "in", "-o", "결과", "--report", "r.json")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "결과" / f"{Path(name).stem}_out.mp4"
@@ -81,7 +82,7 @@ def test_a_film_is_enlarged_whole_with_its_sound(run, tmp_path, name):
 
 
 def test_an_output_name_chooses_the_container(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 6)
+    make_video(tmp_path / "a.mp4", 6)
     assert run("-i", "a.mp4", "-o", "b.mkv", "--codec", "ffv1").returncode == 0
     import av
 
@@ -89,33 +90,33 @@ def test_an_output_name_chooses_the_container(run, tmp_path):
         assert "matroska" in container.format.name and container.streams.video[0].codec_context.name == "ffv1"
 
 
-def test_pictures_become_a_film_and_a_film_becomes_pictures(run, tmp_path):
-    folder = tmp_path / "그림"
+def test_pictures_become_a_video_and_a_video_becomes_pictures(run, tmp_path):
+    folder = tmp_path / "이미지"
     folder.mkdir()
     for number in (1, 2, 10):
         write_image(folder / f"{number}.png", still(np.full((24, 32, 3), number * 20, np.uint8)))
-    assert run("-i", "그림", "-o", "film.mkv", "--codec", "ffv1", "--fps", "10").returncode == 0
-    assert [round(float(image.mean())) for image in pixels(tmp_path / "film.mkv")] == [20, 40, 200]
-    assert [round(when, 6) for when, _ in hashes(tmp_path / "film.mkv")] == [0, 0.1, 0.2]
-    done = run("-i", "film.mkv", "-o", "out", "--ext", "png")
-    assert done.returncode == 0 and "그림의 차례" in done.stdout
-    made = sorted((tmp_path / "out" / "film_out").iterdir())
+    assert run("-i", "이미지", "-o", "video.mkv", "--codec", "ffv1", "--fps", "10").returncode == 0
+    assert [round(float(image.mean())) for image in pixels(tmp_path / "video.mkv")] == [20, 40, 200]
+    assert [round(when, 6) for when, _ in hashes(tmp_path / "video.mkv")] == [0, 0.1, 0.2]
+    done = run("-i", "video.mkv", "-o", "out", "--ext", "png")
+    assert done.returncode == 0 and "이미지 시퀀스" in done.stdout
+    made = sorted((tmp_path / "out" / "video_out").iterdir())
     assert [path.name for path in made] == ["00000000.png", "00000001.png", "00000002.png"]
     assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [20, 40, 200]
 
 
-def test_a_part_of_the_film_starts_at_zero(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 48)
+def test_a_part_of_the_video_starts_at_zero(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 48)
     assert run("-i", "a.mp4", "-o", "b.mp4", "--start", "0.5", "--end", "0:01.5").returncode == 0
     found = hashes(tmp_path / "b.mp4")
     assert len(found) == 24 and found[0][0] == 0
 
 
-def test_several_films_and_a_broken_one(run, tmp_path):
+def test_several_videos_and_a_broken_one(run, tmp_path):
     (tmp_path / "in").mkdir()
-    make_film(tmp_path / "in" / "a.mp4", 4)
-    (tmp_path / "in" / "b.mp4").write_bytes(b"not a film")
-    make_film(tmp_path / "in" / "c.mp4", 4)
+    make_video(tmp_path / "in" / "a.mp4", 4)
+    (tmp_path / "in" / "b.mp4").write_bytes(b"not a video")
+    make_video(tmp_path / "in" / "c.mp4", 4)
     done = run("-i", "in", "-o", "out", "--report", "r.json")
     statuses = [item["status"] for item in json.loads((tmp_path / "r.json").read_text())["files"]]
     assert done.returncode == 1 and statuses == ["done", "failed", "done"]
@@ -145,7 +146,7 @@ def test_several_films_and_a_broken_one(run, tmp_path):
     ],
 )
 def test_wrong_use_is_explained_and_exits_with_two(run, tmp_path, arguments, said):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     write_image(tmp_path / "사진.png", still(np.zeros((4, 4, 3), np.uint8)))
     before = (tmp_path / "a.mp4").read_bytes()
     done = run(*arguments)
@@ -154,7 +155,7 @@ def test_wrong_use_is_explained_and_exits_with_two(run, tmp_path, arguments, sai
 
 
 def test_options_of_old_commands_are_accepted_with_one_warning(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     done = run(
         "-i", "a.mp4", "-o", "out", "--ffmpeg_bin", "ffmpeg", "--extract_frame_first", "--num_process_per_gpu", "1",
         "--face_enhance", "-n", "realesr-animevideov3", "-dn", "0.5", "--fp32", "--tile", "0",
@@ -162,11 +163,53 @@ def test_options_of_old_commands_are_accepted_with_one_warning(run, tmp_path):
         "-s", "2", "--device", "cpu", use_model=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("더는 필요 없는") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
+    assert done.stderr.count("더는 필요 없어") == 1 and done.stderr.count("--face_enhance를 끕니다") == 1
+
+
+def test_without_an_input_it_says_what_to_give(run, tmp_path):
+    done = run()
+    assert done.returncode == 2 and "-i" in done.stderr and "예: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_option_does_not_hide_behind_a_result_that_is_there(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"precious")
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--codec", "libx246")
+    assert done.returncode == 2 and "libx264" in done.stderr and "이미 있습니다" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("h264", "libx264"), ("x265", "libx265"), ("hevc", "libx265"), ("prores", "prores_ks")]
+)
+def test_common_names_of_codecs_are_accepted(run, tmp_path, name, codec):
+    make_video(tmp_path / "a.mp4", 2, (64, 64))
+    assert run("-i", "a.mp4", "-o", "b.mov", "--codec", name, "--report", "r.json").returncode == 0
+    assert report(tmp_path / "r.json")["codec"] == codec
+
+
+def test_every_codec_named_by_help_or_an_error_is_accepted():
+    from realesrgan.cli.video_arguments import build_parser
+    from realesrgan.media.video.encoders import ENCODERS, codec_names, find_encoder
+
+    text = next(action.help for action in build_parser()._actions if action.dest == "codec")
+    for name in re.findall(r"[a-z][a-z0-9_-]+", f"{text.split('기본')[0]}, {codec_names(ENCODERS)}"):
+        try:
+            find_encoder(name, "mov")
+        except VideoFormatError as error:
+            assert "모르는 비디오 코덱" not in str(error)
+
+
+def test_without_a_scale_the_network_decides_and_the_report_says_so(nearest_weights, run, tmp_path):
+    make_video(tmp_path / "a.mp4", 2)
+    weights = str(nearest_weights(2))
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--model_path", weights, "--report", "r.json", use_model=False)
+    assert done.returncode == 0 and "(2배)" in done.stdout
+    assert (report(tmp_path / "r.json")["outscale"], report(tmp_path / "r.json")["output_size"]) == (2, [64, 48])
 
 
 def test_an_existing_result_is_kept_unless_told_otherwise(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     (tmp_path / "b.mp4").write_bytes(b"precious")
     assert run("-i", "a.mp4", "-o", "b.mp4").returncode == 2
     assert (tmp_path / "b.mp4").read_bytes() == b"precious"
@@ -175,27 +218,27 @@ def test_an_existing_result_is_kept_unless_told_otherwise(run, tmp_path):
 
 
 def test_resuming_does_not_touch_a_result_that_is_already_there(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     (tmp_path / "b.mp4").write_bytes(b"precious")
     done = run("-i", "a.mp4", "-o", "b.mp4", "--resume")
     assert done.returncode == 0 and "건너뜀" in done.stdout
     assert (tmp_path / "b.mp4").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("name", ["그림/1.png", "a.mp4", "r.json", "없는 폴더/p.png", "p.txt"])
+@pytest.mark.parametrize("name", ["이미지/1.png", "a.mp4", "r.json", "없는 폴더/p.png", "p.txt"])
 def test_a_preview_never_overwrites_another_file(run, tmp_path, name):
-    make_film(tmp_path / "a.mp4", 4)
-    (tmp_path / "그림").mkdir()
-    write_image(tmp_path / "그림" / "1.png", still(np.zeros((24, 32, 3), np.uint8)))
+    make_video(tmp_path / "a.mp4", 4)
+    (tmp_path / "이미지").mkdir()
+    write_image(tmp_path / "이미지" / "1.png", still(np.zeros((24, 32, 3), np.uint8)))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = run("-i", "그림", "-o", "b.mp4", "--preview", name, "--report", "r.json")
+    done = run("-i", "이미지", "-o", "b.mp4", "--preview", name, "--report", "r.json")
     assert done.returncode == 2 and "미리보기" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_results_in_the_input_folder_are_not_taken_for_inputs(run, tmp_path):
-    make_film(tmp_path / "in" / "a.mp4" if (tmp_path / "in").mkdir() is None else tmp_path, 4)
-    make_film(tmp_path / "in" / "b.mp4", 4)
+    make_video(tmp_path / "in" / "a.mp4" if (tmp_path / "in").mkdir() is None else tmp_path, 4)
+    make_video(tmp_path / "in" / "b.mp4", 4)
     for _ in range(2):
         assert run("-i", "in", "-o", "in", "--overwrite").returncode == 0
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [
@@ -204,23 +247,23 @@ def test_results_in_the_input_folder_are_not_taken_for_inputs(run, tmp_path):
 
 
 def test_a_model_that_cannot_be_loaded_is_in_the_report(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     done = run("-i", "a.mp4", "-o", "b.mp4", "--model_path", "없음.pth", "--report", "r.json", use_model=False)
     assert done.returncode == 1 and report(tmp_path / "r.json")["status"] == "failed"
 
 
 def test_a_folder_of_pictures_with_other_files_is_not_replaced(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 4)
+    make_video(tmp_path / "a.mp4", 4)
     (tmp_path / "out" / "a_out").mkdir(parents=True)
     (tmp_path / "out" / "a_out" / "일기.txt").write_text("소중한 것")
     assert run("-i", "a.mp4", "-o", "out", "--ext", "png", "--overwrite").returncode == 2
     assert (tmp_path / "out" / "a_out" / "일기.txt").read_text() == "소중한 것"
 
 
-def test_a_cut_film_fails_and_keeps_the_good_part(run, tmp_path):
+def test_a_cut_video_fails_and_keeps_the_good_part(run, tmp_path):
     import av
 
-    make_film(tmp_path / "a.mp4", 60)
+    make_video(tmp_path / "a.mp4", 60)
     with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.mkv"), "w") as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
         for packet in source.demux():
@@ -238,9 +281,9 @@ def test_a_cut_film_fails_and_keeps_the_good_part(run, tmp_path):
     assert not leftovers(tmp_path)
 
 
-def test_an_interlaced_film_needs_the_option(run, tmp_path):
-    films = pytest.importorskip("tests.media.video.films")
-    films.weave_film(tmp_path / "a.mp4", flagged=True)
+def test_an_interlaced_video_needs_the_option(run, tmp_path):
+    samples = pytest.importorskip("tests.media.video.samples")
+    samples.weave_video(tmp_path / "a.mp4", flagged=True)
     refused = run("-i", "a.mp4", "-o", "b.mp4")
     assert refused.returncode == 2 and "--deinterlace" in refused.stderr
     assert run("-i", "a.mp4", "-o", "b.mp4", "--deinterlace").returncode == 0
@@ -248,7 +291,7 @@ def test_an_interlaced_film_needs_the_option(run, tmp_path):
 
 
 def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 12)
+    make_video(tmp_path / "a.mp4", 12)
     before = sorted(path.name for path in tmp_path.iterdir())
     done = run("-i", "a.mp4", "-o", "out", "--dry_run")
     assert done.returncode == 0 and "프레임 12" in done.stdout and "64x48" in done.stdout
@@ -258,7 +301,7 @@ def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
 
 
 def test_what_happens_to_the_sound_is_told_before_the_work(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 6)
+    make_video(tmp_path / "a.mp4", 6)
     done = run("-i", "a.mp4", "-o", "out.webm", "--dry_run")
     assert done.returncode == 0 and "libopus로 바꾸어 담습니다" in done.stdout
     done = run("-i", "a.mp4", "-o", "out.webm", "--report", "r.json")
@@ -269,23 +312,23 @@ def test_what_happens_to_the_sound_is_told_before_the_work(run, tmp_path):
 
 def test_sound_that_cannot_be_held_is_refused_before_the_first_frame(run, tmp_path, monkeypatch):
     """이을 때에야 알면 몇 시간의 계산 뒤에 실패한다."""
-    make_film(tmp_path / "a.mp4", 6)
+    make_video(tmp_path / "a.mp4", 6)
     webm = CONTAINERS["webm"]
     monkeypatch.setitem(CONTAINERS, "webm", dataclasses.replace(webm, audio=webm.audio | {"aac"}))
-    monkeypatch.setattr("realesrgan.cli.film_worker.run_film", lambda *_, **__: pytest.fail("키우기를 시작했다"))
+    monkeypatch.setattr("realesrgan.video.upscale.run_stages", lambda *_, **__: pytest.fail("키우기를 시작했다"))
     done = run("-i", "a.mp4", "-o", "out.webm")
-    assert done.returncode == 1 and "영상을 쓸 수 없습니다" in done.stderr
+    assert done.returncode == 1 and "비디오를 쓸 수 없습니다" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4"]
 
 
 def test_joined_broadcasts_are_refused_with_the_places_to_cut_and_the_cuts_work(run, tmp_path):
     """되돌아간 시각을 FFmpeg는 26.5시간을 건너뛴 것으로 읽는다."""
-    made = [make_film(tmp_path / f"{name}.mp4", 24) for name in "ab"]
+    made = [make_video(tmp_path / f"{name}.mp4", 24) for name in "ab"]
     parts = []
-    for film, offset in zip(made, (100, 20), strict=True):
-        parts.append(film.with_suffix(".ts"))
+    for video, offset in zip(made, (100, 20), strict=True):
+        parts.append(video.with_suffix(".ts"))
         ffmpeg(
-            "-i", film, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-output_ts_offset", offset, parts[-1]
+            "-i", video, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-output_ts_offset", offset, parts[-1]
         )
     (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     done = run("-i", "joined.ts", "-o", "out.mp4")
@@ -296,9 +339,11 @@ def test_joined_broadcasts_are_refused_with_the_places_to_cut_and_the_cuts_work(
     assert [len(hashes(tmp_path / f"{name}.mp4")) for name in ("first", "second")] == [24, 24]
 
 
-def test_the_preview_shows_the_colours_of_the_film(run, tmp_path):
-    make_film(tmp_path / "a.mp4", 6)
-    assert run("-i", "a.mp4", "-o", "out", "--preview", "p.png").returncode == 0
+def test_the_preview_shows_the_colours_of_the_video(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 6)
+    done = run("-i", "a.mp4", "-o", "out", "--preview", "p.png", "--report", "r.json")
+    assert done.returncode == 0 and "미리보기: p.png" in done.stderr
+    assert report(tmp_path / "r.json")["preview"] == "p.png"
     shown = read_image(tmp_path / "p.png").first.array[..., ::-1].astype(int)
     expected = pixels(tmp_path / "a.mp4")[0].repeat(2, axis=0).repeat(2, axis=1)
     assert np.abs(shown - expected).mean() < 3
@@ -322,12 +367,12 @@ def execute(folder: Path, model: list[str], *arguments: str, **options) -> subpr
 @pytest.mark.skipif(sys.platform == "win32", reason="파일 크기의 한도가 없다")
 @pytest.mark.parametrize("limit", [2_000, 20_000])
 def test_a_full_disk_is_explained_and_the_old_result_is_intact(tmp_path, model, limit):
-    make_film(tmp_path / "a.mp4", 300, (64, 48), gop=24)
+    make_video(tmp_path / "a.mp4", 300, (64, 48), gop=24)
     (tmp_path / "b.mp4").write_bytes(b"precious")
     script = (
         "import resource, sys\n"
         "from realesrgan.cli.video import main\n"
-        "import realesrgan.cli.film_worker\n"
+        "import realesrgan.video.upscale\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -348,8 +393,8 @@ def test_a_full_disk_is_explained_and_the_old_result_is_intact(tmp_path, model, 
 
 
 @pytest.mark.slow
-def test_standard_input_and_output_carry_the_film(tmp_path, model):
-    make_film(tmp_path / "a.mp4", 12)
+def test_standard_input_and_output_carry_the_video(tmp_path, model):
+    make_video(tmp_path / "a.mp4", 12)
     out = execute(tmp_path, model, "-i", "a.mp4", "-o", "-")
     assert out.returncode == 0 and b"\xec\x99\x84\xeb\xa3\x8c" in out.stderr
     (tmp_path / "a.nut").write_bytes(out.stdout)
@@ -364,7 +409,7 @@ def test_standard_input_and_output_carry_the_film(tmp_path, model):
 @pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
 @pytest.mark.parametrize("part", [0, 2000])
 def test_ctrl_c_while_standard_input_is_silent_ends_at_once(tmp_path, model, part):
-    content = make_film(tmp_path / "a.mkv", 60).read_bytes()
+    content = make_video(tmp_path / "a.mkv", 60).read_bytes()
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "-i", "-", "-o", "b.mkv", *model],
         cwd=tmp_path,
@@ -383,8 +428,8 @@ def test_ctrl_c_while_standard_input_is_silent_ends_at_once(tmp_path, model, par
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
-def test_killed_at_random_moments_and_resumed_gives_the_same_film(tmp_path, nearest_weights, model):
-    make_film(tmp_path / "a.mp4", 720, gop=24)
+def test_killed_at_random_moments_and_resumed_gives_the_same_video(tmp_path, nearest_weights, model):
+    make_video(tmp_path / "a.mp4", 720, gop=24)
     assert execute(tmp_path, model, "-i", "a.mp4", "-o", "whole.mp4").returncode == 0
     killed = 0
     for attempt in range(12):
@@ -416,7 +461,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_film(tmp_path, near
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
 def test_ctrl_c_leaves_a_resumable_state_and_no_broken_output(tmp_path, model):
-    make_film(tmp_path / "a.mp4", 720, gop=24)
+    make_video(tmp_path / "a.mp4", 720, gop=24)
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "-i", "a.mp4", "-o", "b.mp4", "--report", "r.json", *model],
         cwd=tmp_path,
@@ -448,8 +493,8 @@ def torchrun(folder: Path, model: list[str], *arguments: str) -> subprocess.Comp
 
 
 @pytest.mark.slow
-def test_two_ranks_make_the_same_film_as_one(tmp_path, model):
-    make_film(tmp_path / "a.mp4", 600, gop=24)
+def test_two_ranks_make_the_same_video_as_one(tmp_path, model):
+    make_video(tmp_path / "a.mp4", 600, gop=24)
     assert execute(tmp_path, model, "-i", "a.mp4", "-o", "one.mp4").returncode == 0
     done = torchrun(tmp_path, model, "-i", "a.mp4", "-o", "two.mp4", "--report", "r.json")
     assert done.returncode == 0, done.stderr
@@ -463,7 +508,7 @@ def test_two_ranks_make_the_same_film_as_one(tmp_path, model):
 @pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
 def test_a_rank_that_dies_fails_the_job_and_its_segments_are_redone(tmp_path, model):
     psutil = pytest.importorskip("psutil")
-    make_film(tmp_path / "a.mp4", 1200, gop=24)
+    make_video(tmp_path / "a.mp4", 1200, gop=24)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(SCRIPT)]
     process = subprocess.Popen(
         [*command, "-i", "a.mp4", "-o", "b.mp4", *model],
@@ -489,9 +534,9 @@ def test_a_rank_that_dies_fails_the_job_and_its_segments_are_redone(tmp_path, mo
 
 
 @pytest.mark.slow
-def test_a_film_that_cannot_be_read_fails_on_every_rank_without_hanging(tmp_path, model):
-    (tmp_path / "a.mp4").write_bytes(b"not a film")
-    make_film(tmp_path / "b.mp4", 6)
+def test_a_video_that_cannot_be_read_fails_on_every_rank_without_hanging(tmp_path, model):
+    (tmp_path / "a.mp4").write_bytes(b"not a video")
+    make_video(tmp_path / "b.mp4", 6)
     done = torchrun(tmp_path, model, "-i", "a.mp4", "b.mp4", "-o", "out", "--report", "r.json")
     assert done.returncode == 1
     files = json.loads((tmp_path / "r.json").read_text())["files"]
@@ -499,8 +544,8 @@ def test_a_film_that_cannot_be_read_fails_on_every_rank_without_hanging(tmp_path
 
 
 @pytest.mark.slow
-def test_the_real_model_makes_a_film_that_looks_like_its_source(tmp_path, run):
-    make_film(tmp_path / "a.mp4", 3, (48, 32))
+def test_the_real_model_makes_a_video_that_looks_like_its_source(tmp_path, run):
+    make_video(tmp_path / "a.mp4", 3, (48, 32))
     done = run("-i", "a.mp4", "-o", "b.mp4", "--device", "cpu", use_model=False)
     assert done.returncode == 0, done.stderr
     for small, large in zip(pixels(tmp_path / "a.mp4"), pixels(tmp_path / "b.mp4"), strict=True):

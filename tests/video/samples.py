@@ -1,4 +1,4 @@
-"""시험이 함께 쓰는 작은 영상들."""
+"""시험이 함께 쓰는 작은 비디오들."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 
 def draw(number: int, width: int, height: int) -> np.ndarray:
-    """번호마다 다른 `(H, W, 3)` RGB 그림. 부드럽게 변해 압축해도 알아볼 수 있다."""
+    """번호마다 다른 `(H, W, 3)` RGB 이미지. 부드럽게 변해 압축해도 알아볼 수 있다."""
     y, x = np.mgrid[0:height, 0:width]
     wave = np.sin((x + number) / 5) + np.cos((y - number) / 4)
     ramp = np.stack([wave * 40 + 128, x * 2 % 200 + 20, (y * 3 + number) % 200 + 20], axis=2)
     return np.clip(ramp, 0, 255).astype(np.uint8)
 
 
-def make_film(
+def make_video(
     path: Path,
     frames: int = 24,
     size: tuple[int, int] = (32, 24),
@@ -29,16 +29,16 @@ def make_film(
     audio: bool = True,
     hold: int = 1,
 ) -> Path:
-    """작은 영상을 만든다.
+    """작은 비디오를 만든다.
 
     Args:
         path: 만들 파일.
         frames: 프레임 수.
         size: `(너비, 높이)`.
-        gop: 열쇠 프레임의 간격.
+        gop: 키프레임의 간격.
         rate: 초당 프레임.
         audio: 소리를 넣을지.
-        hold: 같은 그림을 몇 프레임씩 되풀이할지.
+        hold: 같은 이미지를 몇 프레임씩 되풀이할지.
     """
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=rate, options={"g": str(gop), "sc_threshold": "0", "qp": "0"})

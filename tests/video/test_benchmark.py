@@ -9,14 +9,14 @@ import pytest
 from benchmark import video as benchmark
 
 from tests.scripts.command import run_script
-from tests.video.samples import make_film
+from tests.video.samples import make_video
 
 ALONE = ("디코딩", "네트워크", "인코딩")
 
 
 def test_a_ratio_compares_the_wall_clock_with_what_was_measured_alone(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "영상.mp4", frames=4)
-    values = benchmark.measure(film, cores=2)
+    video = make_video(tmp_path / "비디오.mp4", frames=4)
+    values = benchmark.measure(video, cores=2)
     bound = sum(values[name] for name in ALONE) / 2
     assert values["프레임"] == 4
     assert min(values[name] for name in (*ALONE, "함께", "벽시계")) > 0
@@ -28,8 +28,8 @@ def test_the_command_prints_every_round_and_then_the_medians(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rounds = iter([{"비": 1.02}, {"비": 1.3}, {"비": 1.04}])
-    monkeypatch.setattr(benchmark, "measure", lambda film, cores: next(rounds))
-    assert run_script("benchmark_video", "--input", tmp_path / "film.mp4", "--rounds", 3) == 0
+    monkeypatch.setattr(benchmark, "measure", lambda video, cores: next(rounds))
+    assert run_script("benchmark_video", "--input", tmp_path / "video.mp4", "--rounds", 3) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["비"] for line in lines] == [1.02, 1.3, 1.04]
     assert json.loads(last.removeprefix("중앙값 ")) == {"비": 1.04}

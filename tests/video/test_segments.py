@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realesrgan.media.video.types import PacketIndex
-from realesrgan.video.segments import Span, plan_spans
+from realesrgan.video.plan import Span, plan_spans
 
 
 @st.composite

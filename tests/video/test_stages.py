@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realesrgan.video.stages import Entry, Stages
+from realesrgan.video.pipeline import Entry, Stages
 
 
 def run(values, workers=1, batch=1, spare=3, work=None, repeats=(), tick=None):

@@ -9,8 +9,8 @@ import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.util.files import file_sha256
-from realesrgan.video.segments import Span
-from realesrgan.video.workspace import Workspace, hold, workspace_folder
+from realesrgan.video.plan import Span
+from realesrgan.video.workspace import Workspace, lock_target, workspace_folder
 
 SPANS = [Span(None, 10), Span(10, None)]
 WORK = {"입력": "abc", "배율": 2}
@@ -20,7 +20,7 @@ def prepare(target: Path, work=WORK, spans=SPANS, resume=False, overwrite=False)
     return Workspace.prepare(target, work, spans, resume=resume, overwrite=overwrite)
 
 
-def finish(workspace: Workspace, index: int, content: bytes = b"film") -> None:
+def finish(workspace: Workspace, index: int, content: bytes = b"video") -> None:
     workspace.segment_path(index).write_bytes(content)
     workspace.commit(index, frames=3, offset=10 * index, repeats=1)
 
@@ -34,7 +34,7 @@ def test_a_finished_segment_is_found_again_on_resume(tmp_path):
 
 def test_a_segment_without_its_record_is_not_finished(tmp_path):
     workspace = prepare(tmp_path / "a.mp4")
-    workspace.segment_path(0).write_bytes(b"film")
+    workspace.segment_path(0).write_bytes(b"video")
     assert workspace.verified() == {}
 
 
@@ -105,15 +105,19 @@ def test_the_hash_is_the_usual_sha256(tmp_path):
 
 
 def test_two_processes_cannot_make_the_same_result(tmp_path):
-    with hold(tmp_path / "a.mp4"), pytest.raises(UsageError, match="다른 프로세스"), hold(tmp_path / "a.mp4"):
+    with (
+        lock_target(tmp_path / "a.mp4"),
+        pytest.raises(UsageError, match="다른 프로세스"),
+        lock_target(tmp_path / "a.mp4"),
+    ):
         pass
-    with hold(tmp_path / "a.mp4"), hold(tmp_path / "b.mp4"):
+    with lock_target(tmp_path / "a.mp4"), lock_target(tmp_path / "b.mp4"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_old_result_left_in_the_workspace_by_a_kill_is_put_back(tmp_path):
-    target = tmp_path / "그림들"
+    target = tmp_path / "이미지들"
     workspace = prepare(target)
     (workspace.folder / "old").mkdir()
     (workspace.folder / "old" / "00000000.png").write_bytes(b"precious")

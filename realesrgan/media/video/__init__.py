@@ -1,15 +1,11 @@
-"""영상 파일과 배열 사이(PyAV). torch를 쓰지 않는다."""
+"""비디오 파일과 배열 사이(PyAV). torch를 쓰지 않는다."""
 
 from __future__ import annotations
 
-from realesrgan.media.video.containers import container_of
 from realesrgan.media.video.encode_plan import plan_encoding
-from realesrgan.media.video.join import join_film
-from realesrgan.media.video.reader import VideoReader, detect_interlaced, probe_video
-from realesrgan.media.video.rehearsal import rehearse_tracks
+from realesrgan.media.video.join import join_video
+from realesrgan.media.video.reader import VideoReader
 from realesrgan.media.video.segment import SegmentWriter, check_segment
-from realesrgan.media.video.source import Source
-from realesrgan.media.video.stream_writer import StreamWriter
 from realesrgan.media.video.types import (
     Colour,
     EncodePlan,
@@ -31,16 +27,10 @@ __all__ = [
     "Planes",
     "Segment",
     "SegmentWriter",
-    "Source",
-    "StreamWriter",
     "VideoFrame",
     "VideoInfo",
     "VideoReader",
     "check_segment",
-    "container_of",
-    "detect_interlaced",
-    "join_film",
+    "join_video",
     "plan_encoding",
-    "probe_video",
-    "rehearse_tracks",
 ]

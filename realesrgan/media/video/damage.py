@@ -1,20 +1,235 @@
-"""잘리거나 깨진 영상을 알아챈다.
+"""잘리거나 깨진 비디오를 알아챈다.
 
-세 가지를 본다. 파일의 뼈대에 적힌 크기(`structure`), mp4 색인의 마지막 표본,
-그리고 풀면서 만나는 오류와 나오지 않은 프레임이다. 성한 파일을 깨졌다고 하지 않도록,
-도중에서 시작하는 방송(첫 열쇠 프레임의 앞)과 숨은 프레임이 있는 코덱은 너그럽게 본다.
+세 가지를 본다. 컨테이너(container)의 뼈대에 적힌 크기, mp4 색인의 마지막 표본, 그리고 디코딩하면서 만나는 오류와 나오지
+않은 프레임이다. 디코더는 끝이 잘린 파일을 흔히 조용히 짧게 읽지만, 상자(box)와 조각(chunk)에 적힌 크기를 파일의 크기와
+견주면 잘린 것을 알 수 있다. 성한 파일을 깨졌다고 하지 않도록, 도중에서 시작하는 방송(첫 키프레임의 앞)과 숨은 프레임이
+있는 코덱은 너그럽게 본다.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.structure import HEAD, file_extent, head_extent, y4m_frames
+from realesrgan.media.video.files import import_av
 from realesrgan.media.video.types import VideoInfo
+
+_EBML = b"\x1a\x45\xdf\xa3"
+_SEGMENT = 0x18538067
+_BOX_KINDS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"sidx", b"uuid"})
+_MAX_BOXES = 1_000_000
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""ASF의 File Properties Object의 GUID(리틀 엔디언)."""
+_Y4M_CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1), "mono": (0, 0)}
+_Y4M = re.compile(r"(?P<chroma>420|422|444|411|mono)(?:p?(?P<bits>\d\d))?(?:jpeg|mpeg2|paldv)?")
+HEAD = 65536
+"""앞부분에서 볼 바이트 수."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """뼈대에서 읽은 크기.
+
+    Attributes:
+        needed: 온전하려면 있어야 하는 바이트 수. 알 수 없으면 0.
+        index: 색인(mp4의 moov)이 있는지. 색인이 없는 형식이면 True.
+    """
+
+    needed: int = 0
+    index: bool = True
+
+
+def read_extent(file: BinaryIO, size: int) -> Extent:
+    """되감을 수 있는 파일의 뼈대를 읽는다.
+
+    Args:
+        file: 열린 파일. 위치는 바뀐다.
+        size: 파일의 크기(바이트).
+    """
+    file.seek(0)
+    head = file.read(64)
+    if head.startswith(_EBML):
+        return Extent(ebml_extent(head + file.read(4096)))
+    if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"AVI ":
+        return Extent(_riff_extent(file, size))
+    if head[4:8] in _BOX_KINDS:
+        return _box_extent(file, size)
+    if head[:4] == b"OggS":
+        return Extent(_ogg_extent(file, size))
+    file.seek(0)
+    return Extent(head_extent(file.read(HEAD)))
+
+
+def head_extent(head: bytes) -> int:
+    """되감을 수 없는 입력의 앞부분에서, 있어야 하는 바이트 수. 알 수 없으면 0."""
+    if head.startswith(_EBML):
+        return ebml_extent(head)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return 8 + int.from_bytes(head[4:8], "little")
+    if head.startswith(b"FLV"):
+        return _flv_extent(head)
+    place = head.find(_ASF_PROPERTIES)
+    return int.from_bytes(head[place + 40 : place + 48], "little") if place >= 0 else 0
+
+
+def _flv_extent(head: bytes) -> int:
+    """FLV: onMetaData의 filesize. 적지 않은 파일도 있다."""
+    mark = b"\x00\x08filesize\x00"
+    place = head.find(mark)
+    if place < 0 or len(head) < place + len(mark) + 8:
+        return 0
+    (value,) = struct.unpack(">d", head[place + len(mark) : place + len(mark) + 8])
+    return int(value) if 0 < value < 1 << 53 else 0
+
+
+def _ogg_extent(file: BinaryIO, size: int) -> int:
+    """Ogg: 마지막 쪽(page)의 끝(RFC 3533 6장)."""
+    start = max(0, size - HEAD - 512)
+    file.seek(start)
+    tail = file.read()
+    place = tail.rfind(b"OggS")
+    if place < 0:
+        return 0
+    if place + 27 > len(tail) or place + 27 + tail[place + 26] > len(tail):
+        return size + 1
+    count = tail[place + 26]
+    return start + place + 27 + count + sum(tail[place + 27 : place + 27 + count])
+
+
+def y4m_frames(head: bytes) -> tuple[int, int]:
+    """y4m의 `(첫 프레임의 자리, 프레임 하나의 바이트 수)`. y4m이 아니거나 알 수 없으면 둘 다 0.
+
+    프레임의 머리줄에 딸린 값이 있으면 길이가 달라질 수 있으므로 모르는 것으로 본다.
+    """
+    line, newline, rest = head.partition(b"\n")
+    if not line.startswith(b"YUV4MPEG2 ") or not newline or not rest.startswith(b"FRAME\n"):
+        return 0, 0
+    fields = {item[:1]: item[1:] for item in line.decode("ascii", "replace").split(" ")[1:] if item[:1] != "X"}
+    match = _Y4M.fullmatch(fields.get("C", "420jpeg"))
+    if match is None or not fields.get("W", "").isdigit() or not fields.get("H", "").isdigit():
+        return 0, 0
+    width, height = int(fields["W"]), int(fields["H"])
+    across, down = _Y4M_CHROMA[match["chroma"]]
+    chroma = 2 * -(-width // across) * -(-height // down) if across else 0
+    sample = 2 if match["bits"] not in (None, "08") else 1
+    return len(line) + 1, 6 + (width * height + chroma) * sample
+
+
+class BoxWalk:
+    """되감을 수 없는 mp4가 지나가는 동안 맨 바깥 상자들의 끝을 센다.
+
+    Attributes:
+        needed: 지금까지 본 상자들이 온전하려면 있어야 하는 바이트 수. mp4가 아니면 0.
+    """
+
+    def __init__(self) -> None:
+        self.needed = 0
+        self._seen = 0
+        self._head = b""
+        self._lost = False
+
+    def feed(self, data: bytes) -> None:
+        """이어지는 바이트열을 본다."""
+        end = self._seen + len(data)
+        while not self._lost and self.needed + len(self._head) < end:
+            begin = max(0, self.needed + len(self._head) - self._seen)
+            self._head += data[begin : begin + 16 - len(self._head)]
+            if len(self._head) < 16:
+                break
+            self._next_box()
+        self._seen = end
+
+    def _next_box(self) -> None:
+        length, kind = int.from_bytes(self._head[:4], "big"), self._head[4:8]
+        if length == 1:
+            length = int.from_bytes(self._head[8:16], "big")
+        known = kind in _BOX_KINDS or (self.needed > 0 and kind.isalnum())
+        self._lost = length < 8 or not known
+        self.needed += 0 if self._lost else length
+        self._head = b""
+
+
+def _vint(data: bytes, place: int, keep_marker: bool) -> tuple[int, int, bool]:
+    """EBML의 가변 길이 정수. `(값, 길이, 모름 표시인지)`. RFC 8794 4장."""
+    if place >= len(data) or data[place] == 0:
+        return 0, 0, False
+    length = 9 - data[place].bit_length()
+    raw = int.from_bytes(data[place : place + length], "big")
+    mask = (1 << (7 * length)) - 1
+    return (raw if keep_marker else raw & mask), length, raw & mask == mask
+
+
+def ebml_extent(head: bytes) -> int:
+    """Matroska와 WebM: 머리 다음의 Segment에 적힌 크기까지의 바이트 수. 크기를 모르게 적었으면 0."""
+    size, width, unknown = _vint(head, 4, False)
+    if not width or unknown:
+        return 0
+    place = 4 + width + size
+    while place < len(head):
+        kind, kind_width, _ = _vint(head, place, True)
+        size, width, unknown = _vint(head, place + kind_width, False)
+        if not kind_width or not width:
+            return 0
+        body = place + kind_width + width
+        if kind == _SEGMENT:
+            return 0 if unknown else body + size
+        place = body + size
+    return 0
+
+
+def _riff_extent(file: BinaryIO, size: int) -> int:
+    """AVI: 잇단 RIFF 조각(OpenDML)의 끝. 색인을 쓰기 전에 끊긴 파일은 크기가 0으로 남는다."""
+    place = padding = 0
+    while place + 12 <= size:
+        file.seek(place)
+        head = file.read(8)
+        if head[:4] not in (b"RIFF", b"RIFX"):
+            return place
+        length = int.from_bytes(head[4:8], "little")
+        if length == 0:
+            return 0
+        padding = length & 1
+        place += 8 + length + padding
+    # 홀수 길이의 채움 바이트는 마지막 조각에서 빠지기도 한다.
+    return place - padding
+
+
+def _box_extent(file: BinaryIO, size: int) -> Extent:
+    """mp4와 mov: 맨 바깥 상자들의 끝(ISO/IEC 14496-12, 4.2). 마지막 상자의 크기가 0이면 파일 끝까지다."""
+    place = 0
+    found = False
+    for _ in range(_MAX_BOXES):
+        if place + 8 > size:
+            break
+        file.seek(place)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        found = found or kind in (b"moov", b"moof")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        elif length == 0:
+            return Extent(size, found)
+        if length < 8 or not kind.isascii():
+            # 상자가 아닌 꼬리다. 재생에 쓰이지 않는 덧붙은 바이트가 있는 파일이 있다.
+            return Extent(place, found)
+        place += length
+    # 다음 상자의 머리가 들 자리도 없이 남은 몇 바이트는 잘린 상자의 첫머리다.
+    return Extent(place + 8 if 0 < size - place < 8 and not found else max(place, 0), found)
+
+
+def missing_index(path: str | os.PathLike[str]) -> bool:
+    """mp4나 mov인데 색인(moov)이 없는지. 쓰다가 끊겼거나 뒤가 잘린 파일이다."""
+    try:
+        with Path(path).open("rb") as file:
+            return not read_extent(file, Path(path).stat().st_size).index
+    except OSError:
+        return False
+
 
 _ONE_TO_ONE = frozenset(
     [
@@ -45,10 +260,12 @@ def file_shortage(path: str | os.PathLike[str]) -> str:
     Raises:
         OSError: 읽을 수 없을 때.
     """
-    extent, size = file_extent(path)
-    if extent.needed > size:
-        return _short(extent.needed, size)
+    size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
+        extent = read_extent(file, size)
+        if extent.needed > size:
+            return _short(extent.needed, size)
+        file.seek(0)
         return ragged_end(file.read(HEAD), size)
 
 
@@ -68,16 +285,16 @@ def ragged_end(head: bytes, size: int) -> str:
         marks = head[start::length][:4]
         if len(marks) == 4 and set(marks) == {_TS_SYNC}:
             return "마지막 패킷이 잘렸습니다." if size % length else ""
-    first, step = y4m_frames(head)
+    first, step = y4m_frames(head) if head.startswith(b"YUV4MPEG2 ") else (0, 0)
     return "마지막 프레임이 잘렸습니다." if step and (size - first) % step else ""
 
 
-class Watch:
+class DamageMonitor:
     """푸는 동안 깨진 자리를 살핀다. 한 번 푸는 데 하나를 쓴다.
 
     Args:
-        opening: 연 영상(`decoder`, `container`, `stream`, `tap`, `path`).
-        info: 영상의 정보.
+        opening: 연 비디오(`decoder`, `container`, `stream`, `forward`, `path`).
+        info: 비디오의 정보.
         shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
     """
 
@@ -117,31 +334,32 @@ class Watch:
                         break
                     continue
                 self._keyed = self._keyed or packet.is_keyframe
-                self._note(packet)
+                if packet.dts is not None:
+                    self._last_dts = packet.dts
+                if self._counting and packet.pts is not None and not packet.is_discard:
+                    self._awaited.add(packet.pts)
                 yield from frames
             else:
                 self._ended = True
         except (av.error.FFmpegError, OSError) as error:
             self._problem = f"파일을 더 읽을 수 없습니다({error.strerror or error})."
         if self._ended and not self._problem:
-            self._problem = self._shortage or self._cut_index() or self._cut_stream()
-        yield from self._settled(self._flush())
-
-    def _note(self, packet: Any) -> None:
-        if packet.dts is not None:
-            self._last_dts = packet.dts
-        if self._counting and packet.pts is not None and not packet.is_discard:
-            self._awaited.add(packet.pts)
+            self._problem = self._shortage or self._cut_index()
+            if not self._problem and self._opening.forward is not None:
+                self._problem = self._cut_stream(self._opening.forward)
+        yield from self._flush()
 
     def _flush(self) -> list[Any]:
-        av = import_av()
+        """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""
+        error = import_av().error
+        rest: list[Any] = []
         try:
-            return list(self._opening.decoder.decode(None))
-        except av.error.EOFError:
-            return []
-        except av.error.FFmpegError as error:
-            self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({error.strerror or error})."
-            return []
+            rest = list(self._opening.decoder.decode(None))
+        except error.EOFError:
+            pass  # 이미 비운 디코더다.
+        except error.FFmpegError as problem:
+            self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({problem.strerror or problem})."
+        return self._settled(rest) if self._problem else rest
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
@@ -149,8 +367,6 @@ class Watch:
         B 프레임은 뒤의 프레임보다 나중에 담기므로, 잘린 자리의 뒤 프레임을 내면 그 앞이 빌 수 있다.
         오지 않은 패킷의 pts는 모두 마지막 dts보다 크므로 그때까지의 프레임만 온전하다.
         """
-        if not self._problem:
-            return frames
         if self._opening.counts_arrivals:
             depth = int(self._opening.stream.codec_context.reorder_depth)
             return frames[: len(frames) - depth] if depth else frames
@@ -182,16 +398,12 @@ class Watch:
         return self._judged
 
     def verdict(self) -> str:
-        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 풀었을 때 부른다."""
-        if self._problem:
+        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 디코딩했을 때 부른다."""
+        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
+        if self._problem or not self._ended or not lost:
             return self._problem
-        return self._lost_frames() if self._ended else ""
-
-    def _size(self) -> int:
-        tap = self._opening.tap
-        if tap is not None:
-            return int(tap.drain())
-        return Path(self._opening.path).stat().st_size
+        where = float(min(lost) * self._info.time_base)
+        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
 
     def _cut_index(self) -> str:
         """mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다."""
@@ -200,21 +412,48 @@ class Watch:
         if not any(name in _INDEXED for name in names) or not len(entries):
             return ""
         needed = max(entries[place].pos + entries[place].size for place in (0, -1))
-        size = self._size()
+        forward = self._opening.forward
+        size = Path(self._opening.path).stat().st_size if forward is None else forward.drain()
         return _short(needed, size) if needed > size else ""
 
-    def _cut_stream(self) -> str:
+    def _cut_stream(self, forward: ForwardInput) -> str:
         """표준 입력의 뼈대. 앞부분에 적힌 크기만큼 읽혔는지 본다."""
-        tap = self._opening.tap
-        if tap is None:
-            return ""
-        size = self._size()
-        needed = max(head_extent(tap.head), tap.boxes.needed)
-        return _short(needed, size) if needed > size else ragged_end(tap.head, size)
+        size = forward.drain()
+        needed = max(head_extent(forward.head), forward.boxes.needed)
+        return _short(needed, size) if needed > size else ragged_end(forward.head, size)
 
-    def _lost_frames(self) -> str:
-        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
-        if not lost:
-            return ""
-        where = float(min(lost) * self._info.time_base)
-        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
+
+class ForwardInput:
+    """읽은 바이트 수와 맨 앞 조각을 기억하는 파일 객체. 되감기(seek)를 내보이지 않는다.
+
+    Attributes:
+        head: 맨 앞 최대 `HEAD`바이트. 컨테이너의 머리를 보는 데 쓴다.
+        boxes: 지나간 mp4의 뼈대.
+        count: 지금까지 읽은 바이트 수.
+        ended: 입력의 끝에 닿았는지.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.name = "<stdin>"
+        self.head = b""
+        self.count = 0
+        self.ended = False
+        self.boxes = BoxWalk()
+
+    def read(self, size: int) -> bytes:
+        """최대 `size`바이트를 읽는다. 빈 바이트열이면 끝이다."""
+        reader = getattr(self._source, "read1", None) or self._source.read
+        data: bytes = reader(size)
+        self.count += len(data)
+        self.ended = self.ended or not data
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
+        self.boxes.feed(data)
+        return data
+
+    def drain(self) -> int:
+        """끝까지 읽어 버리고 모두 몇 바이트였는지 돌려준다."""
+        while self.read(1 << 20):
+            continue
+        return self.count

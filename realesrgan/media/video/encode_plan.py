@@ -1,22 +1,19 @@
-"""무엇으로 어떻게 부호화(encoding)할지 정한다."""
+"""무엇으로 어떻게 인코딩(encoding)할지 정한다."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from fractions import Fraction
 
 from realesrgan.errors import VideoFormatError
-from realesrgan.media.video.colours import encoded_colour
-from realesrgan.media.video.encoder_trial import try_encoder
-from realesrgan.media.video.encoders import Encoder, find_encoder, is_built
-from realesrgan.media.video.hdr import check_hdr, hdr_parameters
+from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
+from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
 from realesrgan.media.video.layouts import layout_of, planar_layout
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
 
 _COARSER = {(1, 2): (1, 1), (4, 1): (2, 1), (4, 4): (2, 2)}
-"""부호기들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
+"""인코더들이 잘 받지 않는 부표본화를 그보다 거칠지 않은(또는 가장 가까운) 흔한 것으로."""
 _PRORES_PROFILES = {"proxy": "0", "lt": "1", "standard": "2", "hq": "3", "4444": "4", "4444xq": "5"}
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -27,28 +24,34 @@ _CONTAINER_NAMES = {"matroska": "mkv", "webm": "webm"}
 _RAW_CODECS = {"nut": "rawvideo", "yuv4mpegpipe": "rawvideo"}
 
 
-def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
-    """입력과 청한 것에서 부호화를 정하고, 부호기를 한 번 열어 확인한다.
+def plan_encoding(
+    info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int], *, even: bool = False
+) -> EncodePlan:
+    """입력과 청한 것에서 인코딩을 정하고, 인코더를 한 번 열어 확인한다.
 
-    코덱은 청하지 않으면 묶음 형식과 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
+    코덱은 청하지 않으면 컨테이너와 입력에서 고른다: 알파가 있으면 webm은 VP9, mov는 ProRes 4444, mkv는 FFV1,
     8비트는 H.264(webm은 VP9), 그보다 깊거나 HDR이면 H.265(webm은 AV1). 색차와 비트 수는 코덱이 받는 한 그대로 둔다.
 
     Args:
         info: 입력의 정보.
         request: 청한 것.
-        container: `container_of`의 묶음 형식, 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
+        container: 컨테이너의 FFmpeg 이름(`mp4`, `mov`, `matroska`, `webm`), 또는 표준 출력의 `nut`, `yuv4mpegpipe`.
         size: 결과의 `(너비, 높이)`, 픽셀. 회전을 적용한 뒤다.
+        even: 색차를 줄이는 형식이 담지 못하는 홀수 크기를 한 픽셀 키울지. 잘라 내지 않는다.
 
     Raises:
         VideoFormatError: 코덱, 픽셀 형식, 옵션, 크기를 쓸 수 없을 때.
     """
     warnings: list[str] = []
     if container in _RAW_CODECS:
-        return _raw_plan(info, request, container, size)
+        return _raw_plan(info, request, container, size, even)
     encoder = find_encoder(request.codec or default_codec(info, container, request), container)
     pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
     layout = layout_of(pix_fmt)
-    check_hdr(info, encoder, layout.bits)
+    if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
+        size = _even_size(size, layout, warnings)
+    if info.colour.is_hdr or info.side_data:
+        check_hdr(info, encoder, layout.bits)
     plan = EncodePlan(
         container=container,
         codec=encoder.name,
@@ -56,9 +59,9 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=_time_base(info, request),
+        time_base=1 / request.rate if request.rate else info.time_base,
         rate=request.rate or info.rate,
-        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=pix_fmt,
         options=_options(info, request, encoder, layout),
     )
@@ -69,6 +72,15 @@ def plan_encoding(info: VideoInfo, request: EncodeRequest, container: str, size:
         )
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
+
+
+def _even_size(size: tuple[int, int], layout: PixelLayout, warnings: list[str]) -> tuple[int, int]:
+    (width, height), (across, down) = size, layout.subsampling
+    even = (-(-width // across) * across, -(-height // down) * down)
+    warnings.append(
+        f"{layout.pix_fmt} 형식은 홀수 크기를 담지 못해 {width}x{height} 대신 {even[0]}x{even[1]}로 만듭니다."
+    )
+    return even
 
 
 def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
@@ -82,15 +94,6 @@ def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> st
     preferred = "libx265" if deep else "libx264"
     # x264와 x265 없이 만든 PyAV도 있다. 그때는 있는 것 가운데 같은 깊이를 담는 것을 쓴다.
     return preferred if is_built(preferred) else "libsvtav1"
-
-
-def _time_base(info: VideoInfo, request: EncodeRequest) -> Fraction:
-    """원본의 시각을 그대로 담는 단위. 속도를 청했으면 그 속도의 한 프레임이다."""
-    return 1 / request.rate if request.rate else info.time_base
-
-
-def _turned(aspect: Fraction, rotation: int) -> Fraction:
-    return 1 / aspect if rotation % 180 else aspect
 
 
 def _chosen_format(
@@ -108,21 +111,15 @@ def _chosen_format(
         # mp4의 VP9에는 알파를 둘 자리가 없다.
         formats = tuple(name for name in formats if not layout_of(name).alpha)
     bits = 10 if info.colour.is_hdr and info.layout.bits < 10 else info.layout.bits
-    wanted = replace(info.layout, bits=bits, subsampling=_wanted_subsampling(info, encoder, size))
+    subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
+    twice = size[0] >= 2 * info.display_size[0] and size[1] >= 2 * info.display_size[1]
+    if info.layout.family == "gray" or (info.layout.family == "rgb" and twice):
+        # RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다.
+        subsampling = (2, 2)
+    wanted = replace(info.layout, bits=bits, subsampling=subsampling)
     best = min(formats, key=lambda name: _distance(layout_of(name), wanted, encoder.name))
     warnings.extend(_losses(info.layout, layout_of(best), encoder))
     return best
-
-
-def _wanted_subsampling(info: VideoInfo, encoder: Encoder, size: tuple[int, int]) -> tuple[int, int]:
-    """결과의 색차. RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다."""
-    subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
-    width, height = info.display_size
-    if info.layout.family == "gray":
-        return (2, 2)
-    if info.layout.family == "rgb" and size[0] >= 2 * width and size[1] >= 2 * height:
-        return (2, 2)
-    return subsampling
 
 
 def _distance(candidate: PixelLayout, wanted: PixelLayout, codec: str) -> tuple[int, ...]:
@@ -175,13 +172,13 @@ def _requested_format(pix_fmt: str, encoder: Encoder) -> str:
     near = difflib.get_close_matches(pix_fmt, encoder.formats, 1, 0.6)
     hint = f" 혹시 {near[0]}?" if near else ""
     raise VideoFormatError(
-        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 부호기가 받지 않습니다.\n"
+        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 인코더가 받지 않습니다.\n"
         f"  해결: --pix_fmt에 다음 가운데 하나를 쓰거나 빼세요: {', '.join(encoder.formats)}"
     )
 
 
 def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: PixelLayout) -> dict[str, str]:
-    """부호기에 넘길 옵션. 사용자가 적은 것이 마지막에 이긴다."""
+    """인코더에 넘길 옵션. 사용자가 적은 것이 마지막에 이긴다."""
     options = dict(encoder.defaults)
     if encoder.name == "prores_ks":
         options["profile"] = "4" if layout.subsampling == (1, 1) else "3"
@@ -191,11 +188,14 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     if request.crf is not None:
         options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
     elif request.options.get("lossless", "0") != "0":
-        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 거절한다.
+        options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 막는다.
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
     options["threads"] = str(request.threads or _threads(encoder))
-    own = {**_quiet(encoder), **hdr_parameters(info.side_data, encoder)}
+    # x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다.
+    own = {"log-level": "none"} if encoder.name == "libx265" else {}
+    if info.side_data:
+        own |= hdr_parameters(info.side_data, encoder)
     user = dict(request.options)
     if encoder.params and own:
         mine = ":".join(f"{key}={value}" for key, value in own.items())
@@ -204,10 +204,10 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
 
 
 def _threads(encoder: Encoder) -> int:
-    """알아서 정하는 스레드 수. 0은 부호기에 맡긴다.
+    """알아서 정하는 스레드 수. 0은 인코더에 맡긴다.
 
     x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
-    이어 하거나 나누어 해도 같은 영상이 되게 한다. 수는 두 부호기가 스스로 고르는 것과 같다.
+    이어 하거나 나누어 해도 같은 비디오가 되게 한다. 수는 두 인코더가 스스로 고르는 것과 같다.
     """
     cores = available_cores()
     if encoder.name == "libx264":
@@ -215,11 +215,6 @@ def _threads(encoder: Encoder) -> int:
     if encoder.name == "libx265":
         return next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
     return 0
-
-
-def _quiet(encoder: Encoder) -> dict[str, str]:
-    """x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다."""
-    return {"log-level": "none"} if encoder.name == "libx265" else {}
 
 
 def _named(name: str | None, encoder: Encoder, option: str) -> str:
@@ -261,16 +256,18 @@ def _preset(preset: str, encoder: Encoder) -> dict[str, str]:
     return {_named(encoder.preset, encoder, "--preset"): preset}
 
 
-def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int]) -> EncodePlan:
-    """표준 출력의 압축하지 않은 영상. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
-    from realesrgan.media.video.raw_plan import raw_layout
+def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tuple[int, int], even: bool) -> EncodePlan:
+    """표준 출력의 압축하지 않은 비디오. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
+    from realesrgan.media.video.stream import raw_layout
 
     if request.codec not in (None, "rawvideo") or request.options or request.crf is not None or request.preset:
         raise VideoFormatError(
-            "표준 출력에는 압축하지 않은 영상만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
+            "표준 출력에는 압축하지 않은 비디오만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
             "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)
+    if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
+        size = _even_size(size, layout, warnings)
     return EncodePlan(
         container=container,
         codec="rawvideo",
@@ -278,9 +275,9 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=_time_base(info, request),
+        time_base=1 / request.rate if request.rate else info.time_base,
         rate=request.rate or info.rate,
-        sample_aspect_ratio=_turned(info.sample_aspect_ratio, info.rotation),
+        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=layout.pix_fmt,
         options={},
         warnings=tuple(warnings),

@@ -1,25 +1,28 @@
-"""비월(interlaced) 영상인지 알아본다."""
+"""비월(interlaced) 비디오를 알아보고 편다."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realesrgan.media.video.files import import_av
+from realesrgan.media.video.types import VideoInfo
+
 SAMPLE_FRAMES = 90
 """한 자리에서 볼 프레임 수."""
 _ENOUGH = 8
 """판단에 필요한, 움직임이 있는 프레임 수."""
 _FLAGGED_SHARE = 0.15
-"""비월 표시가 있는 영상에서, 빗살 무늬가 이만큼 있어야 정말 비월로 본다. 2:3 풀다운(telecine)은 0.4쯤이다."""
+"""비월 표시가 있는 비디오에서, 빗살 무늬가 이만큼 있어야 정말 비월로 본다. 2:3 풀다운(telecine)은 0.4쯤이다."""
 _PLAIN_SHARE = 0.5
-"""표시가 없는 영상에서의 문턱. 가는 가로줄 무늬를 비월로 잘못 보지 않게 더 높다."""
+"""표시가 없는 비디오에서의 문턱. 가는 가로줄 무늬를 비월로 잘못 보지 않게 더 높다."""
 _COMB_RATIO = 1.15
-"""표시가 없는 영상에서, 움직이는 곳의 빗살이 순차 영상의 무늬보다 이만큼은 많아야 한다. 순차 영상은 아무리 자잘한
-무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 영상은 2를 넘는 것이 보통이다."""
+"""표시가 없는 비디오에서, 움직이는 곳의 빗살이 순차 비디오의 무늬보다 이만큼은 많아야 한다. 순차 비디오는 아무리 자잘한
+무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 비디오는 2를 넘는 것이 보통이다."""
 _FIELD_THRESHOLD = 1.04
 _MOVING_SHARE = 0.002
 """화소가 이만큼은 움직여야 순차라고 말할 수 있다."""
@@ -61,12 +64,12 @@ class FieldCount:
 def is_interlaced(count: FieldCount, declared: bool) -> bool:
     """비월로 볼지 정한다.
 
-    표시보다 내용이 먼저다. 순차 영상에 비월 표시가 붙은 것이 흔하기 때문이다.
+    표시보다 내용이 먼저다. 순차 비디오에 비월 표시가 붙은 것이 흔하기 때문이다.
     움직임이 없어 내용으로 알 수 없으면 표시를 따른다.
 
     Args:
         count: 본 프레임들.
-        declared: 묶음이나 코덱이 비월이라고 했는지.
+        declared: 컨테이너나 코덱이 비월이라고 했는지.
     """
     flagged = declared or count.flagged * 2 > count.total
     decided = count.interlaced + count.progressive
@@ -95,7 +98,9 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
             break
         total += 1
         flagged += bool(frame.interlaced_frame)
-        window = [*window[-2:], _luma(frame)]
+        gray = frame.reformat(format="gray").to_ndarray()
+        # 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다.
+        window = [*window[-2:], gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)]
         if len(window) > 1:
             combed_near, combed_far = count_combs(window[-2], window[-1])
             near, far = near + combed_near, far + combed_far
@@ -144,7 +149,48 @@ def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tupl
     return int((near & around).sum()), int((far & around).sum())
 
 
-def _luma(frame: Any) -> NDArray[np.int32]:
-    """휘도. 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다."""
-    gray: NDArray[Any] = frame.reformat(format="gray").to_ndarray()
-    return gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
+def deinterlaced(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
+    """PyAV 프레임들을 bwdif로 하나씩 펴서(send_frame) 낸다. 프레임 수와 시각은 그대로다.
+
+    앞뒤 프레임을 보므로 한 프레임 늦게 나온다.
+    """
+    graph = None
+    times: list[tuple[int | None, int]] = []
+    for frame in frames:
+        if graph is None:
+            graph = _graph(frame, info)
+        times.append((frame.pts, frame.duration))
+        graph.push(frame)
+        yield from _pull(graph, times)
+    if graph is not None:
+        graph.push(None)
+        yield from _pull(graph, times)
+
+
+def _graph(frame: Any, info: VideoInfo) -> Any:
+    av = import_av()
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format.name, time_base=info.time_base
+    )
+    bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=all")
+    # 필터가 다른 형식을 고르면 값이 달라질 수 있으므로 들어온 형식으로 못박는다.
+    same = graph.add("format", f"pix_fmts={frame.format.name}")
+    sink = graph.add("buffersink")
+    source.link_to(bwdif)
+    bwdif.link_to(same)
+    same.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _pull(graph: Any, times: list[tuple[int | None, int]]) -> Iterator[Any]:
+    """다 된 프레임을 꺼내 원본의 시각을 붙인다. 필터가 시각을 다른 단위로 바꾸기 때문이다."""
+    av = import_av()
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        frame.pts, frame.duration = times.pop(0)
+        yield frame

@@ -1,9 +1,10 @@
-"""조각들을 이어 영상 하나로 만들고, 원본의 나머지 스트림을 함께 담는다."""
+"""조각들을 이어 비디오 하나로 만들고, 원본의 나머지 스트림을 함께 담는다."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -11,23 +12,34 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import VideoWriteError
-from realesrgan.media.video.failures import korean_write_errors
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.muxing import muxer_options
-from realesrgan.media.video.replacement import atomic_path
-from realesrgan.media.video.segment import ALPHA_HEADER, ALPHA_SIDE_DATA, segment_times, to_plan
-from realesrgan.media.video.source import Source, broadcast_start, local_url, open_container
-from realesrgan.media.video.tracks import NoTracks, Tracks, open_tracks
-from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo
-from realesrgan.media.video.window import Window
+from realesrgan.media.video.files import (
+    Source,
+    atomic_path,
+    broadcast_start,
+    import_av,
+    korean_write_errors,
+    local_url,
+    open_container,
+    source_name,
+)
+from realesrgan.media.video.segment import (
+    ALPHA_HEADER,
+    ALPHA_SIDE_DATA,
+    SegmentTimes,
+    check_segment,
+    muxer_options,
+    to_plan,
+)
+from realesrgan.media.video.tracks import Tracks, open_tracks
+from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 
 
 @dataclass(frozen=True)
 class _Timing:
-    """영상 전체의 시각.
+    """비디오 전체의 시각.
 
     Attributes:
-        delay: 부호화 순서와 보이는 순서의 어긋남(프레임 수).
+        delay: 인코딩 순서와 보이는 순서의 어긋남(프레임 수).
         origin: 결과의 0이 될 시각(계획의 `time_base`).
         step: 한 프레임의 보통 길이(눈금).
     """
@@ -37,7 +49,7 @@ class _Timing:
     step: int
 
 
-def join_film(
+def join_video(
     segments: Sequence[Segment],
     source: Source | None,
     target: Path,
@@ -48,18 +60,18 @@ def join_film(
     end: int | None = None,
     partial: bool = False,
 ) -> tuple[str, ...]:
-    """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 장, 첨부, 메타데이터를 함께 담는다.
+    """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 챕터, 첨부, 메타데이터를 함께 담는다.
 
     대상 곁의 숨은 임시 파일에 쓰고 다 되면 이름을 바꾸므로, 도중에 멈추어도 예전 파일은 그대로다.
 
     Args:
         segments: 시각 차례의 조각들.
-        source: 나머지 스트림을 가져올 원본. None이면 영상만 쓴다.
+        source: 나머지 스트림을 가져올 원본. None이면 비디오만 쓴다.
         target: 결과의 경로.
-        plan: 조각들의 부호화 계획.
+        plan: 조각들의 인코딩 계획.
         info: 원본의 정보. `source`가 있으면 있어야 한다.
         start, end: 구간을 잘랐으면 그 시각(`info.time_base`). 나머지 스트림도 자르고 첫 프레임이 0이 되게 옮긴다.
-        partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 영상의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
+        partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 비디오의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
 
     Returns:
         담지 못한 것들에 대한 알림.
@@ -70,41 +82,44 @@ def join_film(
     """
     if not segments:
         raise VideoWriteError(
-            f"영상을 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
+            f"비디오를 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
             "  해결: 구간(--start, --end)을 확인하세요."
         )
-    begun = broadcast_start(source) if start is None else Fraction(0)
-    timing, finish = _timing(segments, plan, _origin(segments, plan, info, start, begun))
-    with korean_write_errors(target), atomic_path(Path(target)) as temporary:
+    times = [check_segment(segment.path, plan, segment.frames) for segment in segments]
+    with ExitStack() as stack:
+        stack.enter_context(korean_write_errors(target))
+        container = None if source is None else stack.enter_context(closing(open_tracks(source)))
+        begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
+        # 결과의 0은 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다.
+        # 속도를 새로 정한 비디오는 이미 0에서 시작한다.
+        origin = round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
+        if start is not None:
+            origin = min(segment.offset for segment in segments)
+        timing, finish = _timing(segments, times, plan, origin)
+        temporary = stack.enter_context(atomic_path(Path(target)))
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
         )
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
+            packets = _video_packets(segments, times, first, video, plan, timing)
+            if source is None:
+                _mux_all(output, packets, iter(()))
+                return ()
             window = _window(timing, finish, plan, info, start, end, partial, begun)
-            tracks = open_tracks(output, source, plan, window)
-            with closing(tracks):
-                video.metadata.update(tracks.video_tags)
-                video.disposition = tracks.video_disposition
-                _mux_all(output, _video_packets(segments, video, plan, timing), tracks)
-    return tracks.warnings
+            tracks = Tracks(output, container, source_name(source), plan, window)
+            video.metadata.update(tracks.video_tags)
+            video.disposition = tracks.video_disposition
+            _mux_all(output, packets, tracks.packets())
+        return tuple(tracks.warnings)
 
 
-def _origin(
-    segments: Sequence[Segment], plan: EncodePlan, info: VideoInfo | None, start: int | None, begun: Fraction
-) -> int:
-    """결과의 0이 될 시각(계획의 `time_base`). 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다."""
-    if start is not None:
-        return min(segment.offset for segment in segments)
-    # 속도를 새로 정한 영상은 이미 0에서 시작한다.
-    return round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
-
-
-def _timing(segments: Sequence[Segment], plan: EncodePlan, origin: int) -> tuple[_Timing, int]:
-    """모든 조각을 훑어 시각을 정한다. 온전하지 않은 조각은 여기서 걸린다. 둘째 값은 마지막 프레임의 시각."""
+def _timing(
+    segments: Sequence[Segment], found: Sequence[SegmentTimes], plan: EncodePlan, origin: int
+) -> tuple[_Timing, int]:
+    """비디오 전체의 시각을 정한다. 둘째 값은 마지막 프레임의 시각."""
     delay, last = 0, 0
-    for segment in segments:
-        times = segment_times(segment.path, plan).pts
+    for segment, times in zip(segments, (one.pts for one in found), strict=True):
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
@@ -140,7 +155,7 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
     context = stream.codec_context
     context.framerate = plan.rate
     context.sample_aspect_ratio = plan.sample_aspect_ratio
-    # 조각의 묶음 형식이 담지 못한 꼬리표도 계획대로 적는다.
+    # 조각의 컨테이너가 담지 못한 꼬리표도 계획대로 적는다.
     context.colorspace, context.color_primaries = plan.colour.matrix, plan.colour.primaries
     context.color_trc = plan.colour.transfer
     context.color_range = 2 if plan.colour.full_range else 1
@@ -157,18 +172,24 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
     return stream
 
 
-def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, timing: _Timing) -> Iterator[Any]:
-    """조각들의 패킷을 제자리의 시각으로 옮겨 부호화 순서로 낸다.
+def _video_packets(
+    segments: Sequence[Segment],
+    times_of: Sequence[SegmentTimes],
+    first: Any,
+    video: Any,
+    plan: EncodePlan,
+    timing: _Timing,
+) -> Iterator[Any]:
+    """조각들의 패킷을 제자리의 시각으로 옮겨 인코딩 순서로 낸다.
 
-    부호화 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
+    인코딩 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
     조각의 경계에서도 언제나 늘어나고 pts를 넘지 않는다.
     """
     tail: list[int] = []
     grid = _Grid(plan)
     ends = [segment.offset - timing.origin for segment in segments[1:]]
-    for segment, after in zip(segments, [*ends, None], strict=True):
+    for segment, found, after in zip(segments, times_of, [*ends, None], strict=True):
         shift = segment.offset - timing.origin
-        found = segment_times(segment.path, plan)
         times = sorted(pts + shift for pts in found.pts)
         placed = grid.place(times)
         if not tail:
@@ -176,7 +197,8 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
             tail = [placed[times[0]] - step * back for back in range(timing.delay, 0, -1)]
         line = tail + [placed[pts] for pts in times]
         following = dict(pairwise([*times, *([] if after is None else [after])]))
-        for place, packet in enumerate(_segment_packets(segment.path, plan)):
+        container = first if segment is segments[0] else None
+        for place, packet in enumerate(_segment_packets(segment.path, plan, container)):
             moment = packet.pts + shift
             # 길이가 0인 마지막 프레임은 mp4의 편집 목록에 들지 못해 보이지 않는다.
             length = following[moment] - moment if moment in following else found.tail or timing.step
@@ -190,7 +212,7 @@ def _video_packets(segments: Sequence[Segment], video: Any, plan: EncodePlan, ti
 
 
 class _Grid:
-    """결과의 묶음 형식이 시각을 적는 눈금.
+    """결과의 컨테이너가 시각을 적는 눈금.
 
     FFmpeg의 Matroska와 WebM은 1/1000초로만 적는다. 반올림한 뒤 겹치는 프레임은 한 눈금 늦춘다.
 
@@ -213,28 +235,35 @@ class _Grid:
         return placed
 
 
-def _segment_packets(path: str, plan: EncodePlan) -> Iterator[Any]:
-    """조각 하나의 패킷들. 시각은 계획의 단위로 옮기고, 따로 둔 알파는 곁 데이터로 되돌린다."""
-    with closing(open_container(path)) as container:
+def _segment_packets(path: str, plan: EncodePlan, opened: Any = None) -> Iterator[Any]:
+    """조각 하나의 패킷들. 시각은 계획의 단위로 옮기고, 따로 둔 알파는 곁 데이터로 되돌린다.
+
+    Args:
+        path: 조각의 경로.
+        plan: 인코딩 계획.
+        opened: 이미 열어 둔 것. 닫는 것은 부르는 쪽이다.
+    """
+    with closing(open_container(path)) if opened is None else nullcontext(opened) as container:
         streams = container.streams.video
-        alphas = _alphas(path) if len(streams) > 1 else iter(())
-        for packet in container.demux(streams[0]):
-            if not packet.size:
+        base = streams[0].time_base
+        # 알파의 패킷은 짝이 되는 색의 패킷 곁에 담겨 있어 몇 개만 기다리면 된다.
+        colours: deque[Any] = deque()
+        alphas: deque[bytes] = deque()
+        for found in container.demux(*streams):
+            if not found.size:
                 continue
-            base = streams[0].time_base
-            packet.pts = to_plan(packet.pts, base, plan, path)
-            packet.duration = round((packet.duration or 0) * base / plan.time_base)
-            packet.time_base = plan.time_base
-            if len(streams) > 1:
-                _attach_alpha(packet, next(alphas))
-            yield packet
-
-
-def _alphas(path: str) -> Iterator[bytes]:
-    with closing(open_container(path)) as container:
-        for packet in container.demux(container.streams.video[1]):
-            if packet.size:
-                yield bytes(packet)
+            if found.stream.index == streams[0].index:
+                colours.append(found)
+            else:
+                alphas.append(bytes(found))
+            while colours and (alphas or len(streams) == 1):
+                packet = colours.popleft()
+                packet.pts = to_plan(packet.pts, base, plan, path)
+                packet.duration = round((packet.duration or 0) * base / plan.time_base)
+                packet.time_base = plan.time_base
+                if alphas:
+                    _attach_alpha(packet, alphas.popleft())
+                yield packet
 
 
 def _attach_alpha(packet: Any, alpha: bytes) -> None:
@@ -245,9 +274,8 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], tracks: Tracks | NoTracks) -> None:
-    """영상과 나머지를 시각 차례로 섞어 쓴다."""
-    others = tracks.packets()
+def _mux_all(output: Any, video: Iterator[Any], others: Iterator[tuple[float, Any]]) -> None:
+    """비디오와 나머지를 시각 차례로 섞어 쓴다."""
     waiting = next(others, None)
     for packet in video:
         moment = float(packet.dts * packet.time_base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from realesrgan.media.video.types import PixelLayout, Planes
 _SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
 _YUV = re.compile(r"yuv(?P<alpha>a)?(?P<full>j)?(?P<chroma>4\d\d)p(?:(?P<bits>\d+)(?P<order>le|be))?")
 _RGB = re.compile(r"gbr(?P<alpha>a)?p(?:(?P<bits>\d+)(?P<order>le|be))?")
+_ENDIAN = re.compile(r"(le|be)$")
 _GRAY = re.compile(r"gray(?:(?P<bits>\d+)(?P<order>le|be)?)?")
 
 
@@ -45,26 +47,19 @@ class PackedFormat:
     pickers: tuple[Picker, ...]
 
 
-def planar_name(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), alpha: bool = False) -> str:
-    """평면 리틀 엔디언 픽셀 형식의 이름.
+def make_layout(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), alpha: bool = False) -> PixelLayout:
+    """이름까지 채운 평면 배치. 이름은 평면 리틀 엔디언 픽셀 형식의 것이다. 인자는 `PixelLayout`과 같다.
 
     Raises:
         VideoFormatError: 그런 부표본화의 형식이 FFmpeg에 없을 때.
     """
     depth = "" if bits == 8 else f"{bits}le"
-    if family == "gray":
-        return f"gray{depth}"
-    if family == "rgb":
-        return f"gbr{'a' if alpha else ''}p{depth}"
-    for chroma, factors in _SUBSAMPLING.items():
-        if factors == subsampling:
-            return f"yuv{'a' if alpha else ''}{chroma}p{depth}"
-    raise VideoFormatError(f"다룰 수 없는 색차 부표본화(chroma subsampling)입니다: {subsampling}")
-
-
-def make_layout(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), alpha: bool = False) -> PixelLayout:
-    """이름까지 채운 평면 배치. 인자는 `PixelLayout`과 같다."""
-    return PixelLayout(planar_name(family, bits, subsampling, alpha), family, bits, subsampling, alpha)
+    chroma = next((name for name, factors in _SUBSAMPLING.items() if factors == subsampling), None)
+    if chroma is None:
+        raise VideoFormatError(f"다룰 수 없는 색차 부표본화(chroma subsampling)입니다: {subsampling}")
+    mark = "a" if alpha else ""
+    names = {"gray": f"gray{depth}", "rgb": f"gbr{mark}p{depth}", "yuv": f"yuv{mark}{chroma}p{depth}"}
+    return PixelLayout(names[family], family, bits, subsampling, alpha)
 
 
 def planar_layout(pix_fmt: str) -> PixelLayout | None:
@@ -89,7 +84,7 @@ def _semi_planar(chroma: str, bits: int, shift: int, swap: bool = False) -> Pack
 
 
 def _interleaved(family: str, order: str, bits: int, shift: int = 0) -> PackedFormat:
-    """`order`는 원소의 차례다. `x`는 버린다. 보기: `bgrx`, `rgb`, `vuya`."""
+    """`order`는 원소의 차례다. `x`는 버린다. 예: `bgrx`, `rgb`, `vuya`."""
     names = "gbr" if family == "rgb" else "yuv"
     alpha = "a" in order
     pickers = tuple(Picker(0, order.index(name), len(order), shift) for name in names + "a" * alpha)
@@ -110,56 +105,55 @@ def _bit_packed(family: str, shifts: tuple[int, int, int]) -> PackedFormat:
     return PackedFormat(make_layout(family, 10), "u4", tuple(Picker(0, 0, 1, shift, 1023) for shift in shifts))
 
 
-_PACKED: dict[str, PackedFormat] = {
-    "nv12": _semi_planar("420", 8, 0),
-    "nv21": _semi_planar("420", 8, 0, swap=True),
-    "nv16": _semi_planar("422", 8, 0),
-    "nv24": _semi_planar("444", 8, 0),
-    "nv42": _semi_planar("444", 8, 0, swap=True),
-    "nv20": _semi_planar("422", 10, 0),
-    **{f"p0{bits}": _semi_planar("420", bits, 16 - bits) for bits in (10, 12, 16)},
-    **{f"p2{bits}": _semi_planar("422", bits, 16 - bits) for bits in (10, 12, 16)},
-    **{f"p4{bits}": _semi_planar("444", bits, 16 - bits) for bits in (10, 12, 16)},
-    "yuyv422": _yuyv("yuyv", 8),
-    "uyvy422": _yuyv("uyvy", 8),
-    "yvyu422": _yuyv("yvyu", 8),
-    **{f"y2{bits}": _yuyv("yuyv", bits, 16 - bits) for bits in (10, 12, 16)},
-    "vuya": _interleaved("yuv", "vuya", 8),
-    "vuyx": _interleaved("yuv", "vuyx", 8),
-    "ayuv": _interleaved("yuv", "ayuv", 8),
-    "uyva": _interleaved("yuv", "uyva", 8),
-    "vyu444": _interleaved("yuv", "vyu", 8),
-    "ayuv64": _interleaved("yuv", "ayuv", 16),
-    "xv36": _interleaved("yuv", "uyvx", 12, 4),
-    "xv48": _interleaved("yuv", "uyvx", 16),
-    "xv30": _bit_packed("yuv", (10, 0, 20)),
-    "v30x": _bit_packed("yuv", (12, 2, 22)),
-    "x2rgb10": _bit_packed("rgb", (10, 0, 20)),
-    "x2bgr10": _bit_packed("rgb", (10, 20, 0)),
-    **{name: _interleaved("rgb", name[:3], 8) for name in ("rgb24", "bgr24")},
-    **{name: _interleaved("rgb", name.replace("0", "x"), 8) for name in ("rgb0", "bgr0", "0rgb", "0bgr")},
-    **{name: _interleaved("rgb", name, 8) for name in ("rgba", "bgra", "argb", "abgr")},
-    **{f"{name}48": _interleaved("rgb", name, 16) for name in ("rgb", "bgr")},
-    **{f"{name}64": _interleaved("rgb", name, 16) for name in ("rgba", "bgra")},
-    "ya8": PackedFormat(make_layout("rgb", 8, alpha=True), "u1", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
-    "ya16": PackedFormat(make_layout("rgb", 16, alpha=True), "u2", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
-}
-
-_BY_SCALER = {
-    # 채널의 비트 수가 서로 다르거나 비트로 묶인 옛 형식. 8비트로 펴는 일은 FFmpeg의 swscale에 맡긴다.
-    **dict.fromkeys(("rgb565", "bgr565", "rgb555", "bgr555", "rgb444", "bgr444"), make_layout("rgb", 8)),
-    **dict.fromkeys(("rgb8", "bgr8", "rgb4_byte", "bgr4_byte"), make_layout("rgb", 8)),
-    **dict.fromkeys(("monow", "monob"), make_layout("gray", 8)),
-    "uyyvyy411": make_layout("yuv", 8, (4, 1)),
-}
+@cache
+def packed_formats() -> dict[str, PackedFormat]:
+    """섞인 형식의 표. 평면 형식만 쓰는 비디오에는 필요 없어 처음 쓸 때 만든다."""
+    return {
+        "nv12": _semi_planar("420", 8, 0),
+        "nv21": _semi_planar("420", 8, 0, swap=True),
+        "nv16": _semi_planar("422", 8, 0),
+        "nv24": _semi_planar("444", 8, 0),
+        "nv42": _semi_planar("444", 8, 0, swap=True),
+        "nv20": _semi_planar("422", 10, 0),
+        **{f"p0{bits}": _semi_planar("420", bits, 16 - bits) for bits in (10, 12, 16)},
+        **{f"p2{bits}": _semi_planar("422", bits, 16 - bits) for bits in (10, 12, 16)},
+        **{f"p4{bits}": _semi_planar("444", bits, 16 - bits) for bits in (10, 12, 16)},
+        "yuyv422": _yuyv("yuyv", 8),
+        "uyvy422": _yuyv("uyvy", 8),
+        "yvyu422": _yuyv("yvyu", 8),
+        **{f"y2{bits}": _yuyv("yuyv", bits, 16 - bits) for bits in (10, 12, 16)},
+        "vuya": _interleaved("yuv", "vuya", 8),
+        "vuyx": _interleaved("yuv", "vuyx", 8),
+        "ayuv": _interleaved("yuv", "ayuv", 8),
+        "uyva": _interleaved("yuv", "uyva", 8),
+        "vyu444": _interleaved("yuv", "vyu", 8),
+        "ayuv64": _interleaved("yuv", "ayuv", 16),
+        "xv36": _interleaved("yuv", "uyvx", 12, 4),
+        "xv48": _interleaved("yuv", "uyvx", 16),
+        "xv30": _bit_packed("yuv", (10, 0, 20)),
+        "v30x": _bit_packed("yuv", (12, 2, 22)),
+        "x2rgb10": _bit_packed("rgb", (10, 0, 20)),
+        "x2bgr10": _bit_packed("rgb", (10, 20, 0)),
+        **{name: _interleaved("rgb", name[:3], 8) for name in ("rgb24", "bgr24")},
+        **{name: _interleaved("rgb", name.replace("0", "x"), 8) for name in ("rgb0", "bgr0", "0rgb", "0bgr")},
+        **{name: _interleaved("rgb", name, 8) for name in ("rgba", "bgra", "argb", "abgr")},
+        **{f"{name}48": _interleaved("rgb", name, 16) for name in ("rgb", "bgr")},
+        **{f"{name}64": _interleaved("rgb", name, 16) for name in ("rgba", "bgra")},
+        "ya8": PackedFormat(make_layout("rgb", 8, alpha=True), "u1", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
+        "ya16": PackedFormat(make_layout("rgb", 16, alpha=True), "u2", (*[Picker(0, 0, 2)] * 3, Picker(0, 1, 2))),
+    }
 
 
-def _order(pix_fmt: str) -> tuple[str, str]:
-    """이름을 엔디언 표시가 없는 이름과 numpy의 바이트 차례로 나눈다."""
-    for suffix, order in (("le", "<"), ("be", ">")):
-        if pix_fmt.endswith(suffix):
-            return pix_fmt[:-2], order
-    return pix_fmt, "<"
+@cache
+def scaled_formats() -> dict[str, PixelLayout]:
+    """FFmpeg의 swscale에 맡길 형식과 그 결과의 배치."""
+    return {
+        # 채널의 비트 수가 서로 다르거나 비트로 묶인 옛 형식. 8비트로 펴는 일은 FFmpeg의 swscale에 맡긴다.
+        **dict.fromkeys(("rgb565", "bgr565", "rgb555", "bgr555", "rgb444", "bgr444"), make_layout("rgb", 8)),
+        **dict.fromkeys(("rgb8", "bgr8", "rgb4_byte", "bgr4_byte"), make_layout("rgb", 8)),
+        **dict.fromkeys(("monow", "monob"), make_layout("gray", 8)),
+        "uyyvyy411": make_layout("yuv", 8, (4, 1)),
+    }
 
 
 def layout_of(pix_fmt: str) -> PixelLayout:
@@ -168,24 +162,19 @@ def layout_of(pix_fmt: str) -> PixelLayout:
     Raises:
         VideoFormatError: 다룰 수 없는 형식일 때(부동소수점, 바이어(Bayer), XYZ 등).
     """
-    name = _order(pix_fmt)[0]
     if layout := planar_layout(pix_fmt):
         return layout
+    name = _ENDIAN.sub("", pix_fmt)
     if pix_fmt == "pal8":
         return make_layout("rgb", 8, alpha=True)
-    if name in _PACKED:
-        return _PACKED[name].layout
-    if name in _BY_SCALER:
-        return _BY_SCALER[name]
+    if name in packed_formats():
+        return packed_formats()[name].layout
+    if name in scaled_formats():
+        return scaled_formats()[name]
     raise VideoFormatError(
         f"다룰 수 없는 픽셀 형식입니다: {pix_fmt}\n  이유: 값을 잃지 않고 평면으로 옮기는 방법을 모릅니다.\n"
         "  해결: 다른 프로그램으로 yuv444p16le나 gbrp16le 같은 형식으로 바꾼 뒤 다시 하세요."
     )
-
-
-def is_full_range_by_name(pix_fmt: str) -> bool:
-    """형식의 이름만으로 전체 범위(full range)인지. `yuvj`, RGB, 회색이 그렇다."""
-    return pix_fmt.startswith(("yuvj", "gray", "mono")) or layout_of(pix_fmt).family == "rgb"
 
 
 def _rows(plane: Any, dtype: str) -> NDArray[Any]:
@@ -222,15 +211,16 @@ def planes_of(frame: Any) -> Planes:
     """
     pix_fmt = frame.format.name
     layout = layout_of(pix_fmt)
-    name, order = _order(pix_fmt)
-    if name in _BY_SCALER:
-        return planes_of(frame.reformat(format=layout.pix_fmt))
+    order = ">" if pix_fmt.endswith("be") else "<"
     shapes = plane_shapes(layout, frame.width, frame.height)
     target = np.uint8 if layout.bits == 8 else np.uint16
-    if pix_fmt == "pal8":
-        return _palette_planes(frame, shapes[0])
-    if name in _PACKED:
-        packed = _PACKED[name]
+    if planar_layout(pix_fmt) is None:
+        name = _ENDIAN.sub("", pix_fmt)
+        if name in scaled_formats():
+            return planes_of(frame.reformat(format=layout.pix_fmt))
+        if pix_fmt == "pal8":
+            return _palette_planes(frame, shapes[0])
+        packed = packed_formats()[name]
         rows = [_rows(plane, order + packed.dtype) for plane in frame.planes]
         return tuple(
             _pick(rows[picker.plane], picker, shape, target)
@@ -270,7 +260,7 @@ def frame_of(planes: Planes, layout: PixelLayout) -> Any:
     Raises:
         ValueError: 평면의 수나 모양이 배치와 다를 때.
     """
-    from realesrgan.media.video.library import import_av
+    from realesrgan.media.video.files import import_av
 
     height, width = planes[0].shape
     shapes = plane_shapes(layout, width, height)

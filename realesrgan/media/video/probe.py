@@ -1,4 +1,4 @@
-"""영상의 정보를 읽는다."""
+"""비디오의 정보를 읽는다."""
 
 from __future__ import annotations
 
@@ -7,61 +7,56 @@ from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoReadError
-from realesrgan.media.video.colours import concrete_colour
-from realesrgan.media.video.layouts import is_full_range_by_name, layout_of
-from realesrgan.media.video.source import is_picture_format
+from realesrgan.media.video.colour import concrete_colour
+from realesrgan.media.video.files import PICTURE_FORMATS
+from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.types import VideoInfo
 
 _FULL, _LIMITED = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _THUMBNAILS = (1 << 11) | (1 << 20)  # timed_thumbnails, still_image
 _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
+_STATIC = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 _DYNAMIC = ("DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
+_HDR = frozenset((*_STATIC, *_DYNAMIC))
 DEFAULT_RATE = Fraction(25)
 
 
 def choose_stream(container: Any, name: str) -> Any:
-    """영상 스트림을 고른다. 표지 그림(attached picture)은 영상이 아니다.
+    """비디오 스트림을 고른다. 표지 이미지(attached picture)는 비디오가 아니다.
 
     기본(default) 표시가 있는 것, 그다음 큰 것을 고른다.
 
     Raises:
-        VideoReadError: 영상이 없거나(소리뿐), 그림이거나, 코덱을 풀 수 없을 때.
+        VideoReadError: 비디오가 없거나(소리뿐), 이미지거나, 코덱을 풀 수 없을 때.
     """
-    head = f"영상을 읽을 수 없습니다: {name}"
-    if is_picture_format(container.format.name):
+    head = f"비디오를 읽을 수 없습니다: {name}"
+    if any(part.endswith(PICTURE_FORMATS) for part in container.format.name.split(",")):
         raise VideoReadError(
-            f"{head}\n  이유: 영상이 아니라 그림 파일입니다.\n"
-            "  해결: 그림은 python inference_realesrgan.py -i 로 키우거나, 그림이 든 폴더를 지정하세요."
+            f"{head}\n  이유: 비디오가 아니라 이미지 파일입니다.\n"
+            "  해결: 이미지는 python inference_realesrgan.py -i 로 키우거나, 이미지가 든 폴더를 지정하세요."
         )
     streams = [s for s in container.streams.video if not s.disposition & (_ATTACHED | _THUMBNAILS)]
     if not streams:
-        kind = "소리만" if container.streams.audio else "영상이 아닌 것만"
-        raise VideoReadError(f"{head}\n  이유: {kind} 들어 있습니다.\n  해결: 영상이 든 파일을 지정하세요.")
-    best = max(streams, key=lambda s: (bool(s.disposition & 1), _area(s), -s.index))
+        kind = "소리만" if container.streams.audio else "비디오가 아닌 것만"
+        raise VideoReadError(f"{head}\n  이유: {kind} 들어 있습니다.\n  해결: 비디오가 든 파일을 지정하세요.")
+    # 코덱을 모르는 스트림에는 크기도 없다.
+    contexts = {s.index: s.codec_context for s in streams}
+    areas = {index: 0 if one is None else one.width * one.height for index, one in contexts.items()}
+    best = max(streams, key=lambda s: (bool(s.disposition & 1), areas[s.index], -s.index))
     if best.codec_context is None:
         raise VideoReadError(
-            f"{head}\n  이유: 이 영상의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
+            f"{head}\n  이유: 이 비디오의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
             "  해결: 다른 프로그램으로 H.264나 FFV1로 바꾼 뒤 다시 하세요."
         )
     return best
 
 
-def _area(stream: Any) -> int:
-    context = stream.codec_context
-    return context.width * context.height if context is not None else 0
-
-
-def other_video(container: Any, chosen: Any) -> list[Any]:
-    """키우지 않는 나머지 영상 스트림. 표지 그림은 넣지 않는다."""
-    return [s for s in container.streams.video if s.index != chosen.index and not s.disposition & _ATTACHED]
-
-
 def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -> VideoInfo:
-    """연 영상과 첫 프레임에서 정보를 모은다.
+    """연 비디오와 첫 프레임에서 정보를 모은다.
 
     Args:
-        container, stream: 연 영상과 고른 스트림.
+        container, stream: 연 비디오와 고른 스트림.
         frame: 첫 프레임. 회전과 HDR 메타데이터는 PyAV가 프레임에서만 보여 준다.
         name: 사람에게 보일 이름.
         pix_fmt: 실제로 풀 디코더의 픽셀 형식(알파 때문에 `frame`의 것과 다를 수 있다).
@@ -72,7 +67,9 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     layout = layout_of(pix_fmt)
     context = stream.codec_context
     colour_range = frame.color_range or context.color_range
-    full = {_FULL: True, _LIMITED: False}.get(colour_range, is_full_range_by_name(frame.format.name))
+    # 범위를 말하지 않으면 형식의 이름으로 안다. `yuvj`, RGB, 회색은 전체 범위다.
+    named = frame.format.name.startswith(("yuvj", "gray", "mono")) or layout.family == "rgb"
+    full = {_FULL: True, _LIMITED: False}.get(colour_range, named)
     colour = concrete_colour(
         _tag(frame.colorspace, context.colorspace),
         _tag(frame.color_primaries, context.color_primaries),
@@ -81,11 +78,17 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         layout.family,
         frame.height,
     )
-    rotation, mirrored, notes = display_rotation(frame)
-    others = other_video(container, stream)
+    side_data = {data.type.name: bytes(data) for data in frame.side_data}
+    notes: list[str] = []
+    rotation, mirrored = 0, False
+    if "DISPLAYMATRIX" in side_data:
+        rotation, mirrored, notes = display_rotation(side_data["DISPLAYMATRIX"])
+    others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     if others:
-        notes.append(f"영상 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
+        notes.append(f"비디오 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
     aspect = stream.sample_aspect_ratio
+    # 길이는 스트림이 말하는 것이 먼저고, 없으면 파일의 것이다.
+    whole = container.duration / 1_000_000 if container.duration else None
     return VideoInfo(
         name=name,
         width=frame.width,
@@ -100,14 +103,14 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
-        duration=duration_of(container, stream),
-        side_data=hdr_side_data(frame),
+        duration=float(stream.duration * stream.time_base) if stream.duration else whole,
+        side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
         warnings=tuple(notes),
     )
 
 
 def _tag(frame_tag: int, stream_tag: int) -> int:
-    """프레임의 꼬리표가 먼저고, 모르면 묶음의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
+    """프레임의 꼬리표가 먼저고, 모르면 컨테이너의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
     known = [int(tag) for tag in (frame_tag, stream_tag) if int(tag) != 2]
     return known[0] if known else 2
 
@@ -120,18 +123,7 @@ def frame_rate(stream: Any) -> Fraction:
     return DEFAULT_RATE
 
 
-def duration_of(container: Any, stream: Any) -> float | None:
-    """파일이 말하는 길이(초). 스트림의 것이 먼저다."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1_000_000 if container.duration else None
-
-
-def _side_data(frame: Any) -> dict[str, Any]:
-    return {data.type.name: data for data in frame.side_data}
-
-
-def display_rotation(frame: Any) -> tuple[int, bool, list[str]]:
+def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:
     """표시 행렬(display matrix)을 시계 방향 각도와 뒤집힘으로 푼다.
 
     행렬은 16.16 고정소수점 3x3이다(ISO/IEC 14496-12, 6.2.2). 뒤집힘은 돌리기 전에 좌우로 뒤집는 것으로 나타낸다.
@@ -139,10 +131,7 @@ def display_rotation(frame: Any) -> tuple[int, bool, list[str]]:
     Returns:
         `(각도, 좌우 뒤집힘, 알릴 것)`. 각도는 0, 90, 180, 270.
     """
-    data = _side_data(frame).get("DISPLAYMATRIX")
-    if data is None:
-        return 0, False, []
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
+    a, b, _, c, d, *_ = struct.unpack("=9i", data[:36])
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b  # 먼저 좌우로 뒤집었다고 보면 첫 열의 부호가 바뀐다.
@@ -154,19 +143,18 @@ def display_rotation(frame: Any) -> tuple[int, bool, list[str]]:
     return 0, False, ["90도의 배수가 아닌 회전이 적혀 있어 회전을 적용하지 않습니다."]
 
 
-def hdr_side_data(frame: Any) -> dict[str, Any]:
+def hdr_side_data(found: dict[str, bytes]) -> dict[str, Any]:
     """프레임에 붙은 HDR 메타데이터.
 
     Returns:
         `mastering_display`(`red`, `green`, `blue`, `white`의 xy와 `luminance`의 (최소, 최대) cd/m2, 모두 `Fraction`),
         `content_light`((MaxCLL, MaxFALL) cd/m2), `dynamic`(동적 메타데이터의 이름들) 가운데 있는 것.
     """
-    found = _side_data(frame)
     result: dict[str, Any] = {}
     if "MASTERING_DISPLAY_METADATA" in found:
-        result.update(_mastering(bytes(found["MASTERING_DISPLAY_METADATA"])))
+        result.update(_mastering(found["MASTERING_DISPLAY_METADATA"]))
     if "CONTENT_LIGHT_LEVEL" in found:
-        result["content_light"] = struct.unpack("=II", bytes(found["CONTENT_LIGHT_LEVEL"])[:8])
+        result["content_light"] = struct.unpack("=II", found["CONTENT_LIGHT_LEVEL"][:8])
     dynamic = tuple(name for name in _DYNAMIC if name in found)
     if dynamic:
         result["dynamic"] = dynamic

@@ -1,31 +1,100 @@
-"""영상 파일을 프레임으로 푼다."""
+"""비디오 파일을 프레임으로 디코딩(decoding)한다."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
 from realesrgan.media.video import damage
-from realesrgan.media.video.clock import ArrivalTimes, Clock
-from realesrgan.media.video.deinterlace import Deinterlacer
+from realesrgan.media.video.damage import ForwardInput
+from realesrgan.media.video.files import Source, import_av, is_stream, open_container, source_name
 from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
-from realesrgan.media.video.library import import_av
 from realesrgan.media.video.probe import choose_stream, describe, wants_alpha_decoder
-from realesrgan.media.video.source import Source, is_stream, open_container, source_name
-from realesrgan.media.video.tap import Tap
-from realesrgan.media.video.types import PacketIndex, VideoFrame, VideoInfo
+from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoFrame, VideoInfo
+
+_JUMP_SECONDS = 1
+
+
+class Clock:
+    """프레임의 pts를 정한다. 빠진 것은 만들고, 겹친 것은 한 눈금 늦추고, 크게 되돌아가면 이어 붙인다.
+
+    Args:
+        time_base: pts의 단위(초).
+        rate: 프레임 속도. 빠진 시각을 만드는 데 쓴다.
+
+    Attributes:
+        last: 마지막으로 정한 pts. 아직 없으면 None.
+        nudged: 시각을 고친 프레임 수.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction) -> None:
+        self._step = max(1, round(1 / (rate * time_base)))
+        self._jump = max(1, int(_JUMP_SECONDS / time_base))
+        self._shift = 0
+        self.last: int | None = None
+        self.nudged = 0
+
+    def stamp(self, frame: Any) -> int:
+        """프레임의 pts를 정해 돌려준다. 부를 때마다 커진다."""
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None:
+            pts = 0 if self.last is None else self.last + self._step
+        else:
+            pts += self._shift
+        if self.last is not None and pts <= self.last:
+            self.nudged += 1
+            if self.last - pts >= self._jump:
+                # 이어 붙인 방송처럼 시각이 처음으로 돌아간 것이다. 뒤의 프레임도 같은 만큼 옮긴다.
+                self._shift += self.last + self._step - pts
+                pts = self.last + self._step
+            else:
+                pts = self.last + 1
+        self.last = pts
+        return pts
+
+
+class ArrivalTimes:
+    """보이는 시각(pts)이 없는 컨테이너(AVI)의 프레임에 시각을 준다.
+
+    AVI는 프레임의 차례만 안다. FFmpeg가 지어낸 pts는 B 프레임이 있으면 차례가 뒤섞이므로 쓰지 않고,
+    나온 차례대로 패킷의 차례 번호(dts)를 준다. 빈 패킷(앞 프레임을 더 보인다)의 번호는 건너뛴다.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[int] = deque()
+
+    def note(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """지나가는 패킷의 번호를 적어 둔다."""
+        for packet in packets:
+            if packet.dts is not None:
+                self._waiting.append(packet.dts)
+            yield packet
+
+    def give(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """프레임에 시각을 붙인다."""
+        for frame in frames:
+            if self._waiting:
+                frame.pts = self._waiting.popleft()
+            yield frame
+
 
 _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
 _PREROLL_TRIES = 4
+_SAMPLED_BYTES = 64
+"""패킷마다 원본의 해시에 넣을 바이트 수."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
 """깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
@@ -33,50 +102,72 @@ _FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바�
 _STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 수 없습니다. 파일을 지정하거나 y4m, NUT으로 보내세요."
 
 
-class _Opening:
-    """한 번 연 영상. 컨테이너, 스트림, 디코더를 함께 닫는다."""
+class OpenVideo:
+    """한 번 연 비디오. 컨테이너, 스트림, 디코더를 함께 닫는다.
+
+    Attributes:
+        first: 맨 첫 패킷의 표시. 되감은 자리가 정말 처음인지 볼 때 쓴다. None이면 되감지 않고 다시 연다.
+        moved: 한 번이라도 읽어 자리가 처음이 아닐 수 있는지.
+    """
 
     def __init__(self, source: Source) -> None:
         self.name = source_name(source)
         self.path = source
+        self.first: tuple[int | None, ...] | None = None
         self._open()
 
     def _open(self) -> None:
-        source = self.path
-        self.tap = Tap(source) if is_stream(source) else None  # type: ignore[arg-type]
-        self.container = open_container(source if self.tap is None else cast(BinaryIO, self.tap))
+        source, self.moved = self.path, False
+        self.forward = ForwardInput(source) if is_stream(source) else None  # type: ignore[arg-type]
+        self.container = open_container(source if self.forward is None else cast(BinaryIO, self.forward))
         try:
             self.stream = choose_stream(self.container, self.name)
+            # AVI에는 보이는 시각이 없어 차례로 시각을 주어야 한다.
+            self.counts_arrivals = self.container.format.name == "avi"
             for stream in self.container.streams:
-                if stream.index != self.stream.index and self.tap is None:
+                if stream.index != self.stream.index and self.forward is None:
                     stream.discard = import_av().stream.Discard.all
-            self.decoder = self._decoder()
+            own = self.decoder = self.stream.codec_context
+            own.thread_type = "AUTO"
+            if own.codec.canonical_name in _CHECKED_CODECS:
+                own.options = {"err_detect": "explode+crccheck"}
+            name = wants_alpha_decoder(self.stream)
+            if name is not None:
+                self.decoder = import_av().CodecContext.create(name, "r")
+                self.decoder.extradata = own.extradata
+                self.decoder.thread_type = "AUTO"
         except BaseException:
             self.container.close()
             raise
 
-    def _decoder(self) -> Any:
-        own = self.stream.codec_context
-        own.thread_type = "AUTO"
-        if own.codec.canonical_name in _CHECKED_CODECS:
-            own.options = {"err_detect": "explode+crccheck"}
-        name = wants_alpha_decoder(self.stream)
-        if name is None:
-            return own
-        av = import_av()
-        context = av.CodecContext.create(name, "r")
-        context.extradata = own.extradata
-        context.thread_type = "AUTO"
-        return context
-
-    @property
-    def counts_arrivals(self) -> bool:
-        """보이는 시각이 없어 차례로 시각을 주어야 하는 묶음인지."""
-        return bool(self.container.format.name == "avi")
-
     def packets(self) -> Iterator[Any]:
-        """영상 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
+        """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
+        self.moved = True
         return (packet for packet in self.container.demux(self.stream) if packet.size)
+
+    def reset(self) -> None:
+        """다른 자리를 읽을 수 있게 디코더를 비운다. 읽다가 오류가 났던 것은 다시 연다."""
+        if self.moved and self.first is None:
+            self.reopen()
+        elif self.moved:
+            self.stream.codec_context.flush_buffers()
+            self.decoder.flush_buffers()
+
+    def rewind(self) -> Iterator[Any]:
+        """처음부터의 패킷들. 되감은 자리의 패킷이 맨 첫 패킷과 다르면 다시 연다."""
+        self.reset()
+        if not self.moved:
+            return self.packets()
+        if self.first is not None and _seekable(self):
+            with suppress(import_av().error.FFmpegError, OSError):
+                place = self.first[1] if self.first[1] is not None else self.first[0]
+                self.container.seek(place or 0, stream=self.stream, backward=True)
+                packets = self.packets()
+                packet = next(packets, None)
+                if packet is not None and mark_of(packet) == self.first:
+                    return _again([packet], packets)
+        self.reopen()
+        return self.packets()
 
     def reopen(self) -> None:
         """처음부터 다시 연다."""
@@ -89,40 +180,39 @@ class _Opening:
 
 
 class VideoReader:
-    """영상 하나를 여는 읽개(reader). 문맥 관리자(context manager)로 쓴다.
+    """비디오 하나를 여는 리더(reader). 문맥 관리자(context manager)로 쓴다.
 
-    경로는 `frames`를 부를 때마다 새로 열므로 몇 번이고 부를 수 있다. 표준 입력은 한 번만 풀 수 있다.
+    파일은 한 번만 열고 되감아 가며 읽으므로 무엇이든 몇 번이고 부를 수 있다. 표준 입력은 한 번만 디코딩할 수 있다.
 
     Args:
         source: 경로, 또는 바이너리 파일 객체(표준 입력. 되감지 않는다).
         deinterlace: 비월(interlaced) 프레임을 bwdif로 펴는지. 프레임 수와 시각은 그대로다.
 
     Attributes:
-        info: 영상의 정보.
+        info: 비디오의 정보.
+        deinterlace: 다음에 부를 `frames`가 비월 프레임을 펼지.
 
     Raises:
-        VideoReadError: 열 수 없거나 영상이 아니거나 프레임이 하나도 없을 때.
+        VideoReadError: 열 수 없거나 비디오가 아니거나 프레임이 하나도 없을 때.
         VideoFormatError: 다룰 수 없는 픽셀 형식일 때.
         VideoDependencyError: PyAV가 없을 때.
     """
 
     def __init__(self, source: Source, deinterlace: bool = False) -> None:
         self._source = source
-        self._deinterlace = deinterlace
+        self.deinterlace = deinterlace
         self._stream = is_stream(source)
-        self._opening: _Opening | None = _Opening(source)
+        self._opening: OpenVideo | None = OpenVideo(source)
         self._pending: list[Any] = []
-        self._used = False
+        self._fresh = True
+        self._used = self._closed = False
         self._shortage = ""
+        self._index: PacketIndex | None = None
         try:
             self.info = self._probe(self._opening)
         except BaseException:
             self.close()
             raise
-        if not self._stream:
-            self._opening.close()
-            self._opening = None
-            self._pending, self._packets = [], iter(())
 
     def __enter__(self) -> VideoReader:
         return self
@@ -134,15 +224,31 @@ class VideoReader:
 
     def close(self) -> None:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""
+        self._closed = True
         if self._opening is not None:
             self._opening.close()
             self._opening = None
 
-    def _probe(self, opening: _Opening) -> VideoInfo:
+    @contextmanager
+    def _borrowed(self) -> Iterator[OpenVideo]:
+        """열어 둔 것을 빌려준다. 이미 쓰이고 있으면 새로 연다. 다 쓰면 다음을 위해 남겨 둔다."""
+        opening, self._opening = self._opening, None
+        if opening is None:
+            opening = OpenVideo(self._source)
+            opening.first = self._first
+        try:
+            yield opening
+        finally:
+            if self._opening is None and not self._closed:
+                self._opening = opening
+            else:
+                opening.close()
+
+    def _probe(self, opening: OpenVideo) -> VideoInfo:
         """첫 프레임까지 풀어 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
         packets = opening.packets()
         own = opening.stream.codec_context
-        frame = _first_frame(own, self._kept(packets), opening)
+        frame = _first_frame(own, _again([], packets, self._pending), opening)
         pix_fmt = frame.format.name
         if opening.decoder is not own:
             alpha = _first_frame(opening.decoder, _again(self._pending, packets, self._pending), opening)
@@ -153,21 +259,19 @@ class VideoReader:
         if not self._stream:
             self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
             if self._shortage:
-                note = f"영상이 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
+                note = f"비디오가 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
                 info = replace(info, warnings=(*info.warnings, note))
         self._packets = packets
+        # 잘린 파일은 오류를 만난 뒤의 상태를 믿지 않고 다시 연다.
+        self._first = None if self._shortage else mark_of(self._pending[0])
+        opening.first = self._first
         return info
-
-    def _kept(self, packets: Iterable[Any]) -> Iterator[Any]:
-        for packet in packets:
-            self._pending.append(packet)
-            yield packet
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
         """`start <= pts < end`인 프레임들을 보이는 차례로 낸다.
 
         시각이 빠진 프레임은 앞 프레임과 속도에서 만들고, 겹친 시각은 한 눈금 늦춘다. 프레임을 버리지 않는다.
-        `start`가 있으면 그 앞의 열쇠 프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 풀어,
+        `start`가 있으면 그 앞의 키프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 풀어,
         처음부터 풀었을 때와 같은 프레임을 낸다.
 
         Args:
@@ -181,14 +285,11 @@ class VideoReader:
             VideoReadError: 표준 입력을 두 번 읽으려 할 때.
             VideoFormatError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때.
         """
-        if self._stream:
-            yield from self._stream_frames(start, end)
+        if not self._stream:
+            with self._borrowed() as opening:
+                self._fresh, self._pending = False, []
+                yield from self._decoded(opening, _packets_from(opening, start), start, end)
             return
-        opening = _Opening(self._source)
-        with closing(opening):
-            yield from self._decoded(opening, _packets_from(opening, start), start, end)
-
-    def _stream_frames(self, start: int | None, end: int | None) -> Iterator[VideoFrame]:
         if self._used or self._opening is None:
             raise VideoReadError(
                 "표준 입력은 한 번만 읽을 수 있습니다.\n  이유: 되감을 수 없는 입력입니다.\n"
@@ -199,17 +300,19 @@ class VideoReader:
         yield from self._decoded(self._opening, _again(pending, self._packets), start, end)
 
     def _decoded(
-        self, opening: _Opening, packets: Iterable[Any], start: int | None, end: int | None
+        self, opening: OpenVideo, packets: Iterable[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        watch = damage.Watch(opening, self.info, self._shortage)
+        watch = damage.DamageMonitor(opening, self.info, self._shortage)
         clock = Clock(self.info.time_base, self.info.rate)
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
-        if self._deinterlace:
-            frames = Deinterlacer(self.info).run(frames)
+        if self.deinterlace:
+            from realesrgan.media.video.interlace import deinterlaced
+
+            frames = deinterlaced(frames, self.info)
         good = 0
         last: int | None = None
         for frame in frames:
@@ -223,7 +326,9 @@ class VideoReader:
                 if watch.stopped:
                     break
                 continue
-            self._check_shape(frame, pts)
+            same = (frame.width, frame.height) == (self.info.width, self.info.height)
+            if not same or layout_of(frame.format.name) != self.info.layout:
+                raise _changed_shape(self.info, frame, pts)
             good += 1
             last = pts
             yield VideoFrame(planes_of(frame), pts, frame.duration or 0)
@@ -231,24 +336,14 @@ class VideoReader:
             _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", self.info.name, clock.nudged)
         problem = watch.verdict()
         if problem:
+            opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, problem, last, good))
 
-    def _check_shape(self, frame: Any, pts: int) -> None:
-        info = self.info
-        if (frame.width, frame.height) == (info.width, info.height) and layout_of(frame.format.name) == info.layout:
-            return
-        raise VideoFormatError(
-            f"영상의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
-            f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
-            f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
-            "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
-        )
-
     def packet_index(self) -> PacketIndex:
-        """풀지 않고 훑어 패킷의 시각과 열쇠 프레임을 모은다.
+        """풀지 않고 훑어 패킷의 시각과 키프레임을 모은다.
 
-        시각이 없거나 겹치거나 되감기를 믿을 수 없는 형식이면 열쇠 프레임을 첫째 하나만 알려,
-        부르는 쪽이 영상을 나누지 않게 한다.
+        시각이 없거나 겹치거나 되감기를 믿을 수 없는 형식이면 키프레임을 첫째 하나만 알려,
+        부르는 쪽이 비디오를 나누지 않게 한다.
 
         Raises:
             VideoReadError: 표준 입력일 때.
@@ -258,59 +353,89 @@ class VideoReader:
                 "표준 입력은 미리 훑을 수 없습니다.\n  이유: 되감을 수 없는 입력입니다.\n"
                 "  해결: 파일로 저장한 뒤 그 파일을 지정하세요."
             )
-        opening = _Opening(self._source)
-        with closing(opening):
-            arrival = opening.counts_arrivals
-            packets = [
-                (packet.dts if arrival else packet.pts, packet.is_keyframe)
-                for packet in opening.packets()
-                if not packet.is_discard
-            ]
-            trusted = _seekable(opening)
-        known = sorted(pts for pts, _ in packets if pts is not None)
-        keys = sorted({pts for pts, key in packets if key and pts is not None})
-        if not known:
-            # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
-            step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-            made = tuple(place * step for place in range(len(packets)))
-            return PacketIndex(made, made[:1])
-        unique = len(set(known)) == len(packets)
-        return PacketIndex(tuple(known), tuple(keys) if trusted and unique and keys else (known[0],))
+        if self._index is None:
+            with self._borrowed() as opening:
+                packets = _again(self._pending, self._packets) if self._fresh else opening.rewind()
+                self._fresh, self._pending = False, []
+                self._index = _read_index(opening, packets, self.info)
+        return self._index
 
     def looks_interlaced(self) -> bool:
-        """내용까지 보아 비월(interlaced) 영상인지. 규칙은 `interlace.is_interlaced`.
+        """내용까지 보아 비월(interlaced) 비디오인지. 규칙은 `interlace.is_interlaced`.
 
         파일은 처음과 가운데를 본다. 표준 입력은 처음만 보며, 본 패킷은 `frames`가 다시 쓴다.
         """
-        if self._stream:
-            if self._used or self._opening is None:
-                return self.info.interlaced
-            opening = self._opening
-            packets = _again(self._pending, self._packets, self._pending)
+        if self._stream and (self._used or self._opening is None):
+            return self.info.interlaced
+        with self._borrowed() as opening:
+            own = opening.stream.codec_context
+            packets = _again(self._pending, self._packets, self._pending) if self._fresh else opening.rewind()
             count = count_fields(_plain_frames(opening, packets))
-            opening.stream.codec_context.flush_buffers()
-            return is_interlaced(count, self.info.interlaced)
-        opening = _Opening(self._source)
-        with closing(opening):
-            count = count_fields(_plain_frames(opening, opening.packets()))
-            if self.info.duration and count.total >= SAMPLE_FRAMES:
-                opening.reopen()
+            own.flush_buffers()
+        if not self._stream and self.info.duration and count.total >= SAMPLE_FRAMES:
+            # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
+            self.packet_index()
+            with self._borrowed() as opening:
                 middle = int(self.info.duration / 2 / self.info.time_base) + (opening.stream.start_time or 0)
                 count += count_fields(_plain_frames(opening, _packets_from(opening, middle)))
         return is_interlaced(count, self.info.interlaced)
 
+    def check_tracks(self, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
+        """비디오가 아닌 스트림들을 결과에 담을 수 있는지 미리 본다. 규칙은 `tracks.check_tracks`.
 
-def detect_interlaced(source: Source) -> bool:
-    """내용까지 보아 비월 영상인지 알아본다. 표준 입력이면 `VideoReader.looks_interlaced`를 쓴다.
+        Returns:
+            담지 못하거나 바꾸어 담을 것들에 대한 알림.
 
-    Raises:
-        VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
+        Raises:
+            VideoWriteError: 소리나 자막을 담을 수 없을 때.
+        """
+        from realesrgan.media.video.tracks import check_tracks
+
+        with self._borrowed() as opening:
+            self._fresh, self._pending = False, []
+            return check_tracks(opening.container, self._source, target, plan)
+
+
+def _changed_shape(info: VideoInfo, frame: Any, pts: int) -> VideoFormatError:
+    return VideoFormatError(
+        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
+        f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
+        f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
+        "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
+    )
+
+
+def mark_of(packet: Any) -> tuple[int | None, ...]:
+    """패킷을 알아보는 표시: 시각들과 크기와 파일에서의 자리."""
+    return packet.pts, packet.dts, packet.size, packet.pos
+
+
+def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> PacketIndex:
+    """패킷들의 시각과, 원본의 내용을 가리키는 해시.
+
+    이어 하기는 원본이 그때와 같은지 알아야 한다. 파일을 통째로 읽어 해시를 구하는 대신, 어차피 훑는 패킷마다 시각과
+    크기와 고르게 뽑은 바이트를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라지고, 압축하지 않은 비디오는
+    모든 프레임에서 뽑은 바이트가 달라진다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
     """
-    with VideoReader(source) as reader:
-        return reader.looks_interlaced()
+    arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
+    digest.update(str(Path(opening.path).stat().st_size).encode())  # type: ignore[arg-type]
+    for packet in packets:
+        digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
+        digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
+        if not packet.is_discard:
+            times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
+    known = sorted(pts for pts, _ in times if pts is not None)
+    keys = sorted({pts for pts, key in times if key and pts is not None})
+    if not known:
+        # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
+        step = max(1, round(1 / (info.rate * info.time_base)))
+        made = tuple(place * step for place in range(len(times)))
+        return PacketIndex(made, made[:1], digest.hexdigest())
+    trusted = _seekable(opening) and len(set(known)) == len(times) and keys
+    return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
 
 
-def _plain_frames(opening: _Opening, packets: Iterable[Any]) -> Iterator[Any]:
+def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:
     """깨진 곳은 건너뛰며 푼 프레임들. 내용을 훑어볼 때만 쓴다."""
     av = import_av()
     decoder = opening.stream.codec_context
@@ -324,22 +449,12 @@ def _plain_frames(opening: _Opening, packets: Iterable[Any]) -> Iterator[Any]:
 def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int) -> str:
     where = "처음" if last is None else f"{float(last * info.time_base):.3f}초 뒤"
     return (
-        f"영상이 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
+        f"비디오가 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
         "  해결: 원본을 다시 받거나, --end로 성한 구간만 키우세요."
     )
 
 
-def probe_video(source: Source) -> VideoInfo:
-    """영상의 정보를 읽는다. 표준 입력이면 읽은 만큼 지나가므로 `VideoReader`를 쓴다.
-
-    Raises:
-        VideoReadError, VideoFormatError, VideoDependencyError: `VideoReader`와 같다.
-    """
-    with VideoReader(source) as reader:
-        return reader.info
-
-
-def _first_frame(decoder: Any, packets: Iterable[Any], opening: _Opening) -> Any:
+def _first_frame(decoder: Any, packets: Iterable[Any], opening: OpenVideo) -> Any:
     """첫 프레임을 푼다.
 
     Raises:
@@ -357,9 +472,9 @@ def _first_frame(decoder: Any, packets: Iterable[Any], opening: _Opening) -> Any
             return frames[0]
     detail = f"({problems[-1]})" if problems else ""
     raise VideoReadError(
-        f"영상을 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
+        f"비디오를 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
         "비었거나, 깨졌거나, 암호가 걸렸거나, 지원하지 않는 코덱입니다.\n"
-        f"  해결: {_STREAM_REMEDY if opening.tap is not None else _FILE_REMEDY}"
+        f"  해결: {_STREAM_REMEDY if opening.forward is not None else _FILE_REMEDY}"
     )
 
 
@@ -382,21 +497,22 @@ def _again(pending: list[Any], rest: Iterator[Any], keep: list[Any] | None = Non
         yield packet
 
 
-def _seekable(opening: _Opening) -> bool:
+def _seekable(opening: OpenVideo) -> bool:
     if opening.counts_arrivals and opening.stream.codec_context.has_b_frames:
         return False  # 되감은 뒤 버려지는 B 프레임이 있으면 차례가 어긋난다.
     names = opening.container.format.name.split(",")
     return not any(name in _UNSEEKABLE for name in names)
 
 
-def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
+def _packets_from(opening: OpenVideo, start: int | None) -> Iterator[Any]:
     """`start`를 바르게 풀 수 있는 자리부터의 패킷들.
 
-    `start`가 든 묶음(GOP)보다 한 묶음 앞의 열쇠 프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
+    `start`가 든 묶음(GOP)보다 한 묶음 앞의 키프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
     되살림 점(recovery point)을 바르게 풀기 위해서다. 그런 자리를 찾지 못하면 처음부터다.
     """
     if start is None or not _seekable(opening):
-        return opening.packets()
+        return opening.rewind()
+    opening.reset()
     step = max(1, int(Fraction(1) / opening.stream.time_base))
     target = start
     for attempt in range(_PREROLL_TRIES):
@@ -410,8 +526,8 @@ def _packets_from(opening: _Opening, start: int | None) -> Iterator[Any]:
     return opening.packets()
 
 
-def _seek_keys(opening: _Opening, target: int, start: int) -> Iterator[Any] | None:
-    """`target` 앞으로 되감고, 거기서 `start`까지 열쇠 프레임이 둘 이상이면 그 패킷들을 낸다."""
+def _seek_keys(opening: OpenVideo, target: int, start: int) -> Iterator[Any] | None:
+    """`target` 앞으로 되감고, 거기서 `start`까지 키프레임이 둘 이상이면 그 패킷들을 낸다."""
     av = import_av()
     try:
         opening.container.seek(target, stream=opening.stream, backward=True)

@@ -1,8 +1,8 @@
-"""부호화한 조각(segment) 하나를 쓰고 확인한다.
+"""인코딩한 조각(segment) 하나를 쓰고 확인한다.
 
 조각은 mp4(ProRes는 mov)다. 눈금(timescale)을 원본의 시각 단위에 맞출 수 있어 시각을 잃지 않고,
 마지막 프레임의 길이까지 담으며, 다 쓰이지 않은 파일은 열리지 않는다.
-VP9의 알파는 mp4에 자리가 없어 둘째 영상 스트림으로 담았다가 이을 때 되돌린다.
+VP9의 알파는 mp4에 자리가 없어 둘째 비디오 스트림으로 담았다가 이을 때 되돌린다.
 """
 
 from __future__ import annotations
@@ -17,33 +17,55 @@ from typing import Any
 
 from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
 from realesrgan.media.video.damage import file_shortage
-from realesrgan.media.video.encoder_trial import set_up
-from realesrgan.media.video.failures import korean_write_errors
+from realesrgan.media.video.encoders import set_up
+from realesrgan.media.video.files import (
+    hidden_beside,
+    import_av,
+    korean_write_errors,
+    local_url,
+    open_container,
+    settle,
+)
 from realesrgan.media.video.layouts import frame_of
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.muxing import muxer_options
-from realesrgan.media.video.replacement import hidden_beside, settle
-from realesrgan.media.video.source import local_url, open_container
 from realesrgan.media.video.types import EncodePlan, Planes
 
+_FINE_TIMESCALE = 10_000
+"""mp4의 편집 목록(edit list)에 쓸 눈금의 아래 한도(1초에)."""
+_MAX_TIMESCALE = 1 << 31
+
+
+def muxer_options(container: str, plan: EncodePlan, index_first: bool = True) -> dict[str, str]:
+    """FFmpeg의 컨테이너에 넘길 옵션.
+
+    mp4의 편집 목록은 눈금이 기본으로 1/1000초라, 그대로 두면 늦게 시작하는 스트림의 시각이
+    반올림되고 아주 짧은 비디오는 길이가 0이 되어 보이지 않는다. 그래서 비디오의 시각을 나누어떨어지게 하는 눈금을 쓴다.
+
+    Args:
+        container: FFmpeg의 컨테이너 이름.
+        plan: 인코딩 계획.
+        index_first: mp4와 mov의 색인을 앞에 둘지. 받으면서 재생할 수 있다.
+    """
+    if container not in ("mp4", "mov"):
+        return {}
+    base = plan.time_base.denominator
+    scale = base * -(-_FINE_TIMESCALE // base)
+    options = {"movflags": "+faststart"} if index_first else {}
+    return {**options, "movie_timescale": str(scale)} if scale < _MAX_TIMESCALE else options
+
+
 ALPHA_SIDE_DATA = "matroska_block_additional"
-"""VP9 부호기가 알파를 담아 주는 곁 데이터. 앞의 8바이트는 종류 번호(1)다(Matroska BlockAddID)."""
+"""VP9 인코더가 알파를 담아 주는 곁 데이터. 앞의 8바이트는 종류 번호(1)다(Matroska BlockAddID)."""
 ALPHA_HEADER = (1).to_bytes(8, "big")
 
 
-def segment_container(plan: EncodePlan) -> str:
-    """조각의 묶음 형식."""
-    return "mov" if plan.codec == "prores_ks" else "mp4"
-
-
 class SegmentWriter:
-    """프레임들을 부호화해 조각 파일 하나로 쓴다. 문맥 관리자(context manager)로 쓴다.
+    """프레임들을 인코딩해 조각 파일 하나로 쓴다. 문맥 관리자(context manager)로 쓴다.
 
     같은 계획과 같은 프레임이면 언제나 같은 조각이 된다. `finish`를 불러야 제 이름의 파일이 생긴다.
 
     Args:
         path: 조각 파일의 경로. 확장자는 무엇이든 좋다.
-        plan: 부호화 계획.
+        plan: 인코딩 계획.
 
     Raises:
         VideoWriteError: 만들 수 없을 때.
@@ -62,18 +84,17 @@ class SegmentWriter:
 
     def _open(self) -> Any:
         plan = self._plan
-        options = muxer_options(segment_container(plan), plan, index_first=False)
+        name = "mov" if plan.codec == "prores_ks" else "mp4"
+        options = muxer_options(name, plan, index_first=False)
         if plan.time_base.numerator == 1 and plan.time_base.denominator < 1 << 31:
             options["video_track_timescale"] = str(plan.time_base.denominator)
-        container = import_av().open(
-            local_url(self._temporary), "w", format=segment_container(plan), container_options=options
-        )
+        container = import_av().open(local_url(self._temporary), "w", format=name, container_options=options)
         container.flags |= import_av().container.core.Flags.bitexact.value
         self._stream = container.add_stream(plan.codec, rate=plan.rate)
         set_up(self._stream.codec_context, plan)
         self._stream.time_base = plan.time_base
         if plan.codec == "libvpx-vp9" and plan.layout.alpha:
-            # mp4는 부호기의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 부호기로 부호화하지는 않는다.
+            # mp4는 인코더의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 인코더로 인코딩하지는 않는다.
             self._alpha = container.add_stream(plan.codec, rate=plan.rate)
             set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
             self._alpha.time_base = plan.time_base
@@ -96,12 +117,12 @@ class SegmentWriter:
             duration: 보이는 길이. 모르면 0.
 
         Raises:
-            VideoWriteError: 부호기가 거절하거나 디스크가 가득 찼을 때.
+            VideoWriteError: 인코더가 받아들이지 않거나 디스크가 가득 찼을 때.
             ValueError: 시각이 늘어나지 않거나 평면의 모양이 다를 때.
         """
         if pts <= self._last or (self._last < 0 and pts != 0):
             raise ValueError(f"조각의 시각이 0에서 시작해 늘어나지 않습니다: {self._last} 다음에 {pts}")
-        frame = tagged_frame(planes, self._plan)
+        frame = coloured_frame(planes, self._plan)
         frame.pts, frame.duration = pts, duration
         self._durations[pts] = duration
         with korean_write_errors(self._target):
@@ -123,7 +144,7 @@ class SegmentWriter:
         data = bytes(packet.get_sidedata(ALPHA_SIDE_DATA))
         if not data.startswith(ALPHA_HEADER):
             raise VideoWriteError(
-                f"영상을 쓸 수 없습니다: {self._target}\n  이유: VP9 부호기가 알파를 내지 않았습니다.\n"
+                f"비디오를 쓸 수 없습니다: {self._target}\n  이유: VP9 인코더가 알파를 내지 않았습니다.\n"
                 "  해결: --pix_fmt yuv420p로 알파를 빼거나 --codec ffv1을 쓰세요."
             )
         twin = import_av().Packet(data[len(ALPHA_HEADER) :])
@@ -137,16 +158,18 @@ class SegmentWriter:
         """남은 것을 다 쓰고 제 이름을 준다. 쓴 프레임 수를 돌려준다.
 
         Raises:
-            VideoWriteError: 프레임이 없거나, 부호기가 거절하거나, 디스크가 가득 찼을 때.
+            VideoWriteError: 프레임이 없거나, 인코더가 받아들이지 않거나, 디스크가 가득 찼을 때.
         """
         if not self._frames:
             raise VideoWriteError(
-                f"영상을 쓸 수 없습니다: {self._target}\n  이유: 프레임이 하나도 없습니다.\n"
+                f"비디오를 쓸 수 없습니다: {self._target}\n  이유: 프레임이 하나도 없습니다.\n"
                 "  해결: 구간(--start, --end)을 확인하세요."
             )
         with korean_write_errors(self._target):
             last = self._durations.get(self._last, 0)
             rest = list(self._stream.encode(None))
+            if self._plan.codec == "libx265" and len(rest) == self._frames:
+                _set_decode_times(rest)
             self._mux(rest[:-1])
             for packet in rest[-1:]:
                 # mp4는 마지막으로 담긴 패킷의 길이만 그대로 둔다. 거기에 마지막으로 보일 프레임의 길이를 적는다.
@@ -169,8 +192,22 @@ class SegmentWriter:
             self._temporary.unlink()
 
 
-def tagged_frame(planes: Planes, plan: EncodePlan) -> Any:
-    """평면들을 색의 꼬리표가 붙은 `av.VideoFrame`으로. ProRes 부호기는 꼬리표를 프레임에서 읽는다."""
+def _set_decode_times(packets: list[Any]) -> None:
+    """모든 패킷의 인코딩 시각(dts)을 보이는 시각에서 다시 정한다.
+
+    x265는 프레임이 두어 개뿐이면 dts를 채우지 않은 메모리의 값으로 낸다. 미리 보는 수보다 짧아 모든 패킷이 한꺼번에
+    나온 조각에서만 그럴 수 있다.
+    """
+    ordered = sorted(packet.pts for packet in packets)
+    delay = max(place - ordered.index(packet.pts) for place, packet in enumerate(packets))
+    step = max(1, (ordered[-1] - ordered[0]) // max(len(ordered) - 1, 1))
+    line = [ordered[0] - step * back for back in range(delay, 0, -1)] + ordered
+    for packet, dts in zip(packets, line, strict=False):
+        packet.dts = dts
+
+
+def coloured_frame(planes: Planes, plan: EncodePlan) -> Any:
+    """평면들을 색의 꼬리표가 붙은 `av.VideoFrame`으로. ProRes 인코더는 꼬리표를 프레임에서 읽는다."""
     frame = frame_of(planes, plan.layout)
     frame.colorspace, frame.color_primaries = plan.colour.matrix, plan.colour.primaries
     frame.color_trc = plan.colour.transfer
@@ -184,7 +221,7 @@ class SegmentTimes:
     """조각에 든 시각. 단위는 계획의 `time_base`.
 
     Attributes:
-        pts: 패킷들의 보이는 시각, 담긴 차례(부호화 순서).
+        pts: 패킷들의 보이는 시각, 담긴 차례(인코딩 순서).
         tail: 마지막으로 보이는 프레임의 길이. 모르면 0.
     """
 
@@ -192,11 +229,16 @@ class SegmentTimes:
     tail: int
 
 
-def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTimes:
-    """조각의 시각들을 읽는다. 풀지는 않는다.
+def check_segment(path: str | os.PathLike[str], plan: EncodePlan, frames: int | None = None) -> SegmentTimes:
+    """조각이 온전한지 보고 시각들을 돌려준다. 디코딩하지는 않는다.
+
+    Args:
+        path: 조각 파일.
+        plan: 그 조각을 쓴 계획.
+        frames: 들어 있어야 할 프레임 수. None이면 파일이 말하는 수만 본다.
 
     Raises:
-        VideoDamagedError: 조각이 온전하지 않을 때.
+        VideoDamagedError: 온전하지 않을 때.
     """
     av = import_av()
     if Path(path).exists() and file_shortage(path):
@@ -214,14 +256,18 @@ def segment_times(path: str | os.PathLike[str], plan: EncodePlan) -> SegmentTime
             found = [(p.pts, p.dts, p.duration or 0, p.is_corrupt) for p in container.demux(stream) if p.size]
         except (av.error.FFmpegError, OSError) as error:
             raise _broken(path, "끝까지 읽을 수 없습니다") from error
-        if not found or len(found) != stream.frames or any(corrupt for *_, corrupt in found):
-            raise _broken(path, f"{stream.frames}개 가운데 {len(found)}개만 있습니다")
+        count = stream.frames if frames is None else frames
+        if not found or not len(found) == stream.frames == count or any(corrupt for *_, corrupt in found):
+            raise _broken(path, f"{count}개 가운데 {len(found)}개만 있습니다")
         base = stream.time_base
-        # 트랙의 길이는 부호화 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 판에 따라
+        # 트랙의 길이는 인코딩 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 버전에 따라
         # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
         ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
         tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
-        return SegmentTimes(tuple(to_plan(pts, base, plan, path) for pts, *_ in found), round(tail))
+        times = tuple(to_plan(pts, base, plan, path) for pts, *_ in found)
+    if len(set(times)) != len(times) or min(times) != 0:
+        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
+    return SegmentTimes(times, round(tail))
 
 
 def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:
@@ -237,15 +283,3 @@ def _broken(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:
         f"조각 파일이 온전하지 않습니다: {os.fspath(path)}\n  이유: {reason}.\n"
         "  해결: 그 파일을 지우고 --resume으로 다시 하세요."
     )
-
-
-def check_segment(path: str | os.PathLike[str], plan: EncodePlan) -> int:
-    """조각이 온전한지 보고 프레임 수를 돌려준다.
-
-    Raises:
-        VideoDamagedError: 온전하지 않을 때.
-    """
-    times = segment_times(path, plan).pts
-    if len(set(times)) != len(times) or min(times, default=0) != 0:
-        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
-    return len(times)

@@ -1,21 +1,69 @@
-"""원본의 영상이 아닌 스트림들(소리, 자막, 첨부, 장, 메타데이터)을 결과로 옮긴다."""
+"""원본의 비디오가 아닌 스트림들(소리, 자막, 첨부, 챕터, 메타데이터)을 결과로 옮긴다."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from fractions import Fraction
+from io import BytesIO
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.audio_track import AudioEncoding, exact_encoder
-from realesrgan.media.video.containers import CONTAINERS
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.notes import film_tags, stream_label, stream_tags, titled, untold_tags
+from realesrgan.media.video.encoders import CONTAINERS
+from realesrgan.media.video.files import Source, import_av, korean_write_errors, open_container, source_name
 from realesrgan.media.video.probe import choose_stream
-from realesrgan.media.video.source import Source, is_stream, open_container, source_name
-from realesrgan.media.video.subtitle_track import TEXT_SUBTITLES, SubtitleConversion
-from realesrgan.media.video.types import EncodePlan
-from realesrgan.media.video.window import Window
+from realesrgan.media.video.types import EncodePlan, Window
+
+_KINDS = {"audio": "소리", "subtitle": "자막", "video": "비디오", "attachment": "첨부 파일", "data": "데이터"}
+# 컨테이너가나 인코더가 스스로 적는 것, 그리고 바뀐 비디오에 맞지 않는 것은 물려주지 않는다.
+_VIDEO_DROPPED = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "software"}
+_STREAM_DROPPED = {
+    "encoder", "rotate", "duration", "vendor_id", "alpha_mode", "bps", "number_of_frames", "number_of_bytes",
+    "source_id",
+}  # fmt: skip
+_GENERIC_HANDLERS = {"", "VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}
+_MP4_TAGS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description",
+    "synopsis", "show", "episode_id", "network", "lyrics", "grouping", "track", "disc", "creation_time", "author",
+    "keywords", "season_number", "episode_sort", "location", "performer", "original_date", "publisher", "rating",
+    "encoded_by", "tmpo", "compilation", "gapless_playback", "hd_video", "media_type", "timecode", "year",
+}  # fmt: skip
+
+
+def stream_label(stream: Any) -> str:
+    """`소리 #2(dts, kor)`처럼 스트림을 가리키는 말."""
+    context = getattr(stream, "codec_context", None)
+    codec = context.codec.canonical_name if context is not None else (getattr(stream, "name", None) or "알 수 없음")
+    language = stream.metadata.get("language", "und")
+    detail = codec if language in ("und", "") else f"{codec}, {language}"
+    return f"{_KINDS.get(stream.type, '스트림')} #{stream.index}({detail})"
+
+
+def stream_tags(stream: Any) -> dict[str, str]:
+    """스트림이 물려줄 메타데이터. 통계(`_STATISTICS`)와 길이처럼 다시 재야 하는 것은 뺀다."""
+    return {
+        key: value
+        for key, value in stream.metadata.items()
+        if key.lower().split("-")[0] not in _STREAM_DROPPED and not key.upper().startswith("_STATISTICS")
+    }
+
+
+def dropped_tags(tags: dict[str, str], muxer: str) -> list[str]:
+    """그 형식에 적을 자리가 없는 메타데이터의 이름들. Matroska와 WebM은 무엇이든 적는다."""
+    if muxer not in ("mp4", "mov"):
+        return []
+    return sorted(key for key in tags if key.lower().split("-")[0] not in _MP4_TAGS)
+
+
+def named_tags(tags: dict[str, str], muxer: str) -> dict[str, str]:
+    """그 형식에서 스트림의 이름이 보이게 한 메타데이터. mp4와 mov는 이름을 handler에 적는다."""
+    generic = tags.get("handler_name", "") in _GENERIC_HANDLERS
+    result = {key: value for key, value in tags.items() if key != "handler_name" or not generic}
+    if muxer in ("mp4", "mov") and "title" in result:
+        result.setdefault("handler_name", result["title"])
+    return result
+
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _SEEK_MARGIN = 5
@@ -23,6 +71,7 @@ _SEEK_MARGIN = 5
 _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
 """바르게 풀기 위해 앞서 있어야 하는 패킷 수. mp4와 mov는 편집 목록(edit list)으로 들리지 않게 담는다."""
 
+TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 _OPUS_DELAY = Fraction(8, 100)
 _NONE = Fraction(0)
 
@@ -36,75 +85,61 @@ class Tracks:
 
     Args:
         output: 아직 머리를 쓰지 않은 결과.
-        source: 원본.
-        plan: 부호화 계획.
+        container: 연 원본(`open_tracks`). 닫는 것은 부르는 쪽이다.
+        name: 사람에게 보일 원본의 이름.
+        plan: 인코딩 계획.
         window: 담을 구간.
+        trial: 담을 수 있는지만 볼지. 원본의 자리와 설정을 건드리지 않는다.
 
     Attributes:
-        video_tags: 결과의 영상 스트림이 물려받을 메타데이터.
+        video_tags: 결과의 비디오 스트림이 물려받을 메타데이터.
+        video_disposition: 그 표시(default 등).
         warnings: 담지 못한 것들에 대한 알림.
-
-    Raises:
-        VideoReadError: 원본을 열 수 없을 때.
     """
 
-    def __init__(self, output: Any, source: Source, plan: EncodePlan, window: Window) -> None:
+    def __init__(
+        self, output: Any, container: Any, name: str, plan: EncodePlan, window: Window, *, trial: bool = False
+    ) -> None:
         self._output = output
+        self._container = container
         self._rules = CONTAINERS[plan.container]
         self._window = window
-        self._warnings: list[str] = []
+        self._trial = trial
+        self.warnings: list[str] = []
         self._handlers: dict[int, Handler] = {}
-        self._container = open_container(source)
-        if any(_is_unknown(stream) for stream in self._container.streams.audio):
-            self._container.close()
-            self._container = open_container(source, deep=True)
-        try:
-            film = choose_stream(self._container, source_name(source))
-            self.video_tags = titled(stream_tags(film), plan.container)
-            self.video_disposition = int(film.disposition)
-            self._prepare(film)
-        except BaseException:
-            self.close()
-            raise
+        video = choose_stream(container, name)
+        self.video_tags = named_tags(stream_tags(video), plan.container)
+        self.video_disposition = int(video.disposition)
+        self._prepare(video)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """담지 못한 것들에 대한 알림."""
-        return tuple(self._warnings)
-
-    def close(self) -> None:
-        """원본을 닫는다."""
-        self._container.close()
-
-    def _prepare(self, film: Any) -> None:
-        for stream in self._container.streams:
-            if stream.index == film.index:
-                continue
-            handler = self._handler(stream)
-            if handler is None:
-                stream.discard = import_av().stream.Discard.all
-            else:
-                self._handlers[stream.index] = handler
-        film.discard = import_av().stream.Discard.all
-        tags = film_tags(self._container)
-        self._output.metadata.update(tags)
-        lost = untold_tags(tags, self._rules.muxer)
-        if lost:
-            self._warn(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
-        self._chapters()
-
-    def _warn(self, text: str) -> None:
-        self._warnings.append(text)
-
-    def _handler(self, stream: Any) -> Handler | None:
-        """스트림 하나를 어떻게 옮길지 정한다. 옮기지 않으면 None."""
+    def _prepare(self, video: Any) -> None:
         kinds: dict[str, Callable[[Any], Handler | None]] = {
             "audio": self._audio,
             "subtitle": self._subtitle,
             "video": self._picture,
             "attachment": self._attachment,
         }
-        return kinds.get(stream.type, self._data)(stream)
+        for stream in self._container.streams:
+            if stream.index == video.index:
+                continue
+            handler = kinds.get(stream.type, self._data)(stream)
+            if handler is not None:
+                self._handlers[stream.index] = handler
+            elif not self._trial:
+                stream.discard = import_av().stream.Discard.all
+        if not self._trial:
+            video.discard = import_av().stream.Discard.all
+        tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
+        self._output.metadata.update(tags)
+        lost = dropped_tags(tags, self._rules.muxer)
+        if lost:
+            self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
+        chapters = self._container.chapters()
+        if chapters and not self._rules.chapters:
+            self.warnings.append(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
+        elif chapters:
+            moved = (self._moved(chapter) for chapter in chapters)
+            self._output.set_chapters([chapter for chapter in moved if chapter is not None])
 
     def _audio(self, stream: Any) -> Handler | None:
         if stream.codec_context is None:
@@ -117,14 +152,18 @@ class Tracks:
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio:
             return self._copy(stream)
+        from realesrgan.media.video.conversion import AudioEncoding, exact_encoder
+
         encoder = exact_encoder(self._rules.audio_encoder, stream)
-        self._warn(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
+        self.warnings.append(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
 
         def told() -> None:
             if encoding.damaged:
-                self._warn(f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다.")
+                self.warnings.append(
+                    f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다."
+                )
 
         return _finally(encoding.handle, told)
 
@@ -133,13 +172,15 @@ class Tracks:
         if name in self._rules.subtitles:
             return self._copy(stream)
         if name in TEXT_SUBTITLES and self._rules.text_encoder is not None:
+            from realesrgan.media.video.conversion import SubtitleConversion
+
             conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window.shift)
             self._inherit(stream, conversion.stream)
 
             def told() -> None:
                 lost = conversion.unreadable
                 if lost:
-                    self._warn(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
+                    self.warnings.append(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
 
             return self._inside(_finally(conversion.handle, told))
         self._refuse(stream, "이 형식이 담지 못하는 자막이라")
@@ -148,15 +189,15 @@ class Tracks:
     def _picture(self, stream: Any) -> Handler | None:
         if not stream.disposition & _ATTACHED:
             if stream.codec_context is not None and not stream.codec_context.width:
-                self._refuse(stream, "앞부분에 그림이 들어 있지 않아")
+                self._refuse(stream, "앞부분에 이미지가 들어 있지 않아")
                 return None
             try:
                 return self._copy(stream)
             except ValueError:
-                self._refuse(stream, "이 형식이 담지 못하는 영상이라")
+                self._refuse(stream, "이 형식이 담지 못하는 비디오라")
                 return None
         if not self._rules.cover:
-            self._refuse(stream, "이 형식이 표지 그림을 담지 못해")
+            self._refuse(stream, "이 형식이 표지 이미지를 담지 못해")
             return None
         if self._rules.attachments:
             self._cover_as_attachment(stream)
@@ -164,7 +205,9 @@ class Tracks:
         return self._copy(stream, cover=True)
 
     def _cover_as_attachment(self, stream: Any) -> None:
-        """Matroska의 표지 그림은 `cover`라는 이름의 첨부 파일이다."""
+        """Matroska의 표지 이미지는 `cover`라는 이름의 첨부 파일이다."""
+        if self._trial:
+            return
         codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "mjpeg"
         mime, suffix = {"png": ("image/png", "png")}.get(codec, ("image/jpeg", "jpg"))
         for packet in self._container.demux(stream):
@@ -182,7 +225,7 @@ class Tracks:
         return None
 
     def _data(self, stream: Any) -> Handler | None:
-        """mp4의 장은 데이터 스트림으로도, 시간 코드(timecode)는 메타데이터로도 보인다. 둘은 따로 옮긴다."""
+        """mp4의 챕터는 데이터 스트림으로도, 시간 코드(timecode)는 메타데이터로도 보인다. 둘은 따로 옮긴다."""
         if "timecode" in stream.metadata:
             self.video_tags.setdefault("timecode", stream.metadata["timecode"])
         elif not (self._container.chapters() and stream.type == "data"):
@@ -190,10 +233,10 @@ class Tracks:
         return None
 
     def _refuse(self, stream: Any, reason: str) -> None:
-        self._warn(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
+        self.warnings.append(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
 
     def _inherit(self, stream: Any, target: Any) -> None:
-        target.metadata.update(titled(stream_tags(stream), self._rules.muxer))
+        target.metadata.update(named_tags(stream_tags(stream), self._rules.muxer))
         target.disposition = int(stream.disposition)
 
     def _copy(self, stream: Any, cover: bool = False) -> Handler:
@@ -214,18 +257,14 @@ class Tracks:
                 packet.dts -= shift
             return [packet]
 
-        return handle if cover else self._inside(handle, self._preroll(stream), self._padding(stream))
-
-    def _padding(self, stream: Any) -> Fraction:
-        """Matroska가 스스로 다루는 앞의 덧댐(초). Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다)."""
-        opus = stream.type == "audio" and stream.codec_context.codec.canonical_name == "opus"
-        return Fraction(_OPUS_DELAY) if opus and self._rules.muxer in ("matroska", "webm") else Fraction(0)
-
-    def _preroll(self, stream: Any) -> int:
-        """구간의 앞에 함께 담을 준비 패킷 수. 들리지 않게 할 수 없는 형식에는 담지 않는다."""
-        if stream.type != "audio" or self._rules.muxer not in ("mp4", "mov"):
-            return 0
-        return _PREROLL_PACKETS.get(stream.codec_context.codec.canonical_name, 0)
+        if cover or stream.type != "audio":
+            return handle if cover else self._inside(handle)
+        name = stream.codec_context.codec.canonical_name
+        # Matroska는 앞의 덧댐을 스스로 다룬다. Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다).
+        padding = _OPUS_DELAY if name == "opus" and self._rules.muxer in ("matroska", "webm") else _NONE
+        # 구간의 앞에 함께 담을 준비 패킷. 들리지 않게 할 수 없는 형식에는 담지 않는다.
+        preroll = _PREROLL_PACKETS.get(name, 0) if self._rules.muxer in ("mp4", "mov") else 0
+        return self._inside(handle, preroll, padding)
 
     def _inside(self, handle: Handler, preroll: int = 0, padding: Fraction = _NONE) -> Handler:
         """구간에 걸친 패킷만 넘긴다. 편집 목록이 없는 형식에서는 구간의 앞에서 시작하는 소리 패킷도 뺀다.
@@ -262,18 +301,8 @@ class Tracks:
 
         return gate
 
-    def _chapters(self) -> None:
-        chapters = self._container.chapters()
-        if not chapters:
-            return
-        if not self._rules.chapters:
-            self._warn(f"장(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
-            return
-        kept = [moved for moved in (self._moved(chapter) for chapter in chapters) if moved is not None]
-        self._output.set_chapters(kept)
-
     def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
-        """구간에 맞추어 자르고 옮긴 장. 구간 밖이면 None."""
+        """구간에 맞추어 자르고 옮긴 챕터. 구간 밖이면 None."""
         base = Fraction(chapter["time_base"])
         shift = round(self._window.shift / base)
         begin, finish = chapter["start"], chapter["end"]
@@ -294,7 +323,9 @@ class Tracks:
         if not self._handlers:
             return
         av = import_av()
-        self._seek()
+        if self._window.first is not None and self._window.first > _SEEK_MARGIN:
+            self._seek(self._window.first)
+        last = self._window.last
         moment = float("-inf")
         streams = [self._container.streams[index] for index in self._handlers]
         flowing = self._container.demux(*streams)
@@ -308,7 +339,8 @@ class Tracks:
                 break
             if not packet.size or packet.is_corrupt:
                 continue
-            if self._beyond(packet):
+            # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
+            if last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN:
                 break
             for result in self._handlers[packet.stream.index](packet):
                 moment = max(moment, _moment(result, moment))
@@ -325,18 +357,12 @@ class Tracks:
                 f"원본의 소리와 자막을 끝까지 읽지 못했습니다: {self._container.name}\n  이유: {reason}\n"
                 "  해결: 원본을 다시 받으세요."
             ) from error
-        self._warn(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
+        self.warnings.append(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
 
-    def _beyond(self, packet: Any) -> bool:
-        """구간의 끝에서 한참 지났는지. 스트림마다 조금씩 어긋나게 담기므로 여유를 둔다."""
-        last = self._window.last
-        return last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
-
-    def _seek(self) -> None:
+    def _seek(self, first: Fraction) -> None:
         av = import_av()
-        first = self._window.first
         covers = any(s.disposition & _ATTACHED for s in self._container.streams.video)
-        if first is None or covers or first <= _SEEK_MARGIN:
+        if covers:
             return
         try:
             self._container.seek(int((first - _SEEK_MARGIN) * 1_000_000))
@@ -368,43 +394,21 @@ def _moment(packet: Any, default: float) -> float:
     return default if ticks is None or not packet.time_base else float(ticks * packet.time_base)
 
 
-class NoTracks:
-    """원본이 없을 때."""
-
-    def __init__(self, warnings: tuple[str, ...] = ()) -> None:
-        self.warnings = warnings
-        self.video_tags: dict[str, str] = {}
-        self.video_disposition = 1
-
-    def packets(self) -> Iterator[tuple[float, Any]]:
-        """아무것도 내지 않는다."""
-        return iter(())
-
-    def close(self) -> None:
-        """닫을 것이 없다."""
-
-
-def open_tracks(output: Any, source: Source | None, plan: EncodePlan, window: Window) -> Tracks | NoTracks:
-    """원본을 열어 결과에 스트림들을 마련한다.
-
-    Args:
-        output: 아직 머리를 쓰지 않은 결과.
-        source: 원본. 없으면 None. 표준 입력은 되감을 수 없어 영상만 담는다.
-        plan: 부호화 계획.
-        window: 담을 구간.
+def open_tracks(source: Source) -> Any:
+    """나머지 스트림을 옮길 원본을 연다. 앞부분에 오지 않아 정체를 모르는 소리가 있으면 더 오래 훑어 다시 연다.
 
     Raises:
         VideoReadError: 원본을 열 수 없을 때.
     """
-    if source is None:
-        return NoTracks()
-    if is_stream(source):
-        return NoTracks(("표준 입력에서는 소리와 자막을 담지 못합니다. 담으려면 파일을 지정하세요.",))
-    return Tracks(output, source, plan, window)
+    container = open_container(source)
+    if any(_is_unknown(stream) for stream in container.streams.audio):
+        container.close()
+        container = open_container(source, deep=True)
+    return container
 
 
 def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | None) -> None:
-    """구간에 걸친 자막을 구간 안만큼으로 자른다. 0보다 앞선 자막이 있으면 Matroska가 영상까지 뒤로 민다."""
+    """구간에 걸친 자막을 구간 안만큼으로 자른다. 0보다 앞선 자막이 있으면 Matroska가 비디오까지 뒤로 민다."""
     base = packet.time_base
     finish = packet.pts + (packet.duration or 0)
     if first is not None:
@@ -412,3 +416,31 @@ def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | 
     if last is not None:
         finish = min(finish, round(last / base))
     packet.duration = max(finish - packet.pts, 0)
+
+
+def check_tracks(container: Any, source: Source, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
+    """비디오가 아닌 스트림들을 메모리의 빈 결과에 마련해 본다. 패킷은 옮기지 않는다.
+
+    몇 시간을 키운 뒤 이을 때에야 담을 수 없음을 알게 되지 않게 한다.
+
+    Args:
+        container: 연 원본. 자리와 설정은 그대로다.
+        source: 그 원본. 앞부분만 보아 알 수 없는 소리가 있으면 따로 열어 더 오래 훑는다.
+        target: 오류에 적을 결과의 이름.
+        plan: 인코딩 계획.
+
+    Returns:
+        담지 못하거나 바꾸어 담을 것들에 대한 알림.
+
+    Raises:
+        VideoReadError: 원본을 열 수 없을 때.
+        VideoWriteError: 소리나 자막을 담을 수 없을 때.
+    """
+    unknown = any(_is_unknown(stream) for stream in container.streams.audio)
+    with korean_write_errors(target), closing(open_tracks(source)) if unknown else nullcontext(container) as opened:
+        output = import_av().open(BytesIO(), "w", format=plan.container)
+        with closing(output):
+            tracks = Tracks(output, opened, source_name(source), plan, Window(), trial=True)
+            if output.streams:
+                output.start_encoding()
+            return tuple(tracks.warnings)

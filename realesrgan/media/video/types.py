@@ -1,4 +1,4 @@
-"""영상(video)의 값들. 파일을 읽고 쓰는 쪽과 키우는 쪽이 이 약속만 함께 안다."""
+"""비디오(video)의 값들. 파일을 읽고 쓰는 쪽과 키우는 쪽이 이 약속만 함께 안다."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ class Colour:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """입력 영상에서 키우기 전에 알 수 있는 것.
+    """입력 비디오에서 키우기 전에 알 수 있는 것.
 
     Attributes:
         name: 사람에게 보일 이름.
-        width, height: 부호화된 프레임의 크기(픽셀). 회전을 적용하기 전이다.
+        width, height: 인코딩된 프레임의 크기(픽셀). 회전을 적용하기 전이다.
         rotation: 똑바로 보이려면 시계 방향으로 돌려야 할 각도(0, 90, 180, 270).
         layout: `read_frames`가 내는 평면의 배치.
         colour: 색의 꼬리표. 행렬과 범위는 언제나 정해져 있다(파일이 말하지 않으면 크기와 형식에서 정한다).
         time_base: 프레임의 pts와 duration의 단위(초).
         rate: 평균 프레임 속도(초당 프레임).
         sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용하기 전이다.
-        mirrored: 돌리기 전에 좌우로 뒤집어야 하는지(거울 영상).
-        interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `detect_interlaced`가 안다.
+        mirrored: 돌리기 전에 좌우로 뒤집어야 하는지(거울 비디오).
+        interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `VideoReader.looks_interlaced`가 안다.
         frames: 파일이 말하는 프레임 수. 모르면 None.
         duration: 파일이 말하는 길이(초). 모르면 None.
         side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
@@ -121,25 +121,27 @@ class PacketIndex:
 
     Attributes:
         pts: 패킷의 pts, 오름차순.
-        keyframes: 그 가운데 열쇠 프레임(keyframe)의 pts, 오름차순.
+        keyframes: 그 가운데 키프레임(keyframe)의 pts, 오름차순.
+        digest: 파일의 크기와 모든 패킷에서 구한 해시. 내용이 다르면 다르다.
     """
 
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class EncodeRequest:
-    """사용자가 청한 부호화(encoding). None은 알아서 정하라는 뜻이다.
+    """사용자가 청한 인코딩(encoding). None은 알아서 정하라는 뜻이다.
 
     Attributes:
-        codec: FFmpeg의 부호기 이름(`libx264` 등).
+        codec: FFmpeg의 인코더 이름(`libx264` 등).
         crf: 품질(작을수록 좋다).
-        preset: 부호기의 preset.
+        preset: 인코더의 preset.
         pix_fmt: 결과의 픽셀 형식.
-        options: 부호기에 그대로 넘길 옵션.
+        options: 인코더에 그대로 넘길 옵션.
         rate: 결과의 프레임 속도. None이면 원본의 시각을 그대로 둔다.
-        threads: 부호기의 스레드 수. 0이면 부호기가 정한다.
+        threads: 인코더의 스레드 수. 0이면 인코더가 정한다.
     """
 
     codec: str | None = None
@@ -153,19 +155,19 @@ class EncodeRequest:
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """정해진 부호화. 같은 계획으로 쓴 조각은 이어 붙일 수 있다.
+    """정해진 인코딩. 같은 계획으로 쓴 조각은 이어 붙일 수 있다.
 
     Attributes:
-        container: FFmpeg의 묶음 형식(muxer) 이름(`mp4`, `matroska`, `mov`, `webm`, `nut`, `yuv4mpegpipe`).
-        codec: 부호기 이름.
+        container: FFmpeg의 컨테이너(muxer) 이름(`mp4`, `matroska`, `mov`, `webm`, `nut`, `yuv4mpegpipe`).
+        codec: 인코더 이름.
         layout: `SegmentWriter.write`가 받을 평면의 배치.
         colour: 결과에 적을 색의 꼬리표.
         width, height: 결과의 크기(픽셀).
         time_base: 결과의 pts의 단위(초). 원본의 시각을 잃지 않는다.
         rate: 평균 프레임 속도.
         sample_aspect_ratio: 픽셀의 가로세로 비율. 회전을 적용한 뒤의 값이다.
-        pix_fmt: 부호기가 받는 픽셀 형식. `layout`과 값이 같고 놓인 모양만 다를 수 있다. 비었으면 `layout`의 것.
-        options: 부호기에 넘길 옵션. HDR 정적 메타데이터도 여기에 든다.
+        pix_fmt: 인코더가 받는 픽셀 형식. `layout`과 값이 같고 놓인 모양만 다를 수 있다. 비었으면 `layout`의 것.
+        options: 인코더에 넘길 옵션. HDR 정적 메타데이터도 여기에 든다.
         warnings: 사용자에게 알릴 것.
     """
 
@@ -185,7 +187,7 @@ class EncodePlan:
 
 @dataclass(frozen=True)
 class Segment:
-    """부호화를 마친 조각 하나.
+    """인코딩을 마친 조각 하나.
 
     Attributes:
         path: 조각 파일의 경로.
@@ -196,3 +198,19 @@ class Segment:
     path: str
     offset: int
     frames: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """담을 구간(초). None은 자르지 않는다는 뜻이다.
+
+    Attributes:
+        first, last: 구간의 처음과 끝(원본의 시각).
+        shift: 결과의 0이 될 원본의 시각.
+        tolerant: 원본을 읽다가 난 오류를 알림으로만 남길지.
+    """
+
+    first: Fraction | None = None
+    last: Fraction | None = None
+    shift: Fraction = Fraction(0)
+    tolerant: bool = False

@@ -1,4 +1,4 @@
-"""영상 시험이 함께 쓰는 영상들. 만드는 데 시간이 걸리므로 한 번만 만든다."""
+"""비디오 시험이 함께 쓰는 비디오들. 만드는 데 시간이 걸리므로 한 번만 만든다."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.media.video import films
+from tests.media.video import samples
 
 
 @pytest.fixture(scope="session")
-def film_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("films")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("videos")
 
 
 @pytest.fixture(scope="session")
-def rich_mkv(film_folder: Path) -> Path:
-    return films.rich_film(film_folder)
+def rich_mkv(video_folder: Path) -> Path:
+    return samples.rich_video(video_folder)
 
 
 @pytest.fixture(scope="session")
-def rich_mp4(film_folder: Path, rich_mkv: Path) -> Path:
-    return films.mp4_with_cover(film_folder, rich_mkv)
+def rich_mp4(video_folder: Path, rich_mkv: Path) -> Path:
+    return samples.mp4_with_cover(video_folder, rich_mkv)
 
 
 _HEALTHY = {
@@ -55,12 +55,12 @@ HEALTHY = tuple(_HEALTHY)
 
 
 @pytest.fixture(scope="session")
-def healthy(film_folder: Path) -> dict[str, Path]:
-    """갖가지 형식의 성한 30프레임짜리 영상. 소리가 영상보다 조금 길다."""
+def healthy(video_folder: Path) -> dict[str, Path]:
+    """갖가지 형식의 성한 30프레임짜리 비디오. 소리가 비디오보다 조금 길다."""
     made = {}
     for name, options in _HEALTHY.items():
-        path = film_folder / name
-        films.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1.2", "-f", "lavfi", "-i", "sine=d=1.3:r=44100",
+        path = video_folder / name
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1.2", "-f", "lavfi", "-i", "sine=d=1.3:r=44100",
                      *options, path)  # fmt: skip
         made[name] = path
     return made

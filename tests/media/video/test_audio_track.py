@@ -1,4 +1,4 @@
-"""복사할 수 없는 소리를 다시 부호화해도 시각과 표본이 그대로인지."""
+"""복사할 수 없는 소리를 다시 인코딩해도 시각과 표본이 그대로인지."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realesrgan.media.video.audio_timeline import AudioTimeline
-from realesrgan.media.video.audio_track import AudioConversion, encodable_layout
-from tests.media.video import films
+from realesrgan.media.video.conversion import AudioConversion, AudioTimeline, encodable_layout
+from tests.media.video import samples
 
 RATE = 8000
 STEREO = "aformat=channel_layouts=stereo"
 
 
-def film_with_sound(folder: Path, name: str, *options: str) -> Path:
-    """딱 소리가 나는 소리를 `options`로 부호화해 넣은 영상."""
-    films.write_film(folder / "video.mp4")
-    films.click_wave(folder / "c.wav")
+def video_with_sound(folder: Path, name: str, *options: str) -> Path:
+    """딱 소리가 나는 소리를 `options`로 인코딩해 넣은 비디오."""
+    samples.write_video(folder / "video.mp4")
+    samples.click_wave(folder / "c.wav")
     path = folder / name
-    films.ffmpeg("-i", folder / "video.mp4", "-i", folder / "c.wav", "-map", "0:v", "-map", "1:a", *options, path)
+    samples.ffmpeg("-i", folder / "video.mp4", "-i", folder / "c.wav", "-map", "0:v", "-map", "1:a", *options, path)
     return path
 
 
@@ -58,18 +57,18 @@ def sound(path: Path) -> np.ndarray:
 def test_sound_the_container_cannot_hold_is_encoded_in_sync(
     name: str, options: tuple[str, ...], container: str, suffix: str, tmp_path: Path
 ) -> None:
-    source = film_with_sound(tmp_path, name, *options)
-    warnings = films.remake(source, tmp_path / f"out{suffix}", container)
+    source = video_with_sound(tmp_path, name, *options)
+    warnings = samples.remake(source, tmp_path / f"out{suffix}", container)
     assert any("바꾸어 담습니다" in warning for warning in warnings)
-    found = films.heard_clicks(tmp_path / f"out{suffix}")
-    assert len(found) == len(films.CLICKS)
-    assert found == pytest.approx(films.heard_clicks(source), abs=0.0015)
+    found = samples.heard_clicks(tmp_path / f"out{suffix}")
+    assert len(found) == len(samples.CLICKS)
+    assert found == pytest.approx(samples.heard_clicks(source), abs=0.0015)
 
 
 @pytest.mark.parametrize("codec", ["pcm_s24be", "pcm_s32be", "pcm_f32be"])
 def test_wide_sound_stays_exact_in_matroska(codec: str, tmp_path: Path) -> None:
-    source = film_with_sound(tmp_path, "in.mov", "-c:v", "libx264", "-af", "volume=0.123", "-c:a", codec)
-    films.remake(source, tmp_path / "out.mkv", "matroska")
+    source = video_with_sound(tmp_path, "in.mov", "-c:v", "libx264", "-af", "volume=0.123", "-c:a", codec)
+    samples.remake(source, tmp_path / "out.mkv", "matroska")
     before, after = sound(source), sound(tmp_path / "out.mkv")
     assert before.dtype == after.dtype
     np.testing.assert_array_equal(before, after)
@@ -78,15 +77,15 @@ def test_wide_sound_stays_exact_in_matroska(codec: str, tmp_path: Path) -> None:
 def test_a_hole_in_the_sound_becomes_silence_of_the_same_length(tmp_path: Path) -> None:
     """빈 곳을 메우지 않으면 소리를 이어서 트는 재생기에서 뒤의 소리가 앞당겨진다."""
     hole = f"aselect='lt(t,0.35)+gt(t,0.5)',{STEREO}"
-    source = film_with_sound(tmp_path, "in.mkv", "-c:v", "libx264", "-af", hole, "-c:a", "pcm_s16le")
+    source = video_with_sound(tmp_path, "in.mkv", "-c:v", "libx264", "-af", hole, "-c:a", "pcm_s16le")
     assert len(sound(source)) < 1.2 * 48000 - 2000
-    films.remake(source, tmp_path / "out.mp4", "mp4")
-    assert films.heard_clicks(tmp_path / "out.mp4") == pytest.approx(films.CLICKS, abs=0.0015)
+    samples.remake(source, tmp_path / "out.mp4", "mp4")
+    assert samples.heard_clicks(tmp_path / "out.mp4") == pytest.approx(samples.CLICKS, abs=0.0015)
     assert len(sound(tmp_path / "out.mp4")) >= 1.19 * 48000
 
 
 def test_a_damaged_packet_becomes_silence_and_the_rest_stays_in_sync(tmp_path: Path) -> None:
-    source = film_with_sound(tmp_path, "in.mkv", "-c:v", "libx264", "-c:a", "libmp3lame")
+    source = video_with_sound(tmp_path, "in.mkv", "-c:v", "libx264", "-c:a", "libmp3lame")
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
@@ -94,10 +93,10 @@ def test_a_damaged_packet_becomes_silence_and_the_rest_stays_in_sync(tmp_path: P
     victim = next(packet for packet in packets if packet.pts * packet.time_base > 0.4)
     data[victim.pos + 12 : victim.pos + victim.size] = b"\x13" * (victim.size - 12)
     source.write_bytes(data)
-    warnings = films.remake(source, tmp_path / "out.webm", "webm")
+    warnings = samples.remake(source, tmp_path / "out.webm", "webm")
     assert any(re.search("깨진 패킷 [12]개", warning) for warning in warnings)
-    found = films.heard_clicks(tmp_path / "out.webm")
-    assert np.diff(found) == pytest.approx(np.diff(films.CLICKS), abs=0.0015)
+    found = samples.heard_clicks(tmp_path / "out.webm")
+    assert np.diff(found) == pytest.approx(np.diff(samples.CLICKS), abs=0.0015)
 
 
 def frame_of(start: int, samples: int, base: Fraction = Fraction(1, RATE), layout: str = "mono") -> Any:
@@ -126,18 +125,18 @@ def test_samples_are_laid_without_gaps_each_where_its_time_says(
     pieces: list[tuple[int, int]], start: int, base: Fraction
 ) -> None:
     frames, moment = [], start
-    for jump, samples in pieces:
+    for jump, length in pieces:
         # 이어진 프레임이 뒤따라 어긋남이 진짜임을 확인해 준다.
         moment += jump
-        frames += [frame_of(moment, samples, base), frame_of(moment + samples, 200, base)]
-        moment += samples + 200
+        frames += [frame_of(moment, length, base), frame_of(moment + length, 200, base)]
+        moment += length + 200
     placed = laid(AudioTimeline(RATE), frames)
     slack = 8 if base != Fraction(1, RATE) else 0
     expected = placed[0][0]
-    for position, samples in placed:
+    for position, values in placed:
         assert position == expected
-        expected = position + len(samples)
-        heard = [(place, value) for place, value in enumerate(samples, position) if value != 0]
+        expected = position + len(values)
+        heard = [(place, value) for place, value in enumerate(values, position) if value != 0]
         assert all(abs(place - value) <= slack for place, value in heard)
 
 

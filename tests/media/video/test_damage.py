@@ -1,4 +1,4 @@
-"""잘리거나 깨진 영상은 성한 프레임을 다 낸 뒤에 오류가 된다."""
+"""잘리거나 깨진 비디오는 성한 프레임을 다 낸 뒤에 오류가 된다."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import VideoReader
-from realesrgan.media.video.structure import BoxWalk, read_extent
-from tests.media.video import films
+from realesrgan.media.video.damage import BoxWalk, read_extent
+from tests.media.video import samples
 
 TRUNCATABLE = (
     "tail.mp4", "head.mp4", "fragments.mp4", "hevc.mp4", "plain.mkv", "lossless.mkv", "vp9.webm", "vp8.webm",
@@ -71,7 +71,7 @@ def test_a_single_missing_byte_is_noticed(name: str, healthy: dict[str, Path], t
     assert count_until_damage(cut) is not None
 
 
-def test_the_good_part_of_a_cut_film_equals_the_whole_one(healthy: dict[str, Path], tmp_path: Path) -> None:
+def test_the_good_part_of_a_cut_video_equals_the_whole_one(healthy: dict[str, Path], tmp_path: Path) -> None:
     with VideoReader(healthy["plain.mkv"]) as reader:
         whole = list(reader.frames())
     data = healthy["plain.mkv"].read_bytes()
@@ -84,7 +84,7 @@ def test_the_good_part_of_a_cut_film_equals_the_whole_one(healthy: dict[str, Pat
             good.append(frame)
     # 디코더가 순서를 바꾸어 내므로 사이가 비지 않았는지까지 본다.
     assert len(good) > 2
-    assert films.same_frames(good, whole[: len(good)])
+    assert samples.same_frames(good, whole[: len(good)])
 
 
 def test_a_range_before_the_cut_is_still_read(healthy: dict[str, Path], tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_range_before_the_cut_is_still_read(healthy: dict[str, Path], tmp_path
     with VideoReader(healthy["head.mp4"]) as reader:
         whole = list(reader.frames())
     with VideoReader(cut) as reader:
-        assert films.same_frames(list(reader.frames(None, whole[8].pts)), whole[:8])
+        assert samples.same_frames(list(reader.frames(None, whole[8].pts)), whole[:8])
 
 
 @pytest.mark.parametrize("name", ["plain.mkv", "tail.mp4", "prores.mov", "vp9.webm", "broadcast.ts"])
@@ -112,7 +112,7 @@ def test_a_spoiled_packet_in_the_middle_is_noticed(name: str, healthy: dict[str,
     assert 5 <= count < 30
 
 
-def test_trailing_bytes_after_the_film_are_harmless(healthy: dict[str, Path], tmp_path: Path) -> None:
+def test_trailing_bytes_after_the_video_are_harmless(healthy: dict[str, Path], tmp_path: Path) -> None:
     for name in ("head.mp4", "tail.mp4", "plain.mkv", "raw.avi"):
         padded = tmp_path / name
         padded.write_bytes(healthy[name].read_bytes() + b"\0" * 100)

@@ -1,4 +1,4 @@
-"""부호화를 고르고, 쓸 수 없는 것은 까닭과 해결을 말한다."""
+"""인코딩을 고르고, 쓸 수 없는 것은 까닭과 해결을 말한다."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from realesrgan.errors import VideoFormatError
-from realesrgan.media.video import Colour, EncodeRequest, VideoInfo, container_of, plan_encoding
+from realesrgan.media.video import Colour, EncodeRequest, VideoInfo, plan_encoding
 from realesrgan.media.video.encoders import ENCODERS, is_built
 from realesrgan.media.video.layouts import layout_of
 
-BASE = VideoInfo("film", 64, 64, 0, layout_of("yuv420p"), Colour(6), Fraction(1, 12800), Fraction(25))
+BASE = VideoInfo("video", 64, 64, 0, layout_of("yuv420p"), Colour(6), Fraction(1, 12800), Fraction(25))
 HDR = {
     "mastering_display": {
         "red": (Fraction(17, 25), Fraction(8, 25)),
@@ -176,13 +176,6 @@ def test_dynamic_hdr_is_refused() -> None:
     dynamic = info("yuv420p10le", colour=Colour(9, 9, 16), side_data={"dynamic": ("DOVI_METADATA",)})
     with pytest.raises(VideoFormatError, match=r"동적[\s\S]*떼어"):
         plan_encoding(dynamic, EncodeRequest(), "mp4", (64, 64))
-
-
-def test_containers_follow_the_extension() -> None:
-    names = {"a.mp4": "mp4", "a.MKV": "matroska", "가.mov": "mov", "a.b.webm": "webm", "a.m4v": "mp4"}
-    assert {name: container_of(name) for name in names} == names
-    with pytest.raises(VideoFormatError, match=r"\.mp4"):
-        container_of("a.xyz")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""영상을 읽는다: 프레임 수, 시각, 값, 회전, 색, 나쁜 입력."""
+"""비디오를 읽는다: 프레임 수, 시각, 값, 회전, 색, 나쁜 입력."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import VideoFormatError, VideoReadError
-from realesrgan.media.video import Colour, VideoReader, probe_video
-from tests.media.video import films
+from realesrgan.media.video import Colour, VideoInfo, VideoReader
+from tests.media.video import samples
 from tests.media.video.conftest import HEALTHY
 
 
+def probe_video(path: Path | str) -> VideoInfo:
+    with VideoReader(path) as reader:
+        return reader.info
+
+
 @pytest.mark.parametrize("name", HEALTHY)
-def test_a_healthy_film_gives_every_frame_and_is_never_called_damaged(name: str, healthy: dict[str, Path]) -> None:
+def test_a_healthy_video_gives_every_frame_and_is_never_called_damaged(name: str, healthy: dict[str, Path]) -> None:
     with VideoReader(healthy[name]) as reader:
         frames = list(reader.frames())
-    assert len(frames) == len(films.judged_times(healthy[name]))
-    assert len(frames) == 30 or name == "theora.ogv"  # 이 부호기는 프레임을 건너뛴다.
+    assert len(frames) == len(samples.judged_times(healthy[name]))
+    assert len(frames) == 30 or name == "theora.ogv"  # 이 인코더는 프레임을 건너뛴다.
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
 
 
@@ -37,7 +42,7 @@ def test_segments_at_keyframes_equal_one_straight_read(name: str, healthy: dict[
         whole = list(reader.frames())
         cuts = reader.packet_index().keyframes[1:]
         parts = [f for a, b in zip((None, *cuts), (*cuts, None), strict=True) for f in reader.frames(a, b)]
-    assert films.same_frames(parts, whole)
+    assert samples.same_frames(parts, whole)
 
 
 @pytest.mark.parametrize("name", ["tail.mp4", "opengop.mp4", "hevc.mp4", "plain.mkv", "h264.ts", "refresh.mp4"])
@@ -46,8 +51,8 @@ def test_any_range_equals_the_same_frames_of_a_straight_read(name: str, healthy:
         whole = list(reader.frames())
         for first, last in ((3, 9), (13, 14), (17, 29)):
             start, end = whole[first].pts, whole[last].pts
-            assert films.same_frames(list(reader.frames(start, end)), whole[first:last])
-            assert films.same_frames(list(reader.frames(start - 1, end + 1)), whole[first : last + 1])
+            assert samples.same_frames(list(reader.frames(start, end)), whole[first:last])
+            assert samples.same_frames(list(reader.frames(start - 1, end + 1)), whole[first : last + 1])
 
 
 @pytest.mark.parametrize("name", ["plain.mkv", "plain.nut", "plain.y4m", "head.mp4", "h264.ts", "h264.avi"])
@@ -57,7 +62,7 @@ def test_standard_input_gives_the_same_frames(name: str, healthy: dict[str, Path
     with subprocess.Popen(["cat", str(healthy[name])], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         with VideoReader(process.stdout) as piped:
-            assert films.same_frames(list(piped.frames()), whole)
+            assert samples.same_frames(list(piped.frames()), whole)
             with pytest.raises(VideoReadError, match="한 번만"):
                 next(piped.frames())
             with pytest.raises(VideoReadError, match="훑을 수 없습니다"):
@@ -74,35 +79,35 @@ def test_variable_timestamps_and_start_offsets_are_kept(
     gaps: list[int], start: int, base: Fraction, tmp_path: Path
 ) -> None:
     times = [start + sum(gaps[:count]) for count in range(len(gaps) + 1)]
-    path = films.write_film(tmp_path / "v.mp4", times=times, time_base=base)
+    path = samples.write_video(tmp_path / "v.mp4", times=times, time_base=base)
     with VideoReader(path) as reader:
         found = [frame.pts * reader.info.time_base for frame in reader.frames()]
     assert found == [pts * base for pts in times]
 
 
 def test_decoded_values_are_exactly_the_lossless_source(tmp_path: Path) -> None:
-    path = films.write_film(tmp_path / "f.mkv", "ffv1", "yuv422p10le", count=4)
+    path = samples.write_video(tmp_path / "f.mkv", "ffv1", "yuv422p10le", count=4)
     with VideoReader(path) as reader:
         assert reader.info.layout.bits == 10
         for index, frame in enumerate(reader.frames()):
-            expected = films.planes(index, "yuv422p10le")
+            expected = samples.planes(index, "yuv422p10le")
             assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected, strict=True))
             assert all(plane.flags.c_contiguous and plane.flags.writeable for plane in frame.planes)
 
 
 @pytest.mark.parametrize("angle", [90, 180, 270])
 def test_rotation_is_the_clockwise_angle_to_stand_upright(angle: int, tmp_path: Path) -> None:
-    plain = films.write_film(tmp_path / "p.mp4", count=3)
-    films.ffmpeg("-display_rotation", str(-angle), "-i", plain, "-c", "copy", tmp_path / "r.mp4")
+    plain = samples.write_video(tmp_path / "p.mp4", count=3)
+    samples.ffmpeg("-display_rotation", str(-angle), "-i", plain, "-c", "copy", tmp_path / "r.mp4")
     info = probe_video(tmp_path / "r.mp4")
     assert (info.rotation, info.mirrored) == (angle, False)
     assert info.display_size == ((48, 64) if angle % 180 else (64, 48))
     assert (info.width, info.height) == (64, 48)
 
 
-def test_a_mirrored_film_says_so(tmp_path: Path) -> None:
-    plain = films.write_film(tmp_path / "p.mp4", count=3)
-    films.ffmpeg("-display_hflip", "-i", plain, "-c", "copy", tmp_path / "m.mp4")
+def test_a_mirrored_video_says_so(tmp_path: Path) -> None:
+    plain = samples.write_video(tmp_path / "p.mp4", count=3)
+    samples.ffmpeg("-display_hflip", "-i", plain, "-c", "copy", tmp_path / "m.mp4")
     info = probe_video(tmp_path / "m.mp4")
     assert (info.rotation, info.mirrored) == (0, True)
 
@@ -117,17 +122,17 @@ def test_a_mirrored_film_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_colour_tags_are_read(tags: tuple[int, int, int, int], expected: Colour, tmp_path: Path) -> None:
-    assert probe_video(films.write_film(tmp_path / "c.mp4", colour=tags, count=3)).colour == expected
+    assert probe_video(samples.write_video(tmp_path / "c.mp4", colour=tags, count=3)).colour == expected
 
 
 @pytest.mark.parametrize(("size", "matrix"), [((64, 48), 6), ((64, 576), 5), ((64, 720), 1)])
-def test_an_untagged_film_gets_the_matrix_players_assume(size: tuple[int, int], matrix: int, tmp_path: Path) -> None:
-    path = films.write_film(tmp_path / "u.mp4", size=size, count=2, options={"preset": "ultrafast"})
+def test_an_untagged_video_gets_the_matrix_players_assume(size: tuple[int, int], matrix: int, tmp_path: Path) -> None:
+    path = samples.write_video(tmp_path / "u.mp4", size=size, count=2, options={"preset": "ultrafast"})
     assert probe_video(path).colour.matrix == matrix
 
 
 def test_aspect_ratio_rate_and_length_are_read(tmp_path: Path) -> None:
-    info = probe_video(films.write_film(tmp_path / "a.mp4", aspect=Fraction(32, 27), count=25))
+    info = probe_video(samples.write_video(tmp_path / "a.mp4", aspect=Fraction(32, 27), count=25))
     assert info.sample_aspect_ratio == Fraction(32, 27)
     assert (info.rate, info.frames) == (Fraction(25), 25)
     assert info.duration == pytest.approx(1)
@@ -138,14 +143,14 @@ def test_aspect_ratio_rate_and_length_are_read(tmp_path: Path) -> None:
     ["-dash.mp4", "빈 칸;과 '따옴표\".mp4", "한글 이름.mp4", "f%03d.mp4", "concat:a|b.mp4", "http:x.mp4", "pipe:0.mp4"],
 )
 def test_hostile_names_are_only_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    films.write_film(tmp_path / "plain.mp4", count=3).rename(tmp_path / name)
+    samples.write_video(tmp_path / "plain.mp4", count=3).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     with VideoReader(name) as reader:
         assert len(list(reader.frames())) == 3
 
 
 def test_a_playlist_cannot_open_other_files(tmp_path: Path) -> None:
-    films.write_film(tmp_path / "secret.mp4", count=3)
+    samples.write_video(tmp_path / "secret.mp4", count=3)
     for name, text in (
         ("list.mp4", "ffconcat version 1.0\nfile secret.mp4\n"),
         ("list.mkv", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"),
@@ -157,21 +162,21 @@ def test_a_playlist_cannot_open_other_files(tmp_path: Path) -> None:
 
 def test_bad_inputs_are_named_in_korean(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "text.mp4").write_text("영상이 아니다\n" * 100, "utf-8")
-    films.ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "audio.mp4")
-    films.ffmpeg("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", tmp_path / "p.png")
-    films.ffmpeg("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", tmp_path / "p.jpg")
-    films.ffmpeg("-i", films.click_wave(tmp_path / "c.wav"), "-i", tmp_path / "p.png", "-map", "0", "-map", "1",
+    (tmp_path / "text.mp4").write_text("비디오가 아니다\n" * 100, "utf-8")
+    samples.ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "audio.mp4")
+    samples.ffmpeg("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", tmp_path / "p.png")
+    samples.ffmpeg("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", tmp_path / "p.jpg")
+    samples.ffmpeg("-i", samples.click_wave(tmp_path / "c.wav"), "-i", tmp_path / "p.png", "-map", "0", "-map", "1",
                  "-disposition:v", "attached_pic", tmp_path / "song.mp3")  # fmt: skip
     for name, word in (
         ("missing.mp4", "파일이나 폴더가 없습니다"),
         ("", "폴더입니다"),
         ("empty.mp4", "비어 있습니다"),
-        ("text.mp4", "영상 파일이 아니거나"),
+        ("text.mp4", "비디오 파일이 아니거나"),
         ("audio.mp4", "소리만"),
         ("song.mp3", "소리만"),
-        ("p.png", "그림 파일"),
-        ("p.jpg", "그림 파일"),
+        ("p.png", "이미지 파일"),
+        ("p.jpg", "이미지 파일"),
     ):
         with pytest.raises(VideoReadError, match=word) as caught:
             probe_video(tmp_path / name)
@@ -179,25 +184,25 @@ def test_bad_inputs_are_named_in_korean(tmp_path: Path) -> None:
         assert "해결:" in str(caught.value)
 
 
-def test_a_film_without_frames_is_refused(tmp_path: Path) -> None:
-    plain = films.write_film(tmp_path / "p.mkv", count=2)
-    films.ffmpeg("-i", plain, "-frames:v", "0", "-c", "copy", tmp_path / "none.mkv")
-    with pytest.raises(VideoReadError, match=r"프레임을 하나도|영상이 아닌|깨졌"):
+def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
+    plain = samples.write_video(tmp_path / "p.mkv", count=2)
+    samples.ffmpeg("-i", plain, "-frames:v", "0", "-c", "copy", tmp_path / "none.mkv")
+    with pytest.raises(VideoReadError, match=r"프레임을 하나도|비디오가 아닌|깨졌"):
         probe_video(tmp_path / "none.mkv")
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="관리자는 무엇이든 읽는다")
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
-    path = films.write_film(tmp_path / "p.mp4", count=2)
+    path = samples.write_video(tmp_path / "p.mp4", count=2)
     path.chmod(0)
     with pytest.raises(VideoReadError, match="권한"):
         probe_video(path)
 
 
 def test_a_change_of_size_stops_with_a_clear_message(tmp_path: Path) -> None:
-    first = films.write_film(tmp_path / "a.ts", "mpeg2video", count=5, time_base=1 / films.RATE, times=range(5))
-    second = films.write_film(
-        tmp_path / "b.ts", "mpeg2video", count=5, size=(96, 64), time_base=1 / films.RATE, times=range(5, 10)
+    first = samples.write_video(tmp_path / "a.ts", "mpeg2video", count=5, time_base=1 / samples.RATE, times=range(5))
+    second = samples.write_video(
+        tmp_path / "b.ts", "mpeg2video", count=5, size=(96, 64), time_base=1 / samples.RATE, times=range(5, 10)
     )
     joined = tmp_path / "c.ts"
     joined.write_bytes(first.read_bytes() + second.read_bytes())
@@ -210,7 +215,7 @@ def test_a_change_of_size_stops_with_a_clear_message(tmp_path: Path) -> None:
 
 def test_a_broadcast_that_starts_over_keeps_every_frame(tmp_path: Path) -> None:
     """시각이 0으로 돌아가는 이어 붙인 방송도 프레임을 버리지 않고 시각이 늘어난다."""
-    part = films.write_film(tmp_path / "a.ts", "mpeg2video", count=60, time_base=1 / films.RATE, times=range(60))
+    part = samples.write_video(tmp_path / "a.ts", "mpeg2video", count=60, time_base=1 / samples.RATE, times=range(60))
     joined = tmp_path / "c.ts"
     joined.write_bytes(part.read_bytes() * 2)
     with VideoReader(joined) as reader:
@@ -220,10 +225,10 @@ def test_a_broadcast_that_starts_over_keeps_every_frame(tmp_path: Path) -> None:
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
 
 
-def test_the_default_stream_is_the_film_and_the_other_is_named(tmp_path: Path) -> None:
-    films.write_film(tmp_path / "a.mp4", count=3)
-    films.write_film(tmp_path / "b.mp4", count=3, size=(96, 64))
-    films.ffmpeg("-i", tmp_path / "a.mp4", "-i", tmp_path / "b.mp4", "-map", "0", "-map", "1", "-c", "copy",
+def test_the_default_stream_is_the_video_and_the_other_is_named(tmp_path: Path) -> None:
+    samples.write_video(tmp_path / "a.mp4", count=3)
+    samples.write_video(tmp_path / "b.mp4", count=3, size=(96, 64))
+    samples.ffmpeg("-i", tmp_path / "a.mp4", "-i", tmp_path / "b.mp4", "-map", "0", "-map", "1", "-c", "copy",
                  "-disposition:v:0", "0", "-disposition:v:1", "default", tmp_path / "two.mkv")  # fmt: skip
     info = probe_video(tmp_path / "two.mkv")
     assert (info.width, info.height) == (96, 64)
@@ -231,18 +236,18 @@ def test_the_default_stream_is_the_film_and_the_other_is_named(tmp_path: Path) -
 
 
 def test_the_alpha_of_vp9_is_not_dropped(tmp_path: Path) -> None:
-    path = films.write_film(
+    path = samples.write_video(
         tmp_path / "a.webm", "libvpx-vp9", "yuva420p", count=4, options={"auto-alt-ref": "0", "lossless": "1"}
     )
     with VideoReader(path) as reader:
         assert reader.info.layout.alpha
         for index, frame in enumerate(reader.frames()):
-            assert np.array_equal(frame.planes[3], films.planes(index, "yuva420p")[3])
+            assert np.array_equal(frame.planes[3], samples.planes(index, "yuva420p")[3])
 
 
 def test_hdr_metadata_is_read(tmp_path: Path) -> None:
-    path = films.write_film(
-        tmp_path / "h.mp4", "libx265", "yuv420p10le", size=(64, 64), count=4, options={"x265-params": films.HDR10},
+    path = samples.write_video(
+        tmp_path / "h.mp4", "libx265", "yuv420p10le", size=(64, 64), count=4, options={"x265-params": samples.HDR10},
         colour=(9, 9, 16, 1),
     )  # fmt: skip
     info = probe_video(path)
@@ -254,14 +259,14 @@ def test_hdr_metadata_is_read(tmp_path: Path) -> None:
 
 
 def test_closing_does_not_close_the_callers_stream(tmp_path: Path) -> None:
-    data = io.BytesIO(films.write_film(tmp_path / "a.mkv", count=2).read_bytes())
+    data = io.BytesIO(samples.write_video(tmp_path / "a.mkv", count=2).read_bytes())
     with VideoReader(data) as reader:
         assert len(list(reader.frames())) == 2
     assert not data.closed
 
 
 def test_a_display_matrix_that_is_not_a_quarter_turn_is_told(tmp_path: Path) -> None:
-    plain = films.write_film(tmp_path / "p.mp4", count=2)
+    plain = samples.write_video(tmp_path / "p.mp4", count=2)
     data = bytearray(plain.read_bytes())
     place = data.index(b"tkhd") + 4 + 40
     half = 46341  # cos 45도의 16.16 고정소수점
@@ -284,18 +289,18 @@ def test_a_display_matrix_that_is_not_a_quarter_turn_is_told(tmp_path: Path) -> 
         ("two.mp4", ("-i", "{tail}", "-i", "{plain}", "-map", "0", "-map", "1:a", "-c", "copy", "-shortest")),
     ],
 )
-def test_remuxed_films_with_offsets_and_edit_lists_are_healthy(
+def test_remuxed_videos_with_offsets_and_edit_lists_are_healthy(
     name: str, arguments: tuple[str, ...], healthy: dict[str, Path], tmp_path: Path
 ) -> None:
     paths = {"tail": healthy["tail.mp4"], "plain": healthy["plain.mkv"]}
-    films.ffmpeg(*(argument.format(**paths) for argument in arguments), tmp_path / name)
+    samples.ffmpeg(*(argument.format(**paths) for argument in arguments), tmp_path / name)
     with VideoReader(tmp_path / name) as reader:
         frames = list(reader.frames())
         cuts = reader.packet_index().keyframes[1:]
         parts = [f for a, b in zip((None, *cuts), (*cuts, None), strict=True) for f in reader.frames(a, b)]
         base = reader.info.time_base
-    assert films.same_frames(parts, frames)
-    assert [frame.pts * base for frame in frames] == films.judged_times(tmp_path / name)
+    assert samples.same_frames(parts, frames)
+    assert [frame.pts * base for frame in frames] == samples.judged_times(tmp_path / name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="이름 있는 파이프는 POSIX에만 있다")
@@ -308,8 +313,23 @@ def test_a_named_pipe_is_refused_instead_of_hanging(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="UTF-8이 아닌 이름은 리눅스에만 있다")
 def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
-    films.write_film(tmp_path / "plain.mp4", count=3).rename(path)
+    samples.write_video(tmp_path / "plain.mp4", count=3).rename(path)
     with VideoReader(path) as reader:
         assert len(list(reader.frames())) == 3
-    films.remake(path, tmp_path / os.fsdecode(b"\xfd.mkv"), "matroska")
+    samples.remake(path, tmp_path / os.fsdecode(b"\xfd.mkv"), "matroska")
     assert probe_video(tmp_path / os.fsdecode(b"\xfd.mkv")).width == 64
+
+
+@pytest.mark.parametrize("name", ["tail.mp4", "plain.mkv", "h264.ts", "h264.avi"])
+def test_one_reader_can_be_read_at_two_places_and_again(name: str, healthy: dict[str, Path]) -> None:
+    with VideoReader(healthy[name]) as reader:
+        index = reader.packet_index()
+        first, second = reader.frames(), reader.frames()
+        both = [(next(first), next(second)) for _ in range(3)]
+        second.close()
+        whole = [pair[0] for pair in both] + list(first)
+        assert samples.same_frames([pair[1] for pair in both], whole[:3])
+        assert samples.same_frames(list(reader.frames()), whole) and len(whole) == 30
+        assert reader.packet_index() == index
+    with VideoReader(healthy[name]) as again:
+        assert again.packet_index() == index

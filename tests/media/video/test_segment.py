@@ -17,8 +17,7 @@ from realesrgan.errors import VideoDamagedError, VideoWriteError
 from realesrgan.media.video import Colour, EncodePlan, SegmentWriter, VideoReader, check_segment
 from realesrgan.media.video.encoders import ENCODERS
 from realesrgan.media.video.layouts import layout_of
-from realesrgan.media.video.segment import segment_times
-from tests.media.video import films
+from tests.media.video import samples
 
 FAST = {
     "libx264": {"preset": "ultrafast", "bf": "2", "b-pyramid": "none"},
@@ -38,14 +37,14 @@ def make_plan(codec: str = "libx264", base: Fraction = Fraction(1, 12800), pix_f
     if pix_fmt == "yuva420p":
         options |= {"auto-alt-ref": "0", "lossless": "1"}
     return EncodePlan(
-        "mp4", codec, layout_of(pix_fmt), Colour(1, 1, 1), 64, 64, base, films.RATE, pix_fmt=pix_fmt, options=options
+        "mp4", codec, layout_of(pix_fmt), Colour(1, 1, 1), 64, 64, base, samples.RATE, pix_fmt=pix_fmt, options=options
     )
 
 
 def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> int:
     with SegmentWriter(path, plan) as writer:
         for index, (pts, after) in enumerate(itertools.pairwise([*times, times[-1] + last])):
-            writer.write(films.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
+            writer.write(samples.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
         return writer.finish()
 
 
@@ -55,8 +54,8 @@ def test_every_codec_keeps_variable_timestamps_exactly(codec: str, base: Fractio
     times = [0, 1, 7, 8, 9, 30, 31, 100, 101, 150, 153, 154]
     plan = make_plan(codec, base)
     assert write(tmp_path / "a.seg", plan, times) == len(times)
-    assert sorted(segment_times(tmp_path / "a.seg", plan).pts) == times
-    assert check_segment(tmp_path / "a.seg", plan) == len(times)
+    assert sorted(check_segment(tmp_path / "a.seg", plan).pts) == times
+    assert len(check_segment(tmp_path / "a.seg", plan, len(times)).pts) == len(times)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -65,13 +64,13 @@ def test_any_pattern_of_timestamps_is_kept(gaps: list[int], base: Fraction, tmp_
     times = [sum(gaps[:count]) for count in range(len(gaps) + 1)]
     plan = make_plan(base=base)
     write(tmp_path / "a.seg", plan, times)
-    assert sorted(segment_times(tmp_path / "a.seg", plan).pts) == times
+    assert sorted(check_segment(tmp_path / "a.seg", plan).pts) == times
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "ffv1"])
 def test_the_last_frame_keeps_its_length(codec: str, tmp_path: Path) -> None:
     write(tmp_path / "a.seg", make_plan(codec), [0, 512, 1024, 1536, 2048], last=7777)
-    assert segment_times(tmp_path / "a.seg", make_plan(codec)).tail == 7777
+    assert check_segment(tmp_path / "a.seg", make_plan(codec)).tail == 7777
 
 
 def test_a_lossless_segment_keeps_every_value(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_a_lossless_segment_keeps_every_value(tmp_path: Path) -> None:
         write(tmp_path / "a.seg", plan, [0, 1, 2])
         with VideoReader(tmp_path / "a.seg") as reader:
             for index, frame in enumerate(reader.frames()):
-                expected = films.planes(index, pix_fmt, 64, 64)
+                expected = samples.planes(index, pix_fmt, 64, 64)
                 assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected, strict=True))
 
 
@@ -93,7 +92,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
         assert not (tmp_path / "a.seg").exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +100,7 @@ def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
 def test_an_old_segment_survives_until_the_new_one_is_whole(tmp_path: Path) -> None:
     (tmp_path / "a.seg").write_bytes(b"old")
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
     assert (tmp_path / "a.seg").read_bytes() == b"old"
 
 
@@ -109,7 +108,7 @@ def test_an_old_segment_survives_until_the_new_one_is_whole(tmp_path: Path) -> N
 def test_times_that_do_not_grow_from_zero_are_our_mistake(times: list[int], tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer, pytest.raises(ValueError, match="늘어나지"):
         for pts in times:
-            writer.write(films.planes(0, width=64, height=64), pts)
+            writer.write(samples.planes(0, width=64, height=64), pts)
 
 
 def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
@@ -122,7 +121,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         pytest.raises(VideoWriteError, match=r"없습니다[\s\S]*해결"),
         SegmentWriter(tmp_path / "none" / "a.seg", make_plan()) as writer,
     ):
-        writer.write(films.planes(0, width=64, height=64), 0)
+        writer.write(samples.planes(0, width=64, height=64), 0)
         writer.finish()
 
 
@@ -157,7 +156,7 @@ def test_a_cut_segment_is_noticed(keep: float, tmp_path: Path) -> None:
 
 def test_a_segment_of_another_size_is_noticed(tmp_path: Path) -> None:
     write(tmp_path / "a.seg", make_plan(), [0, 512])
-    other = EncodePlan("mp4", "libx264", layout_of("yuv420p"), Colour(1), 32, 32, Fraction(1, 12800), films.RATE)
+    other = EncodePlan("mp4", "libx264", layout_of("yuv420p"), Colour(1), 32, 32, Fraction(1, 12800), samples.RATE)
     with pytest.raises(VideoDamagedError):
         check_segment(tmp_path / "a.seg", other)
 
@@ -169,3 +168,15 @@ def test_a_missing_segment_is_noticed(tmp_path: Path) -> None:
 
 def test_every_codec_of_the_table_is_tried_here() -> None:
     assert {name for name in ENCODERS if not name.endswith("_nvenc")} == set(FAST)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int) -> None:
+    """x265는 프레임이 두어 개뿐이면 인코딩 시각을 채우지 않는다."""
+    plan = make_plan("libx265")
+    shape = (plan.layout.pix_fmt, plan.width, plan.height)
+    with SegmentWriter(tmp_path / "a.seg", plan) as writer:
+        for index in range(count):
+            writer.write(samples.planes(index, *shape), index * 512, 512)
+        assert writer.finish() == count
+    assert sorted(check_segment(tmp_path / "a.seg", plan, count).pts) == [index * 512 for index in range(count)]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from realesrgan.errors import VideoFormatError, VideoWriteError
-from realesrgan.media.video import Colour, EncodePlan, StreamWriter, VideoReader
+from realesrgan.media.video import Colour, EncodePlan, VideoReader
 from realesrgan.media.video.layouts import layout_of
-from tests.media.video import films
+from realesrgan.media.video.stream import StreamWriter
+from tests.media.video import samples
 
 
 class Sink(io.RawIOBase):
@@ -33,7 +34,7 @@ class Sink(io.RawIOBase):
 
 def plan_for(container: str, pix_fmt: str, base: Fraction = Fraction(1, 90000)) -> EncodePlan:
     return EncodePlan(
-        container, "rawvideo", layout_of(pix_fmt), Colour(1, 1, 1), 65, 49, base, films.RATE, pix_fmt=pix_fmt
+        container, "rawvideo", layout_of(pix_fmt), Colour(1, 1, 1), 65, 49, base, samples.RATE, pix_fmt=pix_fmt
     )
 
 
@@ -42,7 +43,7 @@ def send(container: str, pix_fmt: str, times: list[int]) -> bytes:
     plan = plan_for(container, pix_fmt)
     with StreamWriter(sink, plan) as writer:  # type: ignore[arg-type]
         for index, pts in enumerate(times):
-            writer.write(films.planes(index, pix_fmt, 65, 49), pts)
+            writer.write(samples.planes(index, pix_fmt, 65, 49), pts)
         assert writer.finish() == len(times)
     return bytes(sink.data)
 
@@ -63,16 +64,16 @@ def test_values_and_times_arrive_unchanged(container: str, pix_fmt: str, tmp_pat
         frames = list(reader.frames())
         assert [frame.pts * reader.info.time_base for frame in frames] == [Fraction(pts, 90000) for pts in times]
     for index, frame in enumerate(frames):
-        expected = films.planes(index, pix_fmt, 65, 49)
+        expected = samples.planes(index, pix_fmt, 65, 49)
         assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected, strict=True))
-    assert len(films.judged_times(path)) == 5
+    assert len(samples.judged_times(path)) == 5
 
 
 def test_nut_keeps_variable_timestamps(tmp_path: Path) -> None:
     times = [0, 1, 5000, 5003, 90001]
     path = tmp_path / "out.nut"
     path.write_bytes(send("nut", "yuv420p", times))
-    assert films.judged_times(path) == [Fraction(pts, 90000) for pts in times]
+    assert samples.judged_times(path) == [Fraction(pts, 90000) for pts in times]
 
 
 def test_y4m_refuses_uneven_timestamps_and_names_the_remedy() -> None:
@@ -85,7 +86,7 @@ def test_y4m_accepts_timestamps_rounded_to_milliseconds() -> None:
                       Fraction(24000, 1001), pix_fmt="yuv420p")  # fmt: skip
     with StreamWriter(Sink(), plan) as writer:  # type: ignore[arg-type]
         for index in range(100):
-            writer.write(films.planes(0), round(index * 1001 / 24))
+            writer.write(samples.planes(0), round(index * 1001 / 24))
         assert writer.finish() == 100
 
 
@@ -110,5 +111,5 @@ def test_a_closed_reader_is_an_error_not_a_crash(container: str) -> None:
         StreamWriter(file, plan_for(container, "yuv420p")) as writer,
     ):
         for index in range(50):
-            writer.write(films.planes(index, width=65, height=49), index * 3600)
+            writer.write(samples.planes(index, width=65, height=49), index * 3600)
         writer.finish()

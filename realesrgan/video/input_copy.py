@@ -1,4 +1,4 @@
-"""표준 입력을 읽으면서 곁에 적어 둔다. 소리와 자막은 영상을 다 키운 뒤에 거기서 꺼낸다."""
+"""표준 입력을 읽으면서 곁에 적어 둔다. 소리와 자막은 비디오를 다 키운 뒤에 거기서 꺼낸다."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import BinaryIO
 from realesrgan.errors import VideoWriteError
 from realesrgan.util.files import os_reason
 
-# y4m에는 그림밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
-PICTURES_ONLY = b"YUV4MPEG2"
+# y4m에는 화면밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
+IMAGES_ONLY = b"YUV4MPEG2"
 CHUNK = 1 << 20
 
 
-class SpooledInput(io.RawIOBase):
+class InputCopy(io.RawIOBase):
     """한 번만 읽을 수 있는 입력. 읽은 것을 임시 파일에 남긴다. 되감기는 내보이지 않는다.
 
     Args:
@@ -26,7 +26,7 @@ class SpooledInput(io.RawIOBase):
         folder: 임시 파일을 둘 폴더. None이면 적어 두지 않는다.
 
     Attributes:
-        failure: 읽다가 난 예외. 영상 라이브러리의 부름 속에서 난 예외는 다른 것으로 바뀌므로 따로 둔다.
+        failure: 읽다가 난 예외. 비디오 라이브러리의 부름 속에서 난 예외는 다른 것으로 바뀌므로 따로 둔다.
     """
 
     def __init__(self, source: BinaryIO, folder: Path | None) -> None:
@@ -55,15 +55,15 @@ class SpooledInput(io.RawIOBase):
         try:
             data: bytes = reader(CHUNK if size is None or size < 0 else size)
             if data:
-                self._keep(data)
+                self._append(data)
         except BaseException as error:
             self.failure = error
             raise
         return data
 
-    def _keep(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         try:
-            if not self._started and self._folder is not None and not data.startswith(PICTURES_ONLY):
+            if not self._started and self._folder is not None and not data.startswith(IMAGES_ONLY):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 handle, name = tempfile.mkstemp(prefix=".realesrgan-", suffix=".part", dir=self._folder)
                 self._file, self._path = os.fdopen(handle, "wb"), Path(name)
@@ -76,8 +76,8 @@ class SpooledInput(io.RawIOBase):
                 f"표준 입력의 소리를 담아 둘 수 없습니다: {self._folder}\n  {reason}\n  해결: {remedy}"
             ) from error
 
-    def spooled(self, *, to_the_end: bool) -> Path | None:
-        """적어 둔 파일. 그림뿐인 입력이면 None.
+    def copied(self, *, to_the_end: bool) -> Path | None:
+        """적어 둔 파일. 이미지뿐인 입력이면 None.
 
         Args:
             to_the_end: 남은 입력까지 마저 읽을지. 마지막 프레임 뒤에도 소리가 남아 있을 수 있다.

@@ -1,10 +1,9 @@
-"""그림의 차례(picture sequence)를 영상처럼 읽고 쓴다."""
+"""이미지 시퀀스(image sequence)를 비디오처럼 읽고 쓴다."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,44 +15,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realesrgan.errors import ImageReadError, VideoDamagedError, VideoReadError, VideoWriteError
+from realesrgan.media.formats import format_of_name
 from realesrgan.media.image import probe_image, read_image, still, write_image
-from realesrgan.media.video.types import Colour, PacketIndex, PixelLayout, Planes, VideoFrame, VideoInfo
+from realesrgan.media.video.types import Colour, EncodePlan, PacketIndex, PixelLayout, Planes, VideoFrame, VideoInfo
 from realesrgan.util.files import os_reason
+from realesrgan.video.settings import IMAGES, is_replaceable
+from realesrgan.video.workspace import OLD_NAME
 
 logger = logging.getLogger(__name__)
 
-# 그림은 속도를 말하지 않는다. 영화의 속도를 기본으로 한다.
+# 이미지는 속도를 말하지 않는다. 영화의 속도를 기본으로 한다.
 DEFAULT_RATE = Fraction(24)
-# 바뀌는 동안 예전 결과가 머무는 이름.
-OLD_NAME = "old"
 SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
 
 
 def rgb_layout(bits: int, alpha: bool) -> PixelLayout:
-    """그림을 담는 평면의 배치. 8비트나 16비트."""
+    """이미지를 담는 평면의 배치. 8비트나 16비트."""
     name = ("gbrap" if alpha else "gbrp") + ("" if bits == 8 else "16le")
     return PixelLayout(name, "rgb", bits, alpha=alpha)
 
 
-class PictureSequence:
-    """크기가 같은 그림들을 차례로 내는 영상. `media.video.VideoReader`와 같이 쓴다.
+def plan_images(info: VideoInfo, extension: str, size: tuple[int, int]) -> EncodePlan:
+    """비디오를 이미지들로 쓸 때의 배치. 형식이 16비트를 담으면 깊은 비디오는 16비트로 쓴다."""
+    found = format_of_name(f"x.{extension}")
+    deep = info.layout.bits > 8 and found is not None and found.sixteen_bit
+    layout = rgb_layout(16 if deep else 8, info.layout.alpha)
+    return EncodePlan(IMAGES, extension, layout, SRGB, *size, info.time_base, info.rate)
+
+
+class ImageSequence:
+    """크기가 같은 이미지들을 차례로 내는 비디오. `media.video.VideoReader`와 같이 쓴다.
 
     Args:
-        paths: 그림들, 보일 차례대로.
+        paths: 이미지들, 보일 차례대로.
         name: 사람에게 보일 이름.
         rate: 초당 프레임.
 
     Raises:
-        VideoReadError: 그림이 없거나 크기가 서로 다를 때.
+        VideoReadError: 이미지가 없거나 크기가 서로 다를 때.
     """
 
     def __init__(self, paths: Sequence[Path], name: str, rate: Fraction | None = None) -> None:
         self.paths = tuple(paths)
         rate = rate or DEFAULT_RATE
         if not self.paths:
-            raise VideoReadError(f"그림이 없습니다: {name}\n  해결: 그림이 든 폴더를 주세요.")
+            raise VideoReadError(f"이미지가 없습니다: {name}\n  해결: 이미지가 든 폴더를 주세요.")
         width, height, bits, alpha = _common_shape(self.paths)
         self._layout = rgb_layout(bits, alpha)
+        self.deinterlace = False
         self.info = VideoInfo(
             name=name,
             width=width,
@@ -67,16 +76,24 @@ class PictureSequence:
             duration=float(len(self.paths) / rate),
         )
 
+    def looks_interlaced(self) -> bool:
+        """이미지에는 비월이 없다."""
+        return False
+
+    def check_tracks(self, target: Path, plan: EncodePlan) -> tuple[str, ...]:
+        """이미지에는 소리도 자막도 없다."""
+        return ()
+
     def packet_index(self) -> PacketIndex:
-        """모든 그림이 열쇠 프레임이다."""
+        """모든 이미지가 키프레임이다."""
         pts = tuple(range(len(self.paths)))
         return PacketIndex(pts, pts)
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
-        """`start <= pts < end`의 그림을 차례로 낸다.
+        """`start <= pts < end`의 이미지를 차례로 낸다.
 
         Raises:
-            VideoDamagedError: 읽을 수 없는 그림을 만났을 때. 앞의 그림들은 모두 낸 뒤다.
+            VideoDamagedError: 읽을 수 없는 이미지를 만났을 때. 앞의 이미지들은 모두 낸 뒤다.
         """
         first = max(start or 0, 0)
         last = len(self.paths) if end is None else min(end, len(self.paths))
@@ -84,10 +101,10 @@ class PictureSequence:
             try:
                 array = read_image(self.paths[pts], max_output_pixels=None).first.array
             except ImageReadError as error:
-                raise VideoDamagedError(f"{error}\n  앞의 그림 {pts}장은 온전합니다.") from error
+                raise VideoDamagedError(f"{error}\n  앞의 이미지 {pts}장은 온전합니다.") from error
             yield VideoFrame(to_planes(array, self._layout), pts, 1)
 
-    def __enter__(self) -> PictureSequence:
+    def __enter__(self) -> ImageSequence:
         return self
 
     def __exit__(
@@ -104,13 +121,13 @@ def _common_shape(paths: Sequence[Path]) -> tuple[int, int, int, bool]:
         try:
             info = probe_image(path)
         except ImageReadError as error:
-            logger.warning("읽을 수 없는 그림이 있어 그 앞까지만 키웁니다: %s", error)
+            logger.warning("읽을 수 없는 이미지가 있어 그 앞까지만 키웁니다: %s", error)
             break
         if size != (info.width, info.height):
             raise VideoReadError(
-                f"그림의 크기가 서로 다릅니다: {path}\n"
-                f"  첫 그림은 {size[0]}x{size[1]}인데 이 그림은 {info.width}x{info.height}입니다.\n"
-                "  해결: 크기가 같은 그림만 두거나, 사진 명령(realesrgan)으로 하나씩 키우세요."
+                f"이미지의 크기가 서로 다릅니다: {path}\n"
+                f"  첫 이미지는 {size[0]}x{size[1]}인데 이 이미지는 {info.width}x{info.height}입니다.\n"
+                "  해결: 크기가 같은 이미지만 두거나, 사진 명령(realesrgan)으로 하나씩 키우세요."
             )
         bits, alpha = max(bits, info.bit_depth), alpha or info.mode == "RGBA"
     return *size, bits, alpha
@@ -135,11 +152,11 @@ def to_array(planes: Planes) -> NDArray[Any]:
     return np.dstack([blue, green, red, *planes[3:]])
 
 
-class PictureSegmentWriter:
-    """조각 하나를 그림들로 쓴다. `media.video.SegmentWriter`와 같이 쓴다.
+class ImageSegmentWriter:
+    """조각 하나를 이미지들로 쓴다. `media.video.SegmentWriter`와 같이 쓴다.
 
     Args:
-        folder: 그림을 둘 폴더. 다 쓴 뒤에야 이 이름으로 나타난다.
+        folder: 이미지를 둘 폴더. 다 쓴 뒤에야 이 이름으로 나타난다.
         extension: 점 없는 확장자.
     """
 
@@ -155,16 +172,16 @@ class PictureSegmentWriter:
             raise _unwritable(folder, error) from error
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
-        """그림 하나를 쓴다.
+        """이미지 하나를 쓴다.
 
         Raises:
             ImageWriteError: 쓸 수 없을 때.
         """
-        write_image(picture_path(self._temporary, self._count, self._extension), still(to_array(planes)))
+        write_image(image_path(self._temporary, self._count, self._extension), still(to_array(planes)))
         self._count += 1
 
     def finish(self) -> int:
-        """쓰기를 마치고 그림의 수를 돌려준다.
+        """쓰기를 마치고 이미지의 수를 돌려준다.
 
         Raises:
             VideoWriteError: 폴더의 이름을 바꿀 수 없을 때.
@@ -176,7 +193,7 @@ class PictureSegmentWriter:
             raise _unwritable(self._folder, error) from error
         return self._count
 
-    def __enter__(self) -> PictureSegmentWriter:
+    def __enter__(self) -> ImageSegmentWriter:
         return self
 
     def __exit__(
@@ -185,25 +202,29 @@ class PictureSegmentWriter:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def picture_path(folder: Path, number: int, extension: str) -> Path:
-    """차례의 `number`번째(0부터) 그림의 경로. 이름순이 곧 차례다."""
+def image_path(folder: Path, number: int, extension: str) -> Path:
+    """차례의 `number`번째(0부터) 이미지의 경로. 이름순이 곧 차례다."""
     return folder / f"{number:08d}.{extension}"
 
 
-def join_pictures(segments: Sequence[Path], target: Path, extension: str) -> int:
-    """조각마다의 그림을 한 폴더로 모은다. 폴더는 다 모인 뒤에야 제 이름으로 나타난다.
+def join_images(segments: Sequence[Path], target: Path, extension: str) -> int:
+    """조각마다의 이미지를 한 폴더로 모은다. 폴더는 다 모인 뒤에야 제 이름으로 나타난다.
 
     Args:
         segments: 조각의 폴더들, 차례대로. 그대로 남는다.
-        target: 결과 폴더. 있으면 바뀐다(`is_replaceable`을 먼저 보라).
+        target: 결과 폴더. 이 패키지가 쓴 이미지만 든 폴더가 있으면 바뀐다.
         extension: 점 없는 확장자.
 
     Returns:
-        그림의 수.
+        이미지의 수.
 
     Raises:
-        VideoWriteError: 옮길 수 없을 때.
+        VideoWriteError: 옮길 수 없거나, 결과의 자리에 다른 것이 있을 때.
     """
+    if target.exists() and not is_replaceable(target):
+        raise VideoWriteError(
+            f"결과의 자리에 다른 파일이 있습니다: {target}\n  해결: 그 폴더를 옮기고 --resume으로 다시 실행하세요."
+        )
     gathered = segments[0].with_name("joined")
     count = 0
     try:
@@ -211,7 +232,7 @@ def join_pictures(segments: Sequence[Path], target: Path, extension: str) -> int
         gathered.mkdir()
         for folder in segments:
             for path in sorted(folder.iterdir()):
-                _link(path, picture_path(gathered, count, extension))
+                _link(path, image_path(gathered, count, extension))
                 count += 1
         replace_folder(gathered, target)
     except OSError as error:
@@ -225,22 +246,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)  # 하드 링크가 없는 파일 시스템(exFAT 등)
-
-
-def restore_old(folder: Path, target: Path) -> None:
-    """바꾸다가 죽어 예전 결과가 작업 폴더에만 남아 있으면 제자리로 되돌린다.
-
-    Raises:
-        OSError: 되돌릴 수 없을 때.
-    """
-    old = folder / OLD_NAME
-    if old.exists() and not target.exists():
-        old.replace(target)
-
-
-def is_replaceable(folder: Path) -> bool:
-    """있는 폴더를 새 결과로 바꾸어도 되는지. 이 패키지가 쓴 그림만 있어야 한다."""
-    return all(re.fullmatch(r"\d{8}\.\w+", path.name) for path in folder.iterdir())
 
 
 def replace_folder(made: Path, target: Path) -> None:
@@ -261,4 +266,4 @@ def replace_folder(made: Path, target: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> VideoWriteError:
     reason, remedy = os_reason(error)
-    return VideoWriteError(f"그림을 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}")
+    return VideoWriteError(f"이미지를 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}")

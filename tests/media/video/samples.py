@@ -1,4 +1,4 @@
-"""시험에 쓰는 작은 영상을 만들고, 따로 만든 프로그램(imageio-ffmpeg)으로 확인한다."""
+"""시험에 쓰는 작은 비디오를 만들고, 따로 만든 프로그램(imageio-ffmpeg)으로 확인한다."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from realesrgan.media.video import EncodeRequest, Segment, SegmentWriter, VideoReader, join_film, plan_encoding
+from realesrgan.media.video import EncodeRequest, Segment, SegmentWriter, VideoReader, join_video, plan_encoding
 from realesrgan.media.video.layouts import frame_of, layout_of, plane_shapes
 from realesrgan.media.video.types import Planes, VideoFrame
 
@@ -46,7 +46,7 @@ def describe(path: Path) -> str:
 
 
 def judged_times(path: Path) -> list[Fraction]:
-    """프로그램이 본 영상 프레임의 시각(초)."""
+    """프로그램이 본 비디오 프레임의 시각(초)."""
     text = ffmpeg("-v", "error", "-copyts", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough",
                   "-enc_time_base", "demux", "-f", "framemd5", "-")  # fmt: skip
     found = re.search(r"#tb 0: (\d+)/(\d+)", text)
@@ -71,7 +71,7 @@ def planes(index: int, pix_fmt: str = "yuv420p", width: int = 64, height: int = 
     return tuple(texture(index + 5 * k, shapes[k][1], shapes[k][0], layout.bits) for k in range(count))
 
 
-def write_film(
+def write_video(
     path: Path,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
@@ -83,7 +83,7 @@ def write_film(
     colour: tuple[int, int, int, int] | None = None,
     aspect: Fraction | None = None,
 ) -> Path:
-    """PyAV로 영상을 만든다. `colour`는 (행렬, 원색, 전달, 범위)의 FFmpeg 번호다."""
+    """PyAV로 비디오를 만든다. `colour`는 (행렬, 원색, 전달, 범위)의 FFmpeg 번호다."""
     width, height = size
     times = range(0, 512 * count, 512) if times is None else times
     # 편집 목록(edit list)의 눈금이 1/1000초라 시작 시각이 반올림되지 않게 한다.
@@ -107,8 +107,8 @@ def write_film(
     return path
 
 
-def weave_film(path: Path, weave: bool = True, flagged: bool = False, count: int = 40) -> Path:
-    """움직이는 무늬의 영상. `weave`면 두 때의 줄을 엮은 진짜 비월이고, `flagged`면 비월이라고 적는다."""
+def weave_video(path: Path, weave: bool = True, flagged: bool = False, count: int = 40) -> Path:
+    """움직이는 무늬의 비디오. `weave`면 두 때의 줄을 엮은 진짜 비월이고, `flagged`면 비월이라고 적는다."""
     size = (128, 96)
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=RATE, options={"x264-params": "tff=1"} if flagged else {})
@@ -156,8 +156,8 @@ def heard_clicks(path: Path, track: int = 0) -> list[float]:
     return found
 
 
-def rich_film(folder: Path) -> Path:
-    """소리 셋, 자막, 장, 첨부 글꼴, 메타데이터가 든 1.2초짜리 mkv."""
+def rich_video(folder: Path) -> Path:
+    """소리 셋, 자막, 챕터, 첨부 글꼴, 메타데이터가 든 1.2초짜리 mkv."""
     (folder / "s.srt").write_text(
         "1\n00:00:00,100 --> 00:00:00,400\n안녕 <i>하세요</i>\n\n2\n00:00:00,700 --> 00:00:01,100\n둘째 줄\n\n", "utf-8"
     )
@@ -182,7 +182,7 @@ def rich_film(folder: Path) -> Path:
 
 
 def mp4_with_cover(folder: Path, source: Path) -> Path:
-    """`rich_film`을 mp4로 옮기고 표지 그림을 붙인 것."""
+    """`rich_video`을 mp4로 옮기고 표지 이미지를 붙인 것."""
     cover = folder / "cover.png"
     header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)
     ffmpeg("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", cover)
@@ -202,7 +202,7 @@ def remake(
     request: EncodeRequest | None = None,
     chunk: int = 7,
 ) -> tuple[str, ...]:
-    """키우지 않고 다시 부호화한다. 조각 여럿으로 나누어 쓰고 잇는다. 알림을 돌려준다."""
+    """키우지 않고 다시 인코딩한다. 조각 여럿으로 나누어 쓰고 잇는다. 알림을 돌려준다."""
     with VideoReader(source) as reader:
         info = reader.info
         plan = plan_encoding(info, request or EncodeRequest(), container, (info.width, info.height))
@@ -215,7 +215,7 @@ def remake(
             for frame in part:
                 writer.write(frame.planes, frame.pts - part[0].pts, frame.duration)
             segments.append(Segment(str(path), part[0].pts, writer.finish()))
-    return (*plan.warnings, *join_film(segments, source, target, plan, info, start=start, end=end))
+    return (*plan.warnings, *join_video(segments, source, target, plan, info, start=start, end=end))
 
 
 def same_frames(left: Sequence[VideoFrame], right: Sequence[VideoFrame]) -> bool:
@@ -225,8 +225,8 @@ def same_frames(left: Sequence[VideoFrame], right: Sequence[VideoFrame]) -> bool
     )
 
 
-def lavfi_film(path: Path, source: str, size: str, frames: int = 40) -> Path:
-    """FFmpeg의 시험 화면(lavfi)으로 만든 순차 영상."""
+def lavfi_video(path: Path, source: str, size: str, frames: int = 40) -> Path:
+    """FFmpeg의 시험 화면(lavfi)으로 만든 순차 비디오."""
     graph = av.filter.Graph()
     steps = [graph.add(source, f"size={size}:rate=24"), graph.add("format", "yuv420p"), graph.add("buffersink")]
     for first, second in pairwise(steps):

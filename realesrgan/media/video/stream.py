@@ -1,4 +1,4 @@
-"""표준 출력처럼 되감을 수 없는 곳에 압축하지 않은 영상을 쓴다(NUT, y4m)."""
+"""표준 출력처럼 되감을 수 없는 곳에 압축하지 않은 비디오를 쓴다(NUT, y4m)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,50 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from realesrgan.errors import VideoFormatError
-from realesrgan.media.video.encoder_trial import set_up
-from realesrgan.media.video.failures import korean_write_errors
-from realesrgan.media.video.library import import_av
-from realesrgan.media.video.segment import tagged_frame
-from realesrgan.media.video.types import EncodePlan, PixelLayout, Planes
+from realesrgan.media.video.encoders import set_up
+from realesrgan.media.video.files import import_av, korean_write_errors
+from realesrgan.media.video.layouts import layout_of, make_layout
+from realesrgan.media.video.segment import coloured_frame
+from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, Planes, VideoInfo
+
+_Y4M_BITS = (8, 10, 12, 14, 16)
+_Y4M_CHROMA = ((1, 1), (2, 1), (2, 2))
+
+
+def raw_layout(info: VideoInfo, request: EncodeRequest, container: str) -> tuple[PixelLayout, list[str]]:
+    """NUT이나 y4m에 담을 평면 배치와 알릴 것.
+
+    y4m은 알파와 RGB를 담지 못한다. RGB는 4:4:4 YUV로 옮긴다.
+
+    Raises:
+        VideoFormatError: 청한 픽셀 형식을 담을 수 없을 때.
+    """
+    layout = layout_of(request.pix_fmt) if request.pix_fmt else info.layout
+    if container == "nut":
+        return layout, []
+    if request.pix_fmt and not _fits_y4m(layout):
+        raise VideoFormatError(
+            f"y4m에는 픽셀 형식 {request.pix_fmt}을(를) 담을 수 없습니다.\n"
+            "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
+            "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
+        )
+    if _fits_y4m(layout):
+        return layout, []
+    warnings = ["알파 채널은 y4m에 담을 수 없어 버립니다. 지키려면 NUT으로 쓰세요."] if layout.alpha else []
+    bits = min(depth for depth in _Y4M_BITS if depth >= layout.bits)
+    chroma = layout.subsampling if layout.subsampling in _Y4M_CHROMA else (1, 1)
+    if layout.family == "gray":
+        return make_layout("gray", 16 if layout.bits > 8 else 8), warnings
+    return make_layout("yuv", bits, chroma), warnings
+
+
+def _fits_y4m(layout: PixelLayout) -> bool:
+    if layout.alpha or layout.bits not in _Y4M_BITS:
+        return False
+    if layout.family == "gray":
+        return layout.bits in (8, 16)
+    return layout.family == "yuv" and layout.subsampling in _Y4M_CHROMA
+
 
 _NAME = "표준 출력"
 
@@ -35,10 +74,10 @@ class StreamWriter:
 
     Args:
         file: 쓸 수 있는 바이너리 파일 객체.
-        plan: 부호화 계획.
+        plan: 인코딩 계획.
 
     Raises:
-        VideoFormatError: 그 묶음 형식으로 쓸 수 없을 때.
+        VideoFormatError: 그 컨테이너로 쓸 수 없을 때.
         VideoWriteError: 쓸 수 없을 때.
     """
 
@@ -68,7 +107,7 @@ class StreamWriter:
 
         Raises:
             VideoWriteError: 받는 쪽이 닫혔거나 쓸 수 없을 때.
-            VideoFormatError: y4m에 속도가 고르지 않은 영상을 쓸 때.
+            VideoFormatError: y4m에 속도가 고르지 않은 비디오를 쓸 때.
             ValueError: 시각이 늘어나지 않을 때.
         """
         if pts <= self._last:
@@ -97,7 +136,7 @@ class StreamWriter:
 
 
 class _Sink:
-    """PyAV에 쓰기만 내보이는 파일 객체. 되감기를 숨겨 묶음 형식이 고쳐 쓰지 않게 한다."""
+    """PyAV에 쓰기만 내보이는 파일 객체. 되감기를 숨겨 컨테이너가 고쳐 쓰지 않게 한다."""
 
     name = "<stdout>"
 
@@ -128,7 +167,7 @@ class _Nut:
         self._stream.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
-        frame = tagged_frame(planes, self._plan)
+        frame = coloured_frame(planes, self._plan)
         frame.pts, frame.duration = pts, duration
         self._container.mux(self._stream.encode(frame))
 
@@ -157,7 +196,7 @@ class _Y4m:
         place = Fraction(pts) * self._plan.time_base * self._plan.rate
         if abs(place - self._written) >= Fraction(1, 2):
             raise VideoFormatError(
-                f"y4m에는 속도가 고르지 않은 영상을 쓸 수 없습니다({float(pts * self._plan.time_base):.3f}초).\n"
+                f"y4m에는 속도가 고르지 않은 비디오를 쓸 수 없습니다({float(pts * self._plan.time_base):.3f}초).\n"
                 f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
                 "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
             )

@@ -1,0 +1,182 @@
+"""어떤 비디오를 읽어 어디에 쓸지를 일을 시작하기 전에 모두 정한다."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from realesrgan.cli.arguments import STANDARD
+from realesrgan.cli.video_arguments import FILE_FORMATS
+from realesrgan.errors import UsageError
+from realesrgan.media.formats import is_image_name, writable_extensions
+from realesrgan.util.files import expand_user, identity, natural_key
+from realesrgan.video.settings import CONTAINERS, IMAGES, STREAM_CONTAINERS, VideoSource, VideoTarget, find_source
+
+# 폴더에서 비디오로 볼 확장자. 파일을 바로 주면 확장자와 상관없이 연다.
+_NAMES = (
+    "3g2 3gp asf avi dv f4v flv gxf m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf nut ogm ogv qt rm rmvb ts vob webm "
+    "wmv y4m"
+)
+VIDEO_EXTENSIONS = frozenset(_NAMES.split())
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """비디오 한 편을 키우는 일."""
+
+    source: VideoSource
+    target: VideoTarget
+
+    @property
+    def input(self) -> str:
+        """보일 입력의 이름."""
+        return self.source.name
+
+    @property
+    def weight(self) -> int:
+        """비디오는 한 편을 모두가 함께 하므로 무게가 모두 같다."""
+        return 1
+
+    @property
+    def paths(self) -> list[Path]:
+        """입력과 결과의 경로. 표준 입력과 출력은 빠진다."""
+        return self.inputs + ([] if self.target.path is None else [self.target.path])
+
+    @property
+    def inputs(self) -> list[Path]:
+        """입력의 경로. 표준 입력이면 비어 있다."""
+        if self.source.is_stream:
+            return []
+        return [Path(self.source.name), *self.source.images]
+
+
+def plan_jobs(
+    inputs: Sequence[str], output: str, *, suffix: str, ext: str, fps: Fraction | None = None
+) -> list[VideoJob]:
+    """입력을 모두 찾아 결과의 이름을 정한다.
+
+    Args:
+        inputs: 파일, 폴더, 또는 `-`(표준 입력).
+        output: 결과 폴더, 입력이 하나면 결과 파일, 또는 `-`(표준 출력).
+        suffix: 결과 이름 뒤에 붙일 글자.
+        ext: `auto`나 점 없는 확장자. 이미지의 형식이면 결과는 이미지가 든 폴더다.
+        fps: 이미지 시퀀스를 읽을 속도. None이면 기본.
+
+    Raises:
+        UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력을 덮어쓸 때.
+    """
+    sources = [source for text in inputs for source in _find(text, fps, expand_user(output))]
+    if not sources:
+        raise UsageError(f"키울 비디오가 없습니다: {', '.join(inputs)}\n  폴더에 비디오나 이미지가 없습니다.")
+    jobs = [VideoJob(source, _target(source, output, suffix, ext, alone=len(sources) == 1)) for source in sources]
+    # 폴더에서 찾은 것 가운데 다른 입력의 결과인 것은 뺀다. 입력 폴더가 곧 결과 폴더여도 되풀이할 수 있다.
+    named = {identity(expand_user(text)) for text in inputs if text != STANDARD}
+    made = [path for job in jobs if job.target.path for path in (job.target.path, job.target.partial_path)]
+    results = {identity(path) for path in made} - named
+    jobs = [job for job in jobs if not results & {identity(path) for path in job.inputs}]
+    _refuse_conflicts(jobs)
+    return jobs
+
+
+def _find(text: str, fps: Fraction | None, output: Path) -> list[VideoSource]:
+    path = expand_user(text)
+    if text == STANDARD or not path.is_dir():
+        return [find_source(sys.stdin.buffer if text == STANDARD else path)]
+    # 결과 파일이 입력 폴더 안에 있으면 지난번의 결과를 입력으로 삼지 않는다.
+    own = identity(output)
+    listed = (item for item in path.iterdir() if not item.name.startswith(".") and identity(item) != own)
+    files = sorted((item for item in listed if item.is_file()), key=natural_key)
+    videos = [item for item in files if item.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS]
+    images = tuple(item for item in files if is_image_name(item))
+    if videos and images:
+        raise UsageError(
+            f"폴더에 비디오 {len(videos)}개와 이미지 {len(images)}장이 함께 있습니다: {path}\n"
+            "  이미지들을 한 편의 비디오로 볼지 알 수 없습니다.\n"
+            "  해결: 비디오 파일의 이름을 직접 주거나 폴더를 나누세요."
+        )
+    if images:
+        return [VideoSource(str(path), images=images, rate=fps)]
+    return [VideoSource(str(video), file=video) for video in videos]
+
+
+def _target(source: VideoSource, output: str, suffix: str, ext: str, *, alone: bool) -> VideoTarget:
+    if output == STANDARD:
+        if not alone:
+            raise UsageError("표준 출력(-)에는 비디오 하나만 쓸 수 있습니다.\n  해결: 입력을 하나만 주세요.")
+        return VideoTarget(None, STREAM_CONTAINERS["nut" if ext == "auto" else ext])
+    path = expand_user(output)
+    given = path.suffix.lower().lstrip(".")
+    if not path.is_dir() and given and (given in CONTAINERS or given in VIDEO_EXTENSIONS or is_image_name(path)):
+        return _named_target(path, given, ext, alone=alone)
+    if source.is_stream:
+        name = "stdin"
+    else:
+        name = Path(source.name).resolve().stem if source.file else Path(os.path.realpath(source.name)).name or "images"
+    stem = f"{name}_{suffix}" if suffix else name
+    extension = "mp4" if ext == "auto" else ext
+    if extension in FILE_FORMATS:
+        return VideoTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
+    return VideoTarget(path / stem, IMAGES, extension)
+
+
+def _named_target(path: Path, given: str, ext: str, *, alone: bool) -> VideoTarget:
+    if not alone:
+        raise UsageError(
+            f"-o는 파일 이름이라 비디오 하나만 담을 수 있는데 입력이 여럿입니다: {path}\n"
+            "  해결: -o에 폴더 이름을 주세요."
+        )
+    if given not in CONTAINERS:
+        remedy = (
+            f"이미지 시퀀스는 -o 폴더 --ext {given}로 만드세요."
+            if is_image_name(path)
+            else "mp4, mkv, mov, webm을 쓰세요."
+        )
+        raise UsageError(f"쓸 수 없는 형식입니다: {path}\n  해결: {remedy}")
+    if ext != "auto" and CONTAINERS.get(ext) != CONTAINERS[given]:
+        raise UsageError(f"-o의 확장자(.{given})와 --ext {ext}가 다릅니다.\n  해결: 하나만 주세요.")
+    return VideoTarget(path, CONTAINERS[given])
+
+
+def _refuse_conflicts(jobs: Iterable[VideoJob]) -> None:
+    jobs = list(jobs)
+    inputs = {identity(path): path for job in jobs for path in job.inputs}
+    seen: dict[str, VideoJob] = {}
+    for job in jobs:
+        if job.target.path is None:
+            continue
+        key = identity(job.target.path)
+        if key in inputs:
+            raise UsageError(
+                f"결과가 입력을 덮어씁니다: {inputs[key]}\n  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
+            )
+        if key in seen:
+            raise UsageError(
+                f"두 입력의 결과가 같은 파일이 됩니다: {seen[key].source.name}, {job.source.name}\n"
+                f"  결과: {job.target.path}\n"
+                "  해결: 파일 이름을 바꾸거나, -o를 달리하여 따로 실행하세요."
+            )
+        seen[key] = job
+
+
+def check_preview_path(path: Path, others: Iterable[Path]) -> None:
+    """미리보기를 쓸 수 있는 이름인지 일을 시작하기 전에 본다.
+
+    Args:
+        path: 미리보기의 경로.
+        others: 입력과 결과와 보고서. 미리보기가 이들을 덮어쓰면 안 된다.
+
+    Raises:
+        UsageError: 이미지의 이름이 아니거나, 폴더가 없거나, 다른 파일과 같을 때.
+    """
+    if path.suffix.lower() not in writable_extensions() or path.is_dir():
+        raise UsageError(
+            f"미리보기는 이미지 파일이어야 합니다: {path}\n  해결: --preview에 .png로 끝나는 이름을 주세요."
+        )
+    if identity(path) in {identity(other) for other in others}:
+        raise UsageError(f"미리보기가 다른 파일을 덮어씁니다: {path}\n  해결: --preview에 다른 이름을 주세요.")
+    if not path.parent.is_dir():
+        raise UsageError(f"미리보기의 폴더가 없습니다: {path.parent}\n  해결: 폴더를 만들거나 다른 경로를 주세요.")

@@ -1,0 +1,233 @@
+"""PyAV로 파일을 열고 쓰는 자리.
+
+이름을 글자 그대로 열고, 파일이 다른 파일이나 주소를 불러들이지 못하게 하며, 오류를 한국어로 옮긴다.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from realesrgan.errors import VideoDamagedError, VideoDependencyError, VideoReadError, VideoWriteError
+from realesrgan.util.files import os_reason
+
+
+def import_av() -> Any:
+    """PyAV 모듈 `av`를 돌려준다.
+
+    Raises:
+        VideoDependencyError: PyAV가 설치되어 있지 않거나 불러올 수 없을 때.
+    """
+    try:
+        import av
+        import av.error
+    except ImportError as error:
+        raise VideoDependencyError(
+            f"비디오를 읽고 쓰는 PyAV를 불러올 수 없습니다.\n  이유: {error}\n"
+            '  해결: python -m pip install "av>=17.1" 로 설치한 뒤 다시 실행하세요.'
+        ) from error
+    return av
+
+
+Source = str | os.PathLike[str] | BinaryIO
+"""비디오가 오는 곳. 파일 객체는 되감을 수 없는 표준 입력으로 본다."""
+
+# 이들은 이미지거나, 속에 적힌 다른 파일과 주소를 여는 목록이다. 비디오 파일 하나로 다루지 않는다.
+PICTURE_FORMATS = ("image2", "_pipe", "gif", "apng", "webp_anim", "ico")
+_PLAYLIST_FORMATS = frozenset(("hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "webm_dash_manifest"))
+
+
+# 훑는 바이트와 마이크로초의 한도. FFmpeg의 기본은 5MB와 5초쯤이다.
+_DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
+
+
+def is_stream(source: Source) -> bool:
+    """되감을 수 없는 입력인지."""
+    return not isinstance(source, (str, os.PathLike))
+
+
+def source_name(source: Source) -> str:
+    """사람에게 보일 이름."""
+    return "표준 입력" if is_stream(source) else os.fspath(source)  # type: ignore[arg-type]
+
+
+def local_url(path: str | os.PathLike[str]) -> str:
+    """FFmpeg가 프로토콜이나 무늬로 읽지 않을 이름. `concat:`, `http:`, `%03d`, `-`로 시작해도 파일 이름일 뿐이다."""
+    return "file:" + str(Path(os.fspath(path)).absolute())
+
+
+def open_container(source: Source, deep: bool = False) -> Any:
+    """비디오를 연다. 부르는 쪽이 닫는다.
+
+    Args:
+        source: 경로, 또는 읽을 수 있는 바이너리 파일 객체.
+        deep: 늦게 시작하는 스트림도 알아보도록 앞부분을 오래(10분, 256MB까지) 훑을지.
+
+    Returns:
+        `av.container.InputContainer`.
+
+    Raises:
+        VideoReadError: 없거나, 읽을 수 없거나, 비디오가 아닐 때.
+        VideoDependencyError: PyAV가 없을 때.
+    """
+    av = import_av()
+    name = source_name(source)
+    stream = is_stream(source)
+    if not stream:
+        _check_file(Path(os.fspath(source)), name)  # type: ignore[arg-type]
+    try:
+        container = av.open(
+            source if stream else local_url(source),  # type: ignore[arg-type]
+            mode="r",
+            container_options={
+                "protocol_whitelist": "file",
+                # 목록 형식(playlist)은 다른 파일을 열 수 있으므로 뺀다.
+                "format_whitelist": ",".join(sorted(set(av.formats_available) - _PLAYLIST_FORMATS)),
+                **(_DEEP_PROBE if deep else {}),
+            },
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        from realesrgan.media.video.damage import missing_index
+
+        if not stream and missing_index(source):  # type: ignore[arg-type]
+            raise _cut_before_index(name) from error
+        raise unreadable(name, error) from error
+    return container
+
+
+def _cut_before_index(name: str) -> VideoDamagedError:
+    return VideoDamagedError(
+        f"비디오가 깨졌거나 잘렸습니다: {name}\n  이유: 색인(moov)이 없습니다. 쓰다가 끊겼거나 뒤가 잘린 파일입니다. "
+        "성한 프레임은 0개입니다.\n  해결: 원본을 다시 받으세요."
+    )
+
+
+def broadcast_start(container: Any) -> Fraction:
+    """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
+
+    방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 비디오가 된다.
+    다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
+    """
+    if container.format.name not in ("mpegts", "mpeg"):
+        return Fraction(0)
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
+    return min(starts, default=Fraction(0))
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unreadable(name, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoReadError(
+            f"비디오를 읽을 수 없습니다: {name}\n  이유: 파일이 아니라 폴더입니다.\n  해결: 비디오 파일을 지정하세요."
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoReadError(
+            f"비디오를 읽을 수 없습니다: {name}\n  이유: 보통 파일이 아니라 여러 번 열 수 없습니다(파이프나 장치).\n"
+            "  해결: 표준 입력(-i -)으로 넘기거나 파일로 저장한 뒤 지정하세요."
+        )
+    if status.st_size == 0:
+        raise VideoReadError(
+            f"비디오를 읽을 수 없습니다: {name}\n  이유: 파일이 비어 있습니다(0바이트).\n  해결: 파일을 다시 받으세요."
+        )
+
+
+def unreadable(name: str, error: BaseException) -> VideoReadError:
+    """연 자리에서 난 오류를 한국어로 옮긴다."""
+    av = import_av()
+    head = f"비디오를 읽을 수 없습니다: {name}"
+    if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+        reason, remedy = _ffmpeg_reason(error)
+    elif isinstance(error, OSError) and isinstance(error.errno, int) and 0 < error.errno < 1000:
+        reason, remedy = os_reason(error)
+        if isinstance(error, av.error.FFmpegError) and error.errno == 22:
+            reason, remedy = _ffmpeg_reason(error)
+    else:
+        reason, remedy = _ffmpeg_reason(error)
+    return VideoReadError(f"{head}\n  이유: {reason}\n  해결: {remedy}")
+
+
+def _ffmpeg_reason(error: BaseException) -> tuple[str, str]:
+    av = import_av()
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
+        return (
+            "비디오 파일이 아니거나 머리가 깨졌습니다.",
+            "다른 재생기로 열리는지 확인하고, 내려받은 것이면 다시 받으세요.",
+        )
+    detail = getattr(error, "strerror", None) or str(error)
+    return f"FFmpeg가 열지 못했습니다({detail}).", "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바꾸어 보세요."
+
+
+_EINVAL = 22
+
+
+def write_error(target: str | os.PathLike[str], error: BaseException) -> VideoWriteError:
+    """쓰기 오류를 이유와 해결이 있는 예외로 만든다."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and isinstance(number, int) and 0 < number < 1000 and number != _EINVAL:
+        reason, remedy = os_reason(error)
+    else:
+        detail = getattr(error, "strerror", None) or str(error)
+        reason = f"인코더나 컨테이너가 받아들이지 않았습니다({detail})."
+        remedy = "--codec이나 -o의 확장자를 바꾸어 보세요."
+    return VideoWriteError(f"비디오를 쓸 수 없습니다: {os.fspath(target)}\n  이유: {reason}\n  해결: {remedy}")
+
+
+@contextmanager
+def korean_write_errors(target: str | os.PathLike[str]) -> Iterator[None]:
+    """블록에서 난 PyAV와 운영체제의 오류를 `VideoWriteError`로 바꾼다.
+
+    Raises:
+        VideoWriteError: 쓸 수 없을 때.
+    """
+    av = import_av()
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise write_error(target, error) from error
+
+
+def hidden_beside(target: Path) -> tuple[Path, Path]:
+    """`(진짜 대상, 곁의 숨은 임시 이름)`을 돌려준다. 심볼릭 링크면 가리키는 파일을 바꾼다."""
+    target = Path(os.path.realpath(target))
+    return target, target.with_name(f".realesrgan-{secrets.token_hex(8)}.part")
+
+
+def settle(temporary: Path, target: Path) -> None:
+    """다 쓴 임시 파일을 디스크에 내리고(fsync) 제 이름을 준다.
+
+    Raises:
+        OSError: 내리거나 이름을 바꿀 수 없을 때.
+    """
+    handle = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    temporary.replace(target)
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """`target`을 원자적으로 바꿀 임시 경로를 준다. 블록이 무사히 끝나야 이름이 바뀌고, 아니면 지운다.
+
+    Raises:
+        OSError: 이름을 바꿀 수 없을 때.
+    """
+    real, temporary = hidden_beside(target)
+    try:
+        yield temporary
+        settle(temporary, real)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

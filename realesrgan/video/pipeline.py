@@ -1,0 +1,491 @@
+"""디코딩(decode), 네트워크(network), 인코딩(encode)의 세 단계를 길이가 정해진 줄로 이어 함께 돌린다."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from realesrgan.errors import VideoDamagedError
+from realesrgan.media.video.types import Planes, VideoFrame, VideoInfo
+from realesrgan.video.plan import Span
+from realesrgan.video.workers import Worker
+from realesrgan.video.workspace import Workspace
+
+if TYPE_CHECKING:
+    from realesrgan.media.video import VideoReader
+    from realesrgan.video.image_sequence import ImageSequence
+
+Source = TypeVar("Source")
+Result = TypeVar("Result")
+
+# 멈추라는 뜻을 살피는 간격(초). 줄이 차거나 비어 기다리는 동안에만 든다.
+POLL = 0.1
+# 멈출 때 푸는 스레드를 기다리는 한도(초).
+STALLED_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Source]):
+    """줄에 서는 하나.
+
+    Attributes:
+        value: 푼 것.
+        repeats: 바로 앞의 것과 똑같아 그 결과를 다시 쓸지.
+    """
+
+    value: Source
+    repeats: bool = False
+
+
+@dataclass
+class StageTimes:
+    """단계마다 일한 시간과 기다린 시간(초). 키우는 단계는 작업자들의 합이다.
+
+    Attributes:
+        wall: 처음부터 끝까지.
+        busy: 단계 이름마다 일한 시간.
+        waiting: 단계 이름마다 앞 단계나 뒤 단계를 기다린 시간.
+        workers: 키우는 작업자의 수.
+    """
+
+    wall: float = 0.0
+    busy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "network", "encode"), 0.0))
+    waiting: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "network", "encode"), 0.0))
+    workers: int = 1
+
+
+class _Stopped(Exception):
+    """다른 단계가 실패했거나 사용자가 멈추어 일을 그만둔다."""
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[Source, Result]):
+    number: int
+    entries: tuple[Entry[Source], ...]
+    results: tuple[Result, ...] = ()
+
+
+_END: Any = object()
+
+
+class Stages(Generic[Source, Result]):
+    """세 단계를 잇는 것. 한 번만 `run`한다.
+
+    Args:
+        entries: 푼 것을 차례로 내는 반복자. 따로 스레드 하나가 돌린다.
+        workers: 배치(목록)를 받아 같은 길이의 결과를 돌려주는 함수들. 함수마다 스레드 하나가 돌린다.
+        consume: `(푼 것, 결과)`를 처음의 차례대로 받는 함수. 따로 스레드 하나가 돌린다.
+        batch: 한 번에 키울 수.
+        spare: 작업자마다 하나에 더해 줄에 세워 둘 배치의 수. 메모리의 한도가 된다.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Entry[Source]],
+        workers: Sequence[Callable[[list[Source]], list[Result]]],
+        consume: Callable[[Source, Result], None],
+        *,
+        batch: int = 1,
+        spare: int = 3,
+    ) -> None:
+        self._entries = entries
+        self._workers = workers
+        self._consume = consume
+        self._batch = batch
+        self._slots = threading.Semaphore(len(workers) + spare)
+        self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._finished = threading.Event()
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self.times = StageTimes(workers=len(workers))
+
+    def run(self, tick: Callable[[], None] | None = None) -> StageTimes:
+        """모두 끝날 때까지 돌린다.
+
+        Args:
+            tick: 기다리는 동안 부른 스레드에서 이따금 불리는 함수(진행 표시).
+
+        Returns:
+            단계마다의 시간.
+
+        Raises:
+            BaseException: 어느 단계든 낸 첫 예외. 나머지 단계는 멈춘 뒤다.
+        """
+        began = time.perf_counter()
+        stages = [("decode", self._decode), ("encode", self._encode)]
+        # 표준 입력이 막혀 있으면 푸는 스레드는 깨어날 수 없다. 그것 때문에 끝나지 못하는 일이 없게 daemon으로 둔다.
+        threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True) for name, work in stages]
+        threads += [
+            threading.Thread(target=self._guard, args=(self._network, worker), name=f"network-{index}", daemon=True)
+            for index, worker in enumerate(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._finished.wait(POLL):
+                if tick is not None:
+                    tick()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            for thread in threads:
+                # 멈추는 중이면 막힌 입력을 기다리는 디코딩 스레드만은 오래 기다리지 않는다.
+                patient = thread.name != "decode" or not self._stop.is_set()
+                thread.join(None if patient else STALLED_SECONDS)
+        self.times.wall = time.perf_counter() - began
+        if self._failure is not None:
+            raise self._failure
+        return self.times
+
+    def _guard(self, work: Callable[..., None], *arguments: Any) -> None:
+        """한 단계를 돌리고, 예외를 부른 스레드에 넘긴다."""
+        try:
+            work(*arguments)
+        except _Stopped:
+            pass  # 까닭은 먼저 실패한 단계가 이미 적었다.
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+        self._stop.set()
+        self._finished.set()
+
+    def _spent(self, kind: dict[str, float], stage: str, seconds: float) -> None:
+        with self._lock:
+            kind[stage] += seconds
+
+    def _take(self, line: queue.SimpleQueue[Any], stage: str) -> Any:
+        began = time.perf_counter()
+        while not self._stop.is_set():
+            try:
+                item = line.get(timeout=POLL)
+            except queue.Empty:
+                continue
+            self._spent(self.times.waiting, stage, time.perf_counter() - began)
+            return item
+        raise _Stopped
+
+    def _decode(self) -> None:
+        for number, entries in enumerate(self._batches()):
+            began = time.perf_counter()
+            while not self._slots.acquire(timeout=POLL):
+                if self._stop.is_set():
+                    raise _Stopped
+            self._spent(self.times.waiting, "decode", time.perf_counter() - began)
+            if self._stop.is_set():
+                raise _Stopped
+            self._waiting.put(_Batch(number, tuple(entries)))
+        for _ in self._workers:
+            self._waiting.put(_END)
+
+    def _batches(self) -> Iterator[list[Entry[Source]]]:
+        """키울 것이 `batch`개가 될 때까지 묶는다. 되풀이되는 것은 세지 않되 끝없이 붙이지도 않는다."""
+        group: list[Entry[Source]] = []
+        fresh = 0
+        source = iter(self._entries)
+        while True:
+            began = time.perf_counter()
+            entry = next(source, None)
+            self._spent(self.times.busy, "decode", time.perf_counter() - began)
+            if entry is None:
+                break
+            if group and ((not entry.repeats and fresh == self._batch) or len(group) == 4 * self._batch):
+                yield group
+                group, fresh = [], 0
+            group.append(entry)
+            fresh += not entry.repeats
+        if group:
+            yield group
+
+    def _network(self, worker: Callable[[list[Source]], list[Result]]) -> None:
+        while (batch := self._take(self._waiting, "network")) is not _END:
+            began = time.perf_counter()
+            fresh = [entry.value for entry in batch.entries if not entry.repeats]
+            results = worker(fresh) if fresh else []
+            self._spent(self.times.busy, "network", time.perf_counter() - began)
+            self._done.put(_Batch(batch.number, batch.entries, tuple(results)))
+        self._done.put(_END)
+
+    def _encode(self) -> None:
+        early: dict[int, _Batch[Source, Result]] = {}
+        expected, running = 0, len(self._workers)
+        latest: Any = None
+        while running:
+            batch = self._take(self._done, "encode")
+            if batch is _END:
+                running -= 1
+                continue
+            early[batch.number] = batch
+            while expected in early:
+                latest = self._write(early.pop(expected), latest)
+                expected += 1
+                self._slots.release()
+        self._finished.set()
+
+    def _write(self, batch: _Batch[Source, Result], latest: Any) -> Any:
+        """배치 하나를 차례대로 쓰고, 마지막 결과를 돌려준다. 되풀이는 그 결과를 다시 쓴다."""
+        began = time.perf_counter()
+        fresh = iter(batch.results)
+        for entry in batch.entries:
+            latest = latest if entry.repeats else next(fresh)
+            self._consume(entry.value, latest)
+        self._spent(self.times.busy, "encode", time.perf_counter() - began)
+        return latest
+
+
+@dataclass(frozen=True)
+class SegmentFrame:
+    """줄에 선 프레임.
+
+    Attributes:
+        segment: 조각의 번호.
+        frame: 프레임. None이면 그 조각이 다 왔다는 표시다.
+        repeats: 앞 프레임과 똑같은지.
+    """
+
+    segment: int
+    frame: VideoFrame | None
+    repeats: bool = False
+
+
+def segment_frames(
+    reader: VideoReader | ImageSequence, spans: Sequence[Span], claim: Callable[[], int | None]
+) -> Iterator[Entry[SegmentFrame]]:
+    """맡은 조각들의 프레임을 차례로 낸다. 조각이 다 오면 표시 하나를 더 낸다.
+
+    Args:
+        reader: 리더.
+        spans: 조각들.
+        claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
+
+    Raises:
+        VideoDamagedError: 원본이 깨졌을 때. 성한 프레임을 다 낸 뒤다.
+    """
+    number = claim()
+    while number is not None:
+        # 이웃한 조각을 이어 맡는 동안은 되감지 않고 디코딩하던 것을 계속한다.
+        with closing(reader.frames(spans[number].start, spans[-1].end)) as frames:  # type: ignore[type-var]
+            previous: VideoFrame | None = None
+            following: int | None = None
+            for frame in frames:
+                if not spans[number].holds(frame.pts):
+                    yield Entry(SegmentFrame(number, None), repeats=True)
+                    following, previous = claim(), None
+                    if following is None or following != number + 1 or not spans[following].holds(frame.pts):
+                        break
+                    number = following
+                repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
+                yield Entry(SegmentFrame(number, frame, repeats), repeats=repeats)
+                previous = frame
+            else:
+                yield Entry(SegmentFrame(number, None), repeats=True)
+                following = claim()
+        number = following
+
+
+class Writer(Protocol):
+    """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
+
+    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+        """프레임 하나를 쓴다. 시각은 첫 프레임이 0이다."""
+        ...
+
+    def finish(self) -> int:
+        """쓰기를 마치고 프레임 수를 돌려준다."""
+        ...
+
+    def __enter__(self) -> Writer: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Timing:
+    """프레임의 시각을 정하는 법.
+
+    Attributes:
+        source: 원본의 time_base(초).
+        target: 결과의 time_base(초).
+        step: 프레임마다의 간격(결과의 눈금). None이면 원본의 시각을 그대로 옮긴다.
+    """
+
+    source: Fraction
+    target: Fraction
+    step: int | None = None
+
+    @classmethod
+    def of(cls, info: VideoInfo, target: Fraction, rate: Fraction | None) -> Timing:
+        """사용자가 속도를 정했으면 고른 간격, 아니면 원본의 시각."""
+        return cls(info.time_base, target, None if rate is None else max(round(1 / (rate * target)), 1))
+
+    def ticks(self, frame: VideoFrame, order: int) -> tuple[int, int]:
+        """결과의 `(시각, 길이)`. 고른 간격이면 조각 안에서의 차례만, 아니면 가장 가까운 눈금을 본다."""
+        if self.step is not None:
+            return order * self.step, self.step
+        ratio = self.source / self.target
+        return round(frame.pts * ratio), round(frame.duration * ratio)
+
+
+@dataclass(frozen=True)
+class PartialSegment:
+    """원본이 깨져 다 오지 못한 조각. 파일은 온전하지만 기록이 없다.
+
+    Attributes:
+        index: 조각의 번호.
+        frames: 든 프레임 수.
+        offset: 첫 프레임의 시각(결과의 time_base).
+    """
+
+    index: int
+    frames: int
+    offset: int
+
+
+class SegmentSink:
+    """프레임을 조각 파일로 쓴다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
+
+    Args:
+        workspace: 작업 폴더. None이면 조각을 나누지 않고 `open_writer(None)` 하나에 쓴다(표준 출력).
+        open_writer: 경로를 받아 라이터를 여는 함수.
+        timing: 시각을 정하는 법.
+    """
+
+    def __init__(
+        self, workspace: Workspace | None, open_writer: Callable[[Path | None], Writer], timing: Timing
+    ) -> None:
+        self._workspace = workspace
+        self._open_writer = open_writer
+        self._timing = timing
+        self._writer: Writer | None = None
+        self._index = -1
+        self._count = self._repeats = self._offset = 0
+
+    def write(self, item: SegmentFrame, planes: Planes) -> None:
+        """프레임 하나를 쓰거나, 조각이 다 왔다는 표시면 마무리한다.
+
+        Raises:
+            VideoWriteError: 쓸 수 없을 때.
+        """
+        if item.frame is None:
+            if self._workspace is not None:
+                # 프레임이 하나도 없는 조각(시각에 빈 곳이 있는 비디오)도 끝난 것으로 적는다.
+                done = self.finish() or PartialSegment(item.segment, 0, 0)
+                repeats = self._repeats if done.frames else 0
+                self._workspace.commit(done.index, frames=done.frames, offset=done.offset, repeats=repeats)
+            return
+        if self._writer is None:
+            path = None if self._workspace is None else self._workspace.segment_path(item.segment)
+            self._writer = self._open_writer(path).__enter__()
+            self._index, self._count, self._repeats = item.segment, 0, 0
+            self._offset = self._timing.ticks(item.frame, 0)[0]
+        ticks, duration = self._timing.ticks(item.frame, self._count)
+        self._writer.write(planes, ticks - self._offset, duration)
+        self._count += 1
+        self._repeats += item.repeats
+
+    def finish(self) -> PartialSegment | None:
+        """쓰던 조각의 파일을 마무리한다. 기록은 남기지 않는다. 쓰던 것이 없으면 None."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return None
+        writer.finish()
+        writer.__exit__(None, None, None)
+        return PartialSegment(self._index, self._count, self._offset)
+
+    def abort(self) -> None:
+        """쓰다 만 조각을 버린다. 표준 출력에 이미 내보낸 것은 되돌릴 수 없다."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.__exit__(KeyboardInterrupt, None, None)
+
+
+@dataclass
+class VideoRun:
+    """한 프로세스가 한 일.
+
+    Attributes:
+        times: 단계마다의 시간.
+        frames: 이번에 쓴 프레임 수.
+        repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
+        damage: 원본이 깨졌거나 잘렸다면 그 까닭.
+        partial: 깨진 곳까지만 온 조각.
+        preview: 적어 둔 미리보기의 경로.
+    """
+
+    times: StageTimes
+    frames: int = 0
+    repeats: int = 0
+    damage: str | None = None
+    partial: PartialSegment | None = None
+    preview: Path | None = None
+
+
+def run_stages(
+    reader: VideoReader | ImageSequence,
+    spans: Sequence[Span],
+    workers: Sequence[Worker],
+    sink: SegmentSink,
+    claim: Callable[[], int | None],
+    *,
+    batch: int = 1,
+    tick: Callable[[VideoRun], None] | None = None,
+    watch: Callable[[Planes], None] | None = None,
+) -> VideoRun:
+    """맡은 조각들을 모두 키운다.
+
+    Args:
+        reader: 리더.
+        spans: 모든 조각.
+        workers: 프레임들을 키우는 함수들.
+        sink: 키운 프레임이 가는 곳.
+        claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
+        batch: 작업자가 한 번에 키울 프레임 수.
+        tick: 기다리는 동안 부른 스레드에서 지금까지 한 일을 이따금 받는 함수.
+        watch: 쓴 프레임마다 그 평면을 받는 함수. 인코딩 스레드에서 불린다.
+
+    Raises:
+        RealESRGANError: 키우거나 쓸 수 없을 때. 마친 조각은 남아 있다.
+        KeyboardInterrupt: 사용자가 멈추었을 때. 마친 조각은 남아 있다.
+    """
+    run = VideoRun(StageTimes())
+
+    def entries() -> Iterator[Entry[SegmentFrame]]:
+        try:
+            yield from segment_frames(reader, spans, claim)
+        except VideoDamagedError as error:
+            run.damage = str(error)
+
+    def consume(item: SegmentFrame, planes: Planes) -> None:
+        sink.write(item, planes)
+        if item.frame is not None:
+            run.frames += 1
+            run.repeats += item.repeats
+            if watch is not None:
+                watch(planes)
+
+    calls = [lambda items, work=worker: work([item.frame.planes for item in items]) for worker in workers]
+    stages: Stages[SegmentFrame, Planes] = Stages(entries(), calls, consume, batch=batch)
+    try:
+        run.times = stages.run(None if tick is None else lambda: tick(run))
+        run.partial = sink.finish()
+    except BaseException:
+        sink.abort()
+        raise
+    return run

@@ -1,0 +1,296 @@
+"""비디오 한 편을 어떻게 나누어 어떻게 키울지 정한다. 프레임은 디코딩하지 않는다."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realesrgan.errors import UsageError, VideoFormatError
+from realesrgan.inference.frames import FrameFormat
+from realesrgan.inference.yuv import known_matrix
+from realesrgan.media.video.encode_plan import plan_encoding
+from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoInfo
+from realesrgan.util.numbers import scaled_size
+from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
+
+if TYPE_CHECKING:
+    from realesrgan.media.video import VideoReader
+    from realesrgan.video.image_sequence import ImageSequence
+
+logger = logging.getLogger(__name__)
+
+# 조각은 이만큼의 프레임이 모인 뒤의 첫 키프레임(keyframe)에서 나뉜다. 중단되면 잃는 일의 크기이기도 하다.
+SEGMENT_FRAMES = 120
+# 키프레임이 드문 비디오는 이만큼에서 나눈다. 앞의 키프레임부터 다시 디코딩하면 되므로 결과는 같다.
+LONGEST_SEGMENT = 480
+# 프레임 사이가 이보다 길면(초) 화면이 멈춘 것이 아니라 시각이 어긋난 것이다.
+LONGEST_GAP = 12 * 3600
+IMAGE_NOTE = "이미지 시퀀스에는 소리, 자막, 시각, 회전 정보가 담기지 않습니다. 프레임만 차례대로 놓았습니다."
+
+
+@dataclass(frozen=True)
+class Span:
+    """조각 하나가 맡는 시간 `start <= pts < end`. 단위는 원본의 time_base, None은 끝없음이다."""
+
+    start: int | None = None
+    end: int | None = None
+
+    def holds(self, pts: int) -> bool:
+        """이 시각의 프레임을 맡는지."""
+        return (self.start is None or pts >= self.start) and (self.end is None or pts < self.end)
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """비디오 한 편을 어떻게 키울지 정해진 것. 프로세스끼리 주고받을 수 있다.
+
+    Attributes:
+        info: 원본의 정보.
+        encoding: 결과의 인코딩. 이미지 시퀀스면 배치와 크기만 뜻이 있다.
+        spans: 조각들.
+        start, end: 키울 구간(원본의 pts).
+        deinterlace: 실제로 비월을 펼지.
+        frames: 키울 프레임 수의 어림. 모르면 None.
+        content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
+        notes: 프레임이 아닌 것(소리, 자막, 첨부)을 담는 일에 대한 알림.
+    """
+
+    info: VideoInfo
+    encoding: EncodePlan
+    spans: tuple[Span, ...]
+    start: int | None
+    end: int | None
+    deinterlace: bool
+    frames: int | None
+    content: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source_format(self) -> FrameFormat:
+        """들어오는 프레임의 모양."""
+        return FrameFormat(self.info.layout, self.info.colour, self.info.width, self.info.height)
+
+    @property
+    def target_format(self) -> FrameFormat:
+        """나가는 프레임의 모양."""
+        plan = self.encoding
+        return FrameFormat(plan.layout, plan.colour, plan.width, plan.height)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """사용자에게 알릴 것."""
+        return (*self.info.warnings, *self.encoding.warnings, *self.notes)
+
+
+def plan_video(
+    source: VideoSource,
+    target: VideoTarget,
+    settings: VideoSettings,
+    reader: VideoReader | ImageSequence,
+    outscale: float,
+) -> VideoPlan:
+    """비디오 한 편의 계획을 세운다.
+
+    Args:
+        source, target: 입력과 결과.
+        settings: 설정.
+        reader: 연 입력.
+        outscale: 결과의 배율.
+
+    Raises:
+        VideoError: 읽거나 쓸 수 없는 비디오일 때.
+        UsageError: 구간에 프레임이 없을 때.
+    """
+    info = reader.info
+    if not known_matrix(info.colour.matrix) and info.layout.family == "yuv":
+        raise VideoFormatError(
+            f"색의 행렬 계수(matrix coefficients)를 다룰 수 없습니다: {info.name} (H.273의 {info.colour.matrix}번)\n"
+            "  해결: 먼저 BT.709나 BT.2020(비고정 휘도)으로 바꾸세요."
+        )
+    size = scaled_size(*info.display_size, outscale)
+    if target.container == IMAGES:
+        from realesrgan.video.image_sequence import plan_images
+
+        encoding = plan_images(info, target.extension, size)
+    else:
+        encoding = plan_encoding(info, settings.request, target.container, size, even=True)
+    deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
+    index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
+    start, end = pts_range(info, index, settings.start, settings.end)
+    whole = Span(start, end)
+    inside = [pts for pts in index.pts if whole.holds(pts)]
+    refuse_reset_clock(info, index, inside)
+    notes: tuple[str, ...] = ()
+    if target.container == IMAGES:
+        notes = () if source.file is None else (IMAGE_NOTE,)
+    elif target.path is not None and not source.is_stream:
+        notes = reader.check_tracks(target.path, encoding)
+    return VideoPlan(
+        info=info,
+        encoding=encoding,
+        spans=(whole,) if target.container in STREAM_CONTAINERS.values() else tuple(plan_spans(index, start, end)),
+        start=start,
+        end=end,
+        deinterlace=deinterlace,
+        frames=len(inside) or (info.frames if start is None and end is None else None),
+        content=index.digest if source.images == () else sampled_hash(source.images),
+        notes=notes,
+    )
+
+
+def _needs_deinterlacing(reader: VideoReader | ImageSequence, wanted: bool) -> bool:
+    found = reader.looks_interlaced()
+    if found and not wanted:
+        raise VideoFormatError(
+            f"비월(interlaced) 비디오입니다: {reader.info.name}\n"
+            "  두 시각의 줄이 한 프레임에 섞여 있어 그대로 키우면 빗살 무늬가 커집니다.\n"
+            "  해결: --deinterlace를 주어 펴서 키우세요."
+        )
+    if wanted and not found:
+        logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", reader.info.name)
+    return found
+
+
+def plan_spans(
+    index: PacketIndex,
+    start: int | None = None,
+    end: int | None = None,
+    *,
+    shortest: int = SEGMENT_FRAMES,
+    longest: int = LONGEST_SEGMENT,
+) -> list[Span]:
+    """비디오를 조각(segment)으로 나눈다. 입력이 같으면 언제나 같으므로 이어 하기의 결과도 같다.
+
+    Args:
+        index: 패킷을 훑어 안 시각들. 비어 있으면 조각은 하나다.
+        start, end: 키울 구간 `start <= pts < end`. None은 처음과 끝.
+        shortest: 조각의 최소 프레임 수(마지막 조각은 더 짧을 수 있다).
+        longest: 키프레임이 없어도 나누는 프레임 수.
+
+    Returns:
+        구간을 빈틈과 겹침 없이 덮는 조각들.
+    """
+    whole = Span(start, end)
+    keyframes = set(index.keyframes)
+    edges: list[int] = []
+    count = 0
+    for pts in index.pts:
+        if not whole.holds(pts):
+            continue
+        if (count >= shortest and pts in keyframes) or count >= longest:
+            edges.append(pts)
+            count = 0
+        count += 1
+    bounds: Sequence[int | None] = [start, *edges, end]
+    return [Span(first, second) for first, second in pairwise(bounds)]
+
+
+def pts_range(
+    info: VideoInfo, index: PacketIndex, start: Fraction | None, end: Fraction | None
+) -> tuple[int | None, int | None]:
+    """초로 준 구간을 원본의 pts로 바꾼다. 0초는 첫 프레임이다.
+
+    Args:
+        info: 원본의 정보.
+        index: 패킷을 훑어 안 것. 비어 있으면 첫 프레임의 pts를 0으로 본다.
+        start, end: 첫 프레임부터의 초. None은 처음과 끝.
+
+    Raises:
+        UsageError: 구간이 비었을 때.
+    """
+    if not start and end is None:
+        return None, None
+    origin = index.pts[0] if index.pts else 0
+    # 구간의 경계에 걸친 프레임은 시작한 시각이 든 쪽에 넣는다(올림).
+    first = None if not start else origin - -start // info.time_base
+    last = None if end is None else origin - -end // info.time_base
+    inside = any(Span(first, last).holds(pts) for pts in index.pts)
+    if (end is not None and (start or 0) >= end) or (index.pts and not inside):
+        length = "" if not index.pts else f" (길이는 {float((index.pts[-1] - origin) * info.time_base):.2f}초쯤)"
+        raise UsageError(
+            f"키울 구간에 프레임이 없습니다: {info.name}{length}\n  해결: --start와 --end를 비디오의 길이에 맞추세요."
+        )
+    return first, last
+
+
+def refuse_reset_clock(info: VideoInfo, index: PacketIndex, inside: Sequence[int]) -> None:
+    """구간 안에서 시각이 반나절 넘게 건너뛰는 비디오를 막는다.
+
+    따로 녹화한 방송을 이어 붙이면 시각이 되돌아가고, FFmpeg는 그것을 33비트의 한 바퀴(26.5시간)를 건너뛴 것으로 본다.
+
+    Args:
+        info: 원본의 정보.
+        index: 패킷을 훑어 안 것.
+        inside: 구간 안의 pts, 오름차순.
+
+    Raises:
+        VideoFormatError: 건너뛸 때. 나누어 키울 시각을 알려 준다.
+    """
+    for before, after in pairwise(inside):
+        if (after - before) * info.time_base > LONGEST_GAP:
+            last, following = (float((pts - index.pts[0]) * info.time_base) for pts in (before, after))
+            raise VideoFormatError(
+                f"시각이 {(following - last) / 3600:.1f}시간을 건너뜁니다: {info.name}\n"
+                "  이유: 따로 녹화한 것을 이어 붙인 파일로 보입니다.\n"
+                "  해결: 붙이기 전의 파일을 하나씩 키우거나, 둘로 나누어 키우세요: "
+                f"--end {last + 0.001:.3f}, --start {following - 0.001:.3f}"
+            )
+
+
+def sampled_hash(paths: Sequence[Path], blocks: int = 16, size: int = 4096) -> str:
+    """파일들의 크기와, 처음부터 끝까지 고르게 뽑은 덩어리들의 해시.
+
+    모두 읽지 않으므로 이미지가 몇만 장이어도 곧바로 시작한다. 다른 이미지로 바꾸면 압축한 것은 크기나 머리가, 압축하지
+    않은 것은 뽑은 덩어리 가운데 하나라도 달라진다.
+
+    Args:
+        paths: 파일들.
+        blocks: 파일마다 뽑을 덩어리의 수.
+        size: 덩어리의 크기(바이트).
+
+    Raises:
+        OSError: 읽을 수 없을 때.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        length = path.stat().st_size
+        digest.update(f"{path.name}\0{length}\n".encode("utf-8", "surrogateescape"))
+        with path.open("rb") as file:
+            for block in range(blocks):
+                file.seek(max(length - size, 0) * block // (blocks - 1))
+                digest.update(file.read(size))
+                if length <= size:
+                    break
+    return digest.hexdigest()
+
+
+def step_texts(steps: Sequence[Any]) -> list[str]:
+    """단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다."""
+    if not steps:
+        return []
+    from realesrgan.inference.steps import parse_steps
+
+    return [step.text for step in parse_steps(steps)]
+
+
+def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any], outscale: float) -> dict[str, Any]:
+    """결과를 정하는 모든 것. 하나라도 다르면 이어 할 수 없다. 이름은 사람이 읽는다."""
+    encoding = {name: str(value) for name, value in asdict(plan.encoding).items() if name != "warnings"}
+    return {
+        "입력": plan.content,
+        "배율": outscale,
+        "구간": [plan.start, plan.end],
+        "비월 제거": plan.deinterlace,
+        "알파": settings.alpha_upsampler,
+        "프레임 속도": str(settings.fps),
+        "패딩": [settings.tile_pad, settings.pre_pad],
+        "단계": step_texts(settings.steps),
+        "인코딩": encoding,
+        **engine,
+    }

@@ -1,0 +1,343 @@
+"""비디오 한 편을 키우는 일의 입력, 결과, 설정."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
+
+from realesrgan.errors import UsageError
+from realesrgan.media.formats import is_image_name, writable_extensions
+from realesrgan.media.video.types import EncodeRequest
+from realesrgan.util.files import expand_user, natural_key, os_reason
+
+if TYPE_CHECKING:
+    from realesrgan.media.video import VideoReader
+    from realesrgan.video.image_sequence import ImageSequence
+
+T = TypeVar("T")
+
+# 컨테이너를 고르는 확장자와 FFmpeg의 이름. 표준 출력에는 되감지 않고 쓸 수 있는 것만 쓴다.
+CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mkv": "matroska", "mov": "mov", "qt": "mov", "webm": "webm"}
+STREAM_CONTAINERS = {"nut": "nut", "y4m": "yuv4mpegpipe"}
+IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """비디오를 어떻게 키울지. 파일과 배열에는 매이지 않는다.
+
+    Attributes:
+        outscale: 결과의 배율, 0보다 크다. None이면 네트워크의 배율.
+        codec: 인코더 이름(`libx264`, `h265`, `prores` 등). None이면 원본과 컨테이너에 맞춘다.
+        crf: 품질. 작을수록 좋다. 범위는 코덱마다 다르다.
+        preset: 인코더의 빠르기와 압축의 균형.
+        pix_fmt: 결과의 픽셀 형식(FFmpeg의 이름).
+        encoder_options: 인코더에 그대로 넘길 옵션.
+        fps: 결과의 초당 프레임. 프레임 수는 그대로다. 이미지 시퀀스면 그 속도다.
+        start, end: 키울 구간(초). 0초는 첫 프레임이다. None은 처음과 끝.
+        deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
+        alpha_upsampler: 알파 채널을 키우는 방법. `realesrgan`은 네트워크, `bicubic`은 보간.
+        tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 메모리에 맞춘다.
+        tile_pad: 타일의 패딩(픽셀).
+        pre_pad: 오른쪽과 아래에 먼저 덧댈 픽셀.
+        batch: 작업자가 한 번에 계산할 프레임 수. None이면 장치에 맞춘다.
+        workers: 장치마다의 작업자 수. None이면 장치에 맞춘다.
+        resume: 하다 만 작업을 이어 할지.
+        overwrite: 있는 결과와 하다 만 작업을 새로 만들지.
+        preview: 지금의 프레임을 이따금 적어 둘 이미지의 경로.
+        steps: 네트워크와 파일 사이에서 프레임을 고치는 단계들(`"blend=0.7"` 등).
+    """
+
+    outscale: float | None = None
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
+    fps: Fraction | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+    deinterlace: bool = False
+    alpha_upsampler: Literal["realesrgan", "bicubic"] = "realesrgan"
+    tile: int | Literal["auto"] = "auto"
+    tile_pad: int = 10
+    pre_pad: int = 0
+    batch: int | None = None
+    workers: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+    preview: Path | None = None
+    steps: tuple[Any, ...] = ()
+
+    @property
+    def request(self) -> EncodeRequest:
+        """인코딩에 관한 것만 모은 것."""
+        return EncodeRequest(self.codec, self.crf, self.preset, self.pix_fmt, dict(self.encoder_options), rate=self.fps)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """비디오 한 편의 결과.
+
+    Attributes:
+        input, output: 경로. 표준 입력과 출력은 그 이름.
+        status: `done`, `failed`, `skipped`(이어 하려는데 이미 끝남) 가운데 하나. 명령은 시작할 수 없음(`refused`)과
+            중단(`interrupted`)도 적는다.
+        seconds: 걸린 시간(초).
+        model: 모델 이름이나 가중치의 경로.
+        outscale: 쓴 배율.
+        frames: 결과의 프레임 수.
+        repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수(이번에 한 것만).
+        resumed: 이어 하기로 건너뛴 프레임 수.
+        input_size, output_size: `(너비, 높이)`, 픽셀.
+        codec, pix_fmt, container: 결과의 인코딩.
+        stages: 단계마다의 일한 시간과 기다린 시간(초)과 작업자 수. 프로세스들의 합이다.
+        preview: 적어 둔 미리보기의 경로.
+        steps: 거친 단계들(`blend=0.7` 등).
+        reason: 실패나 건너뜀의 이유.
+        notes: 결과에 담지 못해 포기한 것과 알릴 것.
+    """
+
+    input: str
+    output: str
+    status: str
+    seconds: float = 0.0
+    model: str | None = None
+    outscale: float | None = None
+    frames: int = 0
+    repeats: int = 0
+    resumed: int = 0
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    codec: str | None = None
+    pix_fmt: str | None = None
+    container: str | None = None
+    stages: dict[str, Any] = field(default_factory=dict)
+    preview: str | None = None
+    steps: tuple[str, ...] = ()
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VideoProgress:
+    """지금까지의 진행.
+
+    Attributes:
+        frames: 끝난 프레임 수. 이어 하기로 건너뛴 것도 든다.
+        total: 모든 프레임 수. 모르면 None.
+        resumed: 이어 하기로 건너뛴 프레임 수.
+        size: 지금까지의 결과 크기(바이트).
+        preview: 적어 둔 미리보기. 아직 없으면 None.
+    """
+
+    frames: int
+    total: int | None
+    resumed: int = 0
+    size: int = 0
+    preview: Path | None = None
+
+
+Progress = Callable[[VideoProgress], None]
+
+
+class Processes(Protocol):
+    """한 비디오의 조각들을 나누어 맡는 프로세스들(torchrun). 모두가 같은 차례로 같은 것을 불러야 한다."""
+
+    @property
+    def leads(self) -> bool:
+        """정하고 이어 붙이는 프로세스인지."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """프로세스의 수."""
+        ...
+
+    @property
+    def local_size(self) -> int:
+        """이 컴퓨터의 프로세스 수."""
+        ...
+
+    def claim(self, name: str) -> int:
+        """모든 프로세스를 통틀어 그 이름으로 몇 번째로 불렀는지(0부터)."""
+        ...
+
+    def broadcast(self, value: T | None) -> T:
+        """이끄는 프로세스의 값을 모두에게 준다."""
+        ...
+
+    def gather(self, value: T) -> list[T]:
+        """모든 프로세스의 값을 모아 모두에게 준다."""
+        ...
+
+
+@dataclass
+class SingleProcess:
+    """혼자 하는 프로세스."""
+
+    leads: bool = True
+    size: int = 1
+    local_size: int = 1
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def claim(self, name: str) -> int:
+        """그 이름으로 몇 번째로 불렀는지(0부터)."""
+        self._counts[name] = self._counts.get(name, -1) + 1
+        return self._counts[name]
+
+    def broadcast(self, value: T | None) -> T:
+        """받은 값을 그대로 돌려준다."""
+        return value  # type: ignore[return-value]
+
+    def gather(self, value: T) -> list[T]:
+        """받은 값 하나의 목록."""
+        return [value]
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """키울 비디오가 오는 곳.
+
+    Attributes:
+        name: 사람에게 보일 이름.
+        file: 비디오 파일의 경로나 표준 입력. 이미지 시퀀스면 None.
+        images: 이미지들, 보일 차례대로. 비디오 파일이면 비어 있다.
+        rate: 이미지의 초당 프레임.
+    """
+
+    name: str
+    file: Path | BinaryIO | None = None
+    images: tuple[Path, ...] = ()
+    rate: Fraction | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """되감을 수 없는지."""
+        return self.file is not None and not isinstance(self.file, Path)
+
+    def open(self) -> VideoReader | ImageSequence:
+        """리더를 연다.
+
+        Raises:
+            VideoError, ImageReadError: 열 수 없을 때.
+        """
+        if self.file is None:
+            from realesrgan.video.image_sequence import ImageSequence
+
+            return ImageSequence(self.images, self.name, self.rate)
+        from realesrgan.media.video.reader import VideoReader
+
+        return VideoReader(self.file)
+
+
+@dataclass(frozen=True)
+class VideoTarget:
+    """결과가 갈 곳.
+
+    Attributes:
+        path: 결과 파일이나 폴더(이미지 시퀀스). 표준 출력이면 None.
+        container: FFmpeg의 컨테이너 이름, 또는 `images`.
+        extension: 이미지 시퀀스일 때 점 없는 확장자.
+        stream: `path`가 없을 때 쓸 곳. 되감지 않는다.
+    """
+
+    path: Path | None
+    container: str
+    extension: str = "png"
+    stream: BinaryIO | None = field(default=None, compare=False)
+
+    @property
+    def partial_path(self) -> Path:
+        """잘린 비디오의 성한 부분을 둘 이름."""
+        if self.path is None:
+            raise ValueError("표준 출력에는 이름이 없습니다.")
+        return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+
+
+def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None = None) -> VideoSource:
+    """비디오 파일, 이미지가 차례대로 든 폴더, 되감을 수 없는 바이너리 파일 객체에서 입력을 정한다.
+
+    Raises:
+        UsageError: 없거나, 이미지 파일이거나, 폴더에 이미지가 없을 때.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return VideoSource("표준 입력", file=source)
+    path = expand_user(os.fspath(source))
+    try:
+        if path.is_dir():
+            images = sorted((item for item in path.iterdir() if _is_frame(item)), key=natural_key)
+            if not images:
+                raise UsageError(
+                    f"폴더에 이미지가 없습니다: {path}\n  해결: 비디오 파일이나, 이미지가 차례대로 든 폴더를 주세요."
+                )
+            return VideoSource(str(path), images=tuple(images), rate=fps)
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise UsageError(f"입력을 열 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
+    if not path.exists():
+        raise UsageError(f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")
+    if is_image_name(path):
+        raise UsageError(
+            f"이미지 파일은 비디오가 아닙니다: {path}\n"
+            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 이미지가 차례대로 든 폴더를 주세요.\n"
+            "  사진 명령은 움직이는 이미지(gif, apng, webp, avif)의 프레임과 시간도 지킵니다."
+        )
+    return VideoSource(str(path), file=path)
+
+
+def _is_frame(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file() and is_image_name(path)
+
+
+def find_target(target: str | os.PathLike[str] | BinaryIO) -> VideoTarget:
+    """이름에서 결과의 컨테이너를 정한다. 확장자가 없으면 PNG가 든 폴더다. 파일 객체에는 압축하지 않은 NUT을 쓴다.
+
+    Raises:
+        UsageError: 쓸 수 없는 형식일 때.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        return VideoTarget(None, "nut", stream=target)
+    path = expand_user(os.fspath(target))
+    extension = path.suffix.lower().lstrip(".")
+    if extension in CONTAINERS:
+        return VideoTarget(path, CONTAINERS[extension])
+    if extension:
+        remedy = "이미지 시퀀스는 폴더 이름을 주어 만드세요." if path.suffix.lower() in writable_extensions() else ""
+        raise UsageError(
+            f"쓸 수 없는 형식입니다: {path}\n  해결: {remedy or 'mp4, mkv, mov, webm 가운데 하나를 쓰세요.'}"
+        )
+    return VideoTarget(path, IMAGES)
+
+
+def is_replaceable(folder: Path) -> bool:
+    """있는 폴더를 새 결과로 바꾸어도 되는지. 이 패키지가 쓴 이미지만 있어야 한다."""
+    return all(re.fullmatch(r"\d{8}\.\w+", path.name) for path in folder.iterdir())
+
+
+def refuse_existing(target: VideoTarget, *, allowed: bool) -> None:
+    """이미 있는 결과를 덮어쓰지 않는다.
+
+    Args:
+        target: 결과가 갈 곳.
+        allowed: 이 패키지가 만든 것과 같은 종류라면 바꾸어도 되는지.
+
+    Raises:
+        UsageError: 결과의 자리에 있는 것을 바꿀 수 없을 때.
+    """
+    path = target.path
+    if path is None or not path.exists():
+        return
+    if target.container != IMAGES and path.is_dir():
+        raise UsageError(f"결과의 자리에 폴더가 있습니다: {path}\n  해결: -o에 다른 이름을 주세요.")
+    if target.container == IMAGES and (not path.is_dir() or not is_replaceable(path)):
+        raise UsageError(f"결과의 자리에 다른 파일이 있습니다: {path}\n  해결: -o나 --suffix로 다른 이름을 주세요.")
+    if not allowed:
+        raise UsageError(
+            f"결과가 이미 있습니다: {path}\n  해결: --overwrite로 새로 만들거나, -o나 --suffix로 다른 이름을 주세요."
+        )

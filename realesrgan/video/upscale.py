@@ -1,0 +1,415 @@
+"""비디오 한 편을 키운다: 계획하고, 세 단계를 돌리고, 이어 붙인다."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from realesrgan.errors import RealESRGANError, VideoDamagedError
+from realesrgan.inference.model import Model
+from realesrgan.media.video.types import Planes, Segment
+from realesrgan.util.machine import available_cores, give_back_freed_memory
+from realesrgan.video.pipeline import PartialSegment, SegmentSink, Timing, VideoRun, run_stages
+from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video, step_texts
+from realesrgan.video.settings import (
+    IMAGES,
+    Processes,
+    Progress,
+    SingleProcess,
+    VideoProgress,
+    VideoResult,
+    VideoSettings,
+    VideoSource,
+    VideoTarget,
+    find_source,
+    find_target,
+    refuse_existing,
+)
+from realesrgan.video.workers import WorkerPlan, as_models, make_workers, model_identity, plan_workers
+from realesrgan.video.workspace import SegmentRecord, Workspace, lock_target, workspace_folder
+
+if TYPE_CHECKING:
+    from realesrgan.media.video import VideoReader
+    from realesrgan.video.image_sequence import ImageSequence
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 비디오의 길이를 따라 늘지 않게 한다.
+GIVE_BACK_FRAMES = 120
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """한 편을 시작하기 전에 이끄는 프로세스가 정해 모두에게 알리는 것.
+
+    Attributes:
+        plan: 계획.
+        workers: 장치마다의 작업자.
+        outscale: 쓸 배율.
+        remaining: 아직 하지 않은 조각의 번호.
+        frames_done: 이미 끝난 프레임 수.
+        key: 조각을 나누어 맡을 때 쓸, 이 일만의 이름.
+    """
+
+    plan: VideoPlan
+    workers: WorkerPlan
+    outscale: float
+    remaining: tuple[int, ...]
+    frames_done: int
+    key: str
+
+
+def upscale_video(
+    source: str | os.PathLike[str] | BinaryIO | VideoSource,
+    target: str | os.PathLike[str] | BinaryIO | VideoTarget,
+    *,
+    model: Model | str | os.PathLike[str] | Sequence[Model],
+    settings: VideoSettings = VideoSettings(),  # noqa: B008 - 바뀌지 않는 값이다
+    progress: Progress | None = None,
+    processes: Processes | None = None,
+) -> VideoResult:
+    """비디오 한 편을 키운다.
+
+    결과는 다 된 뒤에야 제 이름으로 나타난다. 도중에 멈추어도 마친 조각은 결과 곁의 작업 폴더에 남아
+    `VideoSettings(resume=True)`로 이어 할 수 있다.
+
+    Args:
+        source: 비디오 파일, 이미지가 차례대로 든 폴더, 또는 되감을 수 없는 바이너리 파일 객체.
+        target: 결과 파일(.mp4 .mkv .mov .webm), 이미지가 들 폴더, 또는 바이너리 파일 객체(압축하지 않은 NUT).
+        model: 모델, 또는 `realesrgan.load`가 받는 이름이나 경로. 모델이 여럿이면 장치마다 하나씩이다.
+        settings: 설정.
+        progress: 부른 스레드에서 이따금 `VideoProgress`를 받는 함수.
+        processes: 조각을 나누어 맡을 프로세스들. None이면 혼자 한다.
+
+    Returns:
+        결과. 원본이 깨졌거나 잘렸으면 성한 부분을 `.partial` 이름으로 남기고 상태가 `failed`다.
+
+    Raises:
+        UsageError: 입력이나 결과의 경로, 구간, 이어 하기가 맞지 않을 때.
+        VideoError: 읽거나 쓸 수 없을 때.
+        KeyboardInterrupt: 사용자가 멈추었을 때.
+
+    예:
+        >>> import realesrgan
+        >>> settings = realesrgan.VideoSettings(outscale=2, overwrite=True)
+        >>> made = realesrgan.upscale_video("assets/pan.mp4", target, model="realesr-animevideov3", settings=settings)
+        >>> made.frames, made.output_size
+        (24, (192, 108))
+    """
+    began = time.perf_counter()
+    found = source if isinstance(source, VideoSource) else find_source(source, settings.fps)
+    place = target if isinstance(target, VideoTarget) else find_target(target)
+    task = VideoTask(found, place, as_models(model), settings, progress, processes or SingleProcess())
+    if found.is_stream:
+        result = task.run_stream()
+    else:
+        result = task.agree(task.finished_before) or task.run()
+    return replace(result, seconds=round(time.perf_counter() - began, 3))
+
+
+@dataclass
+class VideoTask:
+    """한 편을 키우는 동안 함께 쓰는 것. 속성은 `upscale_video`의 인자와 같다."""
+
+    source: VideoSource
+    target: VideoTarget
+    models: tuple[Model, ...]
+    settings: VideoSettings
+    progress: Progress | None
+    processes: Processes
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """작업 폴더. 표준 출력이면 없다."""
+        return None if self.target.path is None else Workspace(workspace_folder(self.target.path))
+
+    def finished_before(self) -> VideoResult | None:
+        """이어 하려는데 결과가 이미 있고 남은 일이 없으면 그렇다는 결과."""
+        path, workspace = self.target.path, self.workspace
+        if not self.settings.resume or path is None or not path.exists() or workspace is None:
+            return None
+        if workspace.manifest() is not None:
+            return None
+        reason = "결과가 이미 있고 이어 할 일이 없습니다."
+        return VideoResult(self.source.name, str(path), "skipped", model=self.models[0].name, reason=reason)
+
+    def run_stream(self) -> VideoResult:
+        """되감을 수 없는 입력을 키운다. 비디오 파일로 만들 때는 소리를 꺼낼 수 있게 적어 두며 읽는다."""
+        from realesrgan.video.input_copy import InputCopy
+
+        to_video = self.target.path is not None and self.target.container != IMAGES
+        folder = self.target.path.parent if to_video and self.target.path is not None else None
+        with InputCopy(self.source.file, folder) as copied:  # type: ignore[arg-type]
+            self.source = replace(self.source, file=copied)  # type: ignore[arg-type]
+            try:
+                return self.run()
+            except BaseException as error:
+                # 읽다가 난 예외는 비디오 라이브러리를 지나며 다른 것으로 바뀌어 온다.
+                if copied.failure is not None:
+                    raise copied.failure from error
+                raise
+
+    def run(self) -> VideoResult:
+        """계획하고, 맡은 조각들을 키우고, 모두 끝나면 이어 붙인다."""
+        leads, path = self.processes.leads, self.target.path
+        # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
+        with lock_target(path) if leads and path is not None else nullcontext(), self.source.open() as reader:
+            try:
+                return self.run_locked(reader)
+            except BaseException:
+                workspace = self.workspace
+                # 마친 조각이 없으면 이어 할 것도 없으므로 빈 작업 폴더를 남기지 않는다.
+                if self.processes.size == 1 and workspace is not None and not workspace.records():
+                    workspace.remove()
+                raise
+
+    def run_locked(self, reader: VideoReader | ImageSequence) -> VideoResult:
+        """`run`의 일. 결과는 잠겨 있고 입력은 열려 있다."""
+        work = self.agree(lambda: self.assign(reader))
+        for warning in work.plan.warnings if self.processes.leads else ():
+            logger.warning("%s", warning)
+        shared = self.processes.gather(self.attempt(lambda: self.upscale(work, reader)))
+        for _, problem in shared:
+            if problem is not None:
+                raise problem
+        return self.agree(lambda: self.finish(work, [run for run, _ in shared if run is not None]))
+
+    def assign(self, reader: VideoReader | ImageSequence) -> Assignment:
+        """한 편의 계획을 세우고 작업 폴더를 연다.
+
+        Raises:
+            RealESRGANError: 읽거나 쓸 수 없을 때.
+        """
+        settings, path, workspace = self.settings, self.target.path, self.workspace
+        outscale = settings.outscale or self.models[0].scale
+        # 옵션을 먼저 보고 나서 있는 결과를 본다. 잘못된 코덱이 "결과가 이미 있습니다"에 가려지지 않게 한다.
+        plan = plan_video(self.source, self.target, settings, reader, outscale)
+        refuse_existing(self.target, allowed=settings.overwrite or settings.resume)
+        kept = workspace.recorded_tile() if workspace is not None and settings.resume else None
+        cores = max(available_cores() // self.processes.local_size, 1)
+        workers = plan_workers(self.models[0], plan.info.display_size, settings, cores=cores, tile=kept)
+        key = f"video/{secrets.token_hex(8)}"
+        if path is None:
+            return Assignment(plan, workers, outscale, (0,), 0, key)
+        engine = {**model_identity(self.models[0]), "타일": workers.tile}
+        marks = fingerprint(plan, settings, engine, outscale)
+        overwrite = settings.overwrite or self.source.is_stream
+        opened = Workspace.prepare(path, marks, plan.spans, resume=settings.resume, overwrite=overwrite)
+        done = opened.verified()
+        remaining = tuple(index for index in range(len(plan.spans)) if index not in done)
+        return Assignment(plan, workers, outscale, remaining, sum(record.frames for record in done.values()), key)
+
+    def upscale(self, work: Assignment, reader: VideoReader | ImageSequence) -> VideoRun:
+        """맡은 조각들을 키운다."""
+        plan, settings, workspace = work.plan, self.settings, self.workspace
+        total = None if plan.frames is None else max(plan.frames, work.frames_done)
+        preview: Any = None
+        if settings.preview is not None and self.processes.leads:
+            from realesrgan.video.preview import Preview
+
+            preview = Preview(settings.preview, plan.target_format)
+        written = 0
+
+        def claim() -> int | None:
+            position = self.processes.claim(work.key)
+            return work.remaining[position] if position < len(work.remaining) else None
+
+        def tick(run: VideoRun) -> None:
+            if self.progress is not None:
+                size = 0 if workspace is None else workspace.size()
+                shown = None if preview is None else preview.written
+                self.progress(VideoProgress(work.frames_done + run.frames, total, work.frames_done, size, shown))
+
+        def watch(planes: Planes) -> None:
+            nonlocal written
+            written += 1
+            if written % GIVE_BACK_FRAMES == 0:
+                give_back_freed_memory()
+            if preview is not None:
+                preview.offer(planes)
+
+        reader.deinterlace = plan.deinterlace
+        run = run_stages(
+            reader,
+            plan.spans,
+            make_workers(self.models, work.workers, plan, settings),
+            SegmentSink(workspace, open_writer(plan, self.target), self.timing(plan)),
+            claim,
+            batch=work.workers.batch,
+            tick=tick,
+            watch=watch,
+        )
+        tick(run)
+        run.preview = None if preview is None else preview.written
+        return run
+
+    def timing(self, plan: VideoPlan) -> Timing:
+        """결과의 시각을 정하는 법."""
+        rate = None if self.target.container == IMAGES else self.settings.fps
+        return Timing.of(plan.info, plan.encoding.time_base, rate)
+
+    def finish(self, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:
+        """조각을 이어 결과를 놓고 보고할 것을 모은다."""
+        result = describe_runs(self, work, runs)
+        damage = next((run.damage for run in runs if run.damage is not None), None)
+        status = "done" if damage is None else "failed"
+        workspace = self.workspace
+        if workspace is None:
+            return replace(result, status=status, reason=damage)
+        if damage is not None and result.frames == 0:
+            workspace.remove()
+            return replace(result, status=status, reason=damage)
+        partial = next((run.partial for run in runs if run.partial is not None), None)
+        notes, frames = self.join(work.plan, workspace, partial, whole=damage is None)
+        workspace.remove()
+        if damage is not None:
+            kept = self.target.partial_path
+            result = replace(result, output=str(kept), reason=f"{damage}\n  성한 부분을 남겼습니다: {kept}")
+        return replace(result, status=status, frames=frames, notes=tuple(dict.fromkeys((*result.notes, *notes))))
+
+    def join(
+        self, plan: VideoPlan, workspace: Workspace, partial: PartialSegment | None = None, *, whole: bool = True
+    ) -> tuple[tuple[str, ...], int]:
+        """조각을 확인하고 이어 붙여 결과를 놓는다.
+
+        Args:
+            plan: 계획.
+            workspace: 작업 폴더.
+            partial: 깨진 곳까지만 온 조각.
+            whole: 온전한 비디오인지. 아니면 성한 부분만 `.partial` 이름으로 놓는다.
+
+        Returns:
+            담지 못한 것들과, 결과의 프레임 수.
+
+        Raises:
+            VideoDamagedError: 조각이 상했을 때. 이어 하면 다시 만든다.
+            VideoWriteError: 쓸 수 없을 때.
+        """
+        target = self.target
+        records = usable_records(plan, workspace, partial, whole=whole)
+        path = target.path if whole and target.path is not None else target.partial_path
+        if target.container == IMAGES:
+            from realesrgan.video.image_sequence import join_images
+
+            folders = [workspace.segment_path(record.index) for record in records]
+            return () if self.source.file is None else (IMAGE_NOTE,), join_images(folders, path, target.extension)
+        from realesrgan.media.video.join import join_video
+
+        timing, before = self.timing(plan), 0
+        segments: list[Segment] = []
+        for record in records:
+            offset = record.offset if timing.step is None else before * timing.step
+            segments.append(Segment(str(workspace.segment_path(record.index)), offset, record.frames))
+            before += record.frames
+        tracks: Any = self.source.file
+        if self.source.is_stream:
+            # 마지막 프레임 뒤에도 소리가 남아 있을 수 있으므로 끝까지 키웠으면 남은 입력도 읽는다.
+            tracks = tracks.copied(to_the_end=plan.end is None)
+        warnings = join_video(
+            segments, tracks, path, plan.encoding, plan.info, start=plan.start, end=plan.end, partial=not whole
+        )
+        return warnings, before
+
+    def attempt(self, work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+        """일을 하고, 실패하면 예외를 값으로 돌려준다. 다른 프로세스와 모은 뒤에 함께 알린다."""
+        try:
+            return work(), None
+        except Exception as error:
+            if self.processes.size == 1:
+                raise
+            if isinstance(error, RealESRGANError):
+                return None, type(error)(str(error))
+            # 아무 예외나 다른 프로세스에 보낼 수는 없다. 흔적은 여기에 남기고 글만 보낸다.
+            logger.error("뜻밖의 오류입니다.", exc_info=error)
+            return None, RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
+
+    def agree(self, work: Callable[[], T]) -> T:
+        """이끄는 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다."""
+        own: tuple[T | None, Exception | None] | None = self.attempt(work) if self.processes.leads else None
+        value, problem = self.processes.broadcast(own)
+        if problem is not None:
+            raise problem
+        return value  # type: ignore[return-value]
+
+
+def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:
+    """조각의 경로(표준 출력이면 None)를 받아 라이터를 여는 함수."""
+    if target.container == IMAGES:
+        from realesrgan.video.image_sequence import ImageSegmentWriter
+
+        return lambda path: ImageSegmentWriter(path, target.extension)
+    if target.path is None:
+        from realesrgan.media.video.stream import StreamWriter
+
+        return lambda _path: StreamWriter(target.stream or sys.stdout.buffer, plan.encoding)
+    from realesrgan.media.video.segment import SegmentWriter
+
+    return lambda path: SegmentWriter(path, plan.encoding)
+
+
+def usable_records(
+    plan: VideoPlan, workspace: Workspace, partial: PartialSegment | None, *, whole: bool
+) -> list[SegmentRecord]:
+    """이어 붙일 조각들. 성한 부분만이면 처음부터 빠짐없이 이어지는 데까지다.
+
+    Raises:
+        VideoDamagedError: 온전한 비디오인데 빠졌거나 상한 조각이 있을 때.
+    """
+    found = workspace.verified(hashed=False)
+    usable: list[SegmentRecord] = []
+    for index in range(len(plan.spans)):
+        if index not in found:
+            break
+        usable.append(found[index])
+    if whole and len(usable) < len(plan.spans):
+        raise VideoDamagedError(
+            f"작업 폴더의 조각이 상했습니다: {workspace.segment_path(len(usable))}\n"
+            "  해결: --resume으로 다시 실행하면 상한 조각만 다시 만듭니다."
+        )
+    if partial is not None and partial.index == len(usable):
+        usable.append(SegmentRecord(partial.index, partial.frames, partial.offset, 0, 0, ""))
+    return [record for record in usable if record.frames]
+
+
+def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:
+    """무엇을 어떻게 했는지 모은 결과."""
+    plan = work.plan
+    stages: dict[str, Any] = {
+        name: {
+            "busy": round(sum(run.times.busy[name] for run in runs), 3),
+            "waiting": round(sum(run.times.waiting[name] for run in runs), 3),
+        }
+        for name in ("decode", "network", "encode")
+    }
+    stages["wall"] = round(max(run.times.wall for run in runs), 3)
+    stages["workers"] = sum(run.times.workers for run in runs)
+    stages |= {"threads": work.workers.threads, "batch": work.workers.batch, "tile": work.workers.tile}
+    preview = next((run.preview for run in runs if run.preview is not None), None)
+    return VideoResult(
+        input=task.source.name,
+        output="표준 출력" if task.target.path is None else str(task.target.path),
+        status="done",
+        model=task.models[0].name,
+        outscale=work.outscale,
+        frames=work.frames_done + sum(run.frames for run in runs),
+        repeats=sum(run.repeats for run in runs),
+        resumed=work.frames_done,
+        input_size=plan.info.display_size,
+        output_size=(plan.encoding.width, plan.encoding.height),
+        codec=plan.encoding.codec,
+        pix_fmt=plan.encoding.layout.pix_fmt,
+        container=plan.encoding.container,
+        stages=stages,
+        preview=None if preview is None else str(preview),
+        steps=tuple(step_texts(task.settings.steps)),
+        notes=plan.warnings,
+    )
