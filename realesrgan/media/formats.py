@@ -144,12 +144,13 @@ def is_image_name(name: str | PurePath) -> bool:
 
     `.heic`는 `pillow_heif`가 없어도 참이다. 조용히 건너뛰지 않고 설치 방법을 알리기 위해서다.
     """
-    return format_of_name(name) is not None
+    return PurePath(name).suffix.lower() in _BY_EXTENSION
 
 
 def is_known_picture_name(path: str | PurePath) -> bool:
     """파일 이름이 이미지의 확장자를 가졌는가. 여기서 읽거나 쓰지 못하는 형식(`.jxl`, `.psd`, `.cr2` 등)도 참이다."""
-    return is_image_name(path) or PurePath(path).suffix.lower() in _OTHER_EXTENSIONS
+    suffix = PurePath(path).suffix.lower()
+    return suffix in _BY_EXTENSION or suffix in _OTHER_EXTENSIONS
 
 
 def writable_extensions() -> tuple[str, ...]:

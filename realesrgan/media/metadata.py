@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 # 모으기
 
+INFO_NAMES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp", "dpi"})
+"""Pillow의 `info`에서 `collect_metadata`가 보는 이름들. 하나도 없으면 모을 것이 없다."""
+
 
 def collect_metadata(info: Mapping[Any, Any], icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
     """Pillow의 `info`에서 메타데이터를 모아 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.

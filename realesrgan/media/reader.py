@@ -6,8 +6,6 @@ JPEG와 BMP는 Pillow가 그대로 푼다. 나머지 형식은 `formats`의 표�
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -19,8 +17,8 @@ from PIL import Image
 from realesrgan.errors import ImageReadError, ImageTooLargeError
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, MODULES, sniff_format
 from realesrgan.media.metadata import (
+    INFO_NAMES,
     collect_metadata,
-    exif_of,
     exif_orientation,
     matching_icc,
     srgb_converter,
@@ -32,6 +30,7 @@ from realesrgan.media.picture import (
     Frame,
     Header,
     ImageInfo,
+    Metadata,
     MissingDecoderError,
     Mode,
     Picture,
@@ -40,6 +39,7 @@ from realesrgan.media.picture import (
     apply_orientation,
 )
 from realesrgan.util.files import os_reason
+from realesrgan.util.numbers import scaled_size
 
 StrPath = str | PathLike[str]
 
@@ -77,8 +77,11 @@ def probe_image(path: StrPath) -> ImageInfo:
         ImageReadError: 파일을 열 수 없거나 이미지가 아닐 때.
     """
     path = Path(path)
-    with _explained(path), path.open("rb") as file:
-        return read_header(file).info
+    try:
+        with path.open("rb") as file:
+            return read_header(file).info
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def read_image(
@@ -92,7 +95,8 @@ def read_image(
 
     Args:
         path: 이미지 파일. 형식은 확장자가 아니라 내용으로 알아낸다.
-        outscale: 키울 배율. 픽셀 한도를 결과의 크기로 재기 위한 것이며 여기서 키우지는 않는다.
+        outscale: 키울 배율. 픽셀 한도를 결과의 크기로 재기 위한 것이며 여기서 키우지는 않는다. 줄이는 배율이어도
+            푸는 메모리는 입력만큼 들므로 1배로 본다.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
 
     Raises:
@@ -100,16 +104,24 @@ def read_image(
         ImageReadError: 없음, 권한 없음, 빈 파일, 잘림, 이미지가 아님, 지원하지 않는 종류.
     """
     path = Path(path)
-    with _explained(path), path.open("rb") as file:
-        header = read_header(file)
-        if max_output_pixels is not None:
-            _check_limit(path, header.info, outscale, max_output_pixels)
-        file.seek(0)
-        data = file.read()
-        if module := MODULES[header.info.format]:
+    try:
+        with path.open("rb") as file:
+            header = read_header(file)
+            info = header.info
+            if max_output_pixels is not None:
+                size = scaled_size(info.width, info.height, max(outscale, 1.0))
+                if size[0] * size[1] * info.frames > max_output_pixels:
+                    raise _too_large(path, info, size, max_output_pixels)
+            file.seek(0)
+            data = file.read()
+        if module := MODULES[info.format]:
             picture: Picture = import_module(f"realesrgan.media.{module}").decode(data, header)
             return picture
-        return decode_still(open_image(header.info.format, io.BytesIO(data)), header)
+        return decode_still(open_image(info.format, io.BytesIO(data)), header)
+    except ImageTooLargeError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def looks_like_picture(path: StrPath) -> bool:
@@ -132,46 +144,32 @@ def looks_like_picture(path: StrPath) -> bool:
     return name is not None or head.startswith(_OTHER_SIGNATURES) or b"<svg" in head.lower()
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """읽다가 나는 모든 예외를 이유와 해결을 담은 `ImageReadError`로 바꾼다."""
-    try:
-        yield
-    except ImageReadError:
-        raise
-    except Exception as error:
-        why, remedy = _reason(path, error)
-        raise ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}") from error
-
-
-def _reason(path: Path, error: Exception) -> tuple[str, str]:
-    """예외의 `(이유, 해결)`."""
+def _unreadable(path: Path, error: Exception) -> ImageReadError:
+    """읽다가 난 예외를, 이유와 해결을 담은 `ImageReadError`로."""
     # 망가진 파일에서 디코더는 SyntaxError, struct.error, cv2.error 등 온갖 예외를 낸다.
     damaged = error if isinstance(error, UnreadableError) else UnreadableError()
+    why, remedy = damaged.why, damaged.remedy
     if isinstance(error, OSError) and error.errno is not None:
-        return ("파일이 아니라 폴더입니다.", "파일 이름까지 적어 주세요.") if path.is_dir() else os_reason(error)
-    if isinstance(error, OSError):
+        folder = "파일이 아니라 폴더입니다.", "파일 이름까지 적어 주세요."
+        why, remedy = folder if path.is_dir() else os_reason(error)
+    elif isinstance(error, OSError):
         # Pillow는 잘린 자료를 errno가 없는 OSError로 알린다.
-        return "파일이 잘렸거나 망가져 있습니다.", damaged.remedy
-    if isinstance(error, Image.DecompressionBombError):
+        why = "파일이 잘렸거나 망가져 있습니다."
+    elif isinstance(error, Image.DecompressionBombError):
+        why = "Pillow가 이 형식에서 풀 수 있는 크기를 넘습니다."
         remedy = "압축하지 않은 TIFF나 PNG, JPEG로 바꾸어 저장한 뒤 다시 하세요."
-        return "Pillow가 이 형식에서 풀 수 있는 크기를 넘습니다.", remedy
-    if isinstance(error, MemoryError):
-        return "이미지를 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 이미지를 쓰세요."
-    return damaged.why, damaged.remedy
+    elif isinstance(error, MemoryError):
+        why, remedy = "이미지를 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 이미지를 쓰세요."
+    return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
-def _check_limit(path: Path, info: ImageInfo, outscale: float, limit: int) -> None:
-    """결과의 픽셀 수를 한도와 견준다. 줄이는 배율이어도 푸는 메모리는 입력만큼 들므로 1배로 본다."""
-    scale = max(outscale, 1.0)
-    width, height = int(info.width * scale), int(info.height * scale)
-    total = width * height * info.frames
-    if total <= limit:
-        return
+def _too_large(path: Path, info: ImageInfo, size: tuple[int, int], limit: int) -> ImageTooLargeError:
+    """결과의 크기 `(너비, 높이)`가 픽셀 수의 한도를 넘는다는 오류."""
+    total = size[0] * size[1] * info.frames
     frames = f" x {info.frames:,}프레임" if info.frames > 1 else ""
-    raise ImageTooLargeError(
+    return ImageTooLargeError(
         f"이미지가 너무 큽니다: {path}\n"
-        f"  이유: 입력 {info.width:,}x{info.height:,}의 결과가 {width:,}x{height:,}{frames} = {total:,}픽셀로, "
+        f"  이유: 입력 {info.width:,}x{info.height:,}의 결과가 {size[0]:,}x{size[1]:,}{frames} = {total:,}픽셀로, "
         f"한도 {limit:,}픽셀을 넘습니다.\n"
         f"  해결: 믿을 수 있는 파일이면 --max_pixels {total} 이상을 주거나 --outscale을 줄이세요."
     )
@@ -201,7 +199,7 @@ def read_header(file: BinaryIO) -> Header:
 def pillow_header(file: BinaryIO, name: str) -> Header:
     """Pillow의 디코더가 머리만 읽게 한다. 픽셀은 풀지 않는다."""
     image = open_image(name, file)
-    exif = exif_of(image.info)
+    exif = image.info.get("exif")
     orientation = exif_orientation(exif) if exif else 1
     width, height = image.size[::-1] if orientation >= 5 else image.size
     if width < 1 or height < 1:
@@ -254,9 +252,10 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
     if header.info.mode == "L" and array.ndim == 3 and not gray_alpha:
         # 머리에서는 회색이라 했다. 옛 Pillow는 회색 AVIF도 RGB로 푼다.
         array, icc = np.ascontiguousarray(array[..., 1]), None
-    metadata, more = collect_metadata({**image.info, **known}, icc)
+    info: dict[Any, Any] = {**image.info, **known}
+    metadata, more = collect_metadata(info, icc) if info.keys() & INFO_NAMES else (Metadata(icc), ())
     return Picture(
-        frames=(Frame(apply_orientation(array, header.orientation)),),
+        frames=(Frame(array if header.orientation == 1 else apply_orientation(array, header.orientation)),),
         metadata=metadata,
         format=header.info.format,
         gray_alpha=gray_alpha,

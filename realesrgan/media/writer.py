@@ -11,7 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import chain
@@ -123,20 +123,18 @@ def write_image(path: StrPath, picture: Picture, *, quality: int | None = None) 
     path = Path(path)
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"품질(--quality)은 1부터 100까지의 정수여야 합니다: {quality}")
-    target = _target_format(path, picture)
-    frames = iter(picture.frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError("쓸 프레임이 없다")
-    _check_array(path, first.array, target)
+    target = format_of_name(path)
+    if target is None or (picture.frame_count > 1 and not target.animation):
+        raise _unwritable(path, target, picture.frame_count)
+    frames = _checked(path, picture, target)
+    first = next(frames)
     job = plan_job(first, picture, target, quality)
     try:
         with atomic_file(path) as file:
-            ordered = _counted(chain([first], frames), first, picture.frame_count)
             write = _WRITERS.get(target.name) or import_module(f"realesrgan.media.{target.module}").write
-            notes = write(file, ordered, job)
+            notes = write(file, chain([first], frames), job)
             # 인코더가 프레임을 남기지 않았는지 본다. 남았다면 프레임 수가 틀린 것이다.
-            next(ordered, None)
+            next(frames, None)
     except (OSError, MemoryError) as error:
         raise _failure(path, *_reason(path, error, target)) from error
     return (*picture.notes, *job.notes, *notes)
@@ -158,31 +156,32 @@ def _reason(path: Path, error: OSError | MemoryError, target: ImageFormat) -> tu
     return os_reason(error)
 
 
-def _target_format(path: Path, picture: Picture) -> ImageFormat:
-    """확장자가 뜻하는 형식. 프레임을 계산하기 전에 알 수 있는 한도를 본다."""
-    target = format_of_name(path)
+def _unwritable(path: Path, target: ImageFormat | None, frame_count: int) -> ImageWriteError:
+    """프레임을 계산하기 전에 아는, 쓸 수 없는 이유."""
     if target is None:
         known = " ".join(writable_extensions())
-        raise _failure(
+        return _failure(
             path, f"쓸 수 없는 확장자입니다: {path.suffix or '(없음)'}", f"다음 가운데 하나를 쓰세요: {known}"
         )
-    if picture.frame_count > 1 and not target.animation:
-        raise _failure(
-            path,
-            f"{picture.frame_count}프레임의 애니메이션을 {target.extensions[0]}에는 담을 수 없습니다.",
-            f"애니메이션을 담는 형식을 쓰세요: {' '.join(animated_extensions())}",
-        )
-    return target
+    return _failure(
+        path,
+        f"{frame_count}프레임의 애니메이션을 {target.extensions[0]}에는 담을 수 없습니다.",
+        f"애니메이션을 담는 형식을 쓰세요: {' '.join(animated_extensions())}",
+    )
 
 
-def _check_array(path: Path, array: Array, target: ImageFormat) -> None:
-    """배열이 다룰 수 있는 모양인지, 형식의 한도를 넘지 않는지 본다."""
-    shape_ok = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if not shape_ok or 0 in array.shape:
-        raise ValueError(f"이미지 배열은 (H, W), (H, W, 3), (H, W, 4)여야 합니다: {array.shape}")
-    if array.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"이미지 배열은 uint8 또는 uint16이어야 합니다: {array.dtype}")
-    height, width = array.shape[:2]
+def _checked(path: Path, picture: Picture, target: ImageFormat) -> Iterator[Frame]:
+    """배열이 다룰 수 있는 모양이고 형식의 한도 안인지, 프레임의 모양과 수가 약속과 같은지 보면서 넘긴다."""
+    frames = iter(picture.frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("쓸 프레임이 없다")
+    shape, dtype, count = first.array.shape, first.array.dtype, picture.frame_count
+    if len(shape) < 2 or shape[2:] not in ((), (3,), (4,)) or 0 in shape:
+        raise ValueError(f"이미지 배열은 (H, W), (H, W, 3), (H, W, 4)여야 합니다: {shape}")
+    if dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"이미지 배열은 uint8 또는 uint16이어야 합니다: {dtype}")
+    height, width = shape[:2]
     if max(width, height) > target.max_side:
         wider = [item.extensions[0] for item in FORMATS if item.max_side >= max(width, height)]
         raise _failure(
@@ -190,15 +189,10 @@ def _check_array(path: Path, array: Array, target: ImageFormat) -> None:
             f"{width:,}x{height:,}는 {target.extensions[0]}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다.",
             f"다음 가운데 하나를 쓰세요: {' '.join(wider)}",
         )
-
-
-def _counted(frames: Iterable[Frame], first: Frame, count: int) -> Iterator[Frame]:
-    """프레임의 모양과 수가 약속과 같은지 보면서 넘긴다."""
     seen = 0
-    for frame in frames:
-        seen += 1
-        if seen > count or frame.array.shape != first.array.shape or frame.array.dtype != first.array.dtype:
-            raise ValueError(f"{seen}번째 프레임이 약속({count}장, {first.array.shape})과 다르다")
+    for seen, frame in enumerate(chain([first], frames), 1):
+        if seen > count or frame.array.shape != shape or frame.array.dtype != dtype:
+            raise ValueError(f"{seen}번째 프레임이 약속({count}장, {shape})과 다르다")
         yield frame
     if seen != count:
         raise ValueError(f"프레임이 {count}장이어야 하는데 {seen}장이다")
@@ -227,16 +221,17 @@ def plan_job(frame: Frame, picture: Picture, target: ImageFormat, quality: int |
     stays_grey = grey and (target.gray_alpha if alpha else target.gray)
     if stays_grey and frame.array.ndim == 3:
         steps.append(to_grey)
-    icc = picture.metadata.icc
-    if icc:
-        icc, colour_steps, colour_notes = _plan_profile(icc, grey, stays_grey, depth, target)
+    metadata = picture.metadata
+    if metadata.icc:
+        icc, colour_steps, colour_notes = _plan_profile(metadata.icc, grey, stays_grey, depth, target)
+        metadata = replace(metadata, icc=icc)
         steps += colour_steps
         notes += colour_notes
     if frame.array.ndim == 2 and not stays_grey:
         steps.append(spread_grey)
-    metadata, lost = _fit_metadata(picture.metadata, icc, width, height, target)
-    if lost:
-        notes.append(f"{', '.join(lost)} 정보를 뺐습니다({label}는 담지 못합니다).")
+    if metadata != Metadata():
+        metadata, lost = _fit_metadata(metadata, width, height, target)
+        notes += [f"{', '.join(lost)} 정보를 뺐습니다({label}는 담지 못합니다)."] if lost else []
     return EncodeJob(
         format=target.name,
         width=width,
@@ -285,9 +280,7 @@ def _convert_colour(converter: Callable[[Image.Image], Image.Image], mode: str, 
     return np.ascontiguousarray(np.concatenate([converted, strip[..., 3:]], axis=2))
 
 
-def _fit_metadata(
-    metadata: Metadata, icc: bytes | None, width: int, height: int, target: ImageFormat
-) -> tuple[Metadata, list[str]]:
+def _fit_metadata(metadata: Metadata, width: int, height: int, target: ImageFormat) -> tuple[Metadata, list[str]]:
     """형식이 담을 수 있는 것만 남기고, 크기를 적은 태그를 결과의 크기로 바꾼다. 뺀 것의 이름도 돌려준다."""
     exif = metadata.exif if target.exif else None
     xmp = metadata.xmp if target.xmp else None
@@ -304,7 +297,7 @@ def _fit_metadata(
         if value and not kept
     ]
     exif = resized_exif(exif, width, height) if exif else None
-    return Metadata(icc, exif, resized_xmp(xmp, width, height) if xmp else None, dpi), lost
+    return Metadata(metadata.icc, exif, resized_xmp(xmp, width, height) if xmp else None, dpi), lost
 
 
 # 형식들이 함께 쓰는 것
@@ -401,39 +394,46 @@ _BLOCK = 8
 _MAX_RESTART = 65535
 _MAX_SEGMENT = 65533
 _ICC_HEAD, _XMP_HEAD = b"ICC_PROFILE\0", b"http://ns.adobe.com/xap/1.0/\0"
-_SOF0, _SOS, _DRI = 0xC0, 0xDA, 0xDD
-_DQT, _DHT = 0xDB, 0xC4
+_APP0, _SOF0, _SOS, _DRI = 0xFFE0, 0xFFC0, 0xFFDA, 0xFFDD
 
 
 def write_jpeg(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
     """프레임 하나를 기본(baseline) JPEG로 쓴다. 색은 줄이지 않는다(4:4:4).
 
     가로 띠를 따로 인코딩하고 다시 시작 표시(restart marker)로 잇는다. 표준의 정상적인 파일이면서, 큰 이미지도 통째로
-    복사하지 않고 여러 스레드로 인코딩할 수 있다.
+    복사하지 않고 여러 스레드로 인코딩할 수 있다. 띠가 하나고 메타데이터가 없으면 인코더가 낸 것이 그대로 파일이다.
 
     Returns:
         크기 때문에 담지 못한 메타데이터를 알리는 문장들.
     """
     frame = next(iter(frames))
     per_row = -(-job.width // _BLOCK)
-    ranges = strip_ranges(job.height, job.row_bytes, _BLOCK, _MAX_RESTART // per_row * _BLOCK)
+    ranges = strip_ranges(job.height, job.width * len(job.kind), _BLOCK, _MAX_RESTART // per_row * _BLOCK)
+    encode, plain = partial(_encode_strip, frame, job), job.metadata == Metadata()
+    if plain and len(ranges) == 1:
+        file.write(encode(ranges[0]))
+        return ()
     interval = (ranges[0][1] - ranges[0][0] + _BLOCK - 1) // _BLOCK * per_row
-    head, notes = _metadata_segments(job.metadata)
-    file.write(b"\xff\xd8" + head)
-    for index, jpeg in enumerate(ordered_map(partial(_encode_strip, frame, job), ranges)):
-        segments, scan = split_jpeg(jpeg)
-        if index:
-            file.write(bytes((0xFF, 0xD0 + (index - 1) % 8)))
-            segments = []
-        # 첫 띠의 표와 머리를 옮기되, 높이를 전체의 것으로 바꾸고 다시 시작 간격을 넣는다.
-        for marker, body in segments:
-            if marker == _SOS and len(ranges) > 1:
-                file.write(_segment(_DRI, struct.pack(">H", interval)))
-            if marker == _SOF0:
-                file.write(_segment(marker, body[:1] + struct.pack(">H", job.height) + body[3:]))
-            elif marker in (_DQT, _DHT, _SOS):
-                file.write(_segment(marker, body))
-        file.write(scan)
+    head, notes = (b"", ()) if plain else _metadata_segments(job.metadata)
+    jpegs = ordered_map(encode, ranges)
+    first = next(jpegs)
+    file.write(first[:2] + head)
+    # 첫 띠의 표와 머리를 옮기되, 높이를 전체의 것으로 바꾸고 다시 시작 간격을 넣는다.
+    marker, at = 0, 2
+    while marker != _SOS:
+        marker, length = struct.unpack_from(">HH", first, at)
+        segment = first[at : at + 2 + length]
+        at += len(segment)
+        if marker == _SOF0:
+            segment = segment[:5] + struct.pack(">H", job.height) + segment[7:]
+        elif marker == _SOS and len(ranges) > 1:
+            segment = struct.pack(">HHH", _DRI, 4, interval) + segment
+        if plain or marker != _APP0:
+            file.write(segment)
+    # 띠마다 표가 같아 머리의 길이도 같다. 끝의 두 바이트(EOI)는 마지막에 한 번만 적는다.
+    file.write(first[at:-2])
+    for index, jpeg in enumerate(jpegs):
+        file.write(bytes((0xFF, 0xD0 + index % 8)) + jpeg[at:-2])
     file.write(b"\xff\xd9")
     return notes
 
@@ -447,18 +447,6 @@ def _encode_strip(frame: Frame, job: EncodeJob, bounds: tuple[int, int]) -> byte
     if not ok:
         raise ValueError("JPEG 인코딩이 실패했다")
     return encoded.tobytes()
-
-
-def split_jpeg(jpeg: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """JPEG를 `(표식, 내용)`의 목록과 픽셀 자료(SOS 뒤부터 EOI 앞까지)로 나눈다. SOS의 내용도 목록에 든다."""
-    segments: list[tuple[int, bytes]] = []
-    at = 2
-    while True:
-        marker, length = struct.unpack_from(">xBH", jpeg, at)
-        segments.append((marker, jpeg[at + 4 : at + 2 + length]))
-        at += 2 + length
-        if marker == _SOS:
-            return segments, jpeg[at:-2]
 
 
 def _segment(marker: int, body: bytes) -> bytes:

@@ -139,6 +139,14 @@ def test_limit_counts_output_pixels_and_names_the_option(tmp_path: Path) -> None
     read_image(path, outscale=1000, max_output_pixels=None)
 
 
+def test_pixel_limit_measures_the_size_the_result_really_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(random_array(100, 100), "PNG"))
+    read_image(path, outscale=2.3, max_output_pixels=230 * 230)
+    with pytest.raises(ImageTooLargeError, match="230x230"):
+        read_image(path, outscale=2.3, max_output_pixels=230 * 230 - 1)
+
+
 def test_limit_counts_every_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     path.write_bytes(animation("GIF"))
