@@ -100,7 +100,7 @@ def upscale_file(
     picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels)
     sizes: list[tuple[int, int]] = []
     frames = _enlarged_frames(picture, model, outscale, settings, progress, sizes)
-    notes = write_image(target, picture.with_frames(frames), quality=settings.quality)
+    notes = write_image(target, replace(picture, frames=frames), quality=settings.quality)
     return PictureResult(
         source=source,
         target=target,
@@ -159,7 +159,7 @@ def _enlarged_frames(
 ) -> Iterator[Frame]:
     """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다."""
     count = max(picture.frame_count, 1)
-    for index, frame in enumerate(picture):
+    for index, frame in enumerate(picture.frames):
         height, width = frame.array.shape[:2]
         sizes.append((width, height))
 
