@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -263,8 +263,8 @@ def file_shortage(path: str | os.PathLike[str]) -> str:
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         extent = read_extent(file, size)
-        if extent.needed > size:
-            return _short(extent.needed, size)
+        if extent.needed:
+            return _short(extent.needed, size) if extent.needed > size else ""
         file.seek(0)
         return ragged_end(file.read(HEAD), size)
 
@@ -290,23 +290,23 @@ def ragged_end(head: bytes, size: int) -> str:
 
 
 class DamageMonitor:
-    """푸는 동안 깨진 자리를 살핀다. 한 번 푸는 데 하나를 쓴다.
+    """디코딩하는 동안 깨진 자리를 살핀다. 한 번 디코딩하는 데 하나를 쓴다.
 
     Args:
         opening: 연 비디오(`decoder`, `container`, `stream`, `forward`, `path`).
         info: 비디오의 정보.
         shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
+
+    Attributes:
+        problem: 깨졌으면 그 까닭, 성하면 빈 문자열. 끝까지 디코딩한 뒤에 정해진다.
     """
 
     def __init__(self, opening: Any, info: VideoInfo, shortage: str = "") -> None:
         self._opening = opening
         self._info = info
         self._shortage = shortage
-        self._problem = ""
+        self.problem = ""
         self._keyed = False
-        self._ended = False
-        self._good = False
-        self._judged = False
         self._first: int | None = None
         self._last_dts: int | None = None
         self._lossy_transport = opening.container.format.name == "mpegts"
@@ -315,41 +315,59 @@ class DamageMonitor:
             not opening.counts_arrivals and opening.stream.codec_context.codec.canonical_name in _ONE_TO_ONE
         )
 
-    def decode(self, packets: Iterable[Any]) -> Iterator[Any]:
-        """패킷을 풀어 프레임을 낸다. 깨진 자리를 만나면 그 앞의 프레임까지만 낸다."""
-        av = import_av()
-        try:
-            for packet in packets:
-                if self._lossy_transport:
-                    # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
-                    packet.is_corrupt = False
-                elif packet.is_corrupt:
-                    self._problem = "패킷이 도중에 끊겼습니다."
-                    break
-                try:
-                    frames = self._opening.decoder.decode(packet)
-                except av.error.FFmpegError as error:
-                    if self._keyed:
-                        self._problem = f"프레임을 풀 수 없습니다({error.strerror or error})."
-                        break
-                    continue
-                self._keyed = self._keyed or packet.is_keyframe
-                if packet.dts is not None:
-                    self._last_dts = packet.dts
-                if self._counting and packet.pts is not None and not packet.is_discard:
-                    self._awaited.add(packet.pts)
-                yield from frames
-            else:
-                self._ended = True
-        except (av.error.FFmpegError, OSError) as error:
-            self._problem = f"파일을 더 읽을 수 없습니다({error.strerror or error})."
-        if self._ended and not self._problem:
-            self._problem = self._shortage or self._cut_index()
-            if not self._problem and self._opening.forward is not None:
-                self._problem = self._cut_stream(self._opening.forward)
-        yield from self._flush()
+    def decode(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """패킷을 디코딩해 프레임을 낸다. 깨진 자리를 만나면 그 앞의 프레임까지만 낸다."""
+        ended = False
+        while not ended:
+            frames = self._next(packets)
+            if frames is None:
+                ended, frames = True, self._rest()
+            for frame in frames:
+                # 비월은 필드마다 패킷일 수 있어 세지 않는다.
+                if frame.interlaced_frame:
+                    self._counting = False
+                    self._awaited.clear()
+                if frame.pts is not None:
+                    self._awaited.discard(frame.pts)
+                    self._first = frame.pts if self._first is None else self._first
+                yield frame
+        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
+        if lost and not self.problem:
+            where = float(min(lost) * self._info.time_base)
+            self.problem = f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
 
-    def _flush(self) -> list[Any]:
+    def _next(self, packets: Iterator[Any]) -> list[Any] | None:
+        """다음 패킷에서 나온 프레임들. 끝났거나 깨진 자리를 만나 그만두면 None."""
+        error = import_av().error
+        try:
+            packet = next(packets, None)
+        except (error.FFmpegError, OSError) as problem:
+            self.problem = f"파일을 더 읽을 수 없습니다({problem.strerror or problem})."
+            return None
+        if packet is None:
+            self.problem = self._shortage or self._missing()
+            return None
+        if self._lossy_transport:
+            # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
+            packet.is_corrupt = False
+        elif packet.is_corrupt:
+            self.problem = "패킷이 도중에 끊겼습니다."
+            return None
+        try:
+            frames: list[Any] = self._opening.decoder.decode(packet)
+        except error.FFmpegError as problem:
+            if not self._keyed:
+                return []
+            self.problem = f"프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
+            return None
+        self._keyed = self._keyed or packet.is_keyframe
+        if packet.dts is not None:
+            self._last_dts = packet.dts
+        if self._counting and packet.pts is not None and not packet.is_discard:
+            self._awaited.add(packet.pts)
+        return frames
+
+    def _rest(self) -> list[Any]:
         """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""
         error = import_av().error
         rest: list[Any] = []
@@ -358,8 +376,8 @@ class DamageMonitor:
         except error.EOFError:
             pass  # 이미 비운 디코더다.
         except error.FFmpegError as problem:
-            self._problem = self._problem or f"마지막 프레임을 풀 수 없습니다({problem.strerror or problem})."
-        return self._settled(rest) if self._problem else rest
+            self.problem = self.problem or f"마지막 프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
+        return self._settled(rest) if self.problem else rest
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
@@ -373,51 +391,22 @@ class DamageMonitor:
         last = self._last_dts
         return [frame for frame in frames if frame.pts is None or last is None or frame.pts <= last]
 
-    def seen(self, frame: Any) -> None:
-        """프레임이 나왔음을 적는다. 비월은 필드마다 패킷일 수 있어 세지 않는다."""
-        if frame.interlaced_frame:
-            self._counting = False
-            self._awaited.clear()
-        if frame.pts is not None:
-            self._awaited.discard(frame.pts)
-            self._first = frame.pts if self._first is None else self._first
+    def _missing(self) -> str:
+        """끝까지 읽었을 때 파일이 모자라면 그 까닭, 성하면 빈 문자열.
 
-    def usable(self, frame: Any) -> bool:
-        """성한 프레임인지. 깨진 프레임이면 까닭을 적어 둔다."""
-        if not frame.is_corrupt:
-            self._good = True
-            return True
-        if self._good:
-            self._judged = True
-            self._problem = self._problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
-        return False
-
-    @property
-    def stopped(self) -> bool:
-        """깨진 프레임을 만나 더 낼 것이 없는지."""
-        return self._judged
-
-    def verdict(self) -> str:
-        """깨졌으면 그 까닭을, 성하면 빈 문자열을 돌려준다. 끝까지 디코딩했을 때 부른다."""
-        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
-        if self._problem or not self._ended or not lost:
-            return self._problem
-        where = float(min(lost) * self._info.time_base)
-        return f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
-
-    def _cut_index(self) -> str:
-        """mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다."""
+        mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다. 표준 입력은 앞부분에 적힌
+        크기만큼 읽혔는지도 본다.
+        """
         names = self._opening.container.format.name.split(",")
+        forward: ForwardInput | None = self._opening.forward
         entries = self._opening.stream.index_entries
-        if not any(name in _INDEXED for name in names) or not len(entries):
+        if any(name in _INDEXED for name in names) and len(entries):
+            needed = max(entries[place].pos + entries[place].size for place in (0, -1))
+            size = Path(self._opening.path).stat().st_size if forward is None else forward.drain()
+            if needed > size:
+                return _short(needed, size)
+        if forward is None:
             return ""
-        needed = max(entries[place].pos + entries[place].size for place in (0, -1))
-        forward = self._opening.forward
-        size = Path(self._opening.path).stat().st_size if forward is None else forward.drain()
-        return _short(needed, size) if needed > size else ""
-
-    def _cut_stream(self, forward: ForwardInput) -> str:
-        """표준 입력의 뼈대. 앞부분에 적힌 크기만큼 읽혔는지 본다."""
         size = forward.drain()
         needed = max(head_extent(forward.head), forward.boxes.needed)
         return _short(needed, size) if needed > size else ragged_end(forward.head, size)

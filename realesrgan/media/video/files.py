@@ -47,14 +47,9 @@ _PLAYLIST_FORMATS = frozenset(("hls", "concat", "dash", "sdp", "rtsp", "rtp", "i
 _DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
 
 
-def is_stream(source: Source) -> bool:
-    """되감을 수 없는 입력인지."""
-    return not isinstance(source, (str, os.PathLike))
-
-
 def source_name(source: Source) -> str:
     """사람에게 보일 이름."""
-    return "표준 입력" if is_stream(source) else os.fspath(source)  # type: ignore[arg-type]
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else "표준 입력"
 
 
 def local_url(path: str | os.PathLike[str]) -> str:
@@ -78,12 +73,12 @@ def open_container(source: Source, deep: bool = False) -> Any:
     """
     av = import_av()
     name = source_name(source)
-    stream = is_stream(source)
-    if not stream:
-        _check_file(Path(os.fspath(source)), name)  # type: ignore[arg-type]
+    path = Path(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
+    if path is not None:
+        _check_file(path, name)
     try:
-        container = av.open(
-            source if stream else local_url(source),  # type: ignore[arg-type]
+        return av.open(
+            source if path is None else local_url(path),
             mode="r",
             container_options={
                 "protocol_whitelist": "file",
@@ -96,10 +91,9 @@ def open_container(source: Source, deep: bool = False) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         from realesrgan.media.video.damage import missing_index
 
-        if not stream and missing_index(source):  # type: ignore[arg-type]
+        if path is not None and missing_index(path):
             raise _cut_before_index(name) from error
         raise unreadable(name, error) from error
-    return container
 
 
 def _cut_before_index(name: str) -> VideoDamagedError:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoReadError
-from realesrgan.media.video.colour import concrete_colour
+from realesrgan.media.video.colour import UNSPECIFIED, concrete_colour
 from realesrgan.media.video.files import PICTURE_FORMATS
 from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.types import VideoInfo
@@ -20,6 +20,8 @@ _STATIC = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 _DYNAMIC = ("DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
 _HDR = frozenset((*_STATIC, *_DYNAMIC))
 DEFAULT_RATE = Fraction(25)
+ALPHA_DECODERS = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
+"""알파를 디코딩하는 디코더. FFmpeg의 기본 VP8/VP9 디코더는 알파를 버린다."""
 
 
 def choose_stream(container: Any, name: str) -> Any:
@@ -28,7 +30,7 @@ def choose_stream(container: Any, name: str) -> Any:
     기본(default) 표시가 있는 것, 그다음 큰 것을 고른다.
 
     Raises:
-        VideoReadError: 비디오가 없거나(소리뿐), 이미지거나, 코덱을 풀 수 없을 때.
+        VideoReadError: 비디오가 없거나(소리뿐), 이미지거나, 코덱을 디코딩할 수 없을 때.
     """
     head = f"비디오를 읽을 수 없습니다: {name}"
     if any(part.endswith(PICTURE_FORMATS) for part in container.format.name.split(",")):
@@ -46,7 +48,7 @@ def choose_stream(container: Any, name: str) -> Any:
     best = max(streams, key=lambda s: (bool(s.disposition & 1), areas[s.index], -s.index))
     if best.codec_context is None:
         raise VideoReadError(
-            f"{head}\n  이유: 이 비디오의 코덱을 풀 디코더(decoder)가 PyAV에 없습니다.\n"
+            f"{head}\n  이유: 이 비디오의 코덱의 디코더(decoder)가 PyAV에 없습니다.\n"
             "  해결: 다른 프로그램으로 H.264나 FFV1로 바꾼 뒤 다시 하세요."
         )
     return best
@@ -59,7 +61,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         container, stream: 연 비디오와 고른 스트림.
         frame: 첫 프레임. 회전과 HDR 메타데이터는 PyAV가 프레임에서만 보여 준다.
         name: 사람에게 보일 이름.
-        pix_fmt: 실제로 풀 디코더의 픽셀 형식(알파 때문에 `frame`의 것과 다를 수 있다).
+        pix_fmt: 실제로 쓸 디코더의 픽셀 형식(알파 때문에 `frame`의 것과 다를 수 있다).
 
     Raises:
         VideoFormatError: 다룰 수 없는 픽셀 형식일 때.
@@ -70,14 +72,12 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     # 범위를 말하지 않으면 형식의 이름으로 안다. `yuvj`, RGB, 회색은 전체 범위다.
     named = frame.format.name.startswith(("yuvj", "gray", "mono")) or layout.family == "rgb"
     full = {_FULL: True, _LIMITED: False}.get(colour_range, named)
-    colour = concrete_colour(
-        _tag(frame.colorspace, context.colorspace),
-        _tag(frame.color_primaries, context.color_primaries),
-        _tag(frame.color_trc, context.color_trc),
-        full,
-        layout.family,
-        frame.height,
+    # 프레임의 꼬리표가 먼저고, 모르면(2) 컨테이너의 것이다.
+    matrix, primaries, transfer = (
+        next((int(tag) for tag in (getattr(frame, name), getattr(context, name)) if int(tag) != UNSPECIFIED), 2)
+        for name in ("colorspace", "color_primaries", "color_trc")
     )
+    colour = concrete_colour(matrix, primaries, transfer, full, layout.family, frame.height)
     side_data = {data.type.name: bytes(data) for data in frame.side_data}
     notes: list[str] = []
     rotation, mirrored = 0, False
@@ -86,6 +86,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     if others:
         notes.append(f"비디오 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
     aspect = stream.sample_aspect_ratio
     # 길이는 스트림이 말하는 것이 먼저고, 없으면 파일의 것이다.
     whole = container.duration / 1_000_000 if container.duration else None
@@ -98,7 +99,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         layout=layout,
         colour=colour,
         time_base=stream.time_base,
-        rate=frame_rate(stream),
+        # 없거나 터무니없는 속도는 쓰지 않는다.
+        rate=next((Fraction(rate) for rate in rates if rate and 0 < rate <= 100_000), DEFAULT_RATE),
         sample_aspect_ratio=aspect if aspect else Fraction(1),
         # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
@@ -107,20 +109,6 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
         warnings=tuple(notes),
     )
-
-
-def _tag(frame_tag: int, stream_tag: int) -> int:
-    """프레임의 꼬리표가 먼저고, 모르면 컨테이너의 것이다. 0(예약)과 2(모름)는 모르는 것이다. 행렬의 0은 따로 본다."""
-    known = [int(tag) for tag in (frame_tag, stream_tag) if int(tag) != 2]
-    return known[0] if known else 2
-
-
-def frame_rate(stream: Any) -> Fraction:
-    """평균 프레임 속도. 없거나 터무니없으면 25."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= 100_000:
-            return Fraction(rate)
-    return DEFAULT_RATE
 
 
 def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:
@@ -172,11 +160,3 @@ def _mastering(data: bytes) -> dict[str, Any]:
     if numbers[21]:
         result["luminance"] = (values[8], values[9])
     return {"mastering_display": result} if result else {}
-
-
-def wants_alpha_decoder(stream: Any) -> str | None:
-    """알파를 풀려면 써야 하는 디코더의 이름. FFmpeg의 기본 VP8/VP9 디코더는 알파를 버린다."""
-    alpha = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode")
-    name = stream.codec_context.codec.name
-    decoders = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
-    return decoders.get(name) if alpha == "1" else None

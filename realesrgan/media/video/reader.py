@@ -8,55 +8,54 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
-from realesrgan.media.video.files import Source, import_av, is_stream, open_container, source_name
+from realesrgan.media.video.files import Source, import_av, open_container, source_name
 from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
-from realesrgan.media.video.probe import choose_stream, describe, wants_alpha_decoder
+from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
 from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
 
 
+@dataclass
 class Clock:
     """프레임의 pts를 정한다. 빠진 것은 만들고, 겹친 것은 한 눈금 늦추고, 크게 되돌아가면 이어 붙인다.
 
-    Args:
-        time_base: pts의 단위(초).
-        rate: 프레임 속도. 빠진 시각을 만드는 데 쓴다.
-
     Attributes:
+        step: 한 프레임의 보통 길이(눈금). 빠진 시각을 만드는 데 쓴다.
+        jump: 이만큼 되돌아가면(눈금) 이어 붙인 것으로 본다.
         last: 마지막으로 정한 pts. 아직 없으면 None.
         nudged: 시각을 고친 프레임 수.
     """
 
-    def __init__(self, time_base: Fraction, rate: Fraction) -> None:
-        self._step = max(1, round(1 / (rate * time_base)))
-        self._jump = max(1, int(_JUMP_SECONDS / time_base))
-        self._shift = 0
-        self.last: int | None = None
-        self.nudged = 0
+    step: int
+    jump: int
+    last: int | None = None
+    nudged: int = 0
+    _shift: int = 0
 
     def stamp(self, frame: Any) -> int:
         """프레임의 pts를 정해 돌려준다. 부를 때마다 커진다."""
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
-            pts = 0 if self.last is None else self.last + self._step
+            pts = 0 if self.last is None else self.last + self.step
         else:
             pts += self._shift
         if self.last is not None and pts <= self.last:
             self.nudged += 1
-            if self.last - pts >= self._jump:
+            if self.last - pts >= self.jump:
                 # 이어 붙인 방송처럼 시각이 처음으로 돌아간 것이다. 뒤의 프레임도 같은 만큼 옮긴다.
-                self._shift += self.last + self._step - pts
-                pts = self.last + self._step
+                self._shift += self.last + self.step - pts
+                pts = self.last + self.step
             else:
                 pts = self.last + 1
         self.last = pts
@@ -90,8 +89,10 @@ class ArrivalTimes:
 
 _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
-"""되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 푼다."""
+"""되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 디코딩한다."""
 _PREROLL_TRIES = 4
+_MARKS = ("pts", "dts", "size", "pos")
+"""같은 패킷인지 알아보는 것들: 시각과 크기와 파일에서의 자리."""
 _SAMPLED_BYTES = 64
 """패킷마다 원본의 해시에 넣을 바이트 수."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
@@ -101,28 +102,35 @@ _FILE_REMEDY = "다른 재생기로 열리는지 확인하고 mp4나 mkv로 바�
 _STREAM_REMEDY = "mp4는 색인이 뒤에 있으면 표준 입력으로 읽을 수 없습니다. 파일을 지정하거나 y4m, NUT으로 보내세요."
 
 
+@dataclass
 class OpenVideo:
-    """한 번 연 비디오. 컨테이너, 스트림, 디코더를 함께 닫는다.
+    """한 번 연 비디오: 컨테이너, 스트림, 디코더. 다 쓰면 `container`를 닫는다.
 
     Attributes:
-        first: 맨 첫 패킷의 표시. 되감은 자리가 정말 처음인지 볼 때 쓴다. None이면 되감지 않고 다시 연다.
+        path: 비디오가 오는 곳.
+        name: 사람에게 보일 이름.
+        first: 맨 첫 패킷. 되감은 자리가 정말 처음인지 볼 때 쓴다. None이면 되감지 않고 다시 연다.
         moved: 한 번이라도 읽어 자리가 처음이 아닐 수 있는지.
+        seekable: 되감기를 믿을 수 있는 형식인지.
+        counts_arrivals: 보이는 시각이 없어 차례로 시각을 주어야 하는 형식(AVI)인지.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.name = source_name(source)
-        self.path = source
-        self.first: tuple[int | None, ...] | None = None
-        self._open()
+    path: Source
+    name: str
+    first: Any = None
 
-    def _open(self) -> None:
+    def open(self) -> OpenVideo:
+        """처음부터 연다. 다시 여는 것이면 앞서 연 것은 부르는 쪽이 닫은 뒤다."""
         source, self.moved = self.path, False
-        self.forward = ForwardInput(source) if is_stream(source) else None  # type: ignore[arg-type]
+        self.forward = None if isinstance(source, (str, os.PathLike)) else ForwardInput(source)
         self.container = open_container(source if self.forward is None else cast(BinaryIO, self.forward))
         try:
             self.stream = choose_stream(self.container, self.name)
-            # AVI에는 보이는 시각이 없어 차례로 시각을 주어야 한다.
-            self.counts_arrivals = self.container.format.name == "avi"
+            names = self.container.format.name.split(",")
+            self.counts_arrivals = names == ["avi"]
+            # 되감은 뒤 버려지는 B 프레임이 있으면 차례로 주는 시각이 어긋난다.
+            ordered = not (self.counts_arrivals and self.stream.codec_context.has_b_frames)
+            self.seekable = ordered and not any(name in _UNSEEKABLE for name in names)
             for stream in self.container.streams:
                 if stream.index != self.stream.index and self.forward is None:
                     stream.discard = import_av().stream.Discard.all
@@ -130,52 +138,52 @@ class OpenVideo:
             own.thread_type = "AUTO"
             if own.codec.canonical_name in _CHECKED_CODECS:
                 own.options = {"err_detect": "explode+crccheck"}
-            name = wants_alpha_decoder(self.stream)
-            if name is not None:
-                self.decoder = import_av().CodecContext.create(name, "r")
+            alpha = ALPHA_DECODERS.get(own.codec.name)
+            if alpha and {key.lower(): value for key, value in self.stream.metadata.items()}.get("alpha_mode") == "1":
+                self.decoder = import_av().CodecContext.create(alpha, "r")
                 self.decoder.extradata = own.extradata
                 self.decoder.thread_type = "AUTO"
         except BaseException:
             self.container.close()
             raise
+        return self
 
     def packets(self) -> Iterator[Any]:
         """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
         self.moved = True
         return (packet for packet in self.container.demux(self.stream) if packet.size)
 
-    def reset(self) -> None:
-        """다른 자리를 읽을 수 있게 디코더를 비운다. 읽다가 오류가 났던 것은 다시 연다."""
-        if self.moved and self.first is None:
-            self.reopen()
+    def packets_from(self, start: int | None = None) -> Iterator[Any]:
+        """`start`를 바르게 디코딩할 수 있는 자리부터의 패킷들. None이면 처음부터다.
+
+        `start`가 든 묶음(GOP)보다 한 묶음 앞의 키프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
+        되살림 점(recovery point)을 바르게 디코딩하기 위해서다. 그런 자리를 찾지 못하면 처음부터다. 되감은 자리의 패킷이
+        맨 첫 패킷과 다르면 다시 연다.
+        """
+        first = self.first
+        if self.moved and first is None:
+            # 읽다가 오류가 났던 것은 믿지 않는다.
+            self.container.close()
+            self.open()
         elif self.moved:
             self.stream.codec_context.flush_buffers()
             self.decoder.flush_buffers()
-
-    def rewind(self) -> Iterator[Any]:
-        """처음부터의 패킷들. 되감은 자리의 패킷이 맨 첫 패킷과 다르면 다시 연다."""
-        self.reset()
-        if not self.moved:
+        if start is not None and self.seekable:
+            found = _preroll(self, start)
+            if found is not None:
+                return found
+        elif not self.moved:
             return self.packets()
-        if self.first is not None and _seekable(self):
+        elif first is not None and self.seekable:
             with suppress(import_av().error.FFmpegError, OSError):
-                place = self.first[1] if self.first[1] is not None else self.first[0]
+                place = first.dts if first.dts is not None else first.pts
                 self.container.seek(place or 0, stream=self.stream, backward=True)
                 packets = self.packets()
                 packet = next(packets, None)
-                if packet is not None and mark_of(packet) == self.first:
-                    return _again([packet], packets)
-        self.reopen()
-        return self.packets()
-
-    def reopen(self) -> None:
-        """처음부터 다시 연다."""
-        self.close()
-        self._open()
-
-    def close(self) -> None:
-        """컨테이너를 닫는다."""
+                if packet is not None and all(getattr(packet, name) == getattr(first, name) for name in _MARKS):
+                    return chain([packet], packets)
         self.container.close()
+        return self.open().packets()
 
 
 class VideoReader:
@@ -200,8 +208,9 @@ class VideoReader:
     def __init__(self, source: Source, deinterlace: bool = False) -> None:
         self._source = source
         self.deinterlace = deinterlace
-        self._stream = is_stream(source)
-        self._opening: OpenVideo | None = OpenVideo(source)
+        self._stream = not isinstance(source, (str, os.PathLike))
+        self._name = source_name(source)
+        self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
         self._pending: list[Any] = []
         self._fresh = True
         self._used = self._closed = False
@@ -217,7 +226,7 @@ class VideoReader:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""
         self._closed = True
         if self._opening is not None:
-            self._opening.close()
+            self._opening.container.close()
             self._opening = None
 
     @contextmanager
@@ -225,24 +234,23 @@ class VideoReader:
         """열어 둔 것을 빌려준다. 이미 쓰이고 있으면 새로 연다. 다 쓰면 다음을 위해 남겨 둔다."""
         opening, self._opening = self._opening, None
         if opening is None:
-            opening = OpenVideo(self._source)
-            opening.first = self._first
+            opening = OpenVideo(self._source, self._name, self._first).open()
         try:
             yield opening
         finally:
             if self._opening is None and not self._closed:
                 self._opening = opening
             else:
-                opening.close()
+                opening.container.close()
 
     def _probe(self, opening: OpenVideo) -> VideoInfo:
-        """첫 프레임까지 풀어 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
+        """첫 프레임까지 디코딩해 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
         packets = opening.packets()
         own = opening.stream.codec_context
-        frame = _first_frame(own, _again([], packets, self._pending), opening)
+        frame = _first_frame(own, _kept(self._pending, packets), opening)
         pix_fmt = frame.format.name
         if opening.decoder is not own:
-            alpha = _first_frame(opening.decoder, _again(self._pending, packets, self._pending), opening)
+            alpha = _first_frame(opening.decoder, _kept(self._pending, packets), opening)
             pix_fmt = alpha.format.name
             opening.decoder.flush_buffers()
         own.flush_buffers()
@@ -254,7 +262,7 @@ class VideoReader:
                 info = replace(info, warnings=(*info.warnings, note))
         self._packets = packets
         # 잘린 파일은 오류를 만난 뒤의 상태를 믿지 않고 다시 연다.
-        self._first = None if self._shortage else mark_of(self._pending[0])
+        self._first = None if self._shortage else self._pending[0]
         opening.first = self._first
         return info
 
@@ -262,8 +270,8 @@ class VideoReader:
         """`start <= pts < end`인 프레임들을 보이는 차례로 낸다.
 
         시각이 빠진 프레임은 앞 프레임과 속도에서 만들고, 겹친 시각은 한 눈금 늦춘다. 프레임을 버리지 않는다.
-        `start`가 있으면 그 앞의 키프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 풀어,
-        처음부터 풀었을 때와 같은 프레임을 낸다.
+        `start`가 있으면 그 앞의 키프레임(keyframe)보다 한 묶음(GOP) 더 앞에서부터 디코딩해,
+        처음부터 디코딩했을 때와 같은 프레임을 낸다.
 
         Args:
             start, end: 구간의 시각, 단위는 `info.time_base`. None이면 처음과 끝.
@@ -279,7 +287,7 @@ class VideoReader:
         if not self._stream:
             with self._borrowed() as opening:
                 self._fresh, self._pending = False, []
-                yield from self._decoded(opening, _packets_from(opening, start), start, end)
+                yield from self._decoded(opening, opening.packets_from(start), start, end)
             return
         if self._used or self._opening is None:
             raise VideoReadError(
@@ -288,13 +296,14 @@ class VideoReader:
             )
         self._used = True
         pending, self._pending = self._pending, []
-        yield from self._decoded(self._opening, _again(pending, self._packets), start, end)
+        yield from self._decoded(self._opening, chain(pending, self._packets), start, end)
 
     def _decoded(
-        self, opening: OpenVideo, packets: Iterable[Any], start: int | None, end: int | None
+        self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
+        base = self.info.time_base
         watch = damage.DamageMonitor(opening, self.info, self._shortage)
-        clock = Clock(self.info.time_base, self.info.rate)
+        clock = Clock(max(1, round(1 / (self.info.rate * base))), max(1, int(_JUMP_SECONDS / base)))
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
@@ -307,16 +316,16 @@ class VideoReader:
         good = 0
         last: int | None = None
         for frame in frames:
-            watch.seen(frame)
             pts = clock.stamp(frame)
             if end is not None and pts >= end:
                 return
             if start is not None and pts < start:
                 continue
-            if not watch.usable(frame):
-                if watch.stopped:
-                    break
-                continue
+            if frame.is_corrupt:
+                if not good:
+                    continue
+                watch.problem = watch.problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
+                break
             same = (frame.width, frame.height) == (self.info.width, self.info.height)
             if not same or layout_of(frame.format.name) != self.info.layout:
                 raise _changed_shape(self.info, frame, pts)
@@ -325,13 +334,12 @@ class VideoReader:
             yield VideoFrame(planes_of(frame), pts, frame.duration or 0)
         if clock.nudged:
             _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", self.info.name, clock.nudged)
-        problem = watch.verdict()
-        if problem:
+        if watch.problem:
             opening.first = None
-            raise VideoDamagedError(_damaged_message(self.info, problem, last, good))
+            raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
     def packet_index(self) -> PacketIndex:
-        """풀지 않고 훑어 패킷의 시각과 키프레임을 모은다.
+        """디코딩하지 않고 훑어 패킷의 시각과 키프레임을 모은다.
 
         시각이 없거나 겹치거나 되감기를 믿을 수 없는 형식이면 키프레임을 첫째 하나만 알려,
         부르는 쪽이 비디오를 나누지 않게 한다.
@@ -346,7 +354,7 @@ class VideoReader:
             )
         if self._index is None:
             with self._borrowed() as opening:
-                packets = _again(self._pending, self._packets) if self._fresh else opening.rewind()
+                packets = chain(self._pending, self._packets) if self._fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
                 self._index = _read_index(opening, packets, self.info)
         return self._index
@@ -360,7 +368,7 @@ class VideoReader:
             return self.info.interlaced
         with self._borrowed() as opening:
             own = opening.stream.codec_context
-            packets = _again(self._pending, self._packets, self._pending) if self._fresh else opening.rewind()
+            packets = _kept(self._pending, self._packets) if self._fresh else opening.packets_from()
             count = count_fields(_plain_frames(opening, packets))
             own.flush_buffers()
         if not self._stream and self.info.duration and count.total >= SAMPLE_FRAMES:
@@ -368,7 +376,7 @@ class VideoReader:
             self.packet_index()
             with self._borrowed() as opening:
                 middle = int(self.info.duration / 2 / self.info.time_base) + (opening.stream.start_time or 0)
-                count += count_fields(_plain_frames(opening, _packets_from(opening, middle)))
+                count += count_fields(_plain_frames(opening, opening.packets_from(middle)))
         return is_interlaced(count, self.info.interlaced)
 
     def check_tracks(self, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
@@ -396,11 +404,6 @@ def _changed_shape(info: VideoInfo, frame: Any, pts: int) -> VideoFormatError:
     )
 
 
-def mark_of(packet: Any) -> tuple[int | None, ...]:
-    """패킷을 알아보는 표시: 시각들과 크기와 파일에서의 자리."""
-    return packet.pts, packet.dts, packet.size, packet.pos
-
-
 def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> PacketIndex:
     """패킷들의 시각과, 원본의 내용을 가리키는 해시.
 
@@ -422,19 +425,19 @@ def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> 
         step = max(1, round(1 / (info.rate * info.time_base)))
         made = tuple(place * step for place in range(len(times)))
         return PacketIndex(made, made[:1], digest.hexdigest())
-    trusted = _seekable(opening) and len(set(known)) == len(times) and keys
+    trusted = opening.seekable and len(set(known)) == len(times) and keys
     return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
 
 
 def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:
-    """깨진 곳은 건너뛰며 푼 프레임들. 내용을 훑어볼 때만 쓴다."""
+    """깨진 곳은 건너뛰며 디코딩한 프레임들. 내용을 훑어볼 때만 쓴다."""
     av = import_av()
     decoder = opening.stream.codec_context
     for packet in packets:
         try:
             yield from decoder.decode(packet)
         except av.error.FFmpegError as error:
-            _log.debug("%s: 훑어보다 풀지 못한 패킷을 건너뜁니다: %s", opening.name, error)
+            _log.debug("%s: 훑어보다 디코딩하지 못한 패킷을 건너뜁니다: %s", opening.name, error)
 
 
 def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int) -> str:
@@ -445,65 +448,45 @@ def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int)
     )
 
 
-def _first_frame(decoder: Any, packets: Iterable[Any], opening: OpenVideo) -> Any:
-    """첫 프레임을 푼다.
+def _first_frame(decoder: Any, packets: Iterator[Any], opening: OpenVideo) -> Any:
+    """첫 프레임을 디코딩한다.
 
     Raises:
         VideoReadError: 프레임이 하나도 나오지 않을 때.
     """
     av = import_av()
-    problems: list[str] = []
-    for packet in _until_error(packets, problems):
+    detail, ended = "", False
+    while not ended:
+        packet = None
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            detail = f"({error.strerror or error})"
+        ended = packet is None
         try:
             frames = decoder.decode(packet)
         except av.error.FFmpegError as error:
-            problems.append(error.strerror or str(error))
+            detail = f"({error.strerror or error})"
             continue
         if frames:
             return frames[0]
-    detail = f"({problems[-1]})" if problems else ""
     raise VideoReadError(
-        f"비디오를 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 풀지 못했습니다{detail}. "
+        f"비디오를 읽을 수 없습니다: {opening.name}\n  이유: 프레임을 하나도 디코딩하지 못했습니다{detail}. "
         "비었거나, 깨졌거나, 암호가 걸렸거나, 지원하지 않는 코덱입니다.\n"
         f"  해결: {_STREAM_REMEDY if opening.forward is not None else _FILE_REMEDY}"
     )
 
 
-def _until_error(packets: Iterable[Any], problems: list[str]) -> Iterator[Any]:
-    """패킷들과 끝을 알리는 None. 읽다가 오류가 나면 적어 두고 끝낸다."""
-    av = import_av()
-    try:
-        yield from packets
-    except (av.error.FFmpegError, OSError) as error:
-        problems.append(error.strerror or str(error))
-    yield None
-
-
-def _again(pending: list[Any], rest: Iterator[Any], keep: list[Any] | None = None) -> Iterator[Any]:
-    """이미 읽은 패킷을 먼저, 그다음 나머지를 낸다. `keep`이 있으면 새로 읽은 것도 거기에 모은다."""
+def _kept(pending: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    """이미 읽은 패킷을 먼저, 그다음 나머지를 낸다. 새로 읽은 것도 `pending`에 모은다."""
     yield from list(pending)
     for packet in rest:
-        if keep is not None:
-            keep.append(packet)
+        pending.append(packet)
         yield packet
 
 
-def _seekable(opening: OpenVideo) -> bool:
-    if opening.counts_arrivals and opening.stream.codec_context.has_b_frames:
-        return False  # 되감은 뒤 버려지는 B 프레임이 있으면 차례가 어긋난다.
-    names = opening.container.format.name.split(",")
-    return not any(name in _UNSEEKABLE for name in names)
-
-
-def _packets_from(opening: OpenVideo, start: int | None) -> Iterator[Any]:
-    """`start`를 바르게 풀 수 있는 자리부터의 패킷들.
-
-    `start`가 든 묶음(GOP)보다 한 묶음 앞의 키프레임에서 시작한다. 앞 묶음을 참조하는 열린 묶음(open GOP)과
-    되살림 점(recovery point)을 바르게 풀기 위해서다. 그런 자리를 찾지 못하면 처음부터다.
-    """
-    if start is None or not _seekable(opening):
-        return opening.rewind()
-    opening.reset()
+def _preroll(opening: OpenVideo, start: int) -> Iterator[Any] | None:
+    """`start`가 든 묶음보다 한 묶음 앞의 키프레임부터의 패킷들. 그런 자리를 찾지 못하면 None."""
     step = max(1, int(Fraction(1) / opening.stream.time_base))
     target = start
     for attempt in range(_PREROLL_TRIES):
@@ -513,8 +496,7 @@ def _packets_from(opening: OpenVideo, start: int | None) -> Iterator[Any]:
         target = target - step * (1 << attempt) * 2
         if opening.stream.start_time is not None and target <= opening.stream.start_time:
             break
-    opening.reopen()
-    return opening.packets()
+    return None
 
 
 def _seek_keys(opening: OpenVideo, target: int, start: int) -> Iterator[Any] | None:
@@ -536,7 +518,7 @@ def _seek_keys(opening: OpenVideo, target: int, start: int) -> Iterator[Any] | N
         held.append(packet)
         keys += bool(packet.is_keyframe and moment <= start)
         if keys >= 2:
-            return _again(held, packets)
+            return chain(held, packets)
         if moment > start and packet.dts is not None and packet.dts > start:
             return None
     return None
