@@ -226,6 +226,9 @@ class ProgressBar:
         name: 보일 이름.
         drawn: 막대를 그릴지. 없으면 표준 오류가 터미널인지로 정한다.
         every: 막대 대신 줄을 쓰는 간격(초).
+
+    Attributes:
+        close: 막대를 거두는 함수.
     """
 
     def __init__(self, name: str, *, drawn: bool | None = None, every: float = LINE_SECONDS) -> None:
@@ -243,6 +246,7 @@ class ProgressBar:
             dynamic_ncols=True,
             smoothing=0.1,
         )
+        self.close = self._bar.close
 
     def update(self, now: VideoProgress) -> None:
         """막대를 옮기거나, 때가 되었으면 한 줄을 쓴다. 미리보기가 처음 적히면 어디인지 말한다."""
@@ -272,10 +276,6 @@ class ProgressBar:
         if now.total and speed > 0:
             parts.append(f"남은 시간 {describe_seconds((now.total - now.frames) / speed)}")
         return ", ".join([*parts, describe_bytes(now.size)])
-
-    def close(self) -> None:
-        """막대를 거둔다."""
-        self._bar.close()
 
 
 def describe_seconds(seconds: float) -> str:

@@ -26,32 +26,25 @@ VIDEO_EXTENSIONS = frozenset(_NAMES.split())
 
 @dataclass(frozen=True)
 class VideoJob:
-    """비디오 한 편을 키우는 일."""
+    """비디오 한 편을 키우는 일.
+
+    Attributes:
+        source, target: 입력과 결과.
+        input: 보일 입력의 이름.
+        inputs: 입력의 경로. 표준 입력이면 비어 있다.
+        weight: 비디오는 한 편을 모두가 함께 하므로 무게가 모두 같다.
+    """
 
     source: VideoSource
     target: VideoTarget
-
-    @property
-    def input(self) -> str:
-        """보일 입력의 이름."""
-        return self.source.name
-
-    @property
-    def weight(self) -> int:
-        """비디오는 한 편을 모두가 함께 하므로 무게가 모두 같다."""
-        return 1
+    input: str
+    inputs: tuple[Path, ...] = ()
+    weight: int = 1
 
     @property
     def paths(self) -> list[Path]:
         """입력과 결과의 경로. 표준 입력과 출력은 빠진다."""
-        return self.inputs + ([] if self.target.path is None else [self.target.path])
-
-    @property
-    def inputs(self) -> list[Path]:
-        """입력의 경로. 표준 입력이면 비어 있다."""
-        if self.source.is_stream:
-            return []
-        return [Path(self.source.name), *self.source.images]
+        return [*self.inputs, *([] if self.target.path is None else [self.target.path])]
 
 
 def plan_jobs(
@@ -72,12 +65,17 @@ def plan_jobs(
     sources = [source for text in inputs for source in _find(text, fps, expand_user(output))]
     if not sources:
         raise UsageError(f"키울 비디오가 없습니다: {', '.join(inputs)}\n  폴더에 비디오나 이미지가 없습니다.")
-    jobs = [VideoJob(source, _target(source, output, suffix, ext, alone=len(sources) == 1)) for source in sources]
-    # 폴더에서 찾은 것 가운데 다른 입력의 결과인 것은 뺀다. 입력 폴더가 곧 결과 폴더여도 되풀이할 수 있다.
+    jobs = []
+    for source in sources:
+        read = () if source.is_stream else (Path(source.name), *source.images)
+        target = _target(source, output, suffix, ext, alone=len(sources) == 1)
+        jobs.append(VideoJob(source, target, source.name, read))
     named = {identity(expand_user(text)) for text in inputs if text != STANDARD}
-    made = [path for job in jobs if job.target.path for path in (job.target.path, job.target.partial_path)]
-    results = {identity(path) for path in made} - named
-    jobs = [job for job in jobs if not results & {identity(path) for path in job.inputs}]
+    if any(identity(path) not in named for job in jobs for path in job.inputs):
+        # 폴더에서 찾은 것 가운데 다른 입력의 결과인 것은 뺀다. 입력 폴더가 곧 결과 폴더여도 되풀이할 수 있다.
+        made = [path for job in jobs if job.target.path for path in (job.target.path, job.target.partial_path)]
+        results = {identity(path) for path in made} - named
+        jobs = [job for job in jobs if not results & {identity(path) for path in job.inputs}]
     _refuse_conflicts(jobs)
     return jobs
 

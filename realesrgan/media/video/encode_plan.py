@@ -8,7 +8,7 @@ from dataclasses import replace
 from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
 from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
-from realesrgan.media.video.layouts import layout_of, planar_layout
+from realesrgan.media.video.layouts import PLANAR, layout_of
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
 
@@ -85,7 +85,7 @@ def _even_size(size: tuple[int, int], layout: PixelLayout, warnings: list[str]) 
 
 def default_codec(info: VideoInfo, container: str, request: EncodeRequest) -> str:
     """청하지 않았을 때의 코덱."""
-    wanted = planar_layout(request.pix_fmt or "") or info.layout
+    wanted = PLANAR.get(request.pix_fmt or "", info.layout)
     deep = wanted.bits > 8 or info.colour.is_hdr
     if wanted.alpha and container in ("webm", "mov", "matroska"):
         return {"webm": "libvpx-vp9", "mov": "prores_ks", "matroska": "ffv1"}[container]
@@ -112,6 +112,9 @@ def _chosen_format(
         formats = tuple(name for name in formats if not layout_of(name).alpha)
     bits = 10 if info.colour.is_hdr and info.layout.bits < 10 else info.layout.bits
     subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
+    if info.layout.pix_fmt in formats and bits == info.layout.bits and info.layout.subsampling == (2, 2):
+        # 어디서나 재생되는 4:2:0을 인코더가 그대로 받으면 견줄 것도 잃을 것도 없다.
+        return info.layout.pix_fmt
     twice = size[0] >= 2 * info.display_size[0] and size[1] >= 2 * info.display_size[1]
     if info.layout.family == "gray" or (info.layout.family == "rgb" and twice):
         # RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다.
@@ -191,7 +194,14 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
         options.pop("crf", None)  # libvpx는 무손실에 품질 값이 함께 오면 막는다.
     if request.preset is not None:
         options.update(_preset(request.preset, encoder))
-    options["threads"] = str(request.threads or _threads(encoder))
+    cores, threads = available_cores(), request.threads
+    # x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서 이어 하거나 나누어
+    # 해도 같은 비디오가 되게 한다. 수는 두 인코더가 스스로 고르는 것과 같다. 0은 인코더에 맡긴다.
+    if not threads and encoder.name == "libx264":
+        threads = max(1, min(cores * 3 // 2, 16))
+    elif not threads and encoder.name == "libx265":
+        threads = next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
+    options["threads"] = str(threads)
     # x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다.
     own = {"log-level": "none"} if encoder.name == "libx265" else {}
     if info.side_data:
@@ -201,20 +211,6 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
         mine = ":".join(f"{key}={value}" for key, value in own.items())
         user[encoder.params] = ":".join(part for part in (mine, user.get(encoder.params, "")) if part)
     return {**options, **user}
-
-
-def _threads(encoder: Encoder) -> int:
-    """알아서 정하는 스레드 수. 0은 인코더에 맡긴다.
-
-    x264와 x265는 스레드 수에 따라 결과가 조금 다르다. 계획에 수를 못박아, 코어 수가 다른 기계에서
-    이어 하거나 나누어 해도 같은 비디오가 되게 한다. 수는 두 인코더가 스스로 고르는 것과 같다.
-    """
-    cores = available_cores()
-    if encoder.name == "libx264":
-        return max(1, min(cores * 3 // 2, 16))
-    if encoder.name == "libx265":
-        return next(frames for least, frames in ((32, 6), (16, 5), (8, 3), (4, 2), (0, 1)) if cores >= least)
-    return 0
 
 
 def _named(name: str | None, encoder: Encoder, option: str) -> str:

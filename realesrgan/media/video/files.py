@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -165,7 +165,7 @@ _EINVAL = 22
 
 
 def write_error(target: str | os.PathLike[str], error: BaseException) -> VideoWriteError:
-    """쓰기 오류를 이유와 해결이 있는 예외로 만든다."""
+    """쓰다가 난 오류를 이유와 해결이 있는 예외로 만든다."""
     number = getattr(error, "errno", None)
     if isinstance(error, OSError) and isinstance(number, int) and 0 < number < 1000 and number != _EINVAL:
         reason, remedy = os_reason(error)
@@ -208,20 +208,3 @@ def settle(temporary: Path, target: Path) -> None:
     finally:
         os.close(handle)
     temporary.replace(target)
-
-
-@contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """`target`을 원자적으로 바꿀 임시 경로를 준다. 블록이 무사히 끝나야 이름이 바뀌고, 아니면 지운다.
-
-    Raises:
-        OSError: 이름을 바꿀 수 없을 때.
-    """
-    real, temporary = hidden_beside(target)
-    try:
-        yield temporary
-        settle(temporary, real)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

@@ -14,12 +14,13 @@ from typing import Any
 from realesrgan.errors import VideoWriteError
 from realesrgan.media.video.files import (
     Source,
-    atomic_path,
     broadcast_start,
+    hidden_beside,
     import_av,
     korean_write_errors,
     local_url,
     open_container,
+    settle,
     source_name,
 )
 from realesrgan.media.video.segment import (
@@ -28,7 +29,6 @@ from realesrgan.media.video.segment import (
     SegmentTimes,
     check_segment,
     muxer_options,
-    to_plan,
 )
 from realesrgan.media.video.tracks import Tracks, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
@@ -86,68 +86,65 @@ def join_video(
             "  해결: 구간(--start, --end)을 확인하세요."
         )
     times = [check_segment(segment.path, plan, segment.frames) for segment in segments]
+    target, temporary = hidden_beside(Path(target))
     with ExitStack() as stack:
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
-        # 결과의 0은 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때다.
-        # 속도를 새로 정한 비디오는 이미 0에서 시작한다.
-        origin = round(begun / plan.time_base) if info is not None and plan.time_base == info.time_base else 0
-        if start is not None:
-            origin = min(segment.offset for segment in segments)
-        timing, finish = _timing(segments, times, plan, origin)
-        temporary = stack.enter_context(atomic_path(Path(target)))
+        timing, window = _timing(segments, times, plan, info, begun, start, end, partial)
+        stack.callback(temporary.unlink, missing_ok=True)
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
         )
+        warnings: list[str] = []
+        others: Iterator[tuple[float, Any]] = iter(())
         with closing(output), closing(open_container(segments[0].path)) as first:
             video = _video_stream(output, first.streams.video[0], plan)
-            packets = _video_packets(segments, times, first, video, plan, timing)
-            if source is None:
-                _mux_all(output, packets, iter(()))
-                return ()
-            window = _window(timing, finish, plan, info, start, end, partial, begun)
-            tracks = Tracks(output, container, source_name(source), plan, window)
-            video.metadata.update(tracks.video_tags)
-            video.disposition = tracks.video_disposition
-            _mux_all(output, packets, tracks.packets())
-        return tuple(tracks.warnings)
+            if source is not None:
+                tracks = Tracks(output, container, source_name(source), plan, window)
+                video.metadata.update(tracks.video_tags)
+                video.disposition = tracks.video_disposition
+                others, warnings = tracks.packets(), tracks.warnings
+            _mux_all(output, _video_packets(segments, times, first, video, plan, timing), others)
+        settle(temporary, target)
+    return tuple(warnings)
 
 
 def _timing(
-    segments: Sequence[Segment], found: Sequence[SegmentTimes], plan: EncodePlan, origin: int
-) -> tuple[_Timing, int]:
-    """비디오 전체의 시각을 정한다. 둘째 값은 마지막 프레임의 시각."""
+    segments: Sequence[Segment],
+    found: Sequence[SegmentTimes],
+    plan: EncodePlan,
+    info: VideoInfo | None,
+    begun: Fraction,
+    start: int | None,
+    end: int | None,
+    partial: bool,
+) -> tuple[_Timing, Window]:
+    """비디오 전체의 시각과, 나머지 스트림에서 담을 구간을 정한다.
+
+    결과의 0은 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때(`begun`)다. 속도를 새로 정한 비디오는 이미 0에서
+    시작한다.
+    """
     delay, last = 0, 0
     for segment, times in zip(segments, (one.pts for one in found), strict=True):
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
-    return _Timing(delay, origin, max(1, round(1 / (plan.rate * plan.time_base)))), last
-
-
-def _window(
-    timing: _Timing,
-    finish: int,
-    plan: EncodePlan,
-    info: VideoInfo | None,
-    start: int | None,
-    end: int | None,
-    partial: bool,
-    begun: Fraction,
-) -> Window:
-    """나머지 스트림에서 담을 구간."""
-    if info is None:
-        return Window()
-    first = last = None
+    same = info is not None and plan.time_base == info.time_base
+    origin = round(begun / plan.time_base) if same else 0
     if start is not None:
-        same = plan.time_base == info.time_base
-        first = timing.origin * plan.time_base if same else start * info.time_base
+        origin = min(segment.offset for segment in segments)
+    timing = _Timing(delay, origin, max(1, round(1 / (plan.rate * plan.time_base))))
+    if info is None:
+        return timing, Window()
+    first = finish = None
+    if start is not None:
+        first = origin * plan.time_base if same else start * info.time_base
     if end is not None:
-        last = end * info.time_base
+        finish = end * info.time_base
     if partial:
-        last = (finish + timing.step) * plan.time_base
-    return Window(first, last, begun if first is None else first, partial)
+        finish = (last + timing.step) * plan.time_base
+    return timing, Window(first, finish, begun if first is None else first, partial)
 
 
 def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
@@ -183,17 +180,22 @@ def _video_packets(
     """조각들의 패킷을 제자리의 시각으로 옮겨 인코딩 순서로 낸다.
 
     인코딩 시각(dts)은 조각의 것을 쓰지 않고 새로 매긴다. 보이는 시각을 늘어놓고 `delay`만큼 앞의 것을 쓰면
-    조각의 경계에서도 언제나 늘어나고 pts를 넘지 않는다.
+    조각의 경계에서도 언제나 늘어나고 pts를 넘지 않는다. FFmpeg의 Matroska와 WebM은 1/1000초로만 적으므로, 반올림한 뒤
+    겹치는 프레임은 한 눈금 늦춘다.
     """
     tail: list[int] = []
-    grid = _Grid(plan)
+    unit = Fraction(1, 1000) if plan.container in ("matroska", "webm") else plan.time_base
+    latest: int | None = None
     ends = [segment.offset - timing.origin for segment in segments[1:]]
     for segment, found, after in zip(segments, times_of, [*ends, None], strict=True):
         shift = segment.offset - timing.origin
         times = sorted(pts + shift for pts in found.pts)
-        placed = grid.place(times)
+        placed: dict[int, int] = {}
+        for pts in times:
+            spot = round(pts * plan.time_base / unit)
+            latest = placed[pts] = spot if latest is None else max(spot, latest + 1)
         if not tail:
-            step = max(1, round(timing.step * plan.time_base / grid.unit))
+            step = max(1, round(timing.step * plan.time_base / unit))
             tail = [placed[times[0]] - step * back for back in range(timing.delay, 0, -1)]
         line = tail + [placed[pts] for pts in times]
         following = dict(pairwise([*times, *([] if after is None else [after])]))
@@ -202,37 +204,13 @@ def _video_packets(
             moment = packet.pts + shift
             # 길이가 0인 마지막 프레임은 mp4의 편집 목록에 들지 못해 보이지 않는다.
             length = following[moment] - moment if moment in following else found.tail or timing.step
-            packet.duration = round(length * plan.time_base / grid.unit)
+            packet.duration = round(length * plan.time_base / unit)
             packet.pts = placed[moment]
             packet.dts = line[place]
-            packet.time_base = grid.unit
+            packet.time_base = unit
             packet.stream = video
             yield packet
         tail = line[len(line) - timing.delay :]
-
-
-class _Grid:
-    """결과의 컨테이너가 시각을 적는 눈금.
-
-    FFmpeg의 Matroska와 WebM은 1/1000초로만 적는다. 반올림한 뒤 겹치는 프레임은 한 눈금 늦춘다.
-
-    Attributes:
-        unit: 눈금(초).
-    """
-
-    def __init__(self, plan: EncodePlan) -> None:
-        self._base = plan.time_base
-        self.unit = Fraction(1, 1000) if plan.container in ("matroska", "webm") else plan.time_base
-        self._last: int | None = None
-
-    def place(self, times: Sequence[int]) -> dict[int, int]:
-        """늘어나는 시각(계획의 `time_base`)마다 눈금 위의 자리. 부를 때마다 이어진다."""
-        placed = {}
-        for pts in times:
-            spot = round(pts * self._base / self.unit)
-            self._last = spot if self._last is None else max(spot, self._last + 1)
-            placed[pts] = self._last
-        return placed
 
 
 def _segment_packets(path: str, plan: EncodePlan, opened: Any = None) -> Iterator[Any]:
@@ -258,7 +236,8 @@ def _segment_packets(path: str, plan: EncodePlan, opened: Any = None) -> Iterato
                 alphas.append(bytes(found))
             while colours and (alphas or len(streams) == 1):
                 packet = colours.popleft()
-                packet.pts = to_plan(packet.pts, base, plan, path)
+                # 딱 떨어지는지는 `check_segment`가 보았다.
+                packet.pts = int(packet.pts * base / plan.time_base)
                 packet.duration = round((packet.duration or 0) * base / plan.time_base)
                 packet.time_base = plan.time_base
                 if alphas:

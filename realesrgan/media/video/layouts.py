@@ -14,10 +14,19 @@ from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.types import PixelLayout, Planes
 
 _SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
-_YUV = re.compile(r"yuv(?P<alpha>a)?(?P<full>j)?(?P<chroma>4\d\d)p(?:(?P<bits>\d+)(?P<order>le|be))?")
-_RGB = re.compile(r"gbr(?P<alpha>a)?p(?:(?P<bits>\d+)(?P<order>le|be))?")
 _ENDIAN = re.compile(r"(le|be)$")
-_GRAY = re.compile(r"gray(?:(?P<bits>\d+)(?P<order>le|be)?)?")
+_DEPTHS = {"": 8, **{f"{bits}{order}": bits for bits in range(9, 17) for order in ("le", "be")}}
+_PLANES = [("gbrp", "rgb", (1, 1), False), ("gbrap", "rgb", (1, 1), True), ("gray", "gray", (1, 1), False)]
+for _chroma, _factors in _SUBSAMPLING.items():
+    _PLANES += [(f"yuv{_chroma}p", "yuv", _factors, False), (f"yuva{_chroma}p", "yuv", _factors, True)]
+# 빅 엔디언과 `yuvj`는 짝이 되는 형식의 배치가 된다.
+PLANAR = {
+    f"{name}{depth}": PixelLayout(name if bits == 8 else f"{name}{bits}le", family, bits, factors, alpha)
+    for name, family, factors, alpha in _PLANES
+    for depth, bits in _DEPTHS.items()
+}
+PLANAR |= {name.replace("yuv4", "yuvj4"): layout for name, layout in PLANAR.items() if name.startswith("yuv4")}
+"""평면 픽셀 형식의 이름과 배치."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +62,12 @@ def make_layout(family: str, bits: int, subsampling: tuple[int, int] = (1, 1), a
     Raises:
         VideoFormatError: 그런 부표본화의 형식이 FFmpeg에 없을 때.
     """
-    depth = "" if bits == 8 else f"{bits}le"
     chroma = next((name for name, factors in _SUBSAMPLING.items() if factors == subsampling), None)
     if chroma is None:
         raise VideoFormatError(f"다룰 수 없는 색차 부표본화(chroma subsampling)입니다: {subsampling}")
     mark = "a" if alpha else ""
-    names = {"gray": f"gray{depth}", "rgb": f"gbr{mark}p{depth}", "yuv": f"yuv{mark}{chroma}p{depth}"}
-    return PixelLayout(names[family], family, bits, subsampling, alpha)
-
-
-def planar_layout(pix_fmt: str) -> PixelLayout | None:
-    """평면 형식의 이름을 배치로 푼다. 아니면 None. 빅 엔디언과 `yuvj`는 짝이 되는 형식의 배치가 된다."""
-    if match := _YUV.fullmatch(pix_fmt):
-        bits = int(match["bits"] or 8)
-        factors = _SUBSAMPLING.get(match["chroma"])
-        return make_layout("yuv", bits, factors, bool(match["alpha"])) if factors and bits <= 16 else None
-    if match := _RGB.fullmatch(pix_fmt):
-        bits = int(match["bits"] or 8)
-        return make_layout("rgb", bits, alpha=bool(match["alpha"])) if bits <= 16 else None
-    if match := _GRAY.fullmatch(pix_fmt):
-        bits = int(match["bits"] or 8)
-        return make_layout("gray", bits) if bits <= 16 else None
-    return None
+    names = {"gray": "gray", "rgb": f"gbr{mark}p", "yuv": f"yuv{mark}{chroma}p"}
+    return PLANAR[names[family] + ("" if bits == 8 else f"{bits}le")]
 
 
 def _semi_planar(chroma: str, bits: int, shift: int, swap: bool = False) -> PackedFormat:
@@ -162,7 +155,7 @@ def layout_of(pix_fmt: str) -> PixelLayout:
     Raises:
         VideoFormatError: 다룰 수 없는 형식일 때(부동소수점, 바이어(Bayer), XYZ 등).
     """
-    if layout := planar_layout(pix_fmt):
+    if layout := PLANAR.get(pix_fmt):
         return layout
     name = _ENDIAN.sub("", pix_fmt)
     if pix_fmt == "pal8":
@@ -214,7 +207,7 @@ def planes_of(frame: Any) -> Planes:
     order = ">" if pix_fmt.endswith("be") else "<"
     shapes = plane_shapes(layout, frame.width, frame.height)
     target = np.uint8 if layout.bits == 8 else np.uint16
-    if planar_layout(pix_fmt) is None:
+    if pix_fmt not in PLANAR:
         name = _ENDIAN.sub("", pix_fmt)
         if name in scaled_formats():
             return planes_of(frame.reformat(format=layout.pix_fmt))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -78,26 +77,22 @@ class SegmentWriter:
         self._durations: dict[int, int] = {}
         self._alpha: Any = None
         self._finished = False
-        with korean_write_errors(self._target):
-            self._container = self._open()
-
-    def _open(self) -> Any:
-        plan = self._plan
         name = "mov" if plan.codec == "prores_ks" else "mp4"
         options = muxer_options(name, plan, index_first=False)
-        if plan.time_base.numerator == 1 and plan.time_base.denominator < 1 << 31:
+        if plan.time_base.numerator == 1 and plan.time_base.denominator < _MAX_TIMESCALE:
             options["video_track_timescale"] = str(plan.time_base.denominator)
-        container = import_av().open(local_url(self._temporary), "w", format=name, container_options=options)
-        container.flags |= import_av().container.core.Flags.bitexact.value
-        self._stream = container.add_stream(plan.codec, rate=plan.rate)
-        set_up(self._stream.codec_context, plan)
-        self._stream.time_base = plan.time_base
-        if plan.codec == "libvpx-vp9" and plan.layout.alpha:
-            # mp4는 인코더의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 인코더로 인코딩하지는 않는다.
-            self._alpha = container.add_stream(plan.codec, rate=plan.rate)
-            set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
-            self._alpha.time_base = plan.time_base
-        return container
+        av = import_av()
+        with korean_write_errors(self._target):
+            container = av.open(local_url(self._temporary), "w", format=name, container_options=options)
+            container.flags |= av.container.core.Flags.bitexact.value
+            self._container, self._stream = container, container.add_stream(plan.codec, rate=plan.rate)
+            set_up(self._stream.codec_context, plan)
+            self._stream.time_base = plan.time_base
+            if plan.codec == "libvpx-vp9" and plan.layout.alpha:
+                # mp4는 인코더의 문맥에서 VP9의 머리(vpcC)를 적는다. 이 인코더로 인코딩하지는 않는다.
+                self._alpha = container.add_stream(plan.codec, rate=plan.rate)
+                set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
+                self._alpha.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
         """프레임 하나를 쓴다.
@@ -255,18 +250,13 @@ def check_segment(path: str | os.PathLike[str], plan: EncodePlan, frames: int | 
         # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
         ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
         tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
-        times = tuple(to_plan(pts, base, plan, path) for pts, *_ in found)
+        scaled = [pts * base / plan.time_base for pts, *_ in found]
+    times = tuple(map(int, scaled))
+    if list(times) != scaled:
+        raise _broken(path, "시각의 단위가 다릅니다")
     if len(set(times)) != len(times) or min(times) != 0:
         raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
     return SegmentTimes(times, round(tail))
-
-
-def to_plan(ticks: int, time_base: Fraction, plan: EncodePlan, path: str | os.PathLike[str]) -> int:
-    """조각의 시각을 계획의 단위로. 딱 떨어지지 않으면 깨진 조각이다."""
-    value = ticks * time_base / plan.time_base
-    if value.denominator != 1:
-        raise _broken(path, "시각의 단위가 다릅니다")
-    return int(value)
 
 
 def _broken(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:

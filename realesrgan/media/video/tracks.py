@@ -16,7 +16,7 @@ from realesrgan.media.video.probe import choose_stream
 from realesrgan.media.video.types import EncodePlan, Window
 
 _KINDS = {"audio": "소리", "subtitle": "자막", "video": "비디오", "attachment": "첨부 파일", "data": "데이터"}
-# 컨테이너가나 인코더가 스스로 적는 것, 그리고 바뀐 비디오에 맞지 않는 것은 물려주지 않는다.
+# 컨테이너나 인코더가 스스로 적는 것, 그리고 바뀐 비디오에 맞지 않는 것은 물려주지 않는다.
 _VIDEO_DROPPED = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "software"}
 _STREAM_DROPPED = {
     "encoder", "rotate", "duration", "vendor_id", "alpha_mode", "bps", "number_of_frames", "number_of_bytes",
@@ -40,36 +40,30 @@ def stream_label(stream: Any) -> str:
     return f"{_KINDS.get(stream.type, '스트림')} #{stream.index}({detail})"
 
 
-def stream_tags(stream: Any) -> dict[str, str]:
-    """스트림이 물려줄 메타데이터. 통계(`_STATISTICS`)와 길이처럼 다시 재야 하는 것은 뺀다."""
-    return {
+def inherited_tags(stream: Any, muxer: str) -> dict[str, str]:
+    """스트림이 물려줄 메타데이터. 통계(`_STATISTICS`)와 길이처럼 다시 재야 하는 것은 뺀다.
+
+    Args:
+        stream: 원본의 스트림.
+        muxer: 결과의 컨테이너. mp4와 mov는 이름을 handler에 적어야 보인다.
+    """
+    tags = {
         key: value
         for key, value in stream.metadata.items()
         if key.lower().split("-")[0] not in _STREAM_DROPPED and not key.upper().startswith("_STATISTICS")
     }
-
-
-def dropped_tags(tags: dict[str, str], muxer: str) -> list[str]:
-    """그 형식에 적을 자리가 없는 메타데이터의 이름들. Matroska와 WebM은 무엇이든 적는다."""
-    if muxer not in ("mp4", "mov"):
-        return []
-    return sorted(key for key in tags if key.lower().split("-")[0] not in _MP4_TAGS)
-
-
-def named_tags(tags: dict[str, str], muxer: str) -> dict[str, str]:
-    """그 형식에서 스트림의 이름이 보이게 한 메타데이터. mp4와 mov는 이름을 handler에 적는다."""
-    generic = tags.get("handler_name", "") in _GENERIC_HANDLERS
-    result = {key: value for key, value in tags.items() if key != "handler_name" or not generic}
-    if muxer in ("mp4", "mov") and "title" in result:
-        result.setdefault("handler_name", result["title"])
-    return result
+    if tags.get("handler_name", "") in _GENERIC_HANDLERS:
+        tags.pop("handler_name", None)
+    if muxer in ("mp4", "mov") and "title" in tags:
+        tags.setdefault("handler_name", tags["title"])
+    return tags
 
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _SEEK_MARGIN = 5
 """구간의 앞에서부터 다시 읽을 여유(초). 소리의 준비 패킷까지 넉넉히 든다."""
 _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
-"""바르게 풀기 위해 앞서 있어야 하는 패킷 수. mp4와 mov는 편집 목록(edit list)으로 들리지 않게 담는다."""
+"""바르게 디코딩하기 위해 앞서 있어야 하는 패킷 수. mp4와 mov는 편집 목록(edit list)으로 들리지 않게 담는다."""
 
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 _OPUS_DELAY = Fraction(8, 100)
@@ -105,10 +99,12 @@ class Tracks:
         self._rules = CONTAINERS[plan.container]
         self._window = window
         self._trial = trial
+        # 편집 목록이 있는 형식에 자르지 않고 담으면 모든 패킷이 그대로 든다.
+        self._cuts = window.first is not None or window.last is not None or self._rules.muxer not in ("mp4", "mov")
         self.warnings: list[str] = []
         self._handlers: dict[int, Handler] = {}
         video = choose_stream(container, name)
-        self.video_tags = named_tags(stream_tags(video), plan.container)
+        self.video_tags = inherited_tags(video, plan.container)
         self.video_disposition = int(video.disposition)
         self._prepare(video)
 
@@ -131,8 +127,9 @@ class Tracks:
             video.discard = import_av().stream.Discard.all
         tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
         self._output.metadata.update(tags)
-        lost = dropped_tags(tags, self._rules.muxer)
-        if lost:
+        lost = sorted(key for key in tags if key.lower().split("-")[0] not in _MP4_TAGS)
+        # Matroska와 WebM은 무엇이든 적는다.
+        if lost and self._rules.muxer in ("mp4", "mov"):
             self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
         chapters = self._container.chapters()
         if chapters and not self._rules.chapters:
@@ -143,7 +140,7 @@ class Tracks:
 
     def _audio(self, stream: Any) -> Handler | None:
         if stream.codec_context is None:
-            self._refuse(stream, "풀 수도 복사할 수도 없는 코덱이라")
+            self._refuse(stream, "디코딩할 수도 복사할 수도 없는 코덱이라")
             return None
         if _is_unknown(stream):
             # 방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다. 그대로 옮기면 머리를 쓰지 못한다.
@@ -162,7 +159,7 @@ class Tracks:
         def told() -> None:
             if encoding.damaged:
                 self.warnings.append(
-                    f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 풀 수 없어 그 자리를 비웁니다."
+                    f"{stream_label(stream)}의 깨진 패킷 {encoding.damaged}개는 디코딩할 수 없어 그 자리를 비웁니다."
                 )
 
         return _finally(encoding.handle, told)
@@ -182,7 +179,8 @@ class Tracks:
                 if lost:
                     self.warnings.append(f"{stream_label(stream)}의 {lost}개는 깨졌거나 UTF-8이 아니라 담지 못합니다.")
 
-            return self._inside(_finally(conversion.handle, told))
+            handle = _finally(conversion.handle, told)
+            return self._inside(handle) if self._cuts else handle
         self._refuse(stream, "이 형식이 담지 못하는 자막이라")
         return None
 
@@ -236,7 +234,7 @@ class Tracks:
         self.warnings.append(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
 
     def _inherit(self, stream: Any, target: Any) -> None:
-        target.metadata.update(named_tags(stream_tags(stream), self._rules.muxer))
+        target.metadata.update(inherited_tags(stream, self._rules.muxer))
         target.disposition = int(stream.disposition)
 
     def _copy(self, stream: Any, cover: bool = False) -> Handler:
@@ -257,8 +255,10 @@ class Tracks:
                 packet.dts -= shift
             return [packet]
 
-        if cover or stream.type != "audio":
-            return handle if cover else self._inside(handle)
+        if cover or not self._cuts:
+            return handle
+        if stream.type != "audio":
+            return self._inside(handle)
         name = stream.codec_context.codec.canonical_name
         # Matroska는 앞의 덧댐을 스스로 다룬다. Opus의 것은 CodecDelay로 적힌다(80밀리초를 넘지 않는다).
         padding = _OPUS_DELAY if name == "opus" and self._rules.muxer in ("matroska", "webm") else _NONE
@@ -326,28 +326,28 @@ class Tracks:
         if self._window.first is not None and self._window.first > _SEEK_MARGIN:
             self._seek(self._window.first)
         last = self._window.last
-        moment = float("-inf")
-        streams = [self._container.streams[index] for index in self._handlers]
-        flowing = self._container.demux(*streams)
-        while True:
+        moment, ended = float("-inf"), False
+        flowing = self._container.demux(*(self._container.streams[index] for index in self._handlers))
+        while not ended:
+            packet = None
             try:
                 packet = next(flowing, None)
             except (av.error.FFmpegError, OSError) as error:
                 self._unfinished(error)
-                packet = None
-            if packet is None:
-                break
-            if not packet.size or packet.is_corrupt:
+            if packet is not None and (not packet.size or packet.is_corrupt):
                 continue
             # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
-            if last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN:
-                break
-            for result in self._handlers[packet.stream.index](packet):
-                moment = max(moment, _moment(result, moment))
-                yield moment, result
-        for handler in self._handlers.values():
-            for result in handler(None):
-                moment = max(moment, _moment(result, moment))
+            ended = packet is None or (
+                last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
+            )
+            if packet is None or ended:
+                results = [result for handler in self._handlers.values() for result in handler(None)]
+            else:
+                results = self._handlers[packet.stream.index](packet)
+            for result in results:
+                ticks = result.dts if result.dts is not None else result.pts
+                if ticks is not None and result.time_base:
+                    moment = max(moment, float(ticks * result.time_base))
                 yield moment, result
 
     def _unfinished(self, error: OSError) -> None:
@@ -387,11 +387,6 @@ def _finally(handle: Handler, told: Callable[[], None]) -> Handler:
         return results
 
     return last
-
-
-def _moment(packet: Any, default: float) -> float:
-    ticks = packet.dts if packet.dts is not None else packet.pts
-    return default if ticks is None or not packet.time_base else float(ticks * packet.time_base)
 
 
 def open_tracks(source: Source) -> Any:
