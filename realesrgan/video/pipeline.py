@@ -304,7 +304,7 @@ class Writer(Protocol):
     """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
-        """프레임 하나를 쓴다. 시각은 첫 프레임이 0이다."""
+        """프레임 하나를 인코딩해 쓴다. 시각은 첫 프레임이 0이다."""
         ...
 
     def finish(self) -> int:
@@ -355,7 +355,7 @@ class PartialSegment:
 
 @dataclass
 class SegmentSink:
-    """프레임을 조각 파일로 쓴다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
+    """프레임을 조각 파일로 인코딩한다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
 
     Attributes:
         workspace: 작업 폴더. None이면 조각을 나누지 않고 `open_writer(None)` 하나에 쓴다(표준 출력).

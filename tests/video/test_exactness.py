@@ -26,7 +26,7 @@ LIMITED = 1
 
 
 def judged_pixels(path: Path, depth: str = "rgb24") -> np.ndarray:
-    """프로그램이 푼 `(프레임, H, W, 3)`. 색의 꼬리표를 따라 바꾼 것이다."""
+    """프로그램이 디코딩한 `(프레임, H, W, 3)`. 색의 꼬리표를 따라 바꾼 것이다."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(path)]
     command += ["-fps_mode", "passthrough", "-sws_flags", "accurate_rnd+full_chroma_int+bilinear"]
     raw = subprocess.run(

@@ -100,7 +100,7 @@ def test_no_more_is_decoded_than_the_line_holds():
         written += 1
 
     Stages(entries(), [lambda group: group] * 2, consume, batch=1, spare=2).run()
-    # 작업자 둘, 여분 둘, 그리고 자리를 기다리며 손에 든 것과 다음에 푼 것.
+    # 작업자 둘, 여분 둘, 그리고 자리를 기다리며 손에 든 것과 다음에 디코딩한 것.
     assert written == 50 and ahead <= 2 + 2 + 2
 
 

@@ -17,7 +17,7 @@ _BACK, _AHEAD = 1, 600
 
 
 class AudioTimeline:
-    """푼 프레임들을 표본의 자리에 놓는다. 빈 곳은 묵음으로 메우고 겹친 곳은 자른다.
+    """디코딩한 프레임들을 표본의 자리에 놓는다. 빈 곳은 묵음으로 메우고 겹친 곳은 자른다.
 
     소리의 인코더는 프레임이 이어진다고 보므로, 원본의 시각을 그대로 넘기면 빈 곳 뒤의 소리가 앞으로 밀린다. 한 프레임만
     어긋났다가 돌아오는 시각(Vorbis의 블록이 바뀌는 곳)은 떨림으로 보고 따르지 않는다.
@@ -119,7 +119,7 @@ _MOST_CHANNELS = max(_LAYOUTS)
 
 
 class AudioEncoding:
-    """소리 스트림 하나를 풀어 다시 인코딩한다. 시각은 표본 단위로 지킨다.
+    """소리 스트림 하나를 디코딩해 다시 인코딩한다. 시각은 표본 단위로 지킨다.
 
     Args:
         output: 결과.
@@ -129,7 +129,7 @@ class AudioEncoding:
 
     Attributes:
         stream: 결과에 만든 스트림.
-        damaged: 깨져서 풀지 못한 패킷의 수. 그 자리는 묵음이 된다.
+        damaged: 깨져서 디코딩하지 못한 패킷의 수. 그 자리는 묵음이 된다.
     """
 
     def __init__(self, output: Any, source: Any, encoder: str, window: Window) -> None:
@@ -178,7 +178,7 @@ class AudioEncoding:
 
 
 class AudioConversion:
-    """푼 소리를 인코더가 받는 형식으로 바꾼다. 도중에 채널이나 속도가 바뀌는 방송도 하나의 형식이 된다.
+    """디코딩한 소리를 인코더가 받는 형식으로 바꾼다. 도중에 채널이나 속도가 바뀌는 방송도 하나의 형식이 된다.
 
     Args:
         sample_format: 표본의 형식(FFmpeg의 이름).
@@ -232,7 +232,7 @@ def encodable_layout(encoder: str, layout: Any) -> str:
 
 
 def _is_wide(context: Any) -> bool:
-    """16비트로 줄이면 잃는 것이 있는지. 손실 압축을 푼 실수는 16비트로 넉넉하다."""
+    """16비트로 줄이면 잃는 것이 있는지. 손실 압축에서 디코딩한 실수는 16비트로 넉넉하다."""
     return bool(context.codec.lossless) and context.format.bytes > 2
 
 
@@ -244,7 +244,7 @@ def _nearest_rate(encoder: str, rate: int) -> int:
 
 
 class SubtitleConversion:
-    """자막 스트림 하나를 풀어 다른 코덱으로 옮긴다. 시각과 길이는 그대로다.
+    """자막 스트림 하나를 디코딩해 다른 코덱으로 옮긴다. 시각과 길이는 그대로다.
 
     Args:
         output: 결과.

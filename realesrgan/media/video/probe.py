@@ -112,7 +112,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
 
 
 def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:
-    """표시 행렬(display matrix)을 시계 방향 각도와 뒤집힘으로 푼다.
+    """표시 행렬(display matrix)을 시계 방향 각도와 뒤집힘으로 바꾼다.
 
     행렬은 16.16 고정소수점 3x3이다(ISO/IEC 14496-12, 6.2.2). 뒤집힘은 돌리기 전에 좌우로 뒤집는 것으로 나타낸다.
 

@@ -95,7 +95,7 @@ class SegmentWriter:
                 self._alpha.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
-        """프레임 하나를 쓴다.
+        """프레임 하나를 인코딩해 쓴다.
 
         Args:
             planes: 계획의 `layout`의 평면들.

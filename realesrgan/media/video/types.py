@@ -102,7 +102,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """푼 프레임 하나.
+    """디코딩한 프레임 하나.
 
     Attributes:
         planes: 평면들. 다른 곳이 고치지 않는 독립된 배열이다.
@@ -117,7 +117,7 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """풀지 않고 훑어 안 것. 조각(segment)의 경계를 정하는 데 쓴다.
+    """디코딩하지 않고 훑어 안 것. 조각(segment)의 경계를 정하는 데 쓴다.
 
     Attributes:
         pts: 패킷의 pts, 오름차순.

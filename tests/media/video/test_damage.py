@@ -54,7 +54,8 @@ def test_truncation_at_every_tenth_is_noticed(name: str, healthy: dict[str, Path
         assert count is not None, tenth
         counts.append(count)
     assert counts == sorted(counts)
-    assert counts[-1] >= 20 or name in ("tail.mp4", "hevc.mp4", "prores.mov")  # 색인이 뒤에 있으면 아무것도 못 푼다.
+    # 색인이 뒤에 있으면 아무것도 디코딩하지 못한다.
+    assert counts[-1] >= 20 or name in ("tail.mp4", "hevc.mp4", "prores.mov")
 
 
 @pytest.mark.parametrize("name", PIPED)
