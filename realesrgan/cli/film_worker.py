@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from realesrgan.cli.arguments import build_model, open_chosen, source_of
 from realesrgan.cli.film_preview import FilmPreview
 from realesrgan.cli.films import FilmJob
-from realesrgan.cli.loading import build_model, open_chosen, source_of
 from realesrgan.cli.runner import Ranks
 from realesrgan.cli.video_progress import FilmProgress
 from realesrgan.cli.video_report import FilmResult
