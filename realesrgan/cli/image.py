@@ -157,7 +157,7 @@ class PictureCommand(Command["Job", FileResult]):
                 self._model = build_model(self._args, weights, ranks.device(self._args.device))
         if self._model is not None:
             named = self._args.model_path is None
-            self._model_name = self._model.name if named else source_of(self._model, self._args)
+            self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
         """그림 하나를 키워 쓴다."""
