@@ -343,7 +343,7 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
 
 def _explained(problem: str, source: _Source) -> str:
     """읽지 못한 이유. 이름으로 아는, 지원하지 않는 형식이면 그렇게 말한다."""
-    if is_known_picture_name(source.path) and format_of_name(source.path) is None:
+    if format_of_name(source.path) is None and is_known_picture_name(source.path):
         problem = (
             f"그림을 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."

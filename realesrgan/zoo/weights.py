@@ -560,7 +560,7 @@ def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints
     else:
         # 네트워크를 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다.
         state = checkpoint.state
-        if not same_shapes(build_network(spec.arch, spec.arch_args).state_dict(), state):
+        if build_network(spec.arch, spec.arch_args).state_dict().keys() != state.keys():
             known_args = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
             recognised = (recognise(one, known_args) for one in without_prefix(state))
             state = next((one.state for one in recognised if one is not None), state)

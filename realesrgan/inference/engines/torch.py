@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from typing import Any
 
@@ -60,7 +61,7 @@ class TorchEngine:
         self.scale = scale
         self.multiple = multiple
         values = activation_values(network)
-        self.max_pixels = pixel_limit(device, precision, values.largest)
+        self.max_pixels = sys.maxsize if device.type == "cpu" else pixel_limit(device, precision, values.largest)
         self._bytes_per_pixel = values.peak * PRECISION_DTYPES[precision].itemsize
         self._full_network = full_network
         self._fallback: TorchEngine | None = None
