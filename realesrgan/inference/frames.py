@@ -14,7 +14,7 @@ from torch import Tensor
 from realesrgan.inference.upscaler import Upscaler
 from realesrgan.inference.yuv import alpha_to_unit, planes_to_rgb, rgb_to_planes, to_tensor, unit_to_alpha
 from realesrgan.media.picture import fill_transparent_colour
-from realesrgan.media.video.types import Colour, PixelLayout, Planes
+from realesrgan.media.video.types import Colour, EncodePlan, PixelLayout, Planes, VideoInfo
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class FrameFormat:
     colour: Colour
     width: int
     height: int
+
+
+Shape = FrameFormat | VideoInfo | EncodePlan
+"""배치, 색, 크기를 말하는 것. 원본의 정보와 인코딩 계획이 그대로 프레임의 모양이다."""
 
 
 class FrameUpscaler:
@@ -51,8 +55,8 @@ class FrameUpscaler:
     def __init__(
         self,
         upscaler: Upscaler,
-        source: FrameFormat,
-        target: FrameFormat,
+        source: Shape,
+        target: Shape,
         *,
         rotation: int = 0,
         mirrored: bool = False,

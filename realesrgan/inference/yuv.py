@@ -1,4 +1,4 @@
-"""영상의 평면(YUV, RGB, 회색)과 네트워크의 RGB 사이를 장치에서 오간다. 순수 함수만 있다.
+"""비디오의 평면(YUV, RGB, 회색)과 네트워크의 RGB 사이를 장치에서 오간다. 순수 함수만 있다.
 
 식은 ITU-T H.273 (2021) 8.3절의 행렬 계수와 범위를 따른다. 색차(chroma)는 가로로는 왼쪽 화소와 같은 자리에, 세로로는 두
 화소의 가운데에 있다고 본다(MPEG-2부터의 관례, H.273 chroma sample location type 0).
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -26,11 +27,8 @@ LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
 }
 YCGCO = 8
-
-
-def known_matrix(matrix: int) -> bool:
-    """이 행렬 계수의 색을 바꿀 수 있는지."""
-    return matrix in LUMA_WEIGHTS or matrix == YCGCO
+KNOWN_MATRICES = frozenset((*LUMA_WEIGHTS, YCGCO))
+"""색을 바꿀 수 있는 행렬 계수."""
 
 
 def ycc_matrix(matrix: int) -> Tensor:
@@ -58,6 +56,37 @@ def code_range(bits: int, full_range: bool) -> tuple[Tensor, Tensor]:
     return torch.tensor(scale, dtype=torch.float64), torch.tensor(offset, dtype=torch.float64)
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """한 가지 색과 비트 수에서 RGB와 부호를 오가는 수들.
+
+    Attributes:
+        to_codes: RGB를 더할 값이 빠진 부호로 바꾸는 `(3, 3)` 행렬, float32.
+        offset: 휘도와 색차에 더할 값.
+        to_rgb: 부호를 RGB로 바꾸는 `(3, 3)` 행렬, float32.
+        bias: 그 뒤에 더할 값 셋, float32.
+    """
+
+    to_codes: Tensor
+    offset: tuple[float, float]
+    to_rgb: Tensor
+    bias: Tensor
+
+
+@lru_cache
+def conversion(matrix: int, bits: int, full_range: bool) -> Conversion:
+    """그 색과 비트 수의 `Conversion`. 작은 프레임에서는 구하는 시간도 커서 기억해 둔다.
+
+    Raises:
+        ValueError: 모르는 행렬 계수일 때.
+    """
+    scale, offset = code_range(bits, full_range)
+    forward = ycc_matrix(matrix)
+    back = torch.linalg.inv(forward) / scale
+    added = (float(offset[0]), float(offset[1]))
+    return Conversion((forward * scale[:, None]).float(), added, back.float(), (-back @ offset).float())
+
+
 def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour) -> Tensor:
     """정수 평면들을 네트워크의 입력으로 바꾼다.
 
@@ -70,7 +99,9 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
         `(N, 3, H, W)` float32, 0..1의 RGB.
     """
     if layout.family == "gray":
-        return _gray_to_rgb(planes[0], layout.bits, colour.full_range)
+        scale, offset = code_range(layout.bits, colour.full_range)
+        gray = ((planes[0].to(torch.float32) - float(offset[0])) / float(scale[0])).clamp_(0, 1)
+        return gray[:, None].expand(-1, 3, -1, -1)
     if layout.family == "rgb":
         green, blue, red = (_unit(plane, layout.bits) for plane in planes[:3])
         return torch.stack([red, green, blue], dim=1)
@@ -78,8 +109,8 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
     chroma = torch.stack([planes[1], planes[2]], dim=1).to(torch.float32)
     chroma = upsample_chroma(chroma, layout.subsampling, height, width)
     codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
-    weight, bias = _codes_to_rgb(colour.matrix, layout.bits, colour.full_range)
-    return _mix(codes, weight).add_(bias.to(codes.device)[:, None, None]).clamp_(0, 1)
+    way = conversion(colour.matrix, layout.bits, colour.full_range)
+    return _mix(codes, way.to_rgb).add_(way.bias.to(codes.device)[:, None, None]).clamp_(0, 1)
 
 
 def alpha_to_unit(plane: Tensor, bits: int) -> Tensor:
@@ -107,31 +138,15 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tens
     bits = layout.bits
     if layout.family == "rgb":
         return [quantise(rgb[:, channel] * (2**bits - 1), bits) for channel in (1, 2, 0)]
-    matrix = 1 if layout.family == "gray" and not known_matrix(colour.matrix) else colour.matrix
-    _, offset = code_range(bits, colour.full_range)
-    weight = _rgb_to_codes(matrix, bits, colour.full_range)
-    codes = _mix(rgb, weight[:1] if layout.family == "gray" else weight)
+    matrix = 1 if layout.family == "gray" and colour.matrix not in KNOWN_MATRICES else colour.matrix
+    way = conversion(matrix, bits, colour.full_range)
+    codes = _mix(rgb, way.to_codes[:1] if layout.family == "gray" else way.to_codes)
     # 더할 값은 정수로 바꾸면서 함께 더한다. 큰 텐서를 한 번 덜 지난다.
-    luma = quantise(codes[:, 0], bits, float(offset[0]))
+    luma = quantise(codes[:, 0], bits, way.offset[0])
     if layout.family == "gray":
         return [luma]
-    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits, float(offset[1]))
+    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits, way.offset[1])
     return [luma, chroma[:, 0], chroma[:, 1]]
-
-
-@lru_cache
-def _rgb_to_codes(matrix: int, bits: int, full_range: bool) -> Tensor:
-    """RGB를 더할 값이 빠진 부호로 바꾸는 `(3, 3)` 행렬, float32. 작은 프레임에서는 구하는 시간도 커서 기억해 둔다."""
-    scale, _ = code_range(bits, full_range)
-    return (ycc_matrix(matrix) * scale[:, None]).float()
-
-
-@lru_cache
-def _codes_to_rgb(matrix: int, bits: int, full_range: bool) -> tuple[Tensor, Tensor]:
-    """부호를 RGB로 바꾸는 `(3, 3)` 행렬과 더할 값 셋, float32."""
-    scale, offset = code_range(bits, full_range)
-    weight = torch.linalg.inv(ycc_matrix(matrix)) / scale
-    return weight.float(), (-weight @ offset).float()
 
 
 def quantise(codes: Tensor, bits: int, offset: float = 0.0) -> Tensor:
@@ -200,12 +215,6 @@ def _mix(channels: Tensor, weight: Tensor) -> Tensor:
 
 def _unit(plane: Tensor, bits: int) -> Tensor:
     return plane.to(torch.float32) / (2**bits - 1)
-
-
-def _gray_to_rgb(plane: Tensor, bits: int, full_range: bool) -> Tensor:
-    scale, offset = code_range(bits, full_range)
-    gray = ((plane.to(torch.float32) - float(offset[0])) / float(scale[0])).clamp_(0, 1)
-    return gray[:, None].expand(-1, 3, -1, -1)
 
 
 def to_tensor(planes: Sequence[np.ndarray], device: torch.device) -> Tensor:

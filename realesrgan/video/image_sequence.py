@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -104,13 +103,8 @@ class ImageSequence:
                 raise VideoDamagedError(f"{error}\n  앞의 이미지 {pts}장은 온전합니다.") from error
             yield VideoFrame(to_planes(array, self._layout), pts, 1)
 
-    def __enter__(self) -> ImageSequence:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    def close(self) -> None:
+        """닫을 것이 없다."""
 
 
 def _common_shape(paths: Sequence[Path]) -> tuple[int, int, int, bool]:
@@ -181,7 +175,7 @@ class ImageSegmentWriter:
         self._count += 1
 
     def finish(self) -> int:
-        """쓰기를 마치고 이미지의 수를 돌려준다.
+        """다 쓰고 이미지의 수를 돌려준다.
 
         Raises:
             VideoWriteError: 폴더의 이름을 바꿀 수 없을 때.
@@ -193,12 +187,8 @@ class ImageSegmentWriter:
             raise _unwritable(self._folder, error) from error
         return self._count
 
-    def __enter__(self) -> ImageSegmentWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """`finish` 없이 닫으면 쓰던 것을 지운다."""
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 

@@ -10,16 +10,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.types import Planes, VideoFrame, VideoInfo
+from realesrgan.media.video.types import Planes, VideoFrame
+from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.video.plan import Span
 from realesrgan.video.workers import Worker
-from realesrgan.video.workspace import Workspace
+from realesrgan.video.workspace import SegmentRecord, Workspace
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -30,8 +30,10 @@ Result = TypeVar("Result")
 
 # 멈추라는 뜻을 살피는 간격(초). 줄이 차거나 비어 기다리는 동안에만 든다.
 POLL = 0.1
-# 멈출 때 푸는 스레드를 기다리는 한도(초).
+# 멈출 때 디코딩 스레드를 기다리는 한도(초).
 STALLED_SECONDS = 5.0
+# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 비디오의 길이를 따라 늘지 않게 한다.
+GIVE_BACK_FRAMES = 120
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Entry(Generic[Source]):
     """줄에 서는 하나.
 
     Attributes:
-        value: 푼 것.
+        value: 디코딩한 것.
         repeats: 바로 앞의 것과 똑같아 그 결과를 다시 쓸지.
     """
 
@@ -82,9 +84,9 @@ class Stages(Generic[Source, Result]):
     """세 단계를 잇는 것. 한 번만 `run`한다.
 
     Args:
-        entries: 푼 것을 차례로 내는 반복자. 따로 스레드 하나가 돌린다.
+        entries: 디코딩한 것을 차례로 내는 반복자. 따로 스레드 하나가 돌린다.
         workers: 배치(목록)를 받아 같은 길이의 결과를 돌려주는 함수들. 함수마다 스레드 하나가 돌린다.
-        consume: `(푼 것, 결과)`를 처음의 차례대로 받는 함수. 따로 스레드 하나가 돌린다.
+        consume: `(디코딩한 것, 결과)`를 처음의 차례대로 받는 함수. 따로 스레드 하나가 돌린다.
         batch: 한 번에 키울 수.
         spare: 작업자마다 하나에 더해 줄에 세워 둘 배치의 수. 메모리의 한도가 된다.
     """
@@ -125,7 +127,7 @@ class Stages(Generic[Source, Result]):
         """
         began = time.perf_counter()
         stages = [("decode", self._decode), ("encode", self._encode)]
-        # 표준 입력이 막혀 있으면 푸는 스레드는 깨어날 수 없다. 그것 때문에 끝나지 못하는 일이 없게 daemon으로 둔다.
+        # 표준 입력이 막혀 있으면 디코딩 스레드는 깨어날 수 없다. 그것 때문에 끝나지 못하는 일이 없게 daemon으로 둔다.
         threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True) for name, work in stages]
         threads += [
             threading.Thread(target=self._guard, args=(self._network, worker), name=f"network-{index}", daemon=True)
@@ -232,20 +234,17 @@ class Stages(Generic[Source, Result]):
                 continue
             early[batch.number] = batch
             while expected in early:
-                latest = self._write(early.pop(expected), latest)
+                began = time.perf_counter()
+                ready = early.pop(expected)
+                fresh = iter(ready.results)
+                for entry in ready.entries:
+                    # 되풀이는 앞의 결과를 다시 쓴다.
+                    latest = latest if entry.repeats else next(fresh)
+                    self._consume(entry.value, latest)
+                self._spent(self.times.busy, "encode", time.perf_counter() - began)
                 expected += 1
                 self._slots.release()
         self._finished.set()
-
-    def _write(self, batch: _Batch[Source, Result], latest: Any) -> Any:
-        """배치 하나를 차례대로 쓰고, 마지막 결과를 돌려준다. 되풀이는 그 결과를 다시 쓴다."""
-        began = time.perf_counter()
-        fresh = iter(batch.results)
-        for entry in batch.entries:
-            latest = latest if entry.repeats else next(fresh)
-            self._consume(entry.value, latest)
-        self._spent(self.times.busy, "encode", time.perf_counter() - began)
-        return latest
 
 
 @dataclass(frozen=True)
@@ -264,38 +263,41 @@ class SegmentFrame:
 
 
 def segment_frames(
-    reader: VideoReader | ImageSequence, spans: Sequence[Span], claim: Callable[[], int | None]
+    reader: VideoReader | ImageSequence, spans: Sequence[Span], claim: Callable[[], int | None], damage: list[str]
 ) -> Iterator[Entry[SegmentFrame]]:
     """맡은 조각들의 프레임을 차례로 낸다. 조각이 다 오면 표시 하나를 더 낸다.
+
+    원본이 깨졌으면 성한 프레임을 다 낸 뒤 까닭을 `damage`에 적고 끝낸다.
 
     Args:
         reader: 리더.
         spans: 조각들.
         claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
-
-    Raises:
-        VideoDamagedError: 원본이 깨졌을 때. 성한 프레임을 다 낸 뒤다.
+        damage: 깨진 까닭을 적을 목록.
     """
-    number = claim()
-    while number is not None:
-        # 이웃한 조각을 이어 맡는 동안은 되감지 않고 디코딩하던 것을 계속한다.
-        with closing(reader.frames(spans[number].start, spans[-1].end)) as frames:  # type: ignore[type-var]
-            previous: VideoFrame | None = None
-            following: int | None = None
-            for frame in frames:
-                if not spans[number].holds(frame.pts):
+    try:
+        number = claim()
+        while number is not None:
+            # 이웃한 조각을 이어 맡는 동안은 되감지 않고 디코딩하던 것을 계속한다.
+            with closing(reader.frames(spans[number].start, spans[-1].end)) as frames:  # type: ignore[type-var]
+                previous: VideoFrame | None = None
+                following: int | None = None
+                for frame in frames:
+                    if not spans[number].holds(frame.pts):
+                        yield Entry(SegmentFrame(number, None), repeats=True)
+                        following, previous = claim(), None
+                        if following is None or following != number + 1 or not spans[following].holds(frame.pts):
+                            break
+                        number = following
+                    repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
+                    yield Entry(SegmentFrame(number, frame, repeats), repeats=repeats)
+                    previous = frame
+                else:
                     yield Entry(SegmentFrame(number, None), repeats=True)
-                    following, previous = claim(), None
-                    if following is None or following != number + 1 or not spans[following].holds(frame.pts):
-                        break
-                    number = following
-                repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
-                yield Entry(SegmentFrame(number, frame, repeats), repeats=repeats)
-                previous = frame
-            else:
-                yield Entry(SegmentFrame(number, None), repeats=True)
-                following = claim()
-        number = following
+                    following = claim()
+            number = following
+    except VideoDamagedError as error:
+        damage.append(str(error))
 
 
 class Writer(Protocol):
@@ -306,14 +308,12 @@ class Writer(Protocol):
         ...
 
     def finish(self) -> int:
-        """쓰기를 마치고 프레임 수를 돌려준다."""
+        """인코딩을 마치고 프레임 수를 돌려준다."""
         ...
 
-    def __enter__(self) -> Writer: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def close(self) -> None:
+        """`finish` 없이 닫으면 쓰던 것을 버린다."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -329,11 +329,6 @@ class Timing:
     source: Fraction
     target: Fraction
     step: int | None = None
-
-    @classmethod
-    def of(cls, info: VideoInfo, target: Fraction, rate: Fraction | None) -> Timing:
-        """사용자가 속도를 정했으면 고른 간격, 아니면 원본의 시각."""
-        return cls(info.time_base, target, None if rate is None else max(round(1 / (rate * target)), 1))
 
     def ticks(self, frame: VideoFrame, order: int) -> tuple[int, int]:
         """결과의 `(시각, 길이)`. 고른 간격이면 조각 안에서의 차례만, 아니면 가장 가까운 눈금을 본다."""
@@ -358,24 +353,32 @@ class PartialSegment:
     offset: int
 
 
+@dataclass
 class SegmentSink:
     """프레임을 조각 파일로 쓴다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
 
-    Args:
+    Attributes:
         workspace: 작업 폴더. None이면 조각을 나누지 않고 `open_writer(None)` 하나에 쓴다(표준 출력).
         open_writer: 경로를 받아 라이터를 여는 함수.
         timing: 시각을 정하는 법.
+        watch: 쓴 프레임마다 그 평면을 받는 함수.
+        frames: 지금까지 쓴 프레임 수.
+        repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
+        records: 마친 조각들의 기록.
     """
 
-    def __init__(
-        self, workspace: Workspace | None, open_writer: Callable[[Path | None], Writer], timing: Timing
-    ) -> None:
-        self._workspace = workspace
-        self._open_writer = open_writer
-        self._timing = timing
-        self._writer: Writer | None = None
-        self._index = -1
-        self._count = self._repeats = self._offset = 0
+    workspace: Workspace | None
+    open_writer: Callable[[Path | None], Writer]
+    timing: Timing
+    watch: Callable[[Planes], None] | None = None
+    frames: int = 0
+    repeats: int = 0
+    records: list[SegmentRecord] = field(default_factory=list)
+    _writer: Writer | None = None
+    _index: int = -1
+    _offset: int = 0
+    # 쓰는 조각을 시작할 때의 `frames`와 `repeats`.
+    _before: tuple[int, int] = (0, 0)
 
     def write(self, item: SegmentFrame, planes: Planes) -> None:
         """프레임 하나를 쓰거나, 조각이 다 왔다는 표시면 마무리한다.
@@ -384,36 +387,40 @@ class SegmentSink:
             VideoWriteError: 쓸 수 없을 때.
         """
         if item.frame is None:
-            if self._workspace is not None:
+            if self.workspace is not None:
                 # 프레임이 하나도 없는 조각(시각에 빈 곳이 있는 비디오)도 끝난 것으로 적는다.
                 done = self.finish() or PartialSegment(item.segment, 0, 0)
-                repeats = self._repeats if done.frames else 0
-                self._workspace.commit(done.index, frames=done.frames, offset=done.offset, repeats=repeats)
+                repeats = self.repeats - self._before[1] if done.frames else 0
+                record = self.workspace.commit(done.index, frames=done.frames, offset=done.offset, repeats=repeats)
+                self.records.append(record)
             return
         if self._writer is None:
-            path = None if self._workspace is None else self._workspace.segment_path(item.segment)
-            self._writer = self._open_writer(path).__enter__()
-            self._index, self._count, self._repeats = item.segment, 0, 0
-            self._offset = self._timing.ticks(item.frame, 0)[0]
-        ticks, duration = self._timing.ticks(item.frame, self._count)
+            path = None if self.workspace is None else self.workspace.segment_path(item.segment)
+            self._writer = self.open_writer(path)
+            self._index, self._before = item.segment, (self.frames, self.repeats)
+            self._offset = self.timing.ticks(item.frame, 0)[0]
+        ticks, duration = self.timing.ticks(item.frame, self.frames - self._before[0])
         self._writer.write(planes, ticks - self._offset, duration)
-        self._count += 1
-        self._repeats += item.repeats
+        self.frames += 1
+        self.repeats += item.repeats
+        if self.frames % GIVE_BACK_FRAMES == 0:
+            give_back_freed_memory()
+        if self.watch is not None:
+            self.watch(planes)
 
     def finish(self) -> PartialSegment | None:
         """쓰던 조각의 파일을 마무리한다. 기록은 남기지 않는다. 쓰던 것이 없으면 None."""
-        writer, self._writer = self._writer, None
-        if writer is None:
+        if self._writer is None:
             return None
-        writer.finish()
-        writer.__exit__(None, None, None)
-        return PartialSegment(self._index, self._count, self._offset)
+        self._writer.finish()
+        self._writer = None
+        return PartialSegment(self._index, self.frames - self._before[0], self._offset)
 
     def abort(self) -> None:
         """쓰다 만 조각을 버린다. 표준 출력에 이미 내보낸 것은 되돌릴 수 없다."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.__exit__(KeyboardInterrupt, None, None)
+            writer.close()
 
 
 @dataclass
@@ -424,6 +431,7 @@ class VideoRun:
         times: 단계마다의 시간.
         frames: 이번에 쓴 프레임 수.
         repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
+        records: 마친 조각들의 기록.
         damage: 원본이 깨졌거나 잘렸다면 그 까닭.
         partial: 깨진 곳까지만 온 조각.
         preview: 적어 둔 미리보기의 경로.
@@ -432,6 +440,7 @@ class VideoRun:
     times: StageTimes
     frames: int = 0
     repeats: int = 0
+    records: list[SegmentRecord] = field(default_factory=list)
     damage: str | None = None
     partial: PartialSegment | None = None
     preview: Path | None = None
@@ -445,8 +454,7 @@ def run_stages(
     claim: Callable[[], int | None],
     *,
     batch: int = 1,
-    tick: Callable[[VideoRun], None] | None = None,
-    watch: Callable[[Planes], None] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> VideoRun:
     """맡은 조각들을 모두 키운다.
 
@@ -457,35 +465,21 @@ def run_stages(
         sink: 키운 프레임이 가는 곳.
         claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
         batch: 작업자가 한 번에 키울 프레임 수.
-        tick: 기다리는 동안 부른 스레드에서 지금까지 한 일을 이따금 받는 함수.
-        watch: 쓴 프레임마다 그 평면을 받는 함수. 인코딩 스레드에서 불린다.
+        tick: 기다리는 동안 부른 스레드에서 이따금 불리는 함수.
 
     Raises:
         RealESRGANError: 키우거나 쓸 수 없을 때. 마친 조각은 남아 있다.
         KeyboardInterrupt: 사용자가 멈추었을 때. 마친 조각은 남아 있다.
     """
-    run = VideoRun(StageTimes())
-
-    def entries() -> Iterator[Entry[SegmentFrame]]:
-        try:
-            yield from segment_frames(reader, spans, claim)
-        except VideoDamagedError as error:
-            run.damage = str(error)
-
-    def consume(item: SegmentFrame, planes: Planes) -> None:
-        sink.write(item, planes)
-        if item.frame is not None:
-            run.frames += 1
-            run.repeats += item.repeats
-            if watch is not None:
-                watch(planes)
-
+    damage: list[str] = []
+    entries = segment_frames(reader, spans, claim, damage)
     calls = [lambda items, work=worker: work([item.frame.planes for item in items]) for worker in workers]
-    stages: Stages[SegmentFrame, Planes] = Stages(entries(), calls, consume, batch=batch)
+    stages: Stages[SegmentFrame, Planes] = Stages(entries, calls, sink.write, batch=batch)
     try:
-        run.times = stages.run(None if tick is None else lambda: tick(run))
-        run.partial = sink.finish()
+        times = stages.run(tick)
+        partial = sink.finish()
     except BaseException:
         sink.abort()
         raise
-    return run
+    problem = damage[0] if damage else None
+    return VideoRun(times, sink.frames, sink.repeats, sink.records, problem, partial)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.errors import UsageError, VideoFormatError
-from realesrgan.inference.frames import FrameFormat
-from realesrgan.inference.yuv import known_matrix
+from realesrgan.inference.yuv import KNOWN_MATRICES
 from realesrgan.media.video.encode_plan import plan_encoding
-from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoInfo
+from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 
@@ -58,7 +57,8 @@ class VideoPlan:
         deinterlace: 실제로 비월을 펼지.
         frames: 키울 프레임 수의 어림. 모르면 None.
         content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
-        notes: 프레임이 아닌 것(소리, 자막, 첨부)을 담는 일에 대한 알림.
+        steps: 네트워크와 파일 사이의 단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다.
+        warnings: 사용자에게 알릴 것.
     """
 
     info: VideoInfo
@@ -69,23 +69,8 @@ class VideoPlan:
     deinterlace: bool
     frames: int | None
     content: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def source_format(self) -> FrameFormat:
-        """들어오는 프레임의 모양."""
-        return FrameFormat(self.info.layout, self.info.colour, self.info.width, self.info.height)
-
-    @property
-    def target_format(self) -> FrameFormat:
-        """나가는 프레임의 모양."""
-        plan = self.encoding
-        return FrameFormat(plan.layout, plan.colour, plan.width, plan.height)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """사용자에게 알릴 것."""
-        return (*self.info.warnings, *self.encoding.warnings, *self.notes)
+    steps: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def plan_video(
@@ -108,7 +93,7 @@ def plan_video(
         UsageError: 구간에 프레임이 없을 때.
     """
     info = reader.info
-    if not known_matrix(info.colour.matrix) and info.layout.family == "yuv":
+    if info.colour.matrix not in KNOWN_MATRICES and info.layout.family == "yuv":
         raise VideoFormatError(
             f"색의 행렬 계수(matrix coefficients)를 다룰 수 없습니다: {info.name} (H.273의 {info.colour.matrix}번)\n"
             "  해결: 먼저 BT.709나 BT.2020(비고정 휘도)으로 바꾸세요."
@@ -119,7 +104,9 @@ def plan_video(
 
         encoding = plan_images(info, target.extension, size)
     else:
-        encoding = plan_encoding(info, settings.request, target.container, size, even=True)
+        wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
+        request = EncodeRequest(*wanted, rate=settings.fps)
+        encoding = plan_encoding(info, request, target.container, size, even=True)
     deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     start, end = pts_range(info, index, settings.start, settings.end)
@@ -131,6 +118,11 @@ def plan_video(
         notes = () if source.file is None else (IMAGE_NOTE,)
     elif target.path is not None and not source.is_stream:
         notes = reader.check_tracks(target.path, encoding)
+    steps: tuple[str, ...] = ()
+    if settings.steps:
+        from realesrgan.inference.steps import parse_steps
+
+        steps = tuple(step.text for step in parse_steps(settings.steps))
     return VideoPlan(
         info=info,
         encoding=encoding,
@@ -140,7 +132,8 @@ def plan_video(
         deinterlace=deinterlace,
         frames=len(inside) or (info.frames if start is None and end is None else None),
         content=index.digest if source.images == () else sampled_hash(source.images),
-        notes=notes,
+        steps=steps,
+        warnings=(*info.warnings, *encoding.warnings, *notes),
     )
 
 
@@ -270,15 +263,6 @@ def sampled_hash(paths: Sequence[Path], blocks: int = 16, size: int = 4096) -> s
     return digest.hexdigest()
 
 
-def step_texts(steps: Sequence[Any]) -> list[str]:
-    """단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다."""
-    if not steps:
-        return []
-    from realesrgan.inference.steps import parse_steps
-
-    return [step.text for step in parse_steps(steps)]
-
-
 def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any], outscale: float) -> dict[str, Any]:
     """결과를 정하는 모든 것. 하나라도 다르면 이어 할 수 없다. 이름은 사람이 읽는다."""
     encoding = {name: str(value) for name, value in asdict(plan.encoding).items() if name != "warnings"}
@@ -290,7 +274,7 @@ def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any]
         "알파": settings.alpha_upsampler,
         "프레임 속도": str(settings.fps),
         "패딩": [settings.tile_pad, settings.pre_pad],
-        "단계": step_texts(settings.steps),
+        "단계": list(plan.steps),
         "인코딩": encoding,
         **engine,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from realesrgan.errors import ImageWriteError, VideoReadError
-from realesrgan.inference.frames import FrameFormat
+from realesrgan.inference.frames import Shape
 from realesrgan.inference.model import Model
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.image import still, write_image
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 PREVIEW_SECONDS = 10.0
 
 
-def frame_image(planes: Planes, shape: FrameFormat) -> Array:
+def frame_image(planes: Planes, shape: Shape) -> Array:
     """프레임을 `(H, W, 3)` BGR 배열로 바꾼다. 8비트면 uint8, 더 깊으면 uint16. 알파는 뺀다."""
     tensors = [to_tensor([plane], torch.device("cpu")) for plane in planes]
     rgb = planes_to_rgb(tensors, shape.layout, shape.colour)[0]
@@ -49,7 +50,7 @@ class Preview:
         written: 적은 경로. 아직 적지 못했으면 None.
     """
 
-    def __init__(self, path: Path, shape: FrameFormat, *, every: float = PREVIEW_SECONDS) -> None:
+    def __init__(self, path: Path, shape: Shape, *, every: float = PREVIEW_SECONDS) -> None:
         self._path: Path | None = path
         self._shape = shape
         self._every = every
@@ -103,18 +104,20 @@ def estimate_video(
     """
     models = as_models(model)
     outscale = settings.outscale or models[0].scale
-    with source.open() as reader:
+    with closing(source.open()) as reader:
         plan = plan_video(source, target, settings, reader, outscale)
         workers = plan_workers(models[0], plan.info.display_size, settings, cores=available_cores())
         frame = next(iter(reader.frames(plan.start, plan.end)), None)
     if frame is None:
-        raise VideoReadError(f"구간에서 프레임을 하나도 풀지 못했습니다: {source.name}\n  해결: 구간을 확인하세요.")
+        raise VideoReadError(
+            f"구간에서 프레임을 하나도 디코딩하지 못했습니다: {source.name}\n  해결: 구간을 확인하세요."
+        )
     made = make_workers(models, workers, plan, settings)
     began = time.perf_counter()
     (planes,) = made[0]([frame.planes])
     seconds = (time.perf_counter() - began) / len(made)
     preview = None
     if settings.preview is not None:
-        preview = Preview(settings.preview, plan.target_format)
+        preview = Preview(settings.preview, plan.encoding)
         preview.offer(planes)
     return VideoEstimate(plan, workers, outscale, seconds, None if preview is None else preview.written)

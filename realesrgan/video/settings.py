@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
-from realesrgan.media.video.types import EncodeRequest
 from realesrgan.util.files import expand_user, natural_key, os_reason
 
 if TYPE_CHECKING:
@@ -73,11 +72,6 @@ class VideoSettings:
     overwrite: bool = False
     preview: Path | None = None
     steps: tuple[Any, ...] = ()
-
-    @property
-    def request(self) -> EncodeRequest:
-        """인코딩에 관한 것만 모은 것."""
-        return EncodeRequest(self.codec, self.crf, self.preset, self.pix_fmt, dict(self.encoder_options), rate=self.fps)
 
 
 @dataclass(frozen=True)
@@ -177,29 +171,6 @@ class Processes(Protocol):
         ...
 
 
-@dataclass
-class SingleProcess:
-    """혼자 하는 프로세스."""
-
-    leads: bool = True
-    size: int = 1
-    local_size: int = 1
-    _counts: dict[str, int] = field(default_factory=dict)
-
-    def claim(self, name: str) -> int:
-        """그 이름으로 몇 번째로 불렀는지(0부터)."""
-        self._counts[name] = self._counts.get(name, -1) + 1
-        return self._counts[name]
-
-    def broadcast(self, value: T | None) -> T:
-        """받은 값을 그대로 돌려준다."""
-        return value  # type: ignore[return-value]
-
-    def gather(self, value: T) -> list[T]:
-        """받은 값 하나의 목록."""
-        return [value]
-
-
 @dataclass(frozen=True)
 class VideoSource:
     """키울 비디오가 오는 곳.
@@ -209,17 +180,14 @@ class VideoSource:
         file: 비디오 파일의 경로나 표준 입력. 이미지 시퀀스면 None.
         images: 이미지들, 보일 차례대로. 비디오 파일이면 비어 있다.
         rate: 이미지의 초당 프레임.
+        is_stream: 되감을 수 없는지.
     """
 
     name: str
     file: Path | BinaryIO | None = None
     images: tuple[Path, ...] = ()
     rate: Fraction | None = None
-
-    @property
-    def is_stream(self) -> bool:
-        """되감을 수 없는지."""
-        return self.file is not None and not isinstance(self.file, Path)
+    is_stream: bool = False
 
     def open(self) -> VideoReader | ImageSequence:
         """리더를 연다.
@@ -267,7 +235,7 @@ def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None 
         UsageError: 없거나, 이미지 파일이거나, 폴더에 이미지가 없을 때.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return VideoSource("표준 입력", file=source)
+        return VideoSource("표준 입력", file=source, is_stream=True)
     path = expand_user(os.fspath(source))
     try:
         if path.is_dir():

@@ -7,22 +7,23 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
-from realesrgan.media.video.types import Planes, Segment
-from realesrgan.util.machine import available_cores, give_back_freed_memory
+from realesrgan.media.video.types import Segment
+from realesrgan.util.machine import available_cores
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, Timing, VideoRun, run_stages
-from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video, step_texts
+from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
     IMAGES,
     Processes,
     Progress,
-    SingleProcess,
     VideoProgress,
     VideoResult,
     VideoSettings,
@@ -43,9 +44,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 비디오의 길이를 따라 늘지 않게 한다.
-GIVE_BACK_FRAMES = 120
-
 
 @dataclass(frozen=True)
 class Assignment:
@@ -56,6 +54,7 @@ class Assignment:
         workers: 장치마다의 작업자.
         outscale: 쓸 배율.
         remaining: 아직 하지 않은 조각의 번호.
+        done: 이미 끝난 조각들.
         frames_done: 이미 끝난 프레임 수.
         key: 조각을 나누어 맡을 때 쓸, 이 일만의 이름.
     """
@@ -64,6 +63,7 @@ class Assignment:
     workers: WorkerPlan
     outscale: float
     remaining: tuple[int, ...]
+    done: dict[int, SegmentRecord]
     frames_done: int
     key: str
 
@@ -108,36 +108,39 @@ def upscale_video(
     began = time.perf_counter()
     found = source if isinstance(source, VideoSource) else find_source(source, settings.fps)
     place = target if isinstance(target, VideoTarget) else find_target(target)
-    task = VideoTask(found, place, as_models(model), settings, progress, processes or SingleProcess())
-    if found.is_stream:
-        result = task.run_stream()
-    else:
-        result = task.agree(task.finished_before) or task.run()
-    return replace(result, seconds=round(time.perf_counter() - began, 3))
+    workspace = None if place.path is None else Workspace(workspace_folder(place.path))
+    # 혼자면 정한 것을 나누고 모으는 일이 없다.
+    together = processes if processes is not None and processes.size > 1 else None
+    task = VideoTask(found, place, as_models(model), settings, progress, together, workspace)
+    result = task.run_stream() if found.is_stream else task.finished_before() if settings.resume else None
+    return replace(result or task.run(), seconds=round(time.perf_counter() - began, 3))
 
 
 @dataclass
 class VideoTask:
-    """한 편을 키우는 동안 함께 쓰는 것. 속성은 `upscale_video`의 인자와 같다."""
+    """한 편을 키우는 동안 함께 쓰는 것.
+
+    Attributes:
+        source, target, models, settings, progress: `upscale_video`의 인자와 같다.
+        processes: 조각을 나누어 맡을 둘 이상의 프로세스. 혼자면 None.
+        workspace: 작업 폴더. 표준 출력이면 None.
+    """
 
     source: VideoSource
     target: VideoTarget
     models: tuple[Model, ...]
     settings: VideoSettings
     progress: Progress | None
-    processes: Processes
-
-    @property
-    def workspace(self) -> Workspace | None:
-        """작업 폴더. 표준 출력이면 없다."""
-        return None if self.target.path is None else Workspace(workspace_folder(self.target.path))
+    processes: Processes | None
+    workspace: Workspace | None
 
     def finished_before(self) -> VideoResult | None:
         """이어 하려는데 결과가 이미 있고 남은 일이 없으면 그렇다는 결과."""
         path, workspace = self.target.path, self.workspace
-        if not self.settings.resume or path is None or not path.exists() or workspace is None:
-            return None
-        if workspace.manifest() is not None:
+        finished = path is not None and path.exists() and workspace is not None and workspace.manifest() is None
+        if self.processes is not None:
+            finished = self.processes.broadcast(finished)
+        if not finished:
             return None
         reason = "결과가 이미 있고 이어 할 일이 없습니다."
         return VideoResult(self.source.name, str(path), "skipped", model=self.models[0].name, reason=reason)
@@ -160,28 +163,34 @@ class VideoTask:
 
     def run(self) -> VideoResult:
         """계획하고, 맡은 조각들을 키우고, 모두 끝나면 이어 붙인다."""
-        leads, path = self.processes.leads, self.target.path
+        leads, path = self.processes is None or self.processes.leads, self.target.path
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
-        with lock_target(path) if leads and path is not None else nullcontext(), self.source.open() as reader:
+        with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
+            if self.processes is not None:
+                return self.run_together(reader, self.processes)
             try:
-                return self.run_locked(reader)
+                work = self.assign(reader)
+                run = self.upscale(work, reader, partial(next, iter(work.remaining), None))
+                return self.finish(work, [run])
             except BaseException:
-                workspace = self.workspace
                 # 마친 조각이 없으면 이어 할 것도 없으므로 빈 작업 폴더를 남기지 않는다.
-                if self.processes.size == 1 and workspace is not None and not workspace.records():
-                    workspace.remove()
+                if self.workspace is not None and not self.workspace.records():
+                    self.workspace.remove()
                 raise
 
-    def run_locked(self, reader: VideoReader | ImageSequence) -> VideoResult:
-        """`run`의 일. 결과는 잠겨 있고 입력은 열려 있다."""
-        work = self.agree(lambda: self.assign(reader))
-        for warning in work.plan.warnings if self.processes.leads else ():
-            logger.warning("%s", warning)
-        shared = self.processes.gather(self.attempt(lambda: self.upscale(work, reader)))
+    def run_together(self, reader: VideoReader | ImageSequence, processes: Processes) -> VideoResult:
+        """이끄는 프로세스가 정하고, 모두가 먼저 온 차례로 조각을 맡고, 이끄는 프로세스가 이어 붙인다."""
+        work = agree(processes, lambda: self.assign(reader))
+
+        def claim() -> int | None:
+            position = processes.claim(work.key)
+            return work.remaining[position] if position < len(work.remaining) else None
+
+        shared = processes.gather(attempt(lambda: self.upscale(work, reader, claim)))
         for _, problem in shared:
             if problem is not None:
                 raise problem
-        return self.agree(lambda: self.finish(work, [run for run, _ in shared if run is not None]))
+        return agree(processes, lambda: self.finish(work, [run for run, _ in shared if run is not None]))
 
     def assign(self, reader: VideoReader | ImageSequence) -> Assignment:
         """한 편의 계획을 세우고 작업 폴더를 연다.
@@ -195,67 +204,50 @@ class VideoTask:
         plan = plan_video(self.source, self.target, settings, reader, outscale)
         refuse_existing(self.target, allowed=settings.overwrite or settings.resume)
         kept = workspace.recorded_tile() if workspace is not None and settings.resume else None
-        cores = max(available_cores() // self.processes.local_size, 1)
+        cores = max(available_cores() // (1 if self.processes is None else self.processes.local_size), 1)
         workers = plan_workers(self.models[0], plan.info.display_size, settings, cores=cores, tile=kept)
-        key = f"video/{secrets.token_hex(8)}"
-        if path is None:
-            return Assignment(plan, workers, outscale, (0,), 0, key)
-        engine = {**model_identity(self.models[0]), "타일": workers.tile}
-        marks = fingerprint(plan, settings, engine, outscale)
-        overwrite = settings.overwrite or self.source.is_stream
-        opened = Workspace.prepare(path, marks, plan.spans, resume=settings.resume, overwrite=overwrite)
-        done = opened.verified()
+        done: dict[int, SegmentRecord] = {}
+        if path is not None and workspace is not None:
+            engine = {**model_identity(self.models[0]), "타일": workers.tile}
+            marks = fingerprint(plan, settings, engine, outscale)
+            overwrite = settings.overwrite or self.source.is_stream
+            done = workspace.prepare(path, marks, plan.spans, resume=settings.resume, overwrite=overwrite)
         remaining = tuple(index for index in range(len(plan.spans)) if index not in done)
-        return Assignment(plan, workers, outscale, remaining, sum(record.frames for record in done.values()), key)
+        frames = sum(record.frames for record in done.values())
+        for warning in plan.warnings:
+            logger.warning("%s", warning)
+        return Assignment(plan, workers, outscale, remaining, done, frames, f"video/{secrets.token_hex(8)}")
 
-    def upscale(self, work: Assignment, reader: VideoReader | ImageSequence) -> VideoRun:
+    def upscale(
+        self, work: Assignment, reader: VideoReader | ImageSequence, claim: Callable[[], int | None]
+    ) -> VideoRun:
         """맡은 조각들을 키운다."""
         plan, settings, workspace = work.plan, self.settings, self.workspace
         total = None if plan.frames is None else max(plan.frames, work.frames_done)
         preview: Any = None
-        if settings.preview is not None and self.processes.leads:
+        if settings.preview is not None and (self.processes is None or self.processes.leads):
             from realesrgan.video.preview import Preview
 
-            preview = Preview(settings.preview, plan.target_format)
-        written = 0
+            preview = Preview(settings.preview, plan.encoding)
+        sink = SegmentSink(
+            workspace,
+            open_writer(plan, self.target),
+            segment_timing(plan, self.target, settings),
+            watch=None if preview is None else preview.offer,
+        )
 
-        def claim() -> int | None:
-            position = self.processes.claim(work.key)
-            return work.remaining[position] if position < len(work.remaining) else None
-
-        def tick(run: VideoRun) -> None:
+        def tick() -> None:
             if self.progress is not None:
                 size = 0 if workspace is None else workspace.size()
                 shown = None if preview is None else preview.written
-                self.progress(VideoProgress(work.frames_done + run.frames, total, work.frames_done, size, shown))
-
-        def watch(planes: Planes) -> None:
-            nonlocal written
-            written += 1
-            if written % GIVE_BACK_FRAMES == 0:
-                give_back_freed_memory()
-            if preview is not None:
-                preview.offer(planes)
+                self.progress(VideoProgress(work.frames_done + sink.frames, total, work.frames_done, size, shown))
 
         reader.deinterlace = plan.deinterlace
-        run = run_stages(
-            reader,
-            plan.spans,
-            make_workers(self.models, work.workers, plan, settings),
-            SegmentSink(workspace, open_writer(plan, self.target), self.timing(plan)),
-            claim,
-            batch=work.workers.batch,
-            tick=tick,
-            watch=watch,
-        )
-        tick(run)
+        workers = make_workers(self.models, work.workers, plan, settings)
+        run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
+        tick()
         run.preview = None if preview is None else preview.written
         return run
-
-    def timing(self, plan: VideoPlan) -> Timing:
-        """결과의 시각을 정하는 법."""
-        rate = None if self.target.container == IMAGES else self.settings.fps
-        return Timing.of(plan.info, plan.encoding.time_base, rate)
 
     def finish(self, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:
         """조각을 이어 결과를 놓고 보고할 것을 모은다."""
@@ -268,8 +260,9 @@ class VideoTask:
         if damage is not None and result.frames == 0:
             workspace.remove()
             return replace(result, status=status, reason=damage)
-        partial = next((run.partial for run in runs if run.partial is not None), None)
-        notes, frames = self.join(work.plan, workspace, partial, whole=damage is None)
+        records = work.done | {record.index: record for run in runs for record in run.records}
+        last = next((run.partial for run in runs if run.partial is not None), None)
+        notes, frames = self.join(work.plan, workspace, records, last, whole=damage is None)
         workspace.remove()
         if damage is not None:
             kept = self.target.partial_path
@@ -277,14 +270,21 @@ class VideoTask:
         return replace(result, status=status, frames=frames, notes=tuple(dict.fromkeys((*result.notes, *notes))))
 
     def join(
-        self, plan: VideoPlan, workspace: Workspace, partial: PartialSegment | None = None, *, whole: bool = True
+        self,
+        plan: VideoPlan,
+        workspace: Workspace,
+        records: Mapping[int, SegmentRecord],
+        last: PartialSegment | None = None,
+        *,
+        whole: bool = True,
     ) -> tuple[tuple[str, ...], int]:
         """조각을 확인하고 이어 붙여 결과를 놓는다.
 
         Args:
             plan: 계획.
             workspace: 작업 폴더.
-            partial: 깨진 곳까지만 온 조각.
+            records: 마친 조각들의 기록.
+            last: 깨진 곳까지만 온 조각.
             whole: 온전한 비디오인지. 아니면 성한 부분만 `.partial` 이름으로 놓는다.
 
         Returns:
@@ -295,18 +295,18 @@ class VideoTask:
             VideoWriteError: 쓸 수 없을 때.
         """
         target = self.target
-        records = usable_records(plan, workspace, partial, whole=whole)
+        usable = usable_records(plan, workspace, records, last, whole=whole)
         path = target.path if whole and target.path is not None else target.partial_path
         if target.container == IMAGES:
             from realesrgan.video.image_sequence import join_images
 
-            folders = [workspace.segment_path(record.index) for record in records]
+            folders = [workspace.segment_path(record.index) for record in usable]
             return () if self.source.file is None else (IMAGE_NOTE,), join_images(folders, path, target.extension)
         from realesrgan.media.video.join import join_video
 
-        timing, before = self.timing(plan), 0
+        timing, before = segment_timing(plan, target, self.settings), 0
         segments: list[Segment] = []
-        for record in records:
+        for record in usable:
             offset = record.offset if timing.step is None else before * timing.step
             segments.append(Segment(str(workspace.segment_path(record.index)), offset, record.frames))
             before += record.frames
@@ -319,26 +319,31 @@ class VideoTask:
         )
         return warnings, before
 
-    def attempt(self, work: Callable[[], T]) -> tuple[T | None, Exception | None]:
-        """일을 하고, 실패하면 예외를 값으로 돌려준다. 다른 프로세스와 모은 뒤에 함께 알린다."""
-        try:
-            return work(), None
-        except Exception as error:
-            if self.processes.size == 1:
-                raise
-            if isinstance(error, RealESRGANError):
-                return None, type(error)(str(error))
-            # 아무 예외나 다른 프로세스에 보낼 수는 없다. 흔적은 여기에 남기고 글만 보낸다.
-            logger.error("뜻밖의 오류입니다.", exc_info=error)
-            return None, RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
 
-    def agree(self, work: Callable[[], T]) -> T:
-        """이끄는 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다."""
-        own: tuple[T | None, Exception | None] | None = self.attempt(work) if self.processes.leads else None
-        value, problem = self.processes.broadcast(own)
-        if problem is not None:
-            raise problem
-        return value  # type: ignore[return-value]
+def attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """일을 하고, 실패하면 예외를 값으로 돌려준다. 다른 프로세스와 모은 뒤에 함께 알린다."""
+    try:
+        return work(), None
+    except RealESRGANError as error:
+        return None, type(error)(str(error))
+    except Exception as error:
+        # 아무 예외나 다른 프로세스에 보낼 수는 없다. 흔적은 여기에 남기고 글만 보낸다.
+        logger.error("뜻밖의 오류입니다.", exc_info=error)
+        return None, RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
+
+
+def agree(processes: Processes, work: Callable[[], T]) -> T:
+    """이끄는 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다."""
+    value, problem = processes.broadcast(attempt(work) if processes.leads else None)
+    if problem is not None:
+        raise problem
+    return value  # type: ignore[return-value]
+
+
+def segment_timing(plan: VideoPlan, target: VideoTarget, settings: VideoSettings) -> Timing:
+    """결과의 시각을 정하는 법: 사용자가 속도를 정했으면 고른 간격, 아니면 원본의 시각."""
+    base, fps = plan.encoding.time_base, None if target.container == IMAGES else settings.fps
+    return Timing(plan.info.time_base, base, None if fps is None else max(round(1 / (fps * base)), 1))
 
 
 def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:
@@ -357,26 +362,26 @@ def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:
 
 
 def usable_records(
-    plan: VideoPlan, workspace: Workspace, partial: PartialSegment | None, *, whole: bool
+    plan: VideoPlan,
+    workspace: Workspace,
+    records: Mapping[int, SegmentRecord],
+    last: PartialSegment | None,
+    *,
+    whole: bool,
 ) -> list[SegmentRecord]:
     """이어 붙일 조각들. 성한 부분만이면 처음부터 빠짐없이 이어지는 데까지다.
 
     Raises:
         VideoDamagedError: 온전한 비디오인데 빠졌거나 상한 조각이 있을 때.
     """
-    found = workspace.verified(hashed=False)
-    usable: list[SegmentRecord] = []
-    for index in range(len(plan.spans)):
-        if index not in found:
-            break
-        usable.append(found[index])
+    usable = [records[index] for index in takewhile(records.__contains__, range(len(plan.spans)))]
     if whole and len(usable) < len(plan.spans):
         raise VideoDamagedError(
             f"작업 폴더의 조각이 상했습니다: {workspace.segment_path(len(usable))}\n"
             "  해결: --resume으로 다시 실행하면 상한 조각만 다시 만듭니다."
         )
-    if partial is not None and partial.index == len(usable):
-        usable.append(SegmentRecord(partial.index, partial.frames, partial.offset, 0, 0, ""))
+    if last is not None and last.index == len(usable):
+        usable.append(SegmentRecord(last.index, last.frames, last.offset, 0, 0, ""))
     return [record for record in usable if record.frames]
 
 
@@ -410,6 +415,6 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
         container=plan.encoding.container,
         stages=stages,
         preview=None if preview is None else str(preview),
-        steps=tuple(step_texts(task.settings.steps)),
+        steps=plan.steps,
         notes=plan.warnings,
     )

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -125,6 +125,33 @@ def _tile(model: Model, size: tuple[int, int], together: int, tile: int | Litera
     return auto_tile(size, budget, per_pixel, pad=pad, multiple=engine.multiple)
 
 
+@dataclass
+class FrameWorker:
+    """작업자 하나. 부르는 스레드의 계산 스레드 수를 정하고, CUDA면 제 흐름(stream)에서 키운다.
+
+    Attributes:
+        upscale: 프레임들을 키우는 것.
+        device: 장치.
+        threads: 계산 스레드 수.
+    """
+
+    upscale: FrameUpscaler
+    device: torch.device
+    threads: int
+    _local: threading.local = field(default_factory=threading.local)
+
+    def __call__(self, frames: list[Planes]) -> list[Planes]:
+        """프레임들을 키운다."""
+        local = self._local
+        if not hasattr(local, "stream"):
+            # OpenMP의 스레드 수는 부르는 스레드마다 따로다.
+            torch.set_num_threads(self.threads)
+            # 작업자마다 따로 된 흐름(stream)을 써서 한 작업자의 복사와 다른 작업자의 계산이 겹치게 한다.
+            local.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        with torch.cuda.stream(local.stream) if local.stream is not None else nullcontext():
+            return self.upscale(frames)
+
+
 def make_workers(
     models: Sequence[Model], workers: WorkerPlan, plan: VideoPlan, settings: VideoSettings
 ) -> list[Worker]:
@@ -140,26 +167,11 @@ def make_workers(
         upscaler = model.with_compute(tile=workers.tile, **compute).upscaler.with_steps(steps)
         upscale = FrameUpscaler(
             upscaler,
-            plan.source_format,
-            plan.target_format,
+            plan.info,
+            plan.encoding,
             rotation=plan.info.rotation,
             mirrored=plan.info.mirrored,
             network_alpha=settings.alpha_upsampler == "realesrgan",
         )
-        made += [_worker(upscale, upscaler.engine.device, workers.threads) for _ in range(workers.workers)]
+        made += [FrameWorker(upscale, upscaler.engine.device, workers.threads) for _ in range(workers.workers)]
     return made
-
-
-def _worker(upscale: FrameUpscaler, device: torch.device, threads: int) -> Worker:
-    local = threading.local()
-
-    def work(frames: list[Planes]) -> list[Planes]:
-        if not hasattr(local, "stream"):
-            # OpenMP의 스레드 수는 부르는 스레드마다 따로다.
-            torch.set_num_threads(threads)
-            # 작업자마다 따로 된 흐름(stream)을 써서 한 작업자의 복사와 다른 작업자의 계산이 겹치게 한다.
-            local.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        with torch.cuda.stream(local.stream) if local.stream is not None else nullcontext():
-            return upscale(frames)
-
-    return work

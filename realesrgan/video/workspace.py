@@ -1,7 +1,7 @@
 """하던 일을 남겨 두는 작업 폴더. 언제 죽어도 마친 조각은 남고, 이어 하면 중단 없이 한 것과 결과가 같다.
 
 폴더에는 무엇을 어떻게 하는 일인지 적은 `manifest.json`과, 조각마다 비디오 파일 하나와 그것이 온전하다는 기록(`.json`)
-하나가 있다. 기록는 비디오 파일이 제 이름으로 놓인 뒤에 쓰므로, 기록가 있으면 그 조각은 끝난 것이다.
+하나가 있다. 기록은 비디오 파일이 제 이름으로 놓인 뒤에 쓰므로, 기록이 있으면 그 조각은 끝난 것이다.
 """
 
 from __future__ import annotations
@@ -45,19 +45,13 @@ class SegmentRecord:
     sha256: str
 
 
-def size_of(path: Path) -> int:
-    """파일이나 폴더 안 파일들의 크기(바이트)."""
-    parts = [item for item in path.iterdir() if item.is_file()] if path.is_dir() else [path]
-    return sum(part.stat().st_size for part in parts)
-
-
 def content_of(path: Path) -> tuple[int, str]:
     """파일이나 폴더의 `(바이트 수, 해시)`. 폴더의 해시는 이름과 내용의 해시를 이어 다시 구한 것이다."""
     if not path.is_dir():
-        return size_of(path), file_sha256(path)
+        return path.stat().st_size, file_sha256(path)
     parts = sorted(item for item in path.iterdir() if item.is_file())
     listing = "".join(f"{item.name}\0{file_sha256(item)}\n" for item in parts)
-    return size_of(path), hashlib.sha256(listing.encode()).hexdigest()
+    return sum(part.stat().st_size for part in parts), hashlib.sha256(listing.encode()).hexdigest()
 
 
 def workspace_folder(target: Path) -> Path:
@@ -92,27 +86,26 @@ def lock_target(target: Path) -> Iterator[None]:
         raise VideoWriteError(f"결과 폴더에 쓸 수 없습니다: {target.parent}\n  {reason}\n  해결: {remedy}") from error
 
 
+@dataclass(frozen=True)
 class Workspace:
     """작업 폴더 하나. 여러 프로세스가 함께 쓴다: 조각마다 파일이 따로라 서로 부딪치지 않는다.
 
-    Args:
-        folder: 폴더의 경로. 만들어져 있어야 한다.
+    Attributes:
+        folder: 폴더의 경로.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
-    @classmethod
     def prepare(
-        cls,
+        self,
         target: Path,
         fingerprint: Mapping[str, Any],
         spans: Sequence[Span],
         *,
         resume: bool,
         overwrite: bool,
-    ) -> Workspace:
-        """작업 폴더를 새로 만들거나, 이어 할 것을 확인해 연다.
+    ) -> dict[int, SegmentRecord]:
+        """작업 폴더를 새로 만들거나, 이어 할 것을 확인한다.
 
         Args:
             target: 결과 파일.
@@ -121,29 +114,27 @@ class Workspace:
             resume: 남은 것을 이어 할지.
             overwrite: 이어 하지 않고 처음부터 다시 할지.
 
+        Returns:
+            이미 끝난 조각들.
+
         Raises:
             UsageError: 남은 일이 있는데 어떻게 할지 말하지 않았거나, 남은 것이 다른 일일 때.
             VideoWriteError: 폴더를 쓸 수 없을 때.
         """
-        workspace = cls(workspace_folder(target))
         content = {
             "format": FORMAT,
             "fingerprint": dict(fingerprint),
             "segments": [[span.start, span.end] for span in spans],
         }
-        found = workspace.manifest()
+        found = self.manifest() if self.folder.is_dir() else None
         if found is not None and resume:
             _refuse_other_work(found, content, target)
-            return workspace
-        if found is not None and not overwrite and workspace.records():
+            return self.verified()
+        if found is not None and not overwrite and (finished := len(self.records())):
             raise UsageError(
-                f"하다 만 작업이 남아 있습니다: {target} (조각 {len(workspace.records())}/{len(found['segments'])}개)\n"
+                f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(found['segments'])}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
             )
-        workspace._start(content, target)
-        return workspace
-
-    def _start(self, content: dict[str, Any], target: Path) -> None:
         try:
             old = self.folder / OLD_NAME
             if old.exists() and not target.exists():
@@ -158,6 +149,7 @@ class Workspace:
             raise VideoWriteError(
                 f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
             ) from error
+        return {}
 
     def manifest(self) -> dict[str, Any] | None:
         """적힌 일. 없거나 읽을 수 없으면 None."""
@@ -168,7 +160,7 @@ class Workspace:
         return self.folder / f"{index:06d}.seg"
 
     def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
-        """제 이름으로 놓인 조각의 기록를 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
+        """제 이름으로 놓인 조각의 기록을 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
         Raises:
             VideoWriteError: 쓸 수 없을 때.
@@ -185,7 +177,7 @@ class Workspace:
         return record
 
     def records(self) -> dict[int, SegmentRecord]:
-        """기록가 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
+        """기록이 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
         found: dict[int, SegmentRecord] = {}
         for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
             content = _read_json(path)
@@ -194,21 +186,13 @@ class Workspace:
                 found[record.index] = record
         return found
 
-    def verified(self, *, hashed: bool = True) -> dict[int, SegmentRecord]:
-        """파일이 기록과 같은 조각들. 다른 것은 다시 한다.
-
-        Args:
-            hashed: 해시까지 볼지. 아니면 크기만 본다. 이어 붙일 때는 모든 패킷을 훑으므로 크기로 넉넉하다.
-        """
+    def verified(self) -> dict[int, SegmentRecord]:
+        """파일이 기록과 같은 조각들. 다른 것은 다시 한다."""
         whole: dict[int, SegmentRecord] = {}
         for index, record in self.records().items():
             path = self.segment_path(index)
-            if record.frames == 0:
+            if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
                 whole[index] = record
-            elif path.exists():
-                found = content_of(path) if hashed else (size_of(path), record.sha256)
-                if found == (record.size, record.sha256):
-                    whole[index] = record
         return whole
 
     def size(self) -> int:

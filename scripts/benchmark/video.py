@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from realesrgan.inference.frames import FrameFormat
+from realesrgan.inference.frames import Shape
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
@@ -67,7 +68,7 @@ def timed(work: Callable[[], T]) -> tuple[T, Spent]:
     return value, Spent(time.perf_counter() - wall, time.process_time() - cpu, stolen_seconds() - stolen)
 
 
-def network_worker(model: Model, shape: FrameFormat, threads: int) -> Worker:
+def network_worker(model: Model, shape: Shape, threads: int) -> Worker:
     """네트워크만 부르는 작업자. 앞뒤의 색 바꾸기는 재지 않도록 미리 바꾼 입력 하나를 되풀이한다."""
     made: dict[int, torch.Tensor] = {}
 
@@ -84,7 +85,7 @@ def network_worker(model: Model, shape: FrameFormat, threads: int) -> Worker:
 
 
 def measure(video: Path, cores: int) -> dict[str, float]:
-    """비디오 하나를 네 가지로 잰다: 디코딩, 네트워크, 인코딩를 따로, 그리고 모두 함께.
+    """비디오 하나를 네 가지로 잰다: 디코딩, 네트워크, 인코딩을 따로, 그리고 모두 함께.
 
     이웃의 일 때문에 코어의 빠르기가 시각에 따라 달라지므로, 몫이 가장 큰 네트워크는 함께 돌리기 전과 뒤에 재어 평균을
     낸다.
@@ -96,7 +97,7 @@ def measure(video: Path, cores: int) -> dict[str, float]:
     model, settings = load(DEFAULT_VIDEO_MODEL, device="cpu"), VideoSettings(outscale=4)
     with tempfile.TemporaryDirectory() as name:
         target = Path(name) / "out.mp4"
-        with VideoReader(video) as reader:
+        with closing(VideoReader(video)) as reader:
             plan = plan_video(find_source(video), find_target(target), settings, reader, 4)
             workers = plan_workers(model, plan.info.display_size, settings, cores=cores)
             inputs, decode = timed(lambda: list(reader.frames()))
@@ -128,7 +129,7 @@ def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _network(model: Model, plan: VideoPlan, workers: WorkerPlan, inputs: Sequence[VideoFrame]) -> Spent:
-    made = [network_worker(model, plan.source_format, workers.threads) for _ in range(workers.workers)]
+    made = [network_worker(model, plan.info, workers.threads) for _ in range(workers.workers)]
     for work in made:
         work([inputs[0].planes])
     entries = (Entry(inputs[0].planes) for _ in inputs)
@@ -148,7 +149,7 @@ def _outputs(
 
 def _encode(plan: VideoPlan, inputs: Sequence[VideoFrame], outputs: Sequence[Planes], folder: Path) -> None:
     scale = plan.info.time_base / plan.encoding.time_base
-    with SegmentWriter(folder / "alone.seg", plan.encoding) as writer:
+    with closing(SegmentWriter(folder / "alone.seg", plan.encoding)) as writer:
         for frame, planes in zip(inputs, outputs, strict=True):
             writer.write(planes, int((frame.pts - inputs[0].pts) * scale), int(frame.duration * scale))
         writer.finish()

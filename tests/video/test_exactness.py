@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_hdr_keeps_its_depth_tags_and_mastering_data(tmp_path, nearest_weights, 
     Upscaling(nearest_weights(2), source, tmp_path / name, request=EncodeRequest()).run()
     text = samples.describe(tmp_path / name)
     assert "hevc" in text and "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in text
-    with VideoReader(tmp_path / name) as reader, VideoReader(source) as original:
+    with closing(VideoReader(tmp_path / name)) as reader, closing(VideoReader(source)) as original:
         assert reader.info.side_data == original.info.side_data != {}
 
 
@@ -133,7 +134,7 @@ def test_hdr_keeps_its_depth_tags_and_mastering_data(tmp_path, nearest_weights, 
 def test_alpha_is_kept_where_the_codec_can(tmp_path, nearest_weights, name, codec):
     source = samples.write_video(tmp_path / "a.mkv", "ffv1", "yuva420p", count=4)
     Upscaling(nearest_weights(2), source, tmp_path / name, request=EncodeRequest(codec=codec)).run()
-    with VideoReader(source) as original, VideoReader(tmp_path / name) as reader:
+    with closing(VideoReader(source)) as original, closing(VideoReader(tmp_path / name)) as reader:
         assert reader.info.layout.alpha
         top, bottom = 2**reader.info.layout.bits - 1, 255
         for small, large in zip(original.frames(), reader.frames(), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_segments_of_pictures_are_joined_in_order_and_appear_at_once(tmp_path):
     planes = [to_planes(np.full((2, 3, 3), value, np.uint8), rgb_layout(8, False)) for value in range(5)]
     folders = [tmp_path / "작업" / name for name in ("000000.seg", "000001.seg")]
     for folder, part in zip(folders, (planes[:2], planes[2:]), strict=True):
-        with ImageSegmentWriter(folder, "png") as writer:
+        with closing(ImageSegmentWriter(folder, "png")) as writer:
             for pts, plane in enumerate(part):
                 writer.write(plane, pts)
             assert not folder.exists()
@@ -106,7 +107,7 @@ def test_segments_of_pictures_are_joined_in_order_and_appear_at_once(tmp_path):
 
 
 def test_an_abandoned_segment_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), ImageSegmentWriter(tmp_path / "000000.seg", "png") as writer:
+    with pytest.raises(KeyboardInterrupt), closing(ImageSegmentWriter(tmp_path / "000000.seg", "png")) as writer:
         writer.write(to_planes(np.zeros((2, 2, 3), np.uint8), rgb_layout(8, False)), 0)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +118,7 @@ def test_joining_replaces_an_older_result_whole(tmp_path):
     target.mkdir()
     for number in range(9):
         (target / f"{number:08d}.png").write_bytes(b"old")
-    with ImageSegmentWriter(tmp_path / "000000.seg", "png") as writer:
+    with closing(ImageSegmentWriter(tmp_path / "000000.seg", "png")) as writer:
         writer.write(to_planes(np.zeros((2, 2, 3), np.uint8), rgb_layout(8, False)), 0)
         writer.finish()
     join_images([tmp_path / "000000.seg"], target, "png")
@@ -143,7 +144,7 @@ def test_a_half_deleted_older_result_does_not_stand_in_the_way(tmp_path):
     for folder in (work / "old", target):
         folder.mkdir(parents=True)
         (folder / "00000007.png").write_bytes(b"old")
-    with ImageSegmentWriter(work / "000000.seg", "png") as writer:
+    with closing(ImageSegmentWriter(work / "000000.seg", "png")) as writer:
         writer.write(to_planes(np.zeros((2, 2, 3), np.uint8), rgb_layout(8, False)), 0)
         writer.finish()
     assert join_images([work / "000000.seg"], target, "png") == 1

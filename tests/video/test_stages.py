@@ -64,19 +64,24 @@ def test_a_repeat_uses_the_previous_result_without_running_the_network():
 
 
 def test_an_endless_run_of_repeats_does_not_grow_without_bound():
-    largest = 0
-    entries = (Entry(0, index > 0) for index in range(500))
-    stages = Stages(entries, [lambda group: group], lambda value, result: None, batch=2)
-    write = stages._write
+    """되풀이만 이어져도 한 배치에는 `4 * batch`개까지만 묶여, 줄에 선 배치의 수가 곧 한도가 된다."""
+    decoded = written = ahead = 0
 
-    def watch(batch, latest):
-        nonlocal largest
-        largest = max(largest, len(batch.entries))
-        return write(batch, latest)
+    def entries():
+        nonlocal decoded, ahead
+        for index in range(500):
+            decoded += 1
+            ahead = max(ahead, decoded - written)
+            yield Entry(0, index > 0)
 
-    stages._write = watch
-    stages.run()
-    assert largest <= 8
+    def consume(value, result):
+        nonlocal written
+        time.sleep(0.0005)
+        written += 1
+
+    Stages(entries(), [lambda group: group], consume, batch=2, spare=3).run()
+    # 줄에 선 네 배치와, 모으고 있는 한 배치와, 막 디코딩한 하나.
+    assert written == 500 and ahead <= (1 + 3) * 8 + 8 + 1
 
 
 def test_no_more_is_decoded_than_the_line_holds():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from realesrgan.util.numbers import scaled_size
 from realesrgan.video import workspace
 from realesrgan.video.pipeline import SegmentFrame, SegmentSink, Timing, run_stages, segment_frames
 from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range, sampled_hash
-from realesrgan.video.settings import SingleProcess, VideoProgress, VideoSettings, find_source, find_target
-from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
+from realesrgan.video.settings import VideoProgress, VideoSettings, find_source, find_target
+from realesrgan.video.upscale import VideoTask, open_writer, segment_timing, upscale_video
 from realesrgan.video.workers import WorkerPlan, make_workers
-from realesrgan.video.workspace import Workspace
+from realesrgan.video.workspace import Workspace, workspace_folder
 from tests.media.video.samples import weave_video
 from tests.video.samples import hashes, make_video, pixels
 
@@ -48,13 +49,9 @@ class FakeReader:
 
 
 def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[SegmentFrame], list[str]]:
-    left, problems, found = list(numbers), [], []
-    try:
-        for entry in segment_frames(reader, spans, lambda: left.pop(0) if left else None):
-            found.append(entry.value)
-    except VideoDamagedError as error:
-        problems.append(str(error))
-    return found, problems
+    left, problems = list(numbers), []
+    entries = segment_frames(reader, spans, lambda: left.pop(0) if left else None, problems)
+    return [entry.value for entry in entries], problems
 
 
 SPANS = [Span(None, 10), Span(10, 20), Span(20, 30), Span(30, None)]
@@ -94,9 +91,9 @@ def test_only_exactly_equal_neighbours_in_a_segment_repeat():
 
 def test_times_are_kept_or_evenly_spaced_when_a_rate_is_asked():
     frame = VideoFrame((), 3003, 1001)
-    kept = Timing.of(_info(), Fraction(1, 90000), None)
+    kept = Timing(Fraction(1, 30000), Fraction(1, 90000))
     assert kept.ticks(frame, 7) == (3003 * 3, 3003)
-    even = Timing.of(_info(), Fraction(1, 90000), Fraction(30))
+    even = Timing(Fraction(1, 30000), Fraction(1, 90000), 3000)
     assert even.ticks(frame, 7) == (7 * 3000, 3000)
 
 
@@ -140,24 +137,26 @@ class Upscaling:
         settings = {"outscale": 2, "encoder_options": request.options, "overwrite": True} | settings
         self.settings = VideoSettings(**asked, **settings)
         self.models = (load(weights, device="cpu"),)
+        self.work = Workspace(workspace_folder(target))
         self.task = VideoTask(
-            find_source(source), find_target(target), self.models, self.settings, None, SingleProcess()
+            find_source(source), find_target(target), self.models, self.settings, None, None, self.work
         )
         self.target = target
 
     def run(self, numbers: list[int] | None = None, *, resume: bool = False, join: bool = True):
-        task, settings = self.task, self.settings
-        with task.source.open() as reader:
+        task, settings, work = self.task, self.settings, self.work
+        with closing(task.source.open()) as reader:
             plan = plan_video(task.source, task.target, settings, reader, settings.outscale)
             marks = fingerprint(plan, settings, {}, settings.outscale)
-            work = Workspace.prepare(self.target, marks, plan.spans, resume=resume, overwrite=not resume)
-            left = [index for index in range(len(plan.spans)) if index not in work.verified()]
+            found = work.prepare(self.target, marks, plan.spans, resume=resume, overwrite=not resume)
+            left = [index for index in range(len(plan.spans)) if index not in found]
             left = left if numbers is None else numbers
-            sink = SegmentSink(work, open_writer(plan, task.target), task.timing(plan))
+            sink = SegmentSink(work, open_writer(plan, task.target), segment_timing(plan, task.target, settings))
             workers = make_workers(self.models, WorkerPlan(2, 1, 1, 0), plan, settings)
             done = run_stages(reader, plan.spans, workers, sink, lambda: left.pop(0) if left else None)
         if join:
-            task.join(plan, work, done.partial, whole=done.damage is None)
+            records = work.verified()
+            task.join(plan, work, records, done.partial, whole=done.damage is None)
         return plan, done
 
 
@@ -211,12 +210,12 @@ def test_repeated_frames_are_not_computed_again(tmp_path, nearest_weights):
 def test_a_segment_that_changed_on_disk_is_not_joined(video):
     job = video()
     plan, _ = job.run(join=False)
-    marks = fingerprint(plan, job.settings, {}, 2)
-    work = Workspace.prepare(job.target, marks, plan.spans, resume=True, overwrite=False)
-    path = work.segment_path(1)
+    records = job.work.verified()
+    path = job.work.segment_path(1)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(VideoDamagedError, match="--resume"):
-        job.task.join(plan, work)
+    for found in (records, job.work.verified()):
+        with pytest.raises(VideoDamagedError, match="--resume"):
+            job.task.join(plan, job.work, found)
     assert not job.target.exists()
 
 
@@ -333,7 +332,7 @@ def test_raw_frames_of_the_same_size_are_told_apart(tmp_path, model):
     digests = set()
     for value in (10, 11):
         path.write_bytes(head + b"".join(b"FRAME\n" + bytes([value]) * 768 for _ in range(4)))
-        with VideoReader(path) as reader:
+        with closing(VideoReader(path)) as reader:
             digests.add(reader.packet_index().digest)
     assert len(digests) == 2
 

@@ -17,7 +17,9 @@ WORK = {"입력": "abc", "배율": 2}
 
 
 def prepare(target: Path, work=WORK, spans=SPANS, resume=False, overwrite=False) -> Workspace:
-    return Workspace.prepare(target, work, spans, resume=resume, overwrite=overwrite)
+    workspace = Workspace(workspace_folder(target))
+    workspace.prepare(target, work, spans, resume=resume, overwrite=overwrite)
+    return workspace
 
 
 def finish(workspace: Workspace, index: int, content: bytes = b"video") -> None:

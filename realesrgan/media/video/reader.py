@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
@@ -180,7 +179,7 @@ class OpenVideo:
 
 
 class VideoReader:
-    """비디오 하나를 여는 리더(reader). 문맥 관리자(context manager)로 쓴다.
+    """비디오 하나를 여는 리더(reader). 다 쓰면 `close`한다(`contextlib.closing`).
 
     파일은 한 번만 열고 되감아 가며 읽으므로 무엇이든 몇 번이고 부를 수 있다. 표준 입력은 한 번만 디코딩할 수 있다.
 
@@ -213,14 +212,6 @@ class VideoReader:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""

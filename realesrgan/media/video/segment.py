@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
@@ -59,7 +58,7 @@ ALPHA_HEADER = (1).to_bytes(8, "big")
 
 
 class SegmentWriter:
-    """프레임들을 인코딩해 조각 파일 하나로 쓴다. 문맥 관리자(context manager)로 쓴다.
+    """프레임들을 인코딩해 조각 파일 하나로 쓴다. 다 쓰면 `finish`, 버리려면 `close`한다.
 
     같은 계획과 같은 프레임이면 언제나 같은 조각이 된다. `finish`를 불러야 제 이름의 파일이 생긴다.
 
@@ -99,14 +98,6 @@ class SegmentWriter:
             set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
             self._alpha.time_base = plan.time_base
         return container
-
-    def __enter__(self) -> SegmentWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
         """프레임 하나를 쓴다.

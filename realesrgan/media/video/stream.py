@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fractions import Fraction
-from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -93,14 +92,6 @@ class StreamWriter:
             )
         with korean_write_errors(_NAME):
             self._format: _Format = kinds[plan.container](file, plan)
-
-    def __enter__(self) -> StreamWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
         """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import wave
 from collections.abc import Sequence
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -203,7 +204,7 @@ def remake(
     chunk: int = 7,
 ) -> tuple[str, ...]:
     """키우지 않고 다시 인코딩한다. 조각 여럿으로 나누어 쓰고 잇는다. 알림을 돌려준다."""
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         info = reader.info
         plan = plan_encoding(info, request or EncodeRequest(), container, (info.width, info.height))
         frames = list(reader.frames(start, end))
@@ -211,7 +212,7 @@ def remake(
     for number, first in enumerate(range(0, len(frames), chunk)):
         part = frames[first : first + chunk]
         path = target.with_name(f"{number}.segment")
-        with SegmentWriter(path, plan) as writer:
+        with closing(SegmentWriter(path, plan)) as writer:
             for frame in part:
                 writer.write(frame.planes, frame.pts - part[0].pts, frame.duration)
             segments.append(Segment(str(path), part[0].pts, writer.finish()))

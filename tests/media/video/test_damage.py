@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -34,7 +35,7 @@ def count_until_damage(source: object) -> int | None:
     """깨졌다는 오류까지 나온 프레임 수. 오류가 없으면 None."""
     seen = 0
     try:
-        with VideoReader(source) as reader:  # type: ignore[arg-type]
+        with closing(VideoReader(source)) as reader:  # type: ignore[arg-type]
             for _ in reader.frames():
                 seen += 1
     except VideoReadError:
@@ -72,13 +73,16 @@ def test_a_single_missing_byte_is_noticed(name: str, healthy: dict[str, Path], t
 
 
 def test_the_good_part_of_a_cut_video_equals_the_whole_one(healthy: dict[str, Path], tmp_path: Path) -> None:
-    with VideoReader(healthy["plain.mkv"]) as reader:
+    with closing(VideoReader(healthy["plain.mkv"])) as reader:
         whole = list(reader.frames())
     data = healthy["plain.mkv"].read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) // 2])
     good = []
-    with VideoReader(cut) as reader, pytest.raises(VideoDamagedError, match=r"초 뒤[\s\S]*성한 프레임은 \d+개"):
+    with (
+        closing(VideoReader(cut)) as reader,
+        pytest.raises(VideoDamagedError, match=r"초 뒤[\s\S]*성한 프레임은 \d+개"),
+    ):
         assert any("잘렸습니다" in warning for warning in reader.info.warnings)
         for frame in reader.frames():
             good.append(frame)
@@ -91,9 +95,9 @@ def test_a_range_before_the_cut_is_still_read(healthy: dict[str, Path], tmp_path
     data = healthy["head.mp4"].read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(data[: len(data) * 8 // 10])
-    with VideoReader(healthy["head.mp4"]) as reader:
+    with closing(VideoReader(healthy["head.mp4"])) as reader:
         whole = list(reader.frames())
-    with VideoReader(cut) as reader:
+    with closing(VideoReader(cut)) as reader:
         assert samples.same_frames(list(reader.frames(None, whole[8].pts)), whole[:8])
 
 

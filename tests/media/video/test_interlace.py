@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.media.video import samples
 
 
 def detect_interlaced(path: Path) -> bool:
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         return reader.looks_interlaced()
 
 
@@ -21,9 +22,9 @@ def detect_interlaced(path: Path) -> bool:
 def test_the_content_decides_not_the_flag(weave: bool, flagged: bool, tmp_path: Path) -> None:
     path = samples.weave_video(tmp_path / "f.mp4", weave, flagged)
     assert detect_interlaced(path) is weave
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         assert reader.info.interlaced is flagged
-    with path.open("rb") as file, VideoReader(file) as reader:
+    with path.open("rb") as file, closing(VideoReader(file)) as reader:
         assert reader.looks_interlaced() is weave
         assert len(list(reader.frames())) == 40
 
@@ -41,7 +42,7 @@ def test_telecine_with_a_flag_counts_as_interlaced() -> None:
 
 def test_deinterlacing_keeps_count_times_and_format_and_removes_the_comb(tmp_path: Path) -> None:
     path = samples.weave_video(tmp_path / "f.mp4", flagged=True)
-    with VideoReader(path) as reader, VideoReader(path, deinterlace=True) as clean:
+    with closing(VideoReader(path)) as reader, closing(VideoReader(path, deinterlace=True)) as clean:
         woven, smooth = list(reader.frames()), list(clean.frames())
         assert clean.info.layout == reader.info.layout
     assert [frame.pts for frame in smooth] == [frame.pts for frame in woven]
@@ -55,7 +56,7 @@ def test_deinterlacing_keeps_count_times_and_format_and_removes_the_comb(tmp_pat
 
 def test_deinterlacing_a_range_keeps_its_times(tmp_path: Path) -> None:
     path = samples.weave_video(tmp_path / "f.mp4", flagged=True)
-    with VideoReader(path, deinterlace=True) as reader:
+    with closing(VideoReader(path, deinterlace=True)) as reader:
         whole = list(reader.frames())
         part = list(reader.frames(whole[10].pts, whole[20].pts))
     assert samples.same_frames(part, whole[10:20])

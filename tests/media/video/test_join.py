@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ QUICK = EncodeRequest(preset="ultrafast", options={"bf": "2"})
 
 
 def times_of(path: Path) -> list[Fraction]:
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         return [frame.pts * reader.info.time_base for frame in reader.frames()]
 
 
@@ -77,7 +78,7 @@ def test_colour_tags_are_in_the_stream_and_the_container(
     if container != "webm" or tags[0] != 9:  # VP9의 비트열에는 원색과 전달 함수가 없다.
         for tag in tags[:3]:
             assert names[tag] in line, line
-    with VideoReader(source) as before, VideoReader(tmp_path / f"out{suffix}") as after:
+    with closing(VideoReader(source)) as before, closing(VideoReader(tmp_path / f"out{suffix}")) as after:
         assert after.info.colour == before.info.colour
 
 
@@ -111,7 +112,7 @@ def test_a_range_starts_at_zero_with_sound_in_sync(
 ) -> None:
     source: Path = request.getfixturevalue(name)
     target = tmp_path / f"out{suffix}"
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         base = reader.info.time_base
     samples.remake(source, target, container, int(Fraction(2, 5) / base), int(1 / base))
     assert times_of(target) == pytest.approx([n / 25 for n in range(15)], abs=0.0011)
@@ -187,7 +188,7 @@ def test_rotation_is_not_copied(tmp_path: Path) -> None:
     samples.write_video(tmp_path / "p.mp4", count=3)
     samples.ffmpeg("-display_rotation", "-90", "-i", tmp_path / "p.mp4", "-c", "copy", tmp_path / "r.mp4")
     samples.remake(tmp_path / "r.mp4", tmp_path / "out.mp4", "mp4")
-    with VideoReader(tmp_path / "out.mp4") as reader:
+    with closing(VideoReader(tmp_path / "out.mp4")) as reader:
         assert reader.info.rotation == 0
 
 
@@ -195,7 +196,7 @@ def test_the_sample_aspect_ratio_is_written_or_the_loss_is_told(tmp_path: Path) 
     source = samples.write_video(tmp_path / "in.mp4", count=3, aspect=Fraction(32, 27))
     for container, suffix in CONTAINERS:
         warnings = samples.remake(source, tmp_path / f"out{suffix}", container)
-        with VideoReader(tmp_path / f"out{suffix}") as reader:
+        with closing(VideoReader(tmp_path / f"out{suffix}")) as reader:
             if container == "webm":
                 assert any("가로세로 비율" in warning for warning in warnings)
             else:
@@ -210,7 +211,7 @@ def test_the_sample_aspect_ratio_is_written_or_the_loss_is_told(tmp_path: Path) 
 def test_alpha_survives_the_seams(container: str, suffix: str, codec: str, tmp_path: Path) -> None:
     options = {"auto-alt-ref": "0", "lossless": "1"}
     source = samples.write_video(tmp_path / "in.webm", "libvpx-vp9", "yuva420p", options=options, count=10)
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         before = list(reader.frames())
         info = reader.info
     lossless = {"lossless": "1"} if codec == "libvpx-vp9" else {}
@@ -218,12 +219,12 @@ def test_alpha_survives_the_seams(container: str, suffix: str, codec: str, tmp_p
     plan = plan_encoding(info, request, container, (64, 48))
     segments = []
     for number, part in enumerate((before[:4], before[4:])):
-        with SegmentWriter(tmp_path / f"{number}.seg", plan) as writer:
+        with closing(SegmentWriter(tmp_path / f"{number}.seg", plan)) as writer:
             for frame in part:
                 writer.write(as_layout(frame.planes, plan.layout.pix_fmt), frame.pts - part[0].pts, frame.duration)
             segments.append(Segment(str(tmp_path / f"{number}.seg"), part[0].pts, writer.finish()))
     assert join_video(segments, source, tmp_path / f"out{suffix}", plan, info) == ()
-    with VideoReader(tmp_path / f"out{suffix}") as reader:
+    with closing(VideoReader(tmp_path / f"out{suffix}")) as reader:
         after = list(reader.frames())
         deep = reader.info.layout.bits - 8
     assert len(after) == 10
@@ -244,11 +245,11 @@ def test_hdr_metadata_arrives_in_the_video(tmp_path: Path) -> None:
         tmp_path / "h.mp4", "libx265", "yuv420p10le", size=(64, 64), count=6, options={"x265-params": samples.HDR10},
         colour=(9, 9, 16, 1),
     )  # fmt: skip
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         before = reader.info
     for container, suffix in CONTAINERS:
         samples.remake(source, tmp_path / f"out{suffix}", container)
-        with VideoReader(tmp_path / f"out{suffix}") as reader:
+        with closing(VideoReader(tmp_path / f"out{suffix}")) as reader:
             after = reader.info
         assert after.colour == before.colour, container
         assert after.layout.bits == 10
@@ -265,7 +266,7 @@ def test_a_failure_leaves_the_old_video_and_no_temporary(rich_mkv: Path, tmp_pat
     old = (tmp_path / "out.mp4").read_bytes()
     segment = tmp_path / "1.segment"
     segment.write_bytes(segment.read_bytes()[:-500])
-    with VideoReader(rich_mkv) as reader:
+    with closing(VideoReader(rich_mkv)) as reader:
         plan = plan_encoding(reader.info, EncodeRequest(), "mp4", (64, 48))
         pieces = [Segment(str(tmp_path / f"{n}.segment"), n * 280, 7) for n in range(3)]
         with pytest.raises(VideoDamagedError):
@@ -285,12 +286,12 @@ def test_a_broken_source_gives_its_good_part_with_a_warning(rich_mp4: Path, tmp_
     data = (tmp_path / "head.mp4").read_bytes()
     cut.write_bytes(data[: len(data) * 7 // 10])
     frames = []
-    with VideoReader(cut) as reader:
+    with closing(VideoReader(cut)) as reader:
         plan = plan_encoding(reader.info, EncodeRequest(), "mp4", (64, 48))
         with pytest.raises(VideoDamagedError):
             for frame in reader.frames():
                 frames.append(frame)
-        with SegmentWriter(tmp_path / "a.seg", plan) as writer:
+        with closing(SegmentWriter(tmp_path / "a.seg", plan)) as writer:
             for frame in frames:
                 writer.write(frame.planes, frame.pts - frames[0].pts, frame.duration)
             pieces = [Segment(str(tmp_path / "a.seg"), frames[0].pts, writer.finish())]
@@ -304,10 +305,10 @@ def test_a_broken_source_gives_its_good_part_with_a_warning(rich_mp4: Path, tmp_
 
 def test_the_video_alone_can_be_joined(tmp_path: Path) -> None:
     source = samples.write_video(tmp_path / "in.mp4", count=5)
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         plan = plan_encoding(reader.info, EncodeRequest(), "mp4", (64, 48))
         frames = list(reader.frames())
-    with SegmentWriter(tmp_path / "a.seg", plan) as writer:
+    with closing(SegmentWriter(tmp_path / "a.seg", plan)) as writer:
         for frame in frames:
             writer.write(frame.planes, frame.pts, frame.duration)
         writer.finish()
@@ -319,7 +320,7 @@ def test_the_clock_of_a_broadcast_starts_at_zero_and_sound_stays_in_sync(rich_mk
     """방송의 시계는 몇 시간에서 시작하기도 한다. 그대로 옮기면 그만큼 빈 비디오가 된다."""
     samples.ffmpeg("-i", rich_mkv, "-map", "0:v", "-map", "0:a:1", "-c", "copy", "-output_ts_offset", "36000",
                  tmp_path / "b.ts")  # fmt: skip
-    with VideoReader(tmp_path / "b.ts") as reader:
+    with closing(VideoReader(tmp_path / "b.ts")) as reader:
         begin = next(reader.frames()).pts * reader.info.time_base
     assert begin > 36000
     for container, suffix in CONTAINERS[:3]:
@@ -335,12 +336,12 @@ def test_the_clock_of_a_broadcast_starts_at_zero_and_sound_stays_in_sync(rich_mk
 def test_a_subtitle_showing_at_the_cut_does_not_move_the_video(tmp_path: Path, container: str, suffix: str) -> None:
     """구간의 처음에 이미 보이던 자막은 구간 안만큼만 남고, 비디오는 0에서 시작한다."""
     source = samples.rich_video(tmp_path)
-    with VideoReader(source) as reader:
+    with closing(VideoReader(source)) as reader:
         info = reader.info
         plan = plan_encoding(info, EncodeRequest(), container, (64, 48))
         first = round(Fraction(9, 10) / info.time_base)
         frames = list(reader.frames(first))
-        with SegmentWriter(tmp_path / "s.seg", plan) as writer:
+        with closing(SegmentWriter(tmp_path / "s.seg", plan)) as writer:
             for frame in frames:
                 writer.write(frame.planes, round((frame.pts - frames[0].pts) * info.time_base / plan.time_base))
             writer.finish()

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,13 +24,13 @@ from tests.media.video.conftest import HEALTHY
 
 
 def probe_video(path: Path | str) -> VideoInfo:
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         return reader.info
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_video_gives_every_frame_and_is_never_called_damaged(name: str, healthy: dict[str, Path]) -> None:
-    with VideoReader(healthy[name]) as reader:
+    with closing(VideoReader(healthy[name])) as reader:
         frames = list(reader.frames())
     assert len(frames) == len(samples.judged_times(healthy[name]))
     assert len(frames) == 30 or name == "theora.ogv"  # 이 인코더는 프레임을 건너뛴다.
@@ -38,7 +39,7 @@ def test_a_healthy_video_gives_every_frame_and_is_never_called_damaged(name: str
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_segments_at_keyframes_equal_one_straight_read(name: str, healthy: dict[str, Path]) -> None:
-    with VideoReader(healthy[name]) as reader:
+    with closing(VideoReader(healthy[name])) as reader:
         whole = list(reader.frames())
         cuts = reader.packet_index().keyframes[1:]
         parts = [f for a, b in zip((None, *cuts), (*cuts, None), strict=True) for f in reader.frames(a, b)]
@@ -47,7 +48,7 @@ def test_segments_at_keyframes_equal_one_straight_read(name: str, healthy: dict[
 
 @pytest.mark.parametrize("name", ["tail.mp4", "opengop.mp4", "hevc.mp4", "plain.mkv", "h264.ts", "refresh.mp4"])
 def test_any_range_equals_the_same_frames_of_a_straight_read(name: str, healthy: dict[str, Path]) -> None:
-    with VideoReader(healthy[name]) as reader:
+    with closing(VideoReader(healthy[name])) as reader:
         whole = list(reader.frames())
         for first, last in ((3, 9), (13, 14), (17, 29)):
             start, end = whole[first].pts, whole[last].pts
@@ -57,11 +58,11 @@ def test_any_range_equals_the_same_frames_of_a_straight_read(name: str, healthy:
 
 @pytest.mark.parametrize("name", ["plain.mkv", "plain.nut", "plain.y4m", "head.mp4", "h264.ts", "h264.avi"])
 def test_standard_input_gives_the_same_frames(name: str, healthy: dict[str, Path]) -> None:
-    with VideoReader(healthy[name]) as reader:
+    with closing(VideoReader(healthy[name])) as reader:
         whole = list(reader.frames())
     with subprocess.Popen(["cat", str(healthy[name])], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        with VideoReader(process.stdout) as piped:
+        with closing(VideoReader(process.stdout)) as piped:
             assert samples.same_frames(list(piped.frames()), whole)
             with pytest.raises(VideoReadError, match="한 번만"):
                 next(piped.frames())
@@ -80,14 +81,14 @@ def test_variable_timestamps_and_start_offsets_are_kept(
 ) -> None:
     times = [start + sum(gaps[:count]) for count in range(len(gaps) + 1)]
     path = samples.write_video(tmp_path / "v.mp4", times=times, time_base=base)
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         found = [frame.pts * reader.info.time_base for frame in reader.frames()]
     assert found == [pts * base for pts in times]
 
 
 def test_decoded_values_are_exactly_the_lossless_source(tmp_path: Path) -> None:
     path = samples.write_video(tmp_path / "f.mkv", "ffv1", "yuv422p10le", count=4)
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         assert reader.info.layout.bits == 10
         for index, frame in enumerate(reader.frames()):
             expected = samples.planes(index, "yuv422p10le")
@@ -145,7 +146,7 @@ def test_aspect_ratio_rate_and_length_are_read(tmp_path: Path) -> None:
 def test_hostile_names_are_only_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples.write_video(tmp_path / "plain.mp4", count=3).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    with VideoReader(name) as reader:
+    with closing(VideoReader(name)) as reader:
         assert len(list(reader.frames())) == 3
 
 
@@ -207,7 +208,7 @@ def test_a_change_of_size_stops_with_a_clear_message(tmp_path: Path) -> None:
     joined = tmp_path / "c.ts"
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     seen = 0
-    with VideoReader(joined) as reader, pytest.raises(VideoFormatError, match="도중에 화면"):
+    with closing(VideoReader(joined)) as reader, pytest.raises(VideoFormatError, match="도중에 화면"):
         for _ in reader.frames():
             seen += 1
     assert 3 <= seen <= 5  # 디코더는 새 머리를 만나면 미뤄 둔 프레임을 버린다.
@@ -218,7 +219,7 @@ def test_a_broadcast_that_starts_over_keeps_every_frame(tmp_path: Path) -> None:
     part = samples.write_video(tmp_path / "a.ts", "mpeg2video", count=60, time_base=1 / samples.RATE, times=range(60))
     joined = tmp_path / "c.ts"
     joined.write_bytes(part.read_bytes() * 2)
-    with VideoReader(joined) as reader:
+    with closing(VideoReader(joined)) as reader:
         frames = list(reader.frames())
         assert len(reader.packet_index().keyframes) == 1
     assert len(frames) == 120
@@ -239,7 +240,7 @@ def test_the_alpha_of_vp9_is_not_dropped(tmp_path: Path) -> None:
     path = samples.write_video(
         tmp_path / "a.webm", "libvpx-vp9", "yuva420p", count=4, options={"auto-alt-ref": "0", "lossless": "1"}
     )
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         assert reader.info.layout.alpha
         for index, frame in enumerate(reader.frames()):
             assert np.array_equal(frame.planes[3], samples.planes(index, "yuva420p")[3])
@@ -260,7 +261,7 @@ def test_hdr_metadata_is_read(tmp_path: Path) -> None:
 
 def test_closing_does_not_close_the_callers_stream(tmp_path: Path) -> None:
     data = io.BytesIO(samples.write_video(tmp_path / "a.mkv", count=2).read_bytes())
-    with VideoReader(data) as reader:
+    with closing(VideoReader(data)) as reader:
         assert len(list(reader.frames())) == 2
     assert not data.closed
 
@@ -294,7 +295,7 @@ def test_remuxed_videos_with_offsets_and_edit_lists_are_healthy(
 ) -> None:
     paths = {"tail": healthy["tail.mp4"], "plain": healthy["plain.mkv"]}
     samples.ffmpeg(*(argument.format(**paths) for argument in arguments), tmp_path / name)
-    with VideoReader(tmp_path / name) as reader:
+    with closing(VideoReader(tmp_path / name)) as reader:
         frames = list(reader.frames())
         cuts = reader.packet_index().keyframes[1:]
         parts = [f for a, b in zip((None, *cuts), (*cuts, None), strict=True) for f in reader.frames(a, b)]
@@ -314,7 +315,7 @@ def test_a_named_pipe_is_refused_instead_of_hanging(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
     samples.write_video(tmp_path / "plain.mp4", count=3).rename(path)
-    with VideoReader(path) as reader:
+    with closing(VideoReader(path)) as reader:
         assert len(list(reader.frames())) == 3
     samples.remake(path, tmp_path / os.fsdecode(b"\xfd.mkv"), "matroska")
     assert probe_video(tmp_path / os.fsdecode(b"\xfd.mkv")).width == 64
@@ -322,7 +323,7 @@ def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tail.mp4", "plain.mkv", "h264.ts", "h264.avi"])
 def test_one_reader_can_be_read_at_two_places_and_again(name: str, healthy: dict[str, Path]) -> None:
-    with VideoReader(healthy[name]) as reader:
+    with closing(VideoReader(healthy[name])) as reader:
         index = reader.packet_index()
         first, second = reader.frames(), reader.frames()
         both = [(next(first), next(second)) for _ in range(3)]
@@ -331,5 +332,5 @@ def test_one_reader_can_be_read_at_two_places_and_again(name: str, healthy: dict
         assert samples.same_frames([pair[1] for pair in both], whole[:3])
         assert samples.same_frames(list(reader.frames()), whole) and len(whole) == 30
         assert reader.packet_index() == index
-    with VideoReader(healthy[name]) as again:
+    with closing(VideoReader(healthy[name])) as again:
         assert again.packet_index() == index

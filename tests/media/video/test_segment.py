@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def make_plan(codec: str = "libx264", base: Fraction = Fraction(1, 12800), pix_f
 
 
 def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> int:
-    with SegmentWriter(path, plan) as writer:
+    with closing(SegmentWriter(path, plan)) as writer:
         for index, (pts, after) in enumerate(itertools.pairwise([*times, times[-1] + last])):
             writer.write(samples.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
         return writer.finish()
@@ -77,7 +78,7 @@ def test_a_lossless_segment_keeps_every_value(tmp_path: Path) -> None:
     for pix_fmt in ("yuv444p12le", "yuva420p", "gray16le", "gbrp10le"):
         plan = make_plan("ffv1", pix_fmt=pix_fmt)
         write(tmp_path / "a.seg", plan, [0, 1, 2])
-        with VideoReader(tmp_path / "a.seg") as reader:
+        with closing(VideoReader(tmp_path / "a.seg")) as reader:
             for index, frame in enumerate(reader.frames()):
                 expected = samples.planes(index, pix_fmt, 64, 64)
                 assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected, strict=True))
@@ -91,7 +92,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
-    with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
+    with closing(SegmentWriter(tmp_path / "a.seg", make_plan())) as writer:
         writer.write(samples.planes(0, width=64, height=64), 0)
         assert not (tmp_path / "a.seg").exists()
     assert list(tmp_path.iterdir()) == []
@@ -99,27 +100,30 @@ def test_an_unfinished_segment_leaves_nothing(tmp_path: Path) -> None:
 
 def test_an_old_segment_survives_until_the_new_one_is_whole(tmp_path: Path) -> None:
     (tmp_path / "a.seg").write_bytes(b"old")
-    with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer:
+    with closing(SegmentWriter(tmp_path / "a.seg", make_plan())) as writer:
         writer.write(samples.planes(0, width=64, height=64), 0)
     assert (tmp_path / "a.seg").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("times", [[1], [0, 0], [0, 5, 4]])
 def test_times_that_do_not_grow_from_zero_are_our_mistake(times: list[int], tmp_path: Path) -> None:
-    with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer, pytest.raises(ValueError, match="늘어나지"):
+    with closing(SegmentWriter(tmp_path / "a.seg", make_plan())) as writer, pytest.raises(ValueError, match="늘어나지"):
         for pts in times:
             writer.write(samples.planes(0, width=64, height=64), pts)
 
 
 def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
-    with SegmentWriter(tmp_path / "a.seg", make_plan()) as writer, pytest.raises(VideoWriteError, match="하나도"):
+    with (
+        closing(SegmentWriter(tmp_path / "a.seg", make_plan())) as writer,
+        pytest.raises(VideoWriteError, match="하나도"),
+    ):
         writer.finish()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(VideoWriteError, match=r"없습니다[\s\S]*해결"),
-        SegmentWriter(tmp_path / "none" / "a.seg", make_plan()) as writer,
+        closing(SegmentWriter(tmp_path / "none" / "a.seg", make_plan())) as writer,
     ):
         writer.write(samples.planes(0, width=64, height=64), 0)
         writer.finish()
@@ -175,7 +179,7 @@ def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int) ->
     """x265는 프레임이 두어 개뿐이면 인코딩 시각을 채우지 않는다."""
     plan = make_plan("libx265")
     shape = (plan.layout.pix_fmt, plan.width, plan.height)
-    with SegmentWriter(tmp_path / "a.seg", plan) as writer:
+    with closing(SegmentWriter(tmp_path / "a.seg", plan)) as writer:
         for index in range(count):
             writer.write(samples.planes(index, *shape), index * 512, 512)
         assert writer.finish() == count

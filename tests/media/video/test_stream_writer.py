@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def plan_for(container: str, pix_fmt: str, base: Fraction = Fraction(1, 90000)) 
 def send(container: str, pix_fmt: str, times: list[int]) -> bytes:
     sink = Sink()
     plan = plan_for(container, pix_fmt)
-    with StreamWriter(sink, plan) as writer:  # type: ignore[arg-type]
+    with closing(StreamWriter(sink, plan)) as writer:  # type: ignore[arg-type]
         for index, pts in enumerate(times):
             writer.write(samples.planes(index, pix_fmt, 65, 49), pts)
         assert writer.finish() == len(times)
@@ -59,7 +60,7 @@ def test_values_and_times_arrive_unchanged(container: str, pix_fmt: str, tmp_pat
     times = [0, 3600, 7200, 10800, 14400]
     path = tmp_path / "out"
     path.write_bytes(send(container, pix_fmt, times))
-    with path.open("rb") as file, VideoReader(file) as reader:
+    with path.open("rb") as file, closing(VideoReader(file)) as reader:
         assert reader.info.layout == layout_of(pix_fmt)
         frames = list(reader.frames())
         assert [frame.pts * reader.info.time_base for frame in frames] == [Fraction(pts, 90000) for pts in times]
@@ -84,7 +85,7 @@ def test_y4m_refuses_uneven_timestamps_and_names_the_remedy() -> None:
 def test_y4m_accepts_timestamps_rounded_to_milliseconds() -> None:
     plan = EncodePlan("yuv4mpegpipe", "rawvideo", layout_of("yuv420p"), Colour(1), 64, 48, Fraction(1, 1000),
                       Fraction(24000, 1001), pix_fmt="yuv420p")  # fmt: skip
-    with StreamWriter(Sink(), plan) as writer:  # type: ignore[arg-type]
+    with closing(StreamWriter(Sink(), plan)) as writer:  # type: ignore[arg-type]
         for index in range(100):
             writer.write(samples.planes(0), round(index * 1001 / 24))
         assert writer.finish() == 100
@@ -108,7 +109,7 @@ def test_a_closed_reader_is_an_error_not_a_crash(container: str) -> None:
     with (
         os.fdopen(send_end, "wb", buffering=0) as file,
         pytest.raises(VideoWriteError, match="해결"),
-        StreamWriter(file, plan_for(container, "yuv420p")) as writer,
+        closing(StreamWriter(file, plan_for(container, "yuv420p"))) as writer,
     ):
         for index in range(50):
             writer.write(samples.planes(index, width=65, height=49), index * 3600)
