@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = tool_parser(
         "benchmark_video.py",
         "비디오의 세 단계(디코딩, 네트워크, 인코딩)를 함께 돌린 벽시계 시간을 따로 잰 CPU 시간의 합과 견줍니다.",
-        ["python scripts/benchmark_video.py --input film.mp4 --rounds 3"],
+        ["python scripts/benchmark_video.py --input video.mp4 --rounds 3"],
     )
     parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="비디오 파일")
     parser.add_argument("--cores", type=number(int, 1), metavar="N", help="코어 수. 기본: 쓸 수 있는 만큼")

@@ -15,6 +15,7 @@ from typing import Any
 
 import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
+from realesrgan.cli.console import say
 from realesrgan.cli.tools import run_tool, tool_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,8 +76,8 @@ def run(*, command: str, arguments: Sequence[str]) -> int:
     passed, code = count(command, arguments)
     for path, functions in sorted(passed.items()):
         names = ", ".join(sorted(name.split(":")[0] for name in functions))
-        sys.stdout.write(f"{Path(path).relative_to(ROOT)} ({len(functions)}): {names}\n")
-    sys.stdout.write(f"모듈 {len(passed)}개, 함수 {sum(map(len, passed.values()))}개\n")
+        say(f"{Path(path).relative_to(ROOT)} ({len(functions)}): {names}")
+    say(f"모듈 {len(passed)}개, 함수 {sum(map(len, passed.values()))}개")
     return code
 
 

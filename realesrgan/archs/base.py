@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,29 +144,19 @@ def activation_values(network: Any) -> ActivationValues:
 def build_network(arch: str, arch_args: Mapping[str, Any]) -> nn.Module:
     """등록부에서 네트워크를 찾아 값 없는 틀(meta device)로 만든다. 가중치로 채워야 쓸 수 있다."""
     cls = ARCH_REGISTRY.get(arch)
-    network = _skeleton(cls, arch_args)
-    # 가중치에 남지 않는 텐서를 가진 네트워크는 틀만으로는 쓸 수 없다.
-    built: nn.Module = cls(**arch_args) if _keeps_unsaved_tensors(network) else network
-    return built
-
-
-def _skeleton(cls: Any, arch_args: Mapping[str, Any]) -> nn.Module:
-    """값 없는 틀. 지을 때 값을 보는 클래스(`tensor.item()` 등)는 값까지 짓는다."""
     try:
         # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
         with torch.device("meta"):
             network: nn.Module = cls(**arch_args)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError):  # 지을 때 값을 보는 클래스(`tensor.item()` 등)
         network = cls(**arch_args)
-    return network
-
-
-def _keeps_unsaved_tensors(network: nn.Module) -> bool:
-    """State dict에 들지 않는 값 없는(meta) 텐서가 있는지: 저장하지 않는 버퍼와 모듈의 보통 속성."""
+    # State dict에 들지 않는 텐서(저장하지 않는 버퍼, 모듈의 보통 속성)를 가진 네트워크는 틀만으로는 쓸 수 없다.
     saved = network.state_dict().keys()
     buffers = (buffer for name, buffer in network.named_buffers() if name not in saved)
     plain = (value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor))
-    return any(tensor.is_meta for tensor in (*buffers, *plain))
+    if any(tensor.is_meta for tensor in (*buffers, *plain)):
+        network = cls(**arch_args)
+    return network
 
 
 def recognise(state: StateDict, hints: Mapping[str, Any]) -> Recognition | None:
@@ -186,13 +176,15 @@ def recognise(state: StateDict, hints: Mapping[str, Any]) -> Recognition | None:
     for name, cls in ARCH_REGISTRY:
         if wanted is not None and name != wanted:
             continue
-        found = _recognise_one(cls, state, hints)
+        found = _recognise_one(name, cls, state, hints)
         if found is not None:
             return Recognition(name, *found)
     return None
 
 
-def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
+def _recognise_one(
+    name: str, cls: Any, state: StateDict, hints: Mapping[str, Any]
+) -> tuple[dict[str, Any], StateDict] | None:
     if hasattr(cls, "recognise"):
         found: tuple[dict[str, Any], StateDict] | None = cls.recognise(state, hints)
         return found
@@ -200,13 +192,13 @@ def _recognise_one(cls: Any, state: StateDict, hints: Mapping[str, Any]) -> tupl
     if not inspect.isclass(cls) or not issubclass(cls, nn.Module):
         return None
     # 훈련 코드를 불러오면 BasicSR의 네트워크 수십 개도 보인다. 이름을 대지 않았으면 하나씩 지어 보지 않는다.
-    if cls.__module__.startswith("basicsr.") and hints.get("arch") != cls.__name__:
+    if cls.__module__.startswith("basicsr.") and hints.get("arch") != name:
         return None
     arch_args = dict(hints.get("arch_args", {}))
     try:
-        template = _skeleton(cls, arch_args).state_dict()
+        template = build_network(name, arch_args).state_dict()
     except Exception as error:  # 꼭 주어야 하는 인자가 있거나(판별자 등) 인자 없이는 지을 수 없는 남의 클래스
-        logger.debug("기본 인자로 지을 수 없어 알아보지 않습니다: %s (%s)", cls.__name__, error)
+        logger.debug("기본 인자로 지을 수 없어 알아보지 않습니다: %s (%s)", name, error)
         return None
     return (arch_args, dict(state)) if same_shapes(template, state) else None
 
@@ -220,8 +212,3 @@ def block_indices(state: Mapping[str, Tensor], prefix: str) -> list[int]:
     """`prefix` 다음에 오는 번호들을 작은 것부터."""
     heads = (key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix))
     return sorted({int(head) for head in heads if head.isdecimal()})
-
-
-def registered_names() -> Iterator[str]:
-    """등록된 네트워크의 이름들."""
-    yield from ARCH_REGISTRY.keys()

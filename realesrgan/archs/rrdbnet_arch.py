@@ -68,8 +68,7 @@ def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _init_small(module: nn.Module, factor: float = 0.1) -> None:
     for layer in module.modules():
-        # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
-        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
+        if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
             with torch.no_grad():
                 layer.weight.mul_(factor)
@@ -90,7 +89,9 @@ class ResidualDenseBlock(nn.Module):
         self.conv3 = nn.Conv2d(num_feat + 2 * num_grow_ch, num_grow_ch, 3, 1, 1)
         self.conv4 = nn.Conv2d(num_feat + 3 * num_grow_ch, num_grow_ch, 3, 1, 1)
         self.conv5 = nn.Conv2d(num_feat + 4 * num_grow_ch, num_feat, 3, 1, 1)
-        _init_small(self)
+        # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.
+        if not self.conv1.weight.is_meta:
+            _init_small(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_feat, H, W)`를 받아 같은 모양을 돌려준다."""
@@ -161,6 +162,11 @@ class RRDBNet(nn.Module):
         self.num_block = num_block
         self.num_grow_ch = num_grow_ch
         self.num_upsample = count
+        # 입력의 `H`와 `W`가 맞춰야 하는 배수. 먼저 접는 배수이기도 하다.
+        self.size_multiple = 2**count // scale
+        # 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다. 잰 최댓값에 맞춘 어림이다.
+        largest = max(num_feat * 4**count, num_feat + 4 * num_grow_ch) / self.size_multiple**2
+        self.activation_values = ActivationValues(largest * 11 / 4, largest)
         self.conv_first = nn.Conv2d(num_in_ch * self.size_multiple**2, num_feat, 3, 1, 1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
@@ -169,23 +175,6 @@ class RRDBNet(nn.Module):
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, 1, 1)
 
-    @property
-    def size_multiple(self) -> int:
-        """입력의 `H`와 `W`가 맞춰야 하는 배수. 먼저 접는 배수이기도 하다."""
-        return int(2**self.num_upsample // self.scale)
-
-    @property
-    def activation_values(self) -> ActivationValues:
-        """입력 픽셀 하나에 드는 활성값의 수. 잰 최댓값에 맞춘 어림이다."""
-        num_feat = self.conv_hr.out_channels
-        dense = num_feat + 4 * self.num_grow_ch
-        largest = max(num_feat * 4**self.num_upsample, dense) / self.size_multiple**2
-        # 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다.
-        return ActivationValues(largest * 11 / 4, largest)
-
-    def _upsampling(self) -> list[nn.Conv2d]:
-        return [getattr(self, f"conv_up{number + 1}") for number in range(self.num_upsample)]
-
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_in_ch, H, W)`를 `(B, num_out_ch, H*scale, W*scale)`로 키운다."""
         if self.size_multiple > 1:
@@ -193,7 +182,8 @@ class RRDBNet(nn.Module):
         features = self.conv_first(x)
         features = features + self.conv_body(self.body(features))
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
-        for conv in self._upsampling():
+        for number in range(self.num_upsample):
+            conv = getattr(self, f"conv_up{number + 1}")
             features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2)), LEAKY_SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
         return self.conv_last(features)
@@ -247,7 +237,8 @@ class RRDBNet(nn.Module):
                 features = _write_dense_block(graph, getattr(block, name), features)
             features = _write_scaled_sum(graph, features, entering)
         features = graph.add("BinaryOp", [graph.conv(self.conv_body, features), first], "0=0")
-        for conv in self._upsampling():
+        for number in range(self.num_upsample):
+            conv = getattr(self, f"conv_up{number + 1}")
             features = graph.conv(conv, graph.enlarge(features, 2), graph.leaky(LEAKY_SLOPE))
         return graph.conv(self.conv_last, graph.conv(self.conv_hr, features, graph.leaky(LEAKY_SLOPE)))
 

@@ -1,4 +1,7 @@
-"""명령들의 인자: 한국어로 말하는 해석기, 값의 변환, 함께 쓰는 인자의 표, 사진 명령의 인자. torch 없이 불러온다."""
+"""명령들의 인자: 한국어로 말하는 해석기, 값의 변환, 함께 쓰는 인자의 표, 사진 명령의 인자, 인자가 고른 모델.
+
+`--help`가 바로 답하도록 torch 없이 불러온다.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,22 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from realesrgan.cli.console import EXIT_USAGE, say, say_error
+from realesrgan.cli.console import EXIT_USAGE, DownloadProgress, say, say_error
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
 from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
+
+if TYPE_CHECKING:
+    from realesrgan.inference.model import Model
+    from realesrgan.zoo.weights import Weights
 
 # 표준 입력과 표준 출력을 뜻하는 이름.
 STANDARD = "-"
 DEFAULT_DENOISE_STRENGTH = 0.5
 MAX_OUTSCALE = 100
+AUTO = "auto"
 
 # 인자 하나의 `(이름들, add_argument에 줄 값)`. 묶음의 제목마다 그 차례대로 둔다.
 Row = tuple[tuple[str, ...], dict[str, Any]]
@@ -207,7 +215,6 @@ TILE_ROWS = (
         "-t",
         "--tile",
         type=number(int, 0, words=("auto",)),
-        default="auto",
         metavar="auto|0|N",
         help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
     ),
@@ -223,6 +230,42 @@ PRECISION_ROWS = (
         help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, 다른 곳에서 fp32. 기본: auto",
     ),
     row("--fp32", action="store_true", help="--precision fp32와 같습니다."),
+)
+
+ENGINE_ROWS = (
+    row(
+        "--backend",
+        default=AUTO,
+        metavar="NAME",
+        help="네트워크를 돌릴 엔진(engine): auto, torch, openvino, onnxruntime, 또는 플러그인이 더한 이름. "
+        "기본: auto(torch)",
+    ),
+)
+
+PLUGIN_ROWS = (
+    row(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="네트워크, 엔진, 단계를 더하는 파이썬 파일이나 폴더. 여러 번 줄 수 있습니다.",
+    ),
+)
+
+STEP_ROWS = (
+    row(
+        "--blend",
+        type=number(float, 0, 1),
+        metavar="0..1",
+        help="네트워크의 몫. 나머지는 Lanczos 확대로 채웁니다. 낮출수록 원본의 질감에 가깝습니다. 기본: 1(섞지 않음)",
+    ),
+    row(
+        "--steps",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="네트워크 다음에 차례로 거칠 단계(step). --blend 0.7은 --steps blend=0.7과 같습니다.",
+    ),
 )
 
 OTHER_ROWS = (
@@ -253,7 +296,6 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
         row(
             "--ext",
             type=_extension,
-            default="auto",
             metavar="EXT",
             help="auto(입력과 같음), png, jpg, webp, tiff, avif 등. auto와 jpg에서 알파가 있으면 png. 기본: auto",
         ),
@@ -271,6 +313,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
     "모델": model_rows(DEFAULT_MODEL),
     "결과": (
         *SCALE_ROWS,
+        *STEP_ROWS,
         row(
             "--quality",
             type=number(int, 1, 100),
@@ -292,8 +335,13 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
             help="CUDA 장치 번호(--device cuda:N)",
         ),
         *PRECISION_ROWS,
+        *ENGINE_ROWS,
     ),
-    "그 밖": (row("--list_models", action="store_true", help="모델 목록을 보이고 끝냅니다."), *OTHER_ROWS),
+    "그 밖": (
+        row("--list_models", action="store_true", help="모델 목록을 보이고 끝냅니다."),
+        *PLUGIN_ROWS,
+        *OTHER_ROWS,
+    ),
 }
 
 
@@ -313,7 +361,7 @@ build_parser = partial(
 
 
 def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, default: str) -> None:
-    """두 명령이 함께 갖는 인자가 서로 맞는지 보고 `precision`, `named`, `model_name`을 정한다.
+    """두 명령이 함께 갖는 인자가 서로 맞는지 보고, 주지 않은 것과 `named`를 정한다.
 
     Args:
         parser: 인자 해석기.
@@ -330,7 +378,15 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
         parser.error(f"함께 쓸 수 없습니다: --fp32, --precision {args.precision}")
     if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
         parser.error("-dn을 --model_path와 함께 쓰려면 -n realesr-general-x4v3도 주세요.")
-    args.precision = "fp32" if args.fp32 else args.precision or "auto"
+    if getattr(args, "blend", None) is not None:
+        if any(step.partition("=")[0] == "blend" for step in args.steps):
+            parser.error("함께 쓸 수 없습니다: --blend, --steps blend=...")
+        if args.blend != 1:
+            args.steps = [f"blend={args.blend}", *args.steps]
+    args.precision = "fp32" if args.fp32 else args.precision or AUTO
+    # 글인 기본값은 argparse가 값처럼 해석하므로 여기서 정한다.
+    args.ext = args.ext or AUTO
+    args.tile = AUTO if args.tile is None else args.tile
     args.named = args.model_name is not None
     args.model_name = get_model(args.model_name or default).name
 
@@ -357,3 +413,78 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     settle_shared(parser, args, DEFAULT_MODEL)
     args.max_pixels = args.max_pixels or None
     return args
+
+
+def check_extensions(args: argparse.Namespace) -> None:
+    """플러그인을 불러오고, 단계와 엔진의 이름과 값이 맞는지 일을 시작하기 전에 본다. `steps`를 단계의 객체로 바꾼다.
+
+    Raises:
+        PluginError: 플러그인을 불러올 수 없을 때.
+        UsageError: 모르는 단계나 엔진이거나 단계의 값이 잘못되었을 때.
+        MissingPackageError: 엔진에 필요한 패키지가 없을 때.
+    """
+    from realesrgan.inference.engines.base import choose_engine
+    from realesrgan.inference.steps import parse_steps
+    from realesrgan.util.plugins import load_plugins
+
+    load_plugins(args.plugin)
+    choose_engine(args.backend)
+    args.steps = parse_steps(args.steps)
+
+
+def open_chosen(args: argparse.Namespace) -> Weights:
+    """인자가 고른 가중치를 찾아 읽는다. 없으면 변환하거나 내려받는다. 한 번 읽어 여러 장치에 쓸 때를 위한 것이다.
+
+    Raises:
+        WeightsError: 찾거나 읽을 수 없을 때.
+    """
+    from realesrgan.zoo.weights import open_weights
+
+    what = args.model_name if args.model_path is None else args.model_path
+    return open_weights(
+        what,
+        name=args.model_name if args.named else None,
+        denoise_strength=args.denoise_strength,
+        hints={"act_type": args.act_type},
+        progress=DownloadProgress(what),
+    )
+
+
+def build_model(args: argparse.Namespace, weights: Weights | None = None, device: str | None = None) -> Model:
+    """인자가 고른 모델을 싣고 엔진까지 만든다. 장치와 정밀도의 잘못을 일을 시작하기 전에 알리기 위해서다.
+
+    Args:
+        args: 명령의 인자.
+        weights: `open_chosen`으로 읽어 둔 가중치. 없으면 여기서 읽는다.
+        device: 장치 이름. 없으면 `--gpu-id`나 자동 선택을 따른다.
+
+    Raises:
+        WeightsError: 가중치를 찾거나 읽을 수 없거나 네트워크와 맞지 않을 때.
+        DeviceError: 장치나 정밀도를 쓸 수 없을 때.
+    """
+    from realesrgan.inference.model import load
+
+    if device is None and getattr(args, "gpu_id", None) is not None:
+        device = f"cuda:{args.gpu_id}"
+    what = args.model_name if args.model_path is None else args.model_path
+    model = load(
+        weights or what,
+        name=args.model_name if args.named else None,
+        denoise_strength=args.denoise_strength,
+        act_type=args.act_type,
+        progress=DownloadProgress(what),
+        device=device or AUTO,
+        precision=args.precision,
+        backend=getattr(args, "backend", AUTO),
+        tile=args.tile,
+        tile_pad=args.tile_pad,
+        pre_pad=args.pre_pad,
+        batch=args.batch,
+    )
+    _ = model.engine
+    return model
+
+
+def source_of(model: Model, args: argparse.Namespace) -> str:
+    """보고서에 적을 이름. 파일을 준 것이면 그 경로다."""
+    return model.name if args.model_path is None or not model.files else str(model.files[0])

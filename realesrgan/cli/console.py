@@ -110,7 +110,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def guarded(work: Callable[[], int], interrupted: str) -> int:
+def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
     """명령의 일을 하고 종료 코드를 돌려준다. 알린 오류와 중단을 메시지와 코드로 옮긴다.
 
     끝내라는 신호와 터미널이 닫힌 신호도 Ctrl-C처럼 다루어 쓰다 만 파일을 치우게 한다.
@@ -118,6 +118,7 @@ def guarded(work: Callable[[], int], interrupted: str) -> int:
     Args:
         work: 종료 코드를 돌려주는 일.
         interrupted: 중단되었을 때 알릴 말.
+        arguments: `work`에 줄 인자.
 
     Returns:
         `work`의 코드. 오류면 1, 잘못된 사용이면 2, 중단이면 130.
@@ -129,7 +130,7 @@ def guarded(work: Callable[[], int], interrupted: str) -> int:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _interrupt)
     try:
-        return work()
+        return work(*arguments)
     except KeyboardInterrupt:
         say_error(interrupted)
         return EXIT_INTERRUPTED

@@ -75,7 +75,7 @@ def show_plan(
     *,
     outscale: float,
     max_pixels: int | None,
-    skip: Callable[[Job], str | None],
+    skip_existing: bool,
     tell: Callable[[str], None],
 ) -> bool:
     """무엇을 할지와 어림한 시간, 메모리를 보인다.
@@ -85,7 +85,7 @@ def show_plan(
         model: 모델.
         outscale: 마지막 업스케일 배율.
         max_pixels: 결과 픽셀 수의 한도. None이면 없다.
-        skip: 일을 건너뛸 이유를 주는 함수. 건너뛰지 않으면 None.
+        skip_existing: 이미 있는 결과를 건드리지 않을지.
         tell: 알리는 말을 쓰는 함수.
 
     Returns:
@@ -93,12 +93,11 @@ def show_plan(
     """
     rate = measure_seconds_per_pixel(model)
     total = 0.0
-    checked = [job if job.skip else check_target(job, outscale, skip(job) is not None) for job in jobs]
+    checked = [check_target(job, outscale, skip_existing) for job in jobs]
     for index, job in enumerate(checked, 1):
         head = f"[{index}/{len(jobs)}] {shown(job.input)}"
-        reason = None if job.problem else skip(job)
-        if reason is not None:
-            tell("\n    ".join(f"{head}\n건너뜁니다: {reason}".splitlines()))
+        if job.problem is None and job.skip is not None:
+            tell("\n    ".join(f"{head}\n건너뜁니다: {job.skip}".splitlines()))
             continue
         estimate = estimate_job(job, model, outscale, rate)
         size = job.output_size(outscale)

@@ -9,10 +9,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from realesrgan.cli.arguments import STANDARD, parse_arguments
+from realesrgan.cli.arguments import (
+    AUTO,
+    STANDARD,
+    build_model,
+    check_extensions,
+    open_chosen,
+    parse_arguments,
+    source_of,
+)
 from realesrgan.cli.console import EXIT_DONE, configure_logging, guarded, run_and_leave, say, say_error, shown
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.errors import UsageError
@@ -26,30 +35,25 @@ if TYPE_CHECKING:
 FAREWELL = "중단했습니다. 쓰다 만 파일은 남지 않았습니다."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """사진 명령을 실행한다.
+def _work(argv: Sequence[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    configure_logging(args.verbose)
+    if args.list_models:
+        say(describe_models())
+        return EXIT_DONE
+    if args.plugin or args.steps or args.backend != AUTO:
+        check_extensions(args)
+    with ExitStack() as stack:
+        command = PictureCommand(args, stack)
+        if args.output == STANDARD:
+            # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
+            command.tell = command.tell_failure = say_error
+        return run_command(command, report=args.report, dry_run=args.dry_run)
 
-    Args:
-        argv: 인자. 없으면 명령줄에서 읽는다.
 
-    Returns:
-        종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
-    """
-
-    def work() -> int:
-        args = parse_arguments(argv)
-        configure_logging(args.verbose)
-        if args.list_models:
-            say(describe_models())
-            return EXIT_DONE
-        with ExitStack() as stack:
-            command = PictureCommand(args, stack)
-            if args.output == STANDARD:
-                # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
-                command.tell = command.tell_failure = say_error
-            return run_command(command, report=args.report, dry_run=args.dry_run)
-
-    return guarded(work, FAREWELL)
+# 사진 명령을 실행한다. 인자(없으면 명령줄의 것)를 받아 종료 코드를 돌려준다: 0 모두 완료, 1 일부 실패, 2 잘못된 사용,
+# 130 중단.
+main = partial(guarded, _work, FAREWELL)
 
 
 def run() -> NoReturn:
@@ -77,12 +81,18 @@ class FileResult(Result):
         input_size, output_size: `(너비, 높이)`, 픽셀. 모르면 None.
         outscale: 쓴 업스케일 배율.
         frames: 프레임 수.
+        steps: 거친 단계들(`"blend=0.7"` 등).
+        backend, device, precision: 실제로 쓴 엔진의 이름과 장치와 정밀도. 키우지 않았으면 None.
     """
 
     input_size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None
     outscale: float | None = None
     frames: int = 1
+    steps: tuple[str, ...] = ()
+    backend: str | None = None
+    device: str | None = None
+    precision: str | None = None
 
     def details(self) -> tuple[str, list[str]]:
         """결과와 크기."""
@@ -136,43 +146,38 @@ class PictureCommand(Command["Job", FileResult]):
 
     def prepare(self, jobs: Sequence[Job], ranks: Ranks) -> None:
         """할 일이 있으면 가중치를 찾아 모델을 싣는다."""
-        from realesrgan.cli.loading import build_model, open_chosen, source_of
-
-        needed = any(job.problem is None and not self._skips(job) for job in jobs)
-        # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
-        with ranks.local_leader_first():
-            chosen = open_chosen(self._args) if needed else None
-        if chosen is not None:
-            self._model = build_model(self._args, chosen, ranks.device(self._args.device))
-            self._model_name = source_of(self._model, self._args)
-
-    def _skips(self, job: Job) -> str | None:
-        """키우지 않을 이유. 키워야 하면 None."""
-        return job.skip or ("결과가 이미 있습니다." if self._args.skip_existing and job.target.exists() else None)
+        needed = any(job.problem is None and job.skip is None for job in jobs)
+        if ranks.size == 1:
+            self._model = build_model(self._args, device=self._args.device) if needed else None
+        else:
+            # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
+            with ranks.local_leader_first():
+                weights = open_chosen(self._args) if needed else None
+            if weights is not None:
+                self._model = build_model(self._args, weights, ranks.device(self._args.device))
+        if self._model is not None:
+            named = self._args.model_path is None
+            self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
         """그림 하나를 키워 쓴다."""
         from realesrgan.cli.jobs import check_target
         from realesrgan.inference.picture import PictureSettings, upscale_file
 
-        skip = self._skips(job)
-        if job.problem is not None or skip is not None:
-            return self.result(job, "failed" if job.problem is not None else "skipped", skip)
-        if self._model is None:
-            # 준비할 때는 결과가 있던 그림이다.
-            return self.result(job, "skipped", "결과가 이미 있었는데 그사이 없어졌습니다.")
-        args = self._args
-        if args.outscale is None:
-            job = check_target(job, self._model.scale, args.skip_existing)
-            if job.problem is not None:
-                return self.result(job, "failed")
+        args, model = self._args, self._model
+        if model is not None:
+            # 계획한 뒤에 생긴 것과, 실어 보아야 아는 배율로 정해지는 것을 마저 본다.
+            job = check_target(job, args.outscale or model.scale, args.skip_existing)
+        if model is None or job.problem is not None or job.skip is not None:
+            return self.result(job, "skipped" if job.problem is None else "failed")
         settings = PictureSettings(
             outscale=args.outscale,
             alpha_upsampler=args.alpha_upsampler,
+            steps=tuple(args.steps),
             quality=args.quality,
             max_output_pixels=args.max_pixels,
         )
-        made = upscale_file(job.source, job.target, model=self._model, settings=settings, progress=progress)
+        made = upscale_file(job.source, job.target, model=model, settings=settings, progress=progress)
         if job.to_stdout:
             with job.target.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
@@ -188,6 +193,10 @@ class PictureCommand(Command["Job", FileResult]):
             output_size=made.output_size,
             outscale=made.outscale,
             frames=made.frames,
+            steps=tuple(step.text for step in args.steps),
+            backend=model.engine.name,
+            device=str(model.engine.device),
+            precision=model.engine.precision,
         )
 
     def result(self, job: Job, status: str, reason: str | None = None) -> FileResult:
@@ -197,7 +206,7 @@ class PictureCommand(Command["Job", FileResult]):
             output=job.output,
             status=status,
             model=self._model_name,
-            reason=job.problem or reason,
+            reason=job.problem or reason or job.skip,
             input_size=(job.info.width, job.info.height) if job.info else None,
             frames=job.info.frames if job.info else 1,
         )
@@ -205,15 +214,14 @@ class PictureCommand(Command["Job", FileResult]):
     def estimate(self, jobs: Sequence[Job], ranks: Ranks) -> bool:
         """키우지 않고 무엇을 할지와 걸릴 시간을 보인다."""
         from realesrgan.cli.estimate import show_plan
-        from realesrgan.cli.loading import build_model, open_chosen
 
         args = self._args
-        model = build_model(args, open_chosen(args), ranks.device(args.device))
+        model = build_model(args, device=ranks.device(args.device))
         return show_plan(
             jobs,
             model,
             outscale=args.outscale or model.scale,
             max_pixels=args.max_pixels,
-            skip=self._skips,
+            skip_existing=args.skip_existing,
             tell=self.tell,
         )

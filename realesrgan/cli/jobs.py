@@ -36,6 +36,9 @@ STANDARD_OUTPUT = "표준 출력"
 # Windows가 어느 폴더에서도 파일의 이름으로 받지 않는 것.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?", re.IGNORECASE)
 
+_OVERWRITES = "결과가 입력을 덮어씁니다: {} -> {}\n  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
+EXISTING = "결과가 이미 있습니다."
+
 
 @dataclass(frozen=True)
 class Job:
@@ -47,7 +50,8 @@ class Job:
         info: 머리만 읽어 아는 것. 읽지 못했으면 None.
         problem: 시작하기 전에 알게 된 실패의 이유. 없으면 None.
         skip: 키우지 않을 이유. 없으면 None.
-        label: 입력의 보일 이름. None이면 경로.
+        input, output: 입력과 결과의 보일 이름. 쓸 것이 없으면 결과는 빈 글이다.
+        piped: 입력이 파이프로 온 것인지.
         to_stdout: 결과를 표준 출력으로 내보낼지.
         found: 폴더나 글롭에서 찾은 것인지. 아니면 사용자가 이름을 댄 것이다.
     """
@@ -57,19 +61,11 @@ class Job:
     info: ImageInfo | None = None
     problem: str | None = None
     skip: str | None = None
-    label: str | None = None
+    input: str = ""
+    output: str = ""
+    piped: bool = False
     to_stdout: bool = False
     found: bool = False
-
-    @property
-    def input(self) -> str:
-        """입력의 보일 이름."""
-        return self.label or str(self.source)
-
-    @property
-    def output(self) -> str:
-        """결과의 보일 이름."""
-        return STANDARD_OUTPUT if self.to_stdout else "" if self.skip else str(self.target)
 
     @property
     def weight(self) -> int:
@@ -81,8 +77,8 @@ class Job:
     @property
     def paths(self) -> tuple[Path, ...]:
         """사용자의 것인 파일들."""
-        source = () if self.label else (self.source,)
-        return source if self.to_stdout or self.skip else (*source, self.target)
+        source = () if self.piped else (self.source,)
+        return source if self.to_stdout or not self.output else (*source, self.target)
 
     def output_size(self, outscale: float | None) -> tuple[int, int] | None:
         """결과의 `(너비, 높이)`, 픽셀. 입력을 읽지 못했거나 배율을 아직 모르면 None."""
@@ -151,8 +147,10 @@ def plan_jobs(
     folder = _outgoing_folder(wanted, inputs, scratch) if to_stdout else folder
     jobs = [_make_job(source, fixed, folder, suffix, ext, to_stdout) for source in sources]
     if len(jobs) > 1:
-        jobs = _without_results(_renamed(jobs, suffix), outscale)
-    jobs = [check_target(job, outscale, skip_existing) for job in _without_conflicts(jobs)]
+        jobs = _without_conflicts(_without_results(_renamed(jobs, suffix), outscale))
+    elif jobs[0].problem is None and not jobs[0].piped and identity(jobs[0].target) == identity(jobs[0].source):
+        raise UsageError(_OVERWRITES.format(jobs[0].source, jobs[0].target))
+    jobs = [check_target(job, outscale, skip_existing) for job in jobs]
     if fixed is not None and len(jobs) == 1 and jobs[0].info is not None and jobs[0].problem is not None:
         raise UsageError(jobs[0].problem)
     return jobs
@@ -321,20 +319,31 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
             info = probe_image(source.path)
         except ImageReadError as error:
             problem = _explained(str(error), source)
-    job = Job(source.path, source.path, info, problem, source.skip, source.label, to_stdout, source.found)
-    if fixed is not None:
-        return replace(job, target=fixed)
-    stem = source.path.stem if not source.label or source.label == STANDARD_INPUT else Path(source.label).stem
-    own = source.path.suffix.lower()
-    if info is not None and (source.label or to_stdout) and own not in writable_extensions():
-        own = next(item.extensions[0] for item in FORMATS if item.name == info.format)
-    name = f"{f'{stem}_{suffix}' if suffix else stem}.{output_extension(own, info, ext)}"
-    return replace(job, target=output / source.folder / name)
+    target = fixed
+    if target is None:
+        stem = source.path.stem if not source.label or source.label == STANDARD_INPUT else Path(source.label).stem
+        own = source.path.suffix.lower()
+        if info is not None and (source.label or to_stdout) and own not in writable_extensions():
+            own = next(item.extensions[0] for item in FORMATS if item.name == info.format)
+        name = f"{f'{stem}_{suffix}' if suffix else stem}.{output_extension(own, info, ext)}"
+        target = output / source.folder / name
+    return Job(
+        source.path,
+        target,
+        info,
+        problem,
+        source.skip,
+        input=source.label or str(source.path),
+        output=STANDARD_OUTPUT if to_stdout else "" if source.skip else str(target),
+        piped=source.label is not None,
+        to_stdout=to_stdout,
+        found=source.found,
+    )
 
 
 def _explained(problem: str, source: _Source) -> str:
     """읽지 못한 이유. 이름으로 아는, 지원하지 않는 형식이면 그렇게 말한다."""
-    if is_known_picture_name(source.path) and format_of_name(source.path) is None:
+    if format_of_name(source.path) is None and is_known_picture_name(source.path):
         problem = (
             f"그림을 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
@@ -381,7 +390,8 @@ def _renamed(jobs: list[Job], suffix: str) -> list[Job]:
             if index != keeper or distance(keeper) == 2:
                 job = jobs[index]
                 parts = [job.source.stem, job.source.suffix.lstrip("."), *([suffix] if suffix else [])]
-                renamed[index] = replace(job, target=job.target.with_name("_".join(parts) + job.target.suffix))
+                target = job.target.with_name("_".join(parts) + job.target.suffix)
+                renamed[index] = replace(job, target=target, output=str(target))
     return renamed
 
 
@@ -398,7 +408,7 @@ def _without_results(jobs: list[Job], outscale: float | None) -> list[Job]:
     kept: list[Job] = []
     results: list[Job] = []
     for job in jobs:
-        maker = makers.get(key(job.source)) if job.skip is None and job.label is None else None
+        maker = makers.get(key(job.source)) if job.skip is None and not job.piped else None
         is_result = maker is not None and maker.source != job.source and _made_from(job, maker, outscale)
         (results if is_result else kept).append(job)
     if results:
@@ -422,7 +432,7 @@ def _made_from(job: Job, maker: Job, outscale: float | None) -> bool:
 
 def _without_conflicts(jobs: list[Job]) -> list[Job]:
     """결과가 입력을 덮어쓰거나 두 결과가 한 파일이 되는 것을 막는다. 폴더에서 찾은 것이면 그 파일만 실패로 한다."""
-    inputs = {identity(job.source): job.source for job in jobs if job.label is None}
+    inputs = {identity(job.source): job.source for job in jobs if not job.piped}
     seen: dict[str, Job] = {}
     checked = []
     for job in jobs:
@@ -432,10 +442,7 @@ def _without_conflicts(jobs: list[Job]) -> list[Job]:
         key = identity(job.target)
         problem = None
         if key in inputs:
-            problem = (
-                f"결과가 입력을 덮어씁니다: {job.source} -> {job.target}\n"
-                "  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
-            )
+            problem = _OVERWRITES.format(job.source, job.target)
         elif key in seen:
             problem = (
                 f"두 입력의 결과가 같은 파일이 됩니다: {seen[key].source}, {job.source} -> {job.target}\n"
@@ -449,19 +456,24 @@ def _without_conflicts(jobs: list[Job]) -> list[Job]:
 
 
 def check_target(job: Job, outscale: float | None, skip_existing: bool = False) -> Job:
-    """결과를 그 이름과 형식으로 쓸 수 있는지 보고, 아니면 이유를 적는다. 오래 계산한 뒤에야 알게 되는 일을 막는다.
+    """결과를 그 이름과 형식으로 쓸 수 있는지, 이미 있어 건너뛸 것인지 보고 이유를 적는다. 오래 계산하기 전에 안다.
 
     Args:
         job: 일.
         outscale: 마지막 업스케일 배율. 모르면 None이고 크기는 보지 않는다.
         skip_existing: 이미 있는 결과를 건드리지 않을지.
     """
-    target, size = format_of_name(job.target), job.output_size(outscale)
-    if target is None or job.info is None or job.problem is not None:
+    target = format_of_name(job.target)
+    if target is None or job.info is None or job.problem is not None or job.skip is not None:
         return job
+    # Path.exists는 너무 긴 이름에서 예외를 낸다.
+    exists = os.path.exists(job.target)  # noqa: PTH110
+    size = None if outscale is None else scaled_size(job.info.width, job.info.height, outscale)
     if (why := forbidden_name(job.target.name)) is not None:
         remedy = "-o에 파일 이름을 주거나, 입력의 이름이나 --suffix를 바꾸세요."
-    elif (why := None if skip_existing else _occupied(job.target)) is not None:
+    elif exists and skip_existing:
+        return replace(job, skip=EXISTING)
+    elif exists and (why := _occupied(job.target)) is not None:
         remedy = "그 파일을 옮기거나, -o나 --suffix로 다른 이름을 주세요."
     elif size is not None and max(size) > target.max_side:
         why = f"결과 {size[0]:,}x{size[1]:,}: {job.target.suffix}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다."

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,9 @@ T = TypeVar("T")
 INTERRUPTED = "사용자가 중단했습니다."
 # 먼저 끝난 프로세스는 가장 느린 프로세스를 기다린다. 큰 폴더는 며칠이 걸릴 수 있다.
 GATHER_TIMEOUT = timedelta(days=30)
+# torchrun이 프로세스를 여럿 띄웠는지. 클러스터가 WORLD_SIZE만 심어 둔 컨테이너에서 오지 않을 동료를 기다리지 않도록
+# torchrun의 표시도 본다.
+TORCHRUN = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,9 @@ def run_command(command: Command[J, R], *, report: str | None = None, dry_run: b
         RealESRGANError: `dry_run`에서 준비할 수 없을 때.
     """
     started = time.perf_counter()
-    with join_ranks() as ranks:
+    with join_ranks() if TORCHRUN else nullcontext(Ranks()) as ranks:
         try:
-            jobs = ranks.agree(lambda: command.plan(ranks))
+            jobs = ranks.agree(lambda: command.plan(ranks)) if TORCHRUN else command.plan(ranks)
             if report and not dry_run:
                 paths = [path for job in jobs for path in job.paths]
                 ranks.agree(lambda: check_report_path(expand_user(report), paths))
@@ -198,10 +202,11 @@ def run_command(command: Command[J, R], *, report: str | None = None, dry_run: b
         if dry_run:
             fine = not ranks.leads or command.estimate(jobs, ranks)
             return EXIT_DONE if fine else EXIT_SOME_FAILED
-        shared = ranks.size > 1 and not command.together
-        shares = share_jobs(jobs, ranks.size) if shared else [list(range(len(jobs)))] * ranks.size
-        results = _work_through(command, [(index, jobs[index]) for index in shares[ranks.rank]], ranks)
-        if shared:
+        if command.together or not TORCHRUN:
+            results = _work_through(command, list(enumerate(jobs)), ranks)
+        else:
+            shares = share_jobs(jobs, ranks.size)
+            results = _work_through(command, [(index, jobs[index]) for index in shares[ranks.rank]], ranks)
             results = _gather(command, jobs, shares, results, ranks)
         return _conclude(command, results, ranks, report, time.perf_counter() - started)
 
@@ -216,26 +221,28 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
         reason = str(error).splitlines()[0]
         return [command.result(job, "failed", reason) for job in jobs]
     results: list[R] = []
-    quiet = command.together and not ranks.leads
     # 일 하나를 모두 함께 하면 막대는 그 일이 그린다. 여러 프로세스가 한 터미널에 그리면 섞인다.
-    drawn = None if ranks.size == 1 and not command.together else False
-    with closing(Progress(len(jobs), sum(job.weight for job in jobs), drawn)) as progress:
-        try:
-            for index, job in numbered:
-                results.append(_attempt(command, job, progress.start(Path(job.input).name, job.weight)))
-                if ranks.size > 1:
-                    ranks.publish(f"job/{index}", results[-1])
-                tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
-                progress.finish(results[-1].describe(), _silent if quiet else tell)
-                if results[-1].status == "interrupted":
-                    break
-        except KeyboardInterrupt:
-            logger.info("결과를 알리다가 중단되었습니다.")
+    drawn = ranks.size == 1 and not command.together and sys.stderr is not None and sys.stderr.isatty()
+    progress = Progress(len(jobs), sum(job.weight for job in jobs), True) if drawn else None
+    try:
+        for count, (index, job) in enumerate(numbered, 1):
+            update = progress.start(Path(job.input).name, job.weight) if progress else lambda _done, _total: None
+            results.append(_attempt(command, job, update))
+            if ranks.size > 1:
+                ranks.publish(f"job/{index}", results[-1])
+            tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
+            if progress is not None:
+                progress.finish(results[-1].describe(), tell)
+            elif ranks.leads or not command.together:
+                tell(f"[{count}/{len(jobs)}] {results[-1].describe()}")
+            if results[-1].status == "interrupted":
+                break
+    except KeyboardInterrupt:
+        logger.info("결과를 알리다가 중단되었습니다.")
+    finally:
+        if progress is not None:
+            progress.close()
     return results + [command.result(job, "interrupted", INTERRUPTED) for job in jobs[len(results) :]]
-
-
-def _silent(_text: str) -> None:
-    """알리지 않는다."""
 
 
 def _attempt(command: Command[J, R], job: J, progress: Callable[[int, int], None]) -> R:
@@ -483,8 +490,7 @@ class Ranks:
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
     """환경 변수에서 자리를 읽고, 여럿이면 서로 잇는다. 나갈 때 끊는다."""
-    # 클러스터가 WORLD_SIZE만 심어 둔 컨테이너에서 오지 않을 동료를 기다리지 않도록 torchrun의 표시를 본다.
-    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE") == "1":
+    if not TORCHRUN:
         yield Ranks()
         return
     import torch

@@ -6,19 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from realesrgan.cli.arguments import Formatter, Parser, number
-from realesrgan.cli.console import (
-    EXIT_DONE,
-    EXIT_SOME_FAILED,
-    EXIT_USAGE,
-    configure_logging,
-    guarded,
-    leave,
-    say,
-    say_error,
-)
+from realesrgan.cli.console import EXIT_DONE, EXIT_SOME_FAILED, configure_logging, guarded, say, say_error
+from realesrgan.cli.console import run_and_leave as run_and_leave  # noqa: PLC0414  명령들이 여기서 얻는다
 from realesrgan.util.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -81,15 +73,6 @@ def run_tool(parser: argparse.ArgumentParser, work: Callable[..., int], argv: Se
         return work(**given)
 
     return guarded(parsed_work, "중단했습니다. 쓰다 만 파일은 남지 않았고, 같은 명령을 다시 실행하면 이어서 합니다.")
-
-
-def run_and_leave(main: Callable[[], int]) -> NoReturn:
-    """`main`을 실행하고 그 코드로 곧바로 끝난다. 인자가 잘못되었을 때의 코드도 그대로 나른다."""
-    try:
-        code = main()
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    leave(code)
 
 
 def with_progress(items: Iterable[T], total: int, label: str, unit: str = "장") -> Iterator[T]:

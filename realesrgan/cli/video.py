@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from realesrgan.cli.arguments import STANDARD
+from realesrgan.cli.arguments import AUTO, STANDARD, build_model, check_extensions, open_chosen, source_of
 from realesrgan.cli.console import configure_logging, guarded, run_and_leave, say_error, shown
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.cli.video_arguments import parse_arguments, to_settings
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         args = parse_arguments(argv)
         configure_logging(args.verbose)
+        if args.plugin or args.steps or args.backend != AUTO:
+            check_extensions(args)
         return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run)
 
     return guarded(work, "중단했습니다.")
@@ -136,7 +138,6 @@ class VideoCommand(Command["VideoJob", FileResult]):
         """장치마다 모델을 싣는다."""
         import torch
 
-        from realesrgan.cli.loading import build_model, open_chosen, source_of
         from realesrgan.media.video.files import import_av
 
         import_av()

@@ -9,10 +9,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from realesrgan.cli.arguments import (
+    ENGINE_ROWS,
     OTHER_ROWS,
+    PLUGIN_ROWS,
     PRECISION_ROWS,
     SCALE_ROWS,
     STANDARD,
+    STEP_ROWS,
     TILE_ROWS,
     Row,
     make_parser,
@@ -135,7 +138,7 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             help="코덱에 그대로 넘길 옵션. 모르는 옵션이 있으면 시작하지 않습니다.",
         ),
     ),
-    "모델": (*model_rows(DEFAULT_VIDEO_MODEL), *SCALE_ROWS),
+    "모델": (*model_rows(DEFAULT_VIDEO_MODEL), *SCALE_ROWS, *STEP_ROWS),
     "계산": (
         *TILE_ROWS,
         row("--batch", type=number(int, 1), metavar="N", help="한 번에 계산할 프레임 수. 기본: CPU는 1, GPU는 4"),
@@ -151,10 +154,12 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             help="cpu, cuda, cuda:N, mps, xpu. 기본: 있는 CUDA 장치 모두, 없으면 가장 빠른 것",
         ),
         *PRECISION_ROWS,
+        *ENGINE_ROWS,
     ),
     "그 밖": (
         row("--ffmpeg_bin", metavar="PATH", help="더는 필요 없습니다. 예전 명령을 위해 받기만 합니다."),
         row("--extract_frame_first", action="store_true", help="더는 필요 없습니다. 받기만 합니다."),
+        *PLUGIN_ROWS,
         *OTHER_ROWS,
     ),
 }
@@ -258,4 +263,5 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         resume=args.resume,
         overwrite=args.overwrite,
         preview=None if args.preview is None else expand_user(args.preview),
+        steps=tuple(args.steps),
     )

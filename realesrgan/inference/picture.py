@@ -121,7 +121,10 @@ def prepare_target(target: Path) -> None:
     Raises:
         ImageWriteError: 폴더를 만들거나 그 이름으로 쓸 수 없을 때.
     """
-    prepare_folder(target.parent)
+    try:
+        make_writable_folder(target.parent)
+    except OSError as error:
+        raise _unwritable_folder(target.parent, error) from error
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
@@ -145,8 +148,12 @@ def prepare_folder(folder: Path) -> None:
     try:
         make_writable_folder(folder)
     except OSError as error:
-        reason, remedy = os_reason(error)
-        raise ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}") from error
+        raise _unwritable_folder(folder, error) from error
+
+
+def _unwritable_folder(folder: Path, error: OSError) -> ImageWriteError:
+    reason, remedy = os_reason(error)
+    return ImageWriteError(f"결과 폴더에 쓸 수 없습니다: {folder}\n  {reason}\n  해결: {remedy}")
 
 
 def _enlarged_frames(
@@ -170,7 +177,7 @@ def _enlarged_frames(
                 progress(index * total + done, count * total)
 
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
+        array = fill_transparent_colour(frame.array) if frame.array.shape[2:] == (4,) else frame.array
         output = model.upscale_array(
             array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=report
         )

@@ -285,9 +285,9 @@ class Upscaler:
             plain: 단계를 거치지 않을지(알파 채널).
         """
         height, width = pixels.color.shape[:2]
-        bottom, right = pad_amounts(height, width, self.pre_pad, self.multiple)
-        padded = pixels
-        if bottom or right:
+        padded, bottom, right = pixels, 0, 0
+        if self.pre_pad or height % self.multiple or width % self.multiple:
+            bottom, right = pad_amounts(height, width, self.pre_pad, self.multiple)
             padded = replace(pixels, color=pad_bottom_right(pixels.color, bottom, right, self.pre_pad))
         scale = self.scale
 

@@ -18,14 +18,11 @@ from typing import Any
 
 from PIL import Image
 
-from realesrgan.media.picture import Metadata
+from realesrgan.media.picture import EXIF_PREFIX, Metadata
 
 logger = logging.getLogger(__name__)
 
 # 모으기
-
-INFO_NAMES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp", "dpi"})
-"""Pillow의 `info`에서 `collect_metadata`가 보는 이름들. 하나도 없으면 모을 것이 없다."""
 
 
 def collect_metadata(info: Mapping[Any, Any], icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
@@ -126,7 +123,6 @@ def srgb_converter(icc: bytes | None, mode: str) -> Callable[[Image.Image], Imag
 
 # EXIF
 
-EXIF_PREFIX = b"Exif\x00\x00"
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202

@@ -14,6 +14,12 @@ from realesrgan.util.optional import import_cv2
 Array = NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
 
+EXIF_PREFIX = b"Exif\x00\x00"
+"""JPEG의 APP1과 WebP가 EXIF 앞에 두는 표시(Exif 2.32의 4.7.2절)."""
+
+INFO_NAMES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp", "dpi"})
+"""Pillow의 `info`에서 `metadata.collect_metadata`가 보는 이름들. 하나도 없으면 모을 것이 없다."""
+
 
 class UnreadableError(ValueError):
     """이미지를 읽을 수 없다. 경로를 아는 `reader`가 `ImageReadError`로 바꾼다.

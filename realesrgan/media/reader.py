@@ -16,15 +16,8 @@ from PIL import Image
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, MODULES, sniff_format
-from realesrgan.media.metadata import (
-    INFO_NAMES,
-    collect_metadata,
-    exif_orientation,
-    matching_icc,
-    srgb_converter,
-    srgb_icc,
-)
 from realesrgan.media.picture import (
+    INFO_NAMES,
     Array,
     DamagedError,
     Frame,
@@ -199,8 +192,11 @@ def read_header(file: BinaryIO) -> Header:
 def pillow_header(file: BinaryIO, name: str) -> Header:
     """Pillow의 디코더가 머리만 읽게 한다. 픽셀은 풀지 않는다."""
     image = open_image(name, file)
-    exif = image.info.get("exif")
-    orientation = exif_orientation(exif) if exif else 1
+    orientation = 1
+    if exif := image.info.get("exif"):
+        from realesrgan.media.metadata import exif_orientation
+
+        orientation = exif_orientation(exif)
     width, height = image.size[::-1] if orientation >= 5 else image.size
     if width < 1 or height < 1:
         raise DamagedError
@@ -253,7 +249,11 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
         # 머리에서는 회색이라 했다. 옛 Pillow는 회색 AVIF도 RGB로 푼다.
         array, icc = np.ascontiguousarray(array[..., 1]), None
     info: dict[Any, Any] = {**image.info, **known}
-    metadata, more = collect_metadata(info, icc) if info.keys() & INFO_NAMES else (Metadata(icc), ())
+    metadata, more = Metadata(icc), tuple[str, ...]()
+    if info.keys() & INFO_NAMES:
+        from realesrgan.media.metadata import collect_metadata
+
+        metadata, more = collect_metadata(info, icc)
     return Picture(
         frames=(Frame(array if header.orientation == 1 else apply_orientation(array, header.orientation)),),
         metadata=metadata,
@@ -289,7 +289,10 @@ def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, 
     if "transparency" in image.info and target in ("L", "RGB"):
         target = {"L": "LA", "RGB": "RGBA"}[target]
     pixels: Array = np.asarray(image if image.mode == target else image.convert(target))
-    icc = matching_icc(icc, "L" if target in ("L", "LA") else "RGB") if icc else None
+    if icc:
+        from realesrgan.media.metadata import matching_icc
+
+        icc = matching_icc(icc, "L" if target in ("L", "LA") else "RGB")
     if target == "L":
         return pixels.copy(), False, icc, ()
     order = {"LA": [0, 0, 0, 1], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[target]
@@ -298,6 +301,8 @@ def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, 
 
 def _through_profile(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
     """CMYK와 LAB를 sRGB로 바꾼다. 프로파일이 없거나 못 쓰는 CMYK는 단순한 보색 계산을 쓴다."""
+    from realesrgan.media.metadata import matching_icc, srgb_converter, srgb_icc
+
     profile = matching_icc(icc, "CMYK") if icc else None
     converter = srgb_converter(profile, image.mode) if profile or image.mode == "LAB" else None
     if converter is None:

@@ -24,16 +24,8 @@ from PIL import Image
 
 from realesrgan.errors import ImageWriteError, UsageError
 from realesrgan.media.formats import FORMATS, ImageFormat, animated_extensions, format_of_name, writable_extensions
-from realesrgan.media.metadata import (
-    EXIF_PREFIX,
-    is_srgb,
-    matching_icc,
-    resized_exif,
-    resized_xmp,
-    srgb_converter,
-    with_dpi,
-)
 from realesrgan.media.picture import (
+    EXIF_PREFIX,
     Array,
     Frame,
     Metadata,
@@ -255,6 +247,8 @@ def _plan_profile(
     Returns:
         `(남길 프로파일, 더할 단계들, 포기한 것을 알리는 문장들)`.
     """
+    from realesrgan.media.metadata import is_srgb, matching_icc, srgb_converter
+
     label, mode = target.extensions[0][1:], "L" if grey else "RGB"
     if matching_icc(icc, mode) is None:
         return None, [], ["색 프로파일(ICC)이 픽셀의 종류와 맞지 않아 뺐습니다."]
@@ -282,6 +276,8 @@ def _convert_colour(converter: Callable[[Image.Image], Image.Image], mode: str, 
 
 def _fit_metadata(metadata: Metadata, width: int, height: int, target: ImageFormat) -> tuple[Metadata, list[str]]:
     """형식이 담을 수 있는 것만 남기고, 크기를 적은 태그를 결과의 크기로 바꾼다. 뺀 것의 이름도 돌려준다."""
+    from realesrgan.media.metadata import resized_exif, resized_xmp, with_dpi
+
     exif = metadata.exif if target.exif else None
     xmp = metadata.xmp if target.xmp else None
     dpi = metadata.dpi if target.dpi else None

@@ -558,22 +558,18 @@ def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints
         known = MODELS.get(found.metadata.get("model", ""))
         found = replace(found, name=known.name, license=found.license or known.license) if known else found
     else:
-        found = _of_model(checkpoint, file, spec)
+        # 네트워크를 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다.
+        state = checkpoint.state
+        if build_network(spec.arch, spec.arch_args).state_dict().keys() != state.keys():
+            known_args = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
+            recognised = (recognise(one, known_args) for one in without_prefix(state))
+            state = next((one.state for one in recognised if one is not None), state)
+        state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        licence = checkpoint.metadata.get("license", spec.license)
+        found = Weights(state, spec.arch, spec.arch_args, spec.name, licence, metadata=checkpoint.metadata)
     act_type = {"act_type": str(found.arch_args["act_type"])} if "act_type" in found.arch_args else {}
     metadata = {"model": found.name, **found.metadata, "source": file.name, **act_type}
     return replace(found, files=(file,), metadata=metadata)
-
-
-def _of_model(checkpoint: Checkpoint, file: Path, spec: ModelSpec) -> Weights:
-    """공식 모델의 것으로 읽는다. 네트워크는 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다."""
-    state = checkpoint.state
-    if not same_shapes(build_network(spec.arch, spec.arch_args).state_dict(), state):
-        hints = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
-        known = (recognise(one, hints) for one in without_prefix(state))
-        state = next((one.state for one in known if one is not None), state)
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    licence = checkpoint.metadata.get("license", spec.license)
-    return Weights(state, spec.arch, spec.arch_args, spec.name, licence, metadata=checkpoint.metadata)
 
 
 def _open_ncnn(file: Path) -> Weights:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from realesrgan.archs import SRVGGNetCompact
 from realesrgan.basicsr_bridge import DATASET_REGISTRY
+from realesrgan.cli.console import say
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, draw_plan, synthesise
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset
@@ -237,9 +238,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         data = given.data or _sample_folder(Path(folder), given.size)
         results = run(data, given.batch, given.size, given.rounds)
-    sys.stdout.write(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}\n")
+    say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}")
     for name, values in results.items():
-        sys.stdout.write(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()) + "\n")
+        say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))
     return 0
 
 

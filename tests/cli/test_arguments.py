@@ -51,6 +51,8 @@ def test_every_option_of_the_old_command_is_accepted() -> None:
         ("--suffix a/b", "쓸 수 없는 글자"),
         ("-s 1e308", "100 이하"),
         ("--face_enhance", "GFPGAN"),
+        ("--blend 1.5", "1 이하"),
+        ("--blend 0.5 --steps blend=0.7", "함께 쓸 수 없습니다"),
     ],
 )
 def test_wrong_use_exits_two_and_says_why_in_korean(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +71,18 @@ def test_unknown_model_is_refused_before_anything_else() -> None:
 
 def test_limit_of_zero_means_no_limit() -> None:
     assert parse_arguments(["--max_pixels", "0"]).max_pixels is None
+
+
+def test_blend_is_short_for_a_step() -> None:
+    assert parse_arguments(["--blend", "0.7"]).steps == ["blend=0.7"]
+    assert parse_arguments(["--steps", "a", "b=1", "--blend", "0"]).steps == ["blend=0.0", "a", "b=1"]
+    assert parse_arguments(["--blend", "1"]).steps == parse_arguments([]).steps == []
+
+
+def test_plugins_are_gathered_in_order_and_the_engine_is_chosen_later() -> None:
+    args = parse_arguments(["--plugin", "a.py", "--plugin", "b", "--backend", "toy"])
+    assert (args.plugin, args.backend) == (["a.py", "b"], "toy")
+    assert (parse_arguments([]).plugin, parse_arguments([]).backend) == ([], "auto")
 
 
 def test_help_is_korean_and_covers_every_option() -> None:

@@ -148,14 +148,23 @@ def test_bomb_is_refused_by_its_output_size_and_the_limit_can_be_raised(
         (("-i", "a.png", "--model_path", "text.pth"), 1, "깨졌거나"),
         (("-i", "a.png", "-n", "realesr-animevideov3", "--model_path", "tiny.pth"), 1, "맞지 않습니다"),
         (("-i", "a.png", "--device", "cuda:77"), 1, "--device cpu|번호를"),
+        (("-i", "a.png", "--backend", "모름"), 2, "쓸 수 있는 이름: auto, torch, openvino, onnxruntime"),
+        (("-i", "a.png", "--steps", "모름=1"), 2, "모르는 단계"),
+        (("-i", "a.png", "--steps", "blend=2"), 2, "0과 1 사이"),
+        (("-i", "a.png", "--plugin", "없음.py"), 2, "그런 파일이나 폴더가 없습니다"),
+        (("-i", "a.png", "--plugin", "broken.py"), 2, "1번째 줄에서"),
     ],
-    ids=["input", "model", "face", "no weights", "text weights", "wrong state dict", "device"],
+    ids=[
+        *("input", "model", "face", "no weights", "text weights", "wrong state dict", "device"),
+        *("backend", "step", "step value", "plugin", "broken plugin"),
+    ],
 )
 def test_wrong_use_says_what_to_do(
     run: Callable[..., Any], tiny: str, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     _draw(tmp_path / "a.png")
     (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "broken.py").write_text("1 / 0")
     has_model = "--model_path" in arguments or "-n" in arguments
     done = run(*arguments, "-o", "out", model=not has_model)
     assert done.returncode == code
@@ -552,3 +561,116 @@ def test_names_cannot_drive_the_terminal(run: Callable[..., Any], tmp_path: Path
     _draw(tmp_path / "a.png").rename(tmp_path / "빨강\x1b[31m\n.png")
     done = run("-i", ".", "-o", "out")
     assert done.returncode == 0 and "\x1b" not in done.stdout and "빨강\\x1b[31m\\n.png" in done.stdout
+
+
+def _file_of_report(path: Path) -> dict[str, Any]:
+    files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    assert len(files) == 1
+    return dict(files[0])
+
+
+def test_blending_fades_the_network_into_a_plain_enlargement(run: Callable[..., Any], tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png")
+    pictures = {}
+    for strength in ("1", "0.5", "0"):
+        assert run("-i", "a.png", "-o", f"{strength}.png", "--blend", strength, "--report", "r.json").returncode == 0
+        steps = _file_of_report(tmp_path / "r.json")["steps"]
+        assert steps == ([] if strength == "1" else [f"blend={strength}"])
+        pictures[strength] = _read(tmp_path / f"{strength}.png").astype(int)
+    assert run("-i", "a.png", "-o", "same.png", "--steps", "blend=0.5").returncode == 0
+    assert (_read(tmp_path / "same.png") == pictures["0.5"]).all()
+    assert np.abs(pictures["1"] - pictures["0"]).max() > 8
+    assert np.abs((pictures["1"] + pictures["0"]) / 2 - pictures["0.5"]).max() <= 1
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "openvino", "onnxruntime"])
+def test_every_engine_is_reachable_and_named_in_the_report(
+    run: Callable[..., Any], tmp_path: Path, backend: str
+) -> None:
+    if backend in ("openvino", "onnxruntime"):
+        pytest.importorskip(backend)
+    _draw(tmp_path / "a.png")
+    options = ("--backend", backend, "--device", "cpu", "--precision", "fp32", "--report", "r.json")
+    done = run("-i", "a.png", "-o", "b.png", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    item = _file_of_report(tmp_path / "r.json")
+    used = (item["backend"], item["device"], item["precision"])
+    assert used == ("torch" if backend == "auto" else backend, "cpu", "fp32")
+    assert run("-i", "a.png", "-o", "c.png", "--device", "cpu").returncode == 0
+    assert np.abs(_read(tmp_path / "b.png").astype(int) - _read(tmp_path / "c.png")).max() <= 1
+
+
+def test_an_engine_whose_package_is_missing_says_how_to_install_it(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _draw(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    done = run("-i", "a.png", "-o", "out", "--backend", "openvino")
+    assert done.returncode == 1 and "pip install openvino" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+PLUGIN = """
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from realesrgan.inference.engines import torch as torch_engine
+from realesrgan.inference.engines.base import EngineRow, register_engine
+from realesrgan.inference.steps import register_step
+from realesrgan.registry import ARCH_REGISTRY
+
+
+@ARCH_REGISTRY.register()
+class NearestNet(nn.Module):
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, image):
+        return nn.functional.interpolate(image * self.gain, scale_factor=2, mode="nearest")
+
+
+@dataclass(frozen=True)
+class Invert:
+    amount: str
+    margin: int = 0
+
+    @property
+    def text(self):
+        return f"invert={self.amount}"
+
+    def __call__(self, enlarged, source):
+        return 1 - enlarged
+
+
+def create(*arguments):
+    engine = torch_engine.create(*arguments)
+    engine.name = "mine"
+    return engine
+
+
+register_step("invert", Invert)
+register_engine(EngineRow("mine", __name__))
+"""
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_one_file_adds_a_network_an_engine_and_a_step_to_the_command(tmp_path: Path, by: str) -> None:
+    picture = _read(_draw(tmp_path / "a.png"))
+    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    torch.save({"params": {"gain": torch.ones(())}}, tmp_path / "mine.pth")
+    command = [sys.executable, str(ROOT / "inference_realesrgan.py"), "-i", "a.png", "-o", "b.png"]
+    command += ["--model_path", "mine.pth", "--steps", "invert=all", "--backend", "mine", "--report", "r.json"]
+    given = {"REALESRGAN_PLUGINS": "mine.py"} if by == "environment" else {}
+    command += ["--plugin", "mine.py"] if by == "option" else []
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, **given}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    item = _file_of_report(tmp_path / "r.json")
+    assert (item["backend"], item["steps"], item["outscale"]) == ("mine", ["invert=all"], 2)
+    assert (_read(tmp_path / "b.png") == 255 - picture.repeat(2, 0).repeat(2, 1)).all()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realesrgan.cli.jobs import Job, forbidden_name, natural_key, plan_jobs
+from realesrgan.cli.jobs import EXISTING, Job, forbidden_name, natural_key, plan_jobs
 from realesrgan.cli.runner import share_jobs
 from realesrgan.errors import UsageError
 from realesrgan.media.image import ImageInfo
@@ -410,3 +410,12 @@ def test_a_device_is_not_an_input(tmp_path: Path) -> None:
 
 def test_an_output_that_is_too_long_is_not_a_crash(tmp_path: Path) -> None:
     assert _plan([_draw(tmp_path / "a.png")], tmp_path / ("가" * 200))
+
+
+def test_results_to_be_kept_are_told_apart_while_planning(tmp_path: Path) -> None:
+    source = _draw(tmp_path / "a.png")
+    made = _draw(tmp_path / "out" / "a_out.png")
+    (job,) = _plan([source], tmp_path / "out", skip_existing=True)
+    assert (job.skip, job.output, job.weight) == (EXISTING, str(made), 0) and made in job.paths
+    (job,) = _plan([source], tmp_path / "out")
+    assert job.skip is None and job.weight == 24

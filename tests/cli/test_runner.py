@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +144,24 @@ def test_jobs_done_together_are_summed_up_only_when_several(capsys):
     assert "(0.0초)" not in capsys.readouterr().out
     assert run_command(Toy("a", "b", together=True)) == 0
     assert "완료 2" in capsys.readouterr().out
+
+
+def test_one_job_is_told_and_counted(capsys):
+    assert run_command(Toy("a")) == 0
+    told, errors = capsys.readouterr()
+    assert told.startswith("[1/1] 완료: a => 결과\n    둘째 줄\n완료 1 (") and not errors
+    assert run_command(Toy("읽지 못함")) == 1
+    assert "실패 1" in capsys.readouterr().err
+
+
+def test_a_bar_is_drawn_only_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run_command(Toy("a", "읽지 못함")) == 1
+    captured = capsys.readouterr()
+    assert "[1/2] 완료: a" in captured.out and "[2/2] 실패: 읽지 못함" in captured.out
+    assert "남은 시간" in captured.err and "완료 1, 실패 1" in captured.err
+    assert run_command(Toy("a", together=True)) == 0
+    assert "남은 시간" not in capsys.readouterr().err
 
 
 def test_a_summary_names_every_status_in_one_table():

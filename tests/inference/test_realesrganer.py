@@ -360,7 +360,7 @@ def test_inference_imports_nothing_of_training() -> None:
         "import sys, realesrgan\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
         "import realesrgan.inference.realesrganer, realesrgan.media.image, realesrgan.cli.image\n"
-        "import realesrgan.cli.loading, realesrgan.cli.estimate, realesrgan.cli.runner, realesrgan.zoo.weights\n"
+        "import realesrgan.cli.estimate, realesrgan.cli.runner, realesrgan.zoo.weights\n"
         "import realesrgan.cli.video_jobs, realesrgan.video.preview, realesrgan.video.upscale\n"
         "from realesrgan.zoo.models import MODELS\n"
         "for spec in MODELS.values():\n"

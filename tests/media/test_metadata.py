@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realesrgan.media.metadata import (
-    EXIF_PREFIX,
     clean_dpi,
     collect_metadata,
     exif_dpi,
@@ -23,7 +22,7 @@ from realesrgan.media.metadata import (
     srgb_icc,
     with_dpi,
 )
-from realesrgan.media.picture import Metadata
+from realesrgan.media.picture import EXIF_PREFIX, Metadata
 from tests.media.samples import exif_bytes, parsed_exif, profile, srgb
 
 

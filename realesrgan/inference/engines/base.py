@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,6 +148,15 @@ def choose_engine(backend: str = AUTO) -> EngineRow:
     return row
 
 
+# 장치의 종류와 그 쓸 수 있는 수.
+DEVICE_COUNTS: dict[str, Callable[[], int]] = {
+    "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
+    "xpu": lambda: torch.xpu.device_count() if torch.xpu.is_available() else 0,
+    "mps": lambda: int(torch.backends.mps.is_available()),
+    "cpu": lambda: 1,
+}
+
+
 def choose_device(name: str | torch.device | None = None) -> torch.device:
     """쓸 수 있는 장치를 고른다.
 
@@ -157,17 +167,14 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         DeviceError: 이름을 모르거나 그 장치가 이 컴퓨터에 없을 때.
     """
     if name is None or name == "auto":
-        for kind in ("cuda", "xpu", "mps"):
-            if _count(kind):
-                return torch.device(kind)
-        return torch.device("cpu")
+        return torch.device(next(kind for kind, count in DEVICE_COUNTS.items() if count()))
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise DeviceError(f"모르는 장치입니다: {name}\n  쓸 수 있는 이름: {DEVICE_HELP}") from error
-    count = _count(device.type)
-    if device.type not in ("cpu", "cuda", "mps", "xpu"):
+    if device.type not in DEVICE_COUNTS:
         raise DeviceError(f"지원하지 않는 장치입니다: {name}\n  쓸 수 있는 이름: {DEVICE_HELP}")
+    count = DEVICE_COUNTS[device.type]()
     if count == 0:
         raise DeviceError(
             f"장치 {name}을(를) 쓸 수 없습니다.\n"
@@ -180,19 +187,6 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
             f"  해결: 번호를 0에서 {count - 1} 사이로 고르세요."
         )
     return device
-
-
-def _count(kind: str) -> int:
-    """그 종류의 쓸 수 있는 장치 수."""
-    if kind == "cpu":
-        return 1
-    if kind == "cuda":
-        return torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "xpu":
-        return torch.xpu.device_count() if torch.xpu.is_available() else 0
-    if kind == "mps":
-        return int(torch.backends.mps.is_available())
-    return 0
 
 
 def choose_precision(requested: str, device: torch.device) -> str:

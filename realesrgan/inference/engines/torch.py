@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values
-from realesrgan.inference.engines.base import PRECISION_DTYPES, estimate_memory, named_memory_error, pixel_limit
+from realesrgan.inference.engines.base import PRECISION_DTYPES, named_memory_error, pixel_limit
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
 _FALLBACK_LOCK = threading.Lock()
@@ -59,13 +60,15 @@ class TorchEngine:
         self.precision = precision
         self.scale = scale
         self.multiple = multiple
-        self.max_pixels = pixel_limit(device, precision, activation_values(network).largest)
+        values = activation_values(network)
+        self.max_pixels = sys.maxsize if device.type == "cpu" else pixel_limit(device, precision, values.largest)
+        self._bytes_per_pixel = values.peak * PRECISION_DTYPES[precision].itemsize
         self._full_network = full_network
         self._fallback: TorchEngine | None = None
 
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
-        return estimate_memory(self.network, self.precision, height, width)
+        return int(self._bytes_per_pixel * height * width)
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor) -> Tensor:
