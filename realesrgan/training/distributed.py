@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from realesrgan.errors import OptionError
 
 LOGGER = logging.getLogger("basicsr")
 DEFAULT_PORT = 29500
+_STARTS = itertools.count()
 _HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _BRACKETS = re.compile(r"^([A-Za-z0-9._-]*)\[([0-9]+)[0-9,-]*\]([A-Za-z0-9._-]*)$")
 
@@ -85,7 +87,11 @@ def start(launcher: str, params: Mapping[str, Any] | None = None) -> tuple[int, 
         backend = "gloo"
     else:
         torch.cuda.set_device(local % torch.cuda.device_count())
-    dist.init_process_group(backend=backend, rank=rank, world_size=world_size)
+    # torchrun의 저장소는 그룹이 끝나도 남는다. 같은 이름으로 다시 들어가면 앞 그룹의 주소를 읽어 이어지지 못한다.
+    rendezvous = dist.rendezvous("env://", rank, world_size)  # type: ignore[attr-defined]
+    store, rank, world_size = next(rendezvous)
+    store = dist.PrefixStore(f"realesrgan-{next(_STARTS)}", store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend=backend, store=store, rank=rank, world_size=world_size)
     return rank, world_size
 
 
