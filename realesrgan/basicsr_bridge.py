@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import realesrgan.archs  # noqa: F401  ARCH_REGISTRY를 채운다
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
 from realesrgan.util.optional import prepare_torchvision
@@ -125,6 +124,8 @@ for _package in ("torchvision", "basicsr"):
     _require(_package)
 prepare_torchvision()
 _restore_functional_tensor()
+# ARCH_REGISTRY를 채운다. 그 폴더에 둔 사용자의 파일이 BasicSR을 불러올 수 있으므로 위의 준비 다음이어야 한다.
+importlib.import_module("realesrgan.archs")
 _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
