@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -127,7 +128,7 @@ J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Result)
 
 
-class Command(Generic[J, R]):
+class Command(ABC, Generic[J, R]):
     """명령이 틀에 주는 것.
 
     Attributes:
@@ -146,13 +147,13 @@ class Command(Generic[J, R]):
     farewell = ""
     memory_remedy = "다른 프로그램을 닫고 다시 하세요."
 
+    @abstractmethod
     def plan(self, ranks: Ranks) -> list[J]:
         """일을 정한다. 첫 프로세스만 부른다.
 
         Raises:
             RealESRGANError: 시작할 수 없을 때.
         """
-        raise NotImplementedError
 
     def prepare(self, jobs: Sequence[J], ranks: Ranks) -> None:
         """모델을 싣는 것처럼 이 프로세스의 일들에 필요한 준비를 한다. 모든 프로세스가 부른다.
@@ -161,17 +162,17 @@ class Command(Generic[J, R]):
             RealESRGANError: 준비할 수 없을 때.
         """
 
+    @abstractmethod
     def process(self, job: J, progress: Callable[[int, int], None]) -> R:
         """일 하나를 한다. 예외는 틀이 실패로 적는다."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self, job: J, status: str, reason: str | None = None) -> R:
         """하지 못한 일의 결과."""
-        raise NotImplementedError
 
+    @abstractmethod
     def estimate(self, jobs: Sequence[J], ranks: Ranks) -> bool:
         """하지 않고 무엇을 할지 보인다. 모두 할 수 있으면 참."""
-        raise NotImplementedError
 
 
 def run_command(command: Command[J, R], *, report: str | None = None, dry_run: bool = False) -> int:

@@ -59,7 +59,8 @@ def identify(state: StateDict, source: object) -> str:
         about = f"{guessed}의 가중치로 보입니다." if guessed else "RRDBNet(ESRGAN)과 SRVGGNetCompact의 이름이 아닙니다."
         raise WeightsError(
             f"가중치에서 네트워크를 알아내지 못했습니다: {source}\n  {about} 판별자(netD)의 파일은 쓸 수 없습니다.\n"
-            f"  해결: 다른 네트워크라면 spandrel을 설치하세요: {INSTALL}"
+            f"  해결: 다른 네트워크라면 spandrel을 설치하세요: {INSTALL}\n"
+            "  직접 만든 네트워크라면 그 파일을 --plugin으로 주세요."
         ) from error
     if descriptor is None:
         known = f"{guessed}의 가중치로 보이지만 모양이 다릅니다." if guessed else "모르는 텐서의 이름입니다."

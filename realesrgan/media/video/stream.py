@@ -58,11 +58,14 @@ _NAME = "표준 출력"
 
 
 class _Format(Protocol):
-    def write(self, planes: Planes, pts: int, duration: int) -> None: ...
+    def write(self, planes: Planes, pts: int, duration: int) -> None:
+        """프레임 하나를 `EncodePlan.time_base`의 시각과 길이로 쓴다."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """남은 것을 내보낸다. 파일은 닫지 않는다."""
 
-    def abandon(self) -> None: ...
+    def abandon(self) -> None:
+        """더 쓰지 않고 그만둔다."""
 
 
 class StreamWriter:
@@ -158,16 +161,19 @@ class _Nut:
         self._stream.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
+        """프레임 하나를 색의 정보와 함께 쓴다."""
         frame = coloured_frame(planes, self._plan)
         frame.pts, frame.duration = pts, duration
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
+        """남은 패킷을 내보내고 컨테이너를 마무리한다."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
         self._sink.flush()
 
     def abandon(self) -> None:
+        """더 내보내지 않고 컨테이너를 닫는다."""
         self._sink.silent = True
         # 이미 그만두기로 한 출력이므로 마무리하다 나는 오류는 뜻이 없다.
         with suppress(Exception):
@@ -184,6 +190,11 @@ class _Y4m:
         self._file.write(y4m_header(plan))
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
+        """프레임 하나를 쓴다.
+
+        Raises:
+            VideoFormatError: 속도가 고르지 않아 y4m으로 적을 수 없을 때.
+        """
         place = Fraction(pts) * self._plan.time_base * self._plan.rate
         if abs(place - self._written) >= Fraction(1, 2):
             raise VideoFormatError(
@@ -198,6 +209,7 @@ class _Y4m:
         self._written += 1
 
     def finish(self) -> None:
+        """남은 것을 내보낸다."""
         self._file.flush()
 
     def abandon(self) -> None:
