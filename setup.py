@@ -18,7 +18,7 @@ def read_version() -> str:
 
 
 def read_requirements() -> list[str]:
-    """`requirements.txt`의 꾸러미 이름을 읽는다. 두 곳에 따로 적어 어긋나는 일을 막는다."""
+    """`requirements.txt`의 패키지 이름을 읽는다. 두 곳에 따로 적어 어긋나는 일을 막는다."""
     lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
 
@@ -42,7 +42,7 @@ EXTRAS = {
     ],
     "test": [
         "hypothesis>=6.100",
-        "imageio-ffmpeg>=0.5",  # 영상의 시험을 따로 판단하는 ffmpeg 프로그램
+        "imageio-ffmpeg>=0.5",  # 비디오의 시험을 따로 판단하는 ffmpeg 프로그램
         "lmdb>=1.4",
         "ncnn>=1.0.20240820",
         "onnx>=1.17",
@@ -56,7 +56,7 @@ EXTRAS = {
 setup(
     name="realesrgan",
     version=read_version(),
-    description="실세계 사진과 영상의 블라인드 초해상도(Real-ESRGAN)",
+    description="실세계 사진과 비디오의 블라인드 초해상도(Real-ESRGAN)",
     long_description=(HERE / "README_KR.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",

@@ -32,7 +32,7 @@ class DownloadError(WeightsError, OSError):
 
 
 class ImageReadError(RealESRGANError):
-    """그림 파일을 읽을 수 없을 때(없음, 잘림, 그림이 아님, 지원하지 않는 형식)."""
+    """이미지 파일을 읽을 수 없을 때(없음, 잘림, 이미지가 아님, 지원하지 않는 형식)."""
 
 
 class ImageTooLargeError(ImageReadError):
@@ -40,7 +40,7 @@ class ImageTooLargeError(ImageReadError):
 
 
 class ImageWriteError(RealESRGANError):
-    """그림 파일을 쓸 수 없을 때(권한, 디스크 가득 참, 형식의 한계)."""
+    """이미지 파일을 쓸 수 없을 때(권한, 디스크 가득 참, 형식의 한계)."""
 
 
 class DeviceError(RealESRGANError):
@@ -60,11 +60,11 @@ class ReportError(RealESRGANError):
 
 
 class MissingPackageError(RealESRGANError, ImportError):
-    """고를 수 있는 기능(내보내기, 지표 등)에 필요한 꾸러미가 설치되어 있지 않을 때."""
+    """고를 수 있는 기능(내보내기, 지표 등)에 필요한 패키지가 설치되어 있지 않을 때."""
 
 
 class EvaluationError(RealESRGANError):
-    """지표를 재거나 견줄 그림을 짝지을 수 없을 때."""
+    """지표를 재거나 견줄 이미지를 짝지을 수 없을 때."""
 
 
 class ExportError(RealESRGANError):
@@ -80,7 +80,7 @@ class TrainingError(RealESRGANError):
 
 
 class TrainingDependencyError(TrainingError, ImportError):
-    """훈련에 필요한 꾸러미(BasicSR, torchvision 등)가 없을 때."""
+    """훈련에 필요한 패키지(BasicSR, torchvision 등)가 없을 때."""
 
 
 class OptionError(TrainingError, UsageError):
@@ -88,7 +88,7 @@ class OptionError(TrainingError, UsageError):
 
 
 class DatasetError(TrainingError):
-    """데이터셋(dataset)을 열 수 없거나 읽지 못한 그림이 허용치를 넘을 때."""
+    """데이터셋(dataset)을 열 수 없거나 읽지 못한 이미지가 허용치를 넘을 때."""
 
 
 class CheckpointError(TrainingError):
@@ -100,19 +100,19 @@ class NonFiniteLossError(TrainingError):
 
 
 class VideoError(RealESRGANError):
-    """영상을 읽고 쓰는 오류의 바탕."""
+    """비디오를 읽고 쓰는 오류의 바탕."""
 
 
 class VideoDependencyError(VideoError, ImportError):
-    """영상을 다루는 꾸러미(PyAV)가 없을 때."""
+    """비디오를 다루는 패키지(PyAV)가 없을 때."""
 
 
 class VideoReadError(VideoError):
-    """영상을 읽을 수 없을 때(없음, 영상이 아님, 지원하지 않는 코덱, 프레임 없음)."""
+    """비디오를 읽을 수 없을 때(없음, 비디오가 아님, 지원하지 않는 코덱, 프레임 없음)."""
 
 
 class VideoDamagedError(VideoReadError):
-    """영상이 잘렸거나 깨졌을 때. 성한 프레임을 다 내준 뒤에 일어난다."""
+    """비디오가 잘렸거나 깨졌을 때. 성한 프레임을 다 내준 뒤에 일어난다."""
 
 
 class VideoFormatError(VideoError):
@@ -120,4 +120,4 @@ class VideoFormatError(VideoError):
 
 
 class VideoWriteError(VideoError):
-    """영상을 쓸 수 없을 때(권한, 디스크 가득 참, 부호기의 오류)."""
+    """비디오를 쓸 수 없을 때(권한, 디스크 가득 참, 부호기의 오류)."""

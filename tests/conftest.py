@@ -30,7 +30,7 @@ def small_rrdbnet(scale: int = 4) -> RRDBNet:
     """씨앗(seed)이 고정된 작은 RRDBNet. 출력이 0..1에 고루 퍼진다."""
     torch.manual_seed(0)
     network = RRDBNet(3, 3, scale=scale, num_feat=8, num_block=1, num_grow_ch=4).eval()
-    # 갓 만든 네트워크의 출력은 0 근처라 잘라 내면 모두 검다. 검은 그림끼리는 무엇을 견주어도 같다.
+    # 갓 만든 네트워크의 출력은 0 근처라 잘라 내면 모두 검다. 검은 이미지끼리는 무엇을 견주어도 같다.
     with torch.no_grad():
         spread = network(torch.rand(1, 3, 16, 16)).std((0, 2, 3))
         network.conv_last.weight *= 0.2 / spread[:, None, None, None]
@@ -73,7 +73,7 @@ def nearest_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int],
 
 @pytest.fixture
 def real_weights() -> Callable[[str], Path]:
-    """이름의 진짜 가중치(가중치 꾸러미에서 변환한 것)를 찾는 함수."""
+    """이름의 진짜 가중치(가중치 패키지에서 변환한 것)를 찾는 함수."""
     return lambda name: find_weights(get_model(name))
 
 

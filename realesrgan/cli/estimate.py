@@ -24,7 +24,7 @@ PROBE_SIDE = 64
 
 @dataclass(frozen=True)
 class Estimate:
-    """그림 하나의 어림.
+    """이미지 하나의 어림.
 
     Attributes:
         seconds: 네트워크에 걸릴 시간(초).

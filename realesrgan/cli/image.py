@@ -46,7 +46,7 @@ def _work(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         command = PictureCommand(args, stack)
         if args.output == STANDARD:
-            # 표준 출력으로 그림을 내보낼 때는 알리는 말이 섞이면 안 된다.
+            # 표준 출력으로 이미지를 내보낼 때는 알리는 말이 섞이면 안 된다.
             command.tell = command.tell_failure = say_error
         return run_command(command, report=args.report, dry_run=args.dry_run)
 
@@ -75,7 +75,7 @@ def describe_models() -> str:
 
 @dataclass(frozen=True)
 class FileResult(Result):
-    """그림 하나의 결과.
+    """이미지 하나의 결과.
 
     Attributes:
         input_size, output_size: `(너비, 높이)`, 픽셀. 모르면 None.
@@ -104,7 +104,7 @@ class FileResult(Result):
 
 @dataclass
 class PictureCommand(Command["Job", FileResult]):
-    """그림을 키우는 일. 모델은 할 일이 있을 때 한 번만 싣는다.
+    """이미지를 키우는 일. 모델은 할 일이 있을 때 한 번만 싣는다.
 
     Args:
         args: 명령의 인자.
@@ -160,7 +160,7 @@ class PictureCommand(Command["Job", FileResult]):
             self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
-        """그림 하나를 키워 쓴다."""
+        """이미지 하나를 키워 쓴다."""
         from realesrgan.cli.jobs import check_target
         from realesrgan.inference.picture import PictureSettings, upscale_file
 

@@ -42,7 +42,7 @@ EXISTING = "결과가 이미 있습니다."
 
 @dataclass(frozen=True)
 class Job:
-    """그림 하나를 키우는 일.
+    """이미지 하나를 키우는 일.
 
     Attributes:
         source: 읽을 파일. 파이프로 온 것이면 받아 적은 임시 파일이다.
@@ -120,23 +120,23 @@ def plan_jobs(
         ext: `auto`나 점 없는 확장자.
         outscale: 마지막 업스케일 배율. 아직 모르면 None. 결과가 형식의 한도를 넘는지 미리 본다.
         skip_existing: 이미 있는 결과를 건드리지 않을지.
-        scratch: 파이프로 오가는 그림을 둘 임시 폴더를 주는 함수. 없으면 파이프를 쓸 수 없다.
+        scratch: 파이프로 오가는 이미지를 둘 임시 폴더를 주는 함수. 없으면 파이프를 쓸 수 없다.
 
     Returns:
         일의 목록. 읽을 수 없는 파일은 이유를 담은 채로 들어 있다.
 
     Raises:
-        UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력이나 그림이 아닌 파일을 덮어쓸 때.
+        UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력이나 이미지가 아닌 파일을 덮어쓸 때.
     """
     inputs = list(inputs)
     folder = expand_user(output)
     sources = list({identity(one.path): one for text in inputs for one in _find(text, recursive, folder)}.values())
     wanted = [source for source in sources if source.skip is None]
     if not wanted:
-        ignored = f"\n  지원하지 않는 그림 {len(sources)}개: {_some(one.path for one in sources)}" if sources else ""
+        ignored = f"\n  지원하지 않는 이미지 {len(sources)}개: {_some(one.path for one in sources)}" if sources else ""
         raise UsageError(
-            f"키울 그림이 없습니다: {', '.join(inputs)}{ignored}\n"
-            "  폴더에 그림 파일이 없거나 글롭에 맞는 파일이 없습니다. 하위 폴더까지 보려면 --recursive를 주세요."
+            f"키울 이미지가 없습니다: {', '.join(inputs)}{ignored}\n"
+            "  폴더에 이미지 파일이 없거나 글롭에 맞는 파일이 없습니다. 하위 폴더까지 보려면 --recursive를 주세요."
         )
     if len(sources) == len(inputs) == 1 and sources[0].problem is not None:
         raise UsageError(sources[0].problem)
@@ -175,7 +175,7 @@ def _find(text: str, recursive: bool, output: Path) -> Iterable[_Source]:
         elif stat.S_ISFIFO(mode) or (device and stat.S_ISREG(mode)):
             # /dev/stdin이나 프로세스 치환(/dev/fd/63)은 파일로 이어져 있어도 이름이 뜻이 없다.
             label = STANDARD_INPUT if device else str(path)
-        problem = "파일이 아니라 장치나 소켓입니다.\n  해결: 그림 파일이나 파이프를 주세요."
+        problem = "파일이 아니라 장치나 소켓입니다.\n  해결: 이미지 파일이나 파이프를 주세요."
         problem = problem if not label and not stat.S_ISREG(mode) else ""
     except FileNotFoundError:
         if glob.has_magic(text):
@@ -219,14 +219,14 @@ def _find_in_folder(folder: Path, recursive: bool, output: Path) -> list[_Source
         # 지난번의 결과를 다시 입력으로 삼지 않도록, 입력 폴더 안에 있는 결과 폴더는 건너뛴다.
         folders[:] = [name for name in folders if recursive and os.path.realpath(Path(top) / name) != results]
         relative = Path(top).relative_to(folder)
-        # 점으로 시작하는 파일은 운영체제가 남긴 것(._photo.jpg 등)이지 그림이 아니다.
+        # 점으로 시작하는 파일은 운영체제가 남긴 것(._photo.jpg 등)이지 이미지가 아니다.
         judged = (_judge(Path(top) / name, relative) for name in names if not name.startswith("."))
         found.extend(source for source in judged if source is not None)
     return sorted(found, key=lambda source: natural_key(source.path))
 
 
 def _judge(path: Path, folder: Path) -> _Source | None:
-    """폴더나 글롭에서 찾은 파일이 키울 그림인지, 말하고 건너뛸 그림인지, 그림이 아닌지(None) 본다."""
+    """폴더나 글롭에서 찾은 파일이 키울 이미지인지, 말하고 건너뛸 이미지인지, 이미지가 아닌지(None) 본다."""
     named = format_of_name(path) is not None
     try:
         mode = path.stat().st_mode
@@ -239,25 +239,27 @@ def _judge(path: Path, folder: Path) -> _Source | None:
     if not stat.S_ISREG(mode):
         if not named:
             return None
-        skip = "그림 파일이 아니라 파이프, 장치, 소켓 같은 특수 파일입니다."
+        skip = "이미지 파일이 아니라 파이프, 장치, 소켓 같은 특수 파일입니다."
     elif not named and is_known_picture_name(path):
         skip = f"지원하지 않는 형식입니다({path.suffix}).\n해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
     elif not named:
         if not looks_like_picture(path):
             return None
-        skip = "내용은 그림인데 이름에 그림의 확장자가 없습니다.\n해결: 확장자를 붙이거나 -i에 이 파일을 직접 주세요."
+        skip = (
+            "내용은 이미지인데 이름에 이미지의 확장자가 없습니다.\n해결: 확장자를 붙이거나 -i에 이 파일을 직접 주세요."
+        )
     return _Source(path, folder, skip=skip, found=True)
 
 
 def _received(sources: Sequence[_Source], inputs: Sequence[str], scratch: Callable[[], Path] | None) -> _Source:
-    """파이프로 오는 그림을 임시 파일에 받는다. 형식을 알아내려면 되감아 읽을 수 있어야 한다."""
+    """파이프로 오는 이미지를 임시 파일에 받는다. 형식을 알아내려면 되감아 읽을 수 있어야 한다."""
     source = sources[0]
     if len(inputs) > 1 or scratch is None:
         raise UsageError("표준 입력과 파이프는 다른 입력과 함께 줄 수 없습니다.\n  해결: 입력을 하나만 주세요.")
     standard = source == _Source(Path("stdin"), label=STANDARD_INPUT)
     if standard and (sys.stdin is None or sys.stdin.closed or sys.stdin.isatty()):
         raise UsageError(
-            "표준 입력으로 오는 그림이 없습니다.\n  해결: 파이프로 넘기거나(< photo.jpg) -i에 파일을 주세요."
+            "표준 입력으로 오는 이미지가 없습니다.\n  해결: 파이프로 넘기거나(< photo.jpg) -i에 파일을 주세요."
         )
     spooled = scratch() / "stdin"
     try:
@@ -274,14 +276,14 @@ def _received(sources: Sequence[_Source], inputs: Sequence[str], scratch: Callab
 
 
 def _outgoing_folder(sources: Sequence[_Source], inputs: Sequence[str], scratch: Callable[[], Path] | None) -> Path:
-    """표준 출력으로 내보낼 그림을 만들 임시 폴더."""
+    """표준 출력으로 내보낼 이미지를 만들 임시 폴더."""
     if len(sources) > 1 or len(inputs) > 1 or scratch is None:
         raise UsageError(
-            "표준 출력(-)에는 그림 하나만 쓸 수 있습니다.\n  해결: 입력을 하나만 주거나 -o에 폴더를 주세요."
+            "표준 출력(-)에는 이미지 하나만 쓸 수 있습니다.\n  해결: 입력을 하나만 주거나 -o에 폴더를 주세요."
         )
     if is_absent(sys.stdout) or sys.stdout.isatty():
         raise UsageError(
-            "표준 출력으로 그림을 내보낼 곳이 없습니다. 닫혀 있거나 터미널입니다.\n"
+            "표준 출력으로 이미지를 내보낼 곳이 없습니다. 닫혀 있거나 터미널입니다.\n"
             "  해결: 파일이나 파이프로 넘기거나(> photo_4x.png) -o에 파일 이름을 주세요."
         )
     return scratch()
@@ -306,7 +308,7 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], output: Pat
         )
     if len(sources) > 1 or os.path.isdir(expand_user(inputs[0])):  # noqa: PTH112
         raise UsageError(
-            f"-o {output}: 파일 이름이라 그림 하나만 담을 수 있는데 입력이 여럿이거나 폴더입니다.\n"
+            f"-o {output}: 파일 이름이라 이미지 하나만 담을 수 있는데 입력이 여럿이거나 폴더입니다.\n"
             "  해결: -o에 폴더 이름을 주세요."
         )
     return output
@@ -345,7 +347,7 @@ def _explained(problem: str, source: _Source) -> str:
     """읽지 못한 이유. 이름으로 아는, 지원하지 않는 형식이면 그렇게 말한다."""
     if format_of_name(source.path) is None and is_known_picture_name(source.path):
         problem = (
-            f"그림을 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
+            f"이미지를 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
         )
     return problem.replace(str(source.path), source.label) if source.label else problem
@@ -354,7 +356,7 @@ def _explained(problem: str, source: _Source) -> str:
 def output_extension(own: str, info: ImageInfo | None, ext: str) -> str:
     """결과의 확장자(점 없음)를 정한다.
 
-    `auto`는 입력의 확장자 `own`(점 있음)을 따르되 쓸 수 없는 형식이면 png로 한다. 알파가 있는 정지 그림은 `auto`와
+    `auto`는 입력의 확장자 `own`(점 있음)을 따르되 쓸 수 없는 형식이면 png로 한다. 알파가 있는 정지 이미지는 `auto`와
     `jpg`에서 png가 된다.
     """
     extension = (own.lstrip(".") if own in writable_extensions() else "png") if ext == "auto" else ext
@@ -367,7 +369,7 @@ def output_extension(own: str, info: ImageInfo | None, ext: str) -> str:
 
 
 def _renamed(jobs: list[Job], suffix: str) -> list[Job]:
-    """한 폴더에서 찾은, 확장자만 다른 그림들(`logo.png`, `logo.webp`)의 결과가 같은 이름이 되지 않게 한다.
+    """한 폴더에서 찾은, 확장자만 다른 이미지들(`logo.png`, `logo.webp`)의 결과가 같은 이름이 되지 않게 한다.
 
     결과와 확장자가 같은 하나가 본래의 이름을 갖고, 나머지는 제 확장자를 이름에 더한다(`logo_webp_out.png`).
     """
@@ -507,7 +509,7 @@ def forbidden_name(name: str, windows: bool = sys.platform == "win32") -> str | 
 
 
 def _occupied(target: Path) -> str | None:
-    """결과의 자리에 덮어쓰면 안 되는 것이 있으면 그 이유. 그림과 빈 파일은 덮어쓴다."""
+    """결과의 자리에 덮어쓰면 안 되는 것이 있으면 그 이유. 이미지와 빈 파일은 덮어쓴다."""
     try:
         found: Any = target.stat()
     except OSError:
@@ -517,5 +519,5 @@ def _occupied(target: Path) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "그 자리에 파일이 아니라 장치나 소켓이 있습니다."
     if found.st_size > 0 and not looks_like_picture(target):
-        return "그 자리에 그림이 아닌 파일이 있습니다."
+        return "그 자리에 이미지가 아닌 파일이 있습니다."
     return None

@@ -361,11 +361,13 @@ def check_report_path(path: Path, others: Iterable[Path]) -> None:
         others: 입력과 결과들. 보고서가 이들을 덮어쓰면 안 된다.
 
     Raises:
-        UsageError: 폴더이거나, 쓸 수 없거나, 그림과 같은 파일일 때.
+        UsageError: 폴더이거나, 쓸 수 없거나, 이미지와 같은 파일일 때.
     """
     real = os.path.realpath(path)
     if any(os.path.realpath(other) == real for other in others) or is_image_name(path):
-        raise UsageError(f"보고서가 그림 파일을 덮어씁니다: {path}\n  해결: --report에 .json으로 끝나는 이름을 주세요.")
+        raise UsageError(
+            f"보고서가 이미지 파일을 덮어씁니다: {path}\n  해결: --report에 .json으로 끝나는 이름을 주세요."
+        )
     if path.is_dir():
         raise UsageError(f"보고서의 자리에 폴더가 있습니다: {path}\n  해결: --report에 파일 이름까지 주세요.")
     try:

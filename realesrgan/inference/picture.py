@@ -1,4 +1,4 @@
-"""그림 파일 하나를 키워 파일로 쓴다. 파일이 들어오고 파일이 나간다."""
+"""이미지 파일 하나를 키워 파일로 쓴다. 파일이 들어오고 파일이 나간다."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PictureSettings:
-    """그림을 어떻게 키우고 쓸지.
+    """이미지를 어떻게 키우고 쓸지.
 
     Attributes:
         outscale: 마지막 업스케일 배율, 0보다 크다. None이면 네트워크의 배율.
@@ -45,7 +45,7 @@ class PictureSettings:
 
 @dataclass(frozen=True)
 class PictureResult:
-    """그림 하나를 키운 결과.
+    """이미지 하나를 키운 결과.
 
     Attributes:
         source, target: 입력 파일과 결과 파일.
@@ -74,7 +74,7 @@ def upscale_file(
     settings: PictureSettings | None = None,
     progress: Progress | None = None,
 ) -> PictureResult:
-    """그림 하나를 읽어 키우고 쓴다. 결과는 다 만들어진 뒤에야 제자리에 나타난다(atomic).
+    """이미지 하나를 읽어 키우고 쓴다. 결과는 다 만들어진 뒤에야 제자리에 나타난다(atomic).
 
     Args:
         source: 입력 파일.

@@ -79,7 +79,7 @@ def parse_steps(wanted: Iterable[str | Step]) -> tuple[Step, ...]:
 
 @dataclass(frozen=True)
 class Blend:
-    """네트워크의 결과를 Lanczos 확대와 섞는다. 온전한 세기가 그림을 플라스틱처럼 만든다고 느끼는 사람을 위한 것이다.
+    """네트워크의 결과를 Lanczos 확대와 섞는다. 온전한 세기가 이미지를 플라스틱처럼 만든다고 느끼는 사람을 위한 것이다.
 
     Attributes:
         strength: 네트워크의 몫 0..1. 1이면 네트워크 그대로다.

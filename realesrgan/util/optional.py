@@ -20,7 +20,7 @@ _KEPT_LIBRARIES: list[Any] = []
 
 
 def is_installed(package: str) -> bool:
-    """꾸러미가 설치되어 있는지 불러오지 않고 알아본다."""
+    """패키지가 설치되어 있는지 불러오지 않고 알아본다."""
     return importlib.util.find_spec(package) is not None
 
 
@@ -38,10 +38,10 @@ def import_optional(module: str, purpose: str, install: str) -> Any:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
-        # 설치는 되어 있어도 함께 쓰는 라이브러리의 판이 달라 OSError나 RuntimeError로 실패하는 꾸러미가 있다.
+        # 설치는 되어 있어도 함께 쓰는 라이브러리의 버전이 달라 OSError나 RuntimeError로 실패하는 패키지가 있다.
         package = module.partition(".")[0]
         raise MissingPackageError(
-            f"{purpose} {package} 꾸러미가 필요합니다.\n  불러오지 못했습니다: {error}\n  해결: {install}"
+            f"{purpose} {package} 패키지가 필요합니다.\n  불러오지 못했습니다: {error}\n  해결: {install}"
         ) from error
 
 

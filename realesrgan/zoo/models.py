@@ -88,7 +88,7 @@ _SPECS = (
     ),
     ModelSpec(
         name="RealESRGAN_x4plus_anime_6B",
-        description="그림과 애니메이션용 4배 모델. 블록이 6개라 가볍습니다.",
+        description="일러스트와 애니메이션용 4배 모델. 블록이 6개라 가볍습니다.",
         arch="RRDBNet",
         arch_args=_rrdb(6),
         scale=4,

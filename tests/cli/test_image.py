@@ -116,7 +116,7 @@ def test_bad_files_are_reported_and_the_others_done(run_process: Callable[..., A
     (folder / "cut.jpg").write_bytes(_draw(folder / "x.jpg", 40, 40).read_bytes()[:600])
     (folder / "x.jpg").unlink()
     (folder / "empty.png").write_bytes(b"")
-    (folder / "text.png").write_text("안녕하세요. 그림이 아닙니다.")
+    (folder / "text.png").write_text("안녕하세요. 이미지가 아닙니다.")
     done = run_process("-i", "in", "-o", "out", "--report", "r.json")
     assert done.returncode == 1
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
@@ -473,7 +473,7 @@ def test_a_named_pipe_is_read_once(tiny: str, tmp_path: Path) -> None:
         (("-i", "-", "-o", "out"), b"", 1, "빈 파일"),
         (("-i", "-", "-o", "out"), "글".encode(), 1, "표준 입력"),
         (("-i", "-", "a.png", "-o", "out"), b"x", 2, "입력을 하나만"),
-        (("-i", ".", "-o", "-"), b"", 2, "그림 하나만"),
+        (("-i", ".", "-o", "-"), b"", 2, "이미지 하나만"),
     ],
 )
 def test_pipes_that_cannot_be_used_say_why(

@@ -129,14 +129,14 @@ def test_missing_single_input_is_a_wrong_use(tmp_path: Path, name: str) -> None:
 
 def test_empty_folder_and_empty_glob_say_so(tmp_path: Path) -> None:
     for item in (tmp_path, tmp_path / "*.png"):
-        with pytest.raises(UsageError, match="그림이 없습니다"):
+        with pytest.raises(UsageError, match="이미지가 없습니다"):
             _plan([item], tmp_path / "out")
 
 
 def test_bad_file_among_good_ones_keeps_its_reason(tmp_path: Path) -> None:
     good = _draw(tmp_path / "a.png")
     bad = tmp_path / "b.png"
-    bad.write_text("그림이 아님")
+    bad.write_text("이미지가 아님")
     jobs = _plan([good, bad, tmp_path / "c.png"], tmp_path / "out")
     assert [job.problem is None for job in jobs] == [True, False, False]
 
@@ -190,7 +190,7 @@ def test_bad_file_does_not_stop_a_good_one_of_the_same_name(tmp_path: Path) -> N
     good = _draw(tmp_path / "x" / "a.png")
     bad = tmp_path / "y" / "a.png"
     bad.parent.mkdir()
-    bad.write_text("그림이 아님")
+    bad.write_text("이미지가 아님")
     jobs = _plan([good, bad], tmp_path / "out")
     assert [job.problem is None for job in jobs] == [True, False]
 
@@ -360,7 +360,7 @@ def test_pictures_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> N
         "c.jxl": b"\xff\x0a",
         "d": data,
         "e.dat": b"\x00\x00\x00\x0cJXL \r\n\x87\n",
-        "f.txt": "그림이 아닌 글".encode(),
+        "f.txt": "이미지가 아닌 글".encode(),
         "g": b"",
         ".h.psd": b"8BPS",
     }.items():
@@ -370,7 +370,7 @@ def test_pictures_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> N
         "a.png": True, "b.psd": False, "c.jxl": False, "d": False, "e.dat": False,
     }  # fmt: skip
     (tmp_path / "a.png").unlink()
-    with pytest.raises(UsageError, match=r"지원하지 않는 그림 4개: b\.psd, c\.jxl, d 등"):
+    with pytest.raises(UsageError, match=r"지원하지 않는 이미지 4개: b\.psd, c\.jxl, d 등"):
         _plan([tmp_path], tmp_path / "out")
 
 
@@ -388,12 +388,12 @@ def test_pictures_are_overwritten_and_other_files_are_not(tmp_path: Path) -> Non
     assert _plan([source], old)[0].problem is None
     (tmp_path / "empty.png").touch()
     assert _plan([source], tmp_path / "empty.png")[0].problem is None
-    (tmp_path / "note.png").write_text("그림이 아닌, 잃으면 안 되는 글")
-    with pytest.raises(UsageError, match="그림이 아닌 파일"):
+    (tmp_path / "note.png").write_text("이미지가 아닌, 잃으면 안 되는 글")
+    with pytest.raises(UsageError, match="이미지가 아닌 파일"):
         _plan([source], tmp_path / "note.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a_out.png").write_text("글")
-    assert "그림이 아닌 파일" in (_plan([source], tmp_path / "out")[0].problem or "")
+    assert "이미지가 아닌 파일" in (_plan([source], tmp_path / "out")[0].problem or "")
     assert _plan([source], tmp_path / "out", skip_existing=True)[0].problem is None
 
 

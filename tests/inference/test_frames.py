@@ -65,7 +65,7 @@ def test_rgb_frames_are_enlarged_without_losing_a_level(nearest, bits):
 
 
 def test_yuv_frames_keep_their_colours(nearest):
-    """밝기가 고르게 변하는 그림은 다른 행렬과 부표본화를 거쳐도 두 단계 안에서 같다."""
+    """밝기가 고르게 변하는 이미지는 다른 행렬과 부표본화를 거쳐도 두 단계 안에서 같다."""
     ramp = np.linspace(60, 180, 32 * 24).reshape(24, 32)
     planes = tuple(np.asarray(part, np.uint8) for part in (ramp, ramp[::2, ::2] / 2 + 70, 200 - ramp[::2, ::2] / 2))
     upscale = FrameUpscaler(nearest(4), FrameFormat(YUV420, BT709, 32, 24), FrameFormat(YUV420, BT709, 128, 96))

@@ -1,4 +1,4 @@
-"""`RealESRGANer`가 널리 쓰이는 구현과 같은 그림을 내고, 같은 방법으로 불리는지."""
+"""`RealESRGANer`가 널리 쓰이는 구현과 같은 이미지를 내고, 같은 방법으로 불리는지."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_small_networks_give_the_same_picture_as_the_reference(
 
 
 def _photograph(height: int, width: int) -> NDArray[np.uint8]:
-    """무늬와 경계가 있는 사진 비슷한 그림."""
+    """무늬와 경계가 있는 사진 비슷한 이미지."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     waves = [np.sin(columns / (3 + k)) * np.cos(rows / (5 - k)) * 80 + 120 for k in range(3)]
     image = np.stack(waves, axis=-1)
