@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from realesrgan.registry import ARCH_REGISTRY
 
@@ -141,12 +142,25 @@ def activation_values(network: Any) -> ActivationValues:
     return ActivationValues(_UNKNOWN_LARGEST * _UNKNOWN_PEAK_RATIO, _UNKNOWN_LARGEST)
 
 
+class _WithoutValues(TorchFunctionMode):
+    """`torch.nn.init`의 함수들을 건너뛴다.
+
+    값 없는 틀(meta)에는 채울 것이 없는데, PyTorch 2.10은 그 셈에 sympy를 불러와 몇 초가 걸린다.
+    """
+
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 def build_network(arch: str, arch_args: Mapping[str, Any]) -> nn.Module:
     """등록부에서 네트워크를 찾아 값 없는 틀(meta device)로 만든다. 가중치로 채워야 쓸 수 있다."""
     cls = ARCH_REGISTRY.get(arch)
     try:
         # 어차피 덮어쓸 값을 초기화하는 데 0.3초가 든다. 틀만 만들면 그 시간이 없다.
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             network: nn.Module = cls(**arch_args)
     except (RuntimeError, NotImplementedError):  # 지을 때 값을 보는 클래스(`tensor.item()` 등)
         network = cls(**arch_args)

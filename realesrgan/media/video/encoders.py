@@ -229,6 +229,9 @@ def try_encoder(plan: EncodePlan, request: EncodeRequest) -> None:
             "  해결: --outscale을 바꾸거나 --pix_fmt yuv444p를 쓰세요."
         )
     context = av.CodecContext.create(plan.codec, "w")
+    # FFmpeg의 옵션 이름은 모두 영문이다. 옛 PyAV는 다른 글자를 넘기지 못해 까닭 모를 오류를 낸다.
+    if foreign := next((name for name in plan.options if not name.isascii()), None):
+        raise _unknown_option(plan, foreign, context)
     set_up(context, plan)
     before = av.logging.get_level()
     av.logging.set_level(av.logging.WARNING)
@@ -258,6 +261,8 @@ def _is_complaint(message: str) -> bool:
 
 
 def _refused(plan: EncodePlan, request: EncodeRequest, logs: list[str], error: Exception) -> VideoFormatError:
+    if isinstance(error, UnicodeEncodeError):
+        error = ValueError(f"옵션의 값에 영문이 아닌 글자가 있습니다: {error.object}")
     detail = next((line.strip() for line in logs if line.strip()), None) or getattr(error, "strerror", None) or error
     if plan.codec.endswith("_nvenc"):
         remedy = "NVIDIA GPU와 드라이버를 확인하거나 --codec libx264를 쓰세요."
