@@ -177,7 +177,7 @@ def _enlarged_frames(
                 progress(index * total + done, count * total)
 
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = fill_transparent_colour(frame.array) if frame.array.shape[2:] == (4,) else frame.array
+        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
         output = model.upscale_array(
             array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=report
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -169,10 +169,6 @@ class Picture:
     def first(self) -> Frame:
         """첫 프레임. `frames`가 제너레이터라면 하나를 써 버리므로 읽어 온 이미지에만 쓴다."""
         return next(iter(self.frames))
-
-    def with_frames(self, frames: Iterable[Frame]) -> Picture:
-        """픽셀만 바꾼 새 이미지를 돌려준다. 프레임 수는 그대로여야 한다."""
-        return replace(self, frames=frames)
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self.frames)
