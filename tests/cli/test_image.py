@@ -20,6 +20,7 @@ import torch
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.cli.image import main
 from realesrgan.version import __version__
+from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
 
 
@@ -608,54 +609,6 @@ def test_an_engine_whose_package_is_missing_says_how_to_install_it(
     done = run("-i", "a.png", "-o", "out", "--backend", "openvino")
     assert done.returncode == 1 and "pip install openvino" in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-PLUGIN = """
-from dataclasses import dataclass
-
-import torch
-from torch import nn
-
-from realesrgan.inference.engines import torch as torch_engine
-from realesrgan.inference.engines.base import EngineRow, register_engine
-from realesrgan.inference.steps import register_step
-from realesrgan.registry import ARCH_REGISTRY
-
-
-@ARCH_REGISTRY.register()
-class NearestNet(nn.Module):
-    scale = 2
-
-    def __init__(self):
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(()))
-
-    def forward(self, image):
-        return nn.functional.interpolate(image * self.gain, scale_factor=2, mode="nearest")
-
-
-@dataclass(frozen=True)
-class Invert:
-    amount: str
-    margin: int = 0
-
-    @property
-    def text(self):
-        return f"invert={self.amount}"
-
-    def __call__(self, enlarged, source):
-        return 1 - enlarged
-
-
-def create(*arguments):
-    engine = torch_engine.create(*arguments)
-    engine.name = "mine"
-    return engine
-
-
-register_step("invert", Invert)
-register_engine(EngineRow("mine", __name__))
-"""
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])

@@ -23,6 +23,7 @@ from realesrgan.cli.video import main
 from realesrgan.errors import VideoFormatError
 from realesrgan.media.image import read_image, still, write_image
 from realesrgan.media.video.encoders import CONTAINERS
+from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
 from tests.media.video.samples import ffmpeg
 from tests.video.samples import hashes, make_video, pixels
@@ -103,6 +104,24 @@ def test_pictures_become_a_video_and_a_video_becomes_pictures(run, tmp_path):
     made = sorted((tmp_path / "out" / "video_out").iterdir())
     assert [path.name for path in made] == ["00000000.png", "00000001.png", "00000002.png"]
     assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [20, 40, 200]
+
+
+def test_one_file_adds_a_network_an_engine_and_a_step_to_the_command(tmp_path):
+    torch = pytest.importorskip("torch")
+    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    torch.save({"params": {"gain": torch.ones(())}}, tmp_path / "mine.pth")
+    (tmp_path / "in").mkdir()
+    for number in (1, 2):
+        write_image(tmp_path / "in" / f"{number}.png", still(np.full((24, 32, 3), number * 50, np.uint8)))
+    command = [sys.executable, str(SCRIPT), "-i", "in", "-o", "b.mkv", "--codec", "ffv1", "--plugin", "mine.py"]
+    command += ["--model_path", "mine.pth", "--steps", "invert=all", "--backend", "mine", "--report", "r.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (report(tmp_path / "r.json")["steps"], report(tmp_path / "r.json")["outscale"]) == (["invert=all"], 2)
+    assert [(image.shape, round(float(image.mean()))) for image in pixels(tmp_path / "b.mkv")] == [
+        ((48, 64, 3), 205),
+        ((48, 64, 3), 155),
+    ]
 
 
 def test_a_part_of_the_video_starts_at_zero(run, tmp_path):
