@@ -22,6 +22,7 @@ from realesrgan.media.formats import (
     animated_extensions,
     format_of_name,
     is_known_picture_name,
+    is_writable_extension,
     writable_extensions,
 )
 from realesrgan.media.image import ImageInfo, looks_like_picture, probe_image
@@ -293,9 +294,9 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], output: Pat
     """`-o`가 파일 이름이면 그 경로를, 폴더면 None을 돌려준다."""
     extension = output.suffix.lower()
     # Path.is_dir은 너무 긴 이름에서 예외를 낸다.
-    if os.path.isdir(output) or not is_known_picture_name(output):  # noqa: PTH112
+    if not extension or os.path.isdir(output) or not is_known_picture_name(output):  # noqa: PTH112
         return None
-    if extension not in writable_extensions():
+    if not is_writable_extension(extension):
         heif = format_of_name(output) is not None
         raise UsageError(
             f"쓸 수 없는 형식입니다: {output} \n"
@@ -325,7 +326,7 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
     if target is None:
         stem = source.path.stem if not source.label or source.label == STANDARD_INPUT else Path(source.label).stem
         own = source.path.suffix.lower()
-        if info is not None and (source.label or to_stdout) and own not in writable_extensions():
+        if info is not None and (source.label or to_stdout) and not is_writable_extension(own):
             own = next(item.extensions[0] for item in FORMATS if item.name == info.format)
         name = f"{f'{stem}_{suffix}' if suffix else stem}.{output_extension(own, info, ext)}"
         target = output / source.folder / name
@@ -359,7 +360,7 @@ def output_extension(own: str, info: ImageInfo | None, ext: str) -> str:
     `auto`는 입력의 확장자 `own`(점 있음)을 따르되 쓸 수 없는 형식이면 png로 한다. 알파가 있는 정지 이미지는 `auto`와
     `jpg`에서 png가 된다.
     """
-    extension = (own.lstrip(".") if own in writable_extensions() else "png") if ext == "auto" else ext
+    extension = (own.lstrip(".") if is_writable_extension(own) else "png") if ext == "auto" else ext
     chosen = format_of_name(f"x.{extension}")
     animated = info is not None and info.frames > 1
     transparent = info is not None and info.mode == "RGBA" and not animated

@@ -291,11 +291,11 @@ def _gather(
 
 def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report: str | None, seconds: float) -> int:
     """요약하고 보고서를 쓰고 종료 코드를 정한다."""
-    code = exit_code(results)
+    code, summary = conclusion(results, seconds)
     if not ranks.leads:
         return code
     if len(results) > 1 or not command.together:
-        (command.tell if code == EXIT_DONE else say_error)(summary(results, seconds))
+        (command.tell if code == EXIT_DONE else say_error)(summary)
     if report:
         try:
             write_report(expand_user(report), results, seconds, code)
@@ -307,19 +307,13 @@ def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report
     return code
 
 
-def exit_code(results: Iterable[Result]) -> int:
-    """결과 전체의 종료 코드. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
-    codes = {STATUSES[result.status].code for result in results} or {EXIT_DONE}
-    if EXIT_INTERRUPTED in codes:
-        return EXIT_INTERRUPTED
-    return codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
-
-
-def summary(results: Sequence[Result], seconds: float) -> str:
-    """한 줄 요약."""
+def conclusion(results: Sequence[Result], seconds: float) -> tuple[int, str]:
+    """결과 전체의 `(종료 코드, 한 줄 요약)`. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
     statuses = [result.status for result in results]
     parts = [f"{status.word} {statuses.count(name)}" for name, status in STATUSES.items() if name in statuses]
-    return f"{', '.join(parts) or '한 일 없음'} ({seconds:.1f}초)"
+    codes = {STATUSES[status].code for status in statuses} or {EXIT_DONE}
+    code = EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
+    return code, f"{', '.join(parts) or '한 일 없음'} ({seconds:.1f}초)"
 
 
 def write_report(path: Path, results: Sequence[Result], seconds: float, code: int) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
 from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
 from realesrgan.util.files import make_writable_folder, os_reason
-from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.numbers import scaled_size
 
 if TYPE_CHECKING:
@@ -170,15 +170,17 @@ def _enlarged_frames(
         height, width = frame.array.shape[:2]
         sizes.append((width, height))
 
-        def report(done: int, total: int, index: int = index) -> None:
-            # 타일마다 모양이 조금씩 달라 앞의 타일이 놓은 자리에 꼭 맞지 않는다. 두면 빈틈이 쌓인다.
-            give_back_freed_memory()
-            if progress is not None:
-                progress(index * total + done, count * total)
-
         # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = fill_transparent_colour(frame.array) if frame.has_alpha else frame.array
+        array = fill_transparent_colour(frame.array) if frame.array.shape[2:] == (4,) else frame.array
+        part = progress
+        if progress is not None and count > 1:
+            part = partial(_report_part, progress, index, count)
         output = model.upscale_array(
-            array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=report
+            array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=part
         )
         yield replace(frame, array=output)
+
+
+def _report_part(progress: Progress, index: int, count: int, done: int, total: int) -> None:
+    """`count`장 가운데 `index`번째의 진행을 전체의 진행으로 알린다."""
+    progress(index * total + done, count * total)

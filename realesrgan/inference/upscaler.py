@@ -21,6 +21,7 @@ from torch import Tensor
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
 from realesrgan.inference.engines.base import Engine, memory_budget
 from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
+from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.optional import import_cv2
 
 if TYPE_CHECKING:
@@ -296,6 +297,8 @@ class Upscaler:
             if below > box.top and beside > box.left:
                 result = result[:, : (below - box.top) * scale, : (beside - box.left) * scale]
                 pixels.write(result, target[box.top * scale : below * scale, box.left * scale : beside * scale])
+            # 타일마다 모양이 조금씩 달라 앞의 타일이 놓은 자리에 꼭 맞지 않는다. 두면 빈틈이 쌓인다.
+            give_back_freed_memory()
 
         read = partial(padded.read, device=self.engine.device)
         self._run(read, store, (height + bottom, width + right), () if plain else self.steps, progress)

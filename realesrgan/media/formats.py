@@ -153,10 +153,15 @@ def is_known_picture_name(path: str | PurePath) -> bool:
     return suffix in _BY_EXTENSION or suffix in _OTHER_EXTENSIONS
 
 
+def is_writable_extension(extension: str) -> bool:
+    """지금 쓸 수 있는 확장자(점 포함, 소문자)인가. HEIC는 `pillow_heif`가 있을 때만 쓸 수 있다."""
+    item = _BY_EXTENSION.get(extension)
+    return item is not None and (item.name != "HEIF" or is_installed("pillow_heif"))
+
+
 def writable_extensions() -> tuple[str, ...]:
-    """지금 쓸 수 있는 확장자(점 포함, 소문자). HEIC는 `pillow_heif`가 있을 때만 들어간다."""
-    with_heif = is_installed("pillow_heif")
-    return tuple(extension for extension, item in _BY_EXTENSION.items() if item.name != "HEIF" or with_heif)
+    """지금 쓸 수 있는 확장자 모두."""
+    return tuple(filter(is_writable_extension, _BY_EXTENSION))
 
 
 def animated_extensions() -> tuple[str, ...]:

@@ -131,11 +131,6 @@ class Frame:
     array: Array
     duration: float = 0.0
 
-    @property
-    def has_alpha(self) -> bool:
-        """알파 채널이 있는가."""
-        return self.array.ndim == 3 and self.array.shape[2] == 4
-
 
 @dataclass(frozen=True)
 class Picture:

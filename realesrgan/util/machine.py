@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,12 +62,14 @@ def keep_freed_memory() -> bool:
     Returns:
         바꾸었는지. glibc가 아니면(Windows, macOS, musl) 아무 일도 하지 않고 False다.
     """
-    function = _glibc("mallopt")
-    if function is None or _set_by_user():
+    if sys.platform != "linux" or _set_by_user():
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
         return False
     # 큰 덩어리는 스레드마다의 구역(arena)에 들지 못한다. 구역을 하나만 두어 모두가 같은 메모리를 다시 쓰게 한다.
     settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER))
-    results = [function(name, value) for name, value in settings]
+    results = [library.mallopt(name, value) for name, value in settings]
     return all(result == 1 for result in results)
 
 
@@ -77,21 +78,10 @@ def give_back_freed_memory() -> None:
 
     크기가 다른 일이 이어질 때 그 사이에 부른다. 앞의 일이 놓은 자리가 뒤의 일에 맞지 않으면 최댓값이 쌓이기 때문이다.
     """
-    function = _glibc("malloc_trim")
-    if function is not None:
-        function(0)
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # musl
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_by_user() -> bool:
     return any(name in os.environ for name in _USER_SETTINGS) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-
-
-def _glibc(name: str) -> Callable[..., int] | None:
-    """glibc의 함수. 다른 C 라이브러리면 None."""
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
-        return None
-    function: Callable[..., int] = getattr(library, name)
-    return function

@@ -110,7 +110,9 @@ def cache_dir() -> Path:
 
 
 def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
-    """모델의 가중치 파일을 찾는다. 없으면 가중치 패키지에서 변환하고, 그것도 없으면 내려받는다.
+    """모델의 가중치 파일을 `weights/`(작업 폴더, 소스 폴더)와 사용자 캐시에서 찾는다.
+
+    없으면 가중치 패키지에서 변환하고, 그것도 없으면 내려받는다.
 
     Args:
         spec: 모델.
@@ -119,9 +121,13 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     Raises:
         WeightsNotFoundError: 어디에도 없고 내려받지도 못했을 때.
     """
-    found = find_local_weights(spec)
-    if found is not None:
-        return found
+    for folder in (Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()):
+        for suffix in SUFFIXES:
+            path = folder / f"{spec.name}{suffix}"
+            if path.is_file():
+                if suffix == ".pth" and spec.sha256 is not None and path.stat().st_size == spec.size:
+                    _warn_if_changed(path, spec.sha256)
+                return path
     converted = _convert_from_package(spec)
     if converted is not None:
         return converted
@@ -130,18 +136,6 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         return download(spec.url, target, sha256=spec.sha256, progress=progress)
     except DownloadError as error:
         raise WeightsNotFoundError(_not_found_message(spec, error)) from error
-
-
-def find_local_weights(spec: ModelSpec) -> Path | None:
-    """이미 있는 가중치 파일을 `weights/`(작업 폴더, 소스 폴더)와 사용자 캐시에서 찾는다. 변환하거나 내려받지 않는다."""
-    for folder in (Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()):
-        for suffix in SUFFIXES:
-            path = folder / f"{spec.name}{suffix}"
-            if path.is_file():
-                if suffix == ".pth" and spec.sha256 is not None and path.stat().st_size == spec.size:
-                    _warn_if_changed(path, spec.sha256)
-                return path
-    return None
 
 
 def _warn_if_changed(path: Path, sha256: str) -> None:
@@ -238,7 +232,7 @@ def resolve_model_path(path: str | os.PathLike[str], *, progress: Progress | Non
 def _fetch_url(url: str, progress: Progress | None) -> Path:
     known = next((spec for spec in MODELS.values() if spec.url == url), None)
     if known is not None:
-        return find_local_weights(known) or find_weights(known, progress=progress)
+        return find_weights(known, progress=progress)
     try:
         name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
     except ValueError as error:
@@ -270,11 +264,7 @@ def load_weights(path: Path, params_key: str | None = None) -> Checkpoint:
     """
     if path.suffix.lower() != ".safetensors":
         content = read_checkpoint(path)
-        # 네트워크의 이름과 인자를 함께 적어 둔 파일도 있다(scripts/convert_weights.py).
-        notes = {
-            key: content[key] for key in NOTES if isinstance(content, Mapping) and isinstance(content.get(key), str)
-        }
-        return Checkpoint(select_params(content, path, params_key), notes)
+        return Checkpoint(select_params(content, path, params_key), _notes(content))
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118
@@ -560,7 +550,9 @@ def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints
     else:
         # 네트워크를 표에서 정하므로 다른 네트워크의 파일이면 실을 때 오류가 난다.
         state = checkpoint.state
-        if build_network(spec.arch, spec.arch_args).state_dict().keys() != state.keys():
+        # 직접 변환해 둔 파일은 그 모델의 이름으로 되어 있다. 틀을 지어 견줄 것이 없다.
+        converted = checkpoint.metadata.get("model") == spec.name
+        if not converted and build_network(spec.arch, spec.arch_args).state_dict().keys() != state.keys():
             known_args = {**spec.arch_args, "arch": spec.arch, "arch_args": spec.arch_args}
             recognised = (recognise(one, known_args) for one in without_prefix(state))
             state = next((one.state for one in recognised if one is not None), state)

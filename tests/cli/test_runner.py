@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realesrgan.cli.runner import STATUSES, Command, Result, exit_code, run_command, summary
+from realesrgan.cli.runner import STATUSES, Command, Result, conclusion, run_command
 from realesrgan.errors import ImageReadError, RealESRGANError, UsageError, VideoFormatError
 
 
@@ -166,5 +166,5 @@ def test_a_bar_is_drawn_only_on_a_terminal(capsys, monkeypatch):
 
 def test_a_summary_names_every_status_in_one_table():
     results = [Result("a", "b", status) for status in STATUSES]
-    assert summary(results, 1) == "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 중단 1 (1.0초)"
-    assert exit_code(results) == 130 and exit_code(results[:3]) == 1 and exit_code([results[2]]) == 2
+    assert conclusion(results, 1) == (130, "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 중단 1 (1.0초)")
+    assert conclusion(results[:3], 1)[0] == 1 and conclusion([results[2]], 1)[0] == 2
