@@ -51,8 +51,20 @@ class OutOfMemoryError(RealESRGANError):
     """타일을 가장 작게 줄여도 장치 메모리가 모자랄 때."""
 
 
+class NotStreamableError(RealESRGANError):
+    """띠로 이어 돌릴(streaming) 수 없는 네트워크일 때. 메시지가 까닭을 말한다."""
+
+
 class NonFiniteOutputError(RealESRGANError):
     """단정밀도(fp32)로 다시 계산해도 결과에 NaN이나 Inf가 있을 때."""
+
+    def __init__(
+        self,
+        message: str = "네트워크의 출력에 NaN이나 Inf가 있어 이미지를 만들 수 없습니다.\n"
+        "  단정밀도(fp32)로 다시 계산해도 마찬가지이니 가중치 파일이 손상되었거나 훈련이 발산한 것입니다.\n"
+        "  해결: 다른 가중치를 쓰거나 파일을 다시 받으세요.",
+    ) -> None:
+        super().__init__(message)
 
 
 class ReportError(RealESRGANError):

@@ -29,12 +29,12 @@ class Estimate:
     Attributes:
         seconds: 네트워크에 걸릴 시간(초).
         memory: 가장 많을 때의 메모리(바이트).
-        tiles: 타일 수.
+        parts: 나누는 법을 사람에게 보일 글.
     """
 
     seconds: float
     memory: int
-    tiles: int
+    parts: str
 
 
 def measure_seconds_per_pixel(model: Model) -> float:
@@ -56,17 +56,24 @@ def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: flo
     upscaler = model.upscaler
     bottom, right = pad_amounts(info.height, info.width, upscaler.pre_pad, upscaler.multiple)
     height, width = info.height + bottom, info.width + right
-    tile = upscaler.tile_for(height, width)
-    tiles = plan_tiles(height, width, tile, upscaler.tile_pad, upscaler.multiple)
-    read = sum(math.prod(piece.read.shape) for piece in tiles)
-    largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
+    cut = upscaler.cut_for(height, width)
+    if cut is None:
+        tiles = plan_tiles(height, width, upscaler.tile_for(height, width), upscaler.tile_pad, upscaler.multiple)
+        read = sum(math.prod(piece.read.shape) for piece in tiles)
+        largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
+        parts, held = f"타일 {len(tiles)}개", upscaler.engine.memory(1, largest)
+    else:
+        length, side = (height, width) if cut.axis == 2 else (width, height)
+        columns = -(-side // cut.column)
+        read = length * min(columns * (cut.column + 2 * cut.margin), side + 2 * cut.margin * (columns - 1))
+        parts, held = f"띠 {columns * -(-length // cut.rows)}개", cut.memory
     passes = info.frames * (2 if info.mode == "RGBA" else 1)
     sample = info.channels * info.bit_depth // 8
     network_output = info.height * info.width * model.scale**2 * sample
     final = job.output_size(outscale)
     resized = 0 if final is None or outscale == model.scale else final[0] * final[1] * sample
-    memory = BASE_BYTES + network_output + resized + upscaler.engine.memory(1, largest)
-    return Estimate(read * passes * seconds_per_pixel, memory, len(tiles) * passes)
+    memory = BASE_BYTES + network_output + resized + held
+    return Estimate(read * passes * seconds_per_pixel, memory, parts)
 
 
 def show_plan(
@@ -111,7 +118,7 @@ def show_plan(
         tell(
             f"{head} -> {shown(job.output)}\n"
             f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {outscale:g}배, "
-            f"타일 {estimate.tiles}개, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
+            f"{estimate.parts}, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
         )
     tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {model.engine.device}, {model.engine.precision})")
     return all(job.problem is None for job in checked)

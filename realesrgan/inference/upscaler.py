@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realesrgan.errors import InvalidValueError, NonFiniteOutputError, OutOfMemoryError
-from realesrgan.inference.engines.base import Engine, memory_budget
+from realesrgan.errors import InvalidValueError, NonFiniteOutputError, NotStreamableError, OutOfMemoryError
+from realesrgan.inference.engines.base import PRECISION_DTYPES, Engine, memory_budget
 from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.optional import import_cv2
 
 if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
+    from realesrgan.inference.streaming import StreamPlan, StripCut
 
 logger = logging.getLogger(__name__)
 
@@ -212,8 +214,13 @@ class Upscaler:
         self.batch = max(batch, 1)
         self.steps = tuple(steps)
         self.multiple = multiple or engine.multiple
+        # 한 장치에서 함께 도는 업스케일러의 수. 메모리의 예산을 나누어 갖는다.
+        self.share = 1
         # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
         self._affordable: int | None = None
+        self._affordable_rows: int | None = None
+        self._whole = self._streams = True
+        self._planned: tuple[Any, StreamPlan | None] | None = None
         self._whole_batch = True
         self._told_rerun = False
 
@@ -222,7 +229,9 @@ class Upscaler:
         if tuple(steps) == self.steps:
             return self
         settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
-        return Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
+        other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
+        other.share = self.share
+        return other
 
     def tile_for(self, height: int, width: int) -> int:
         """이 크기의 이미지에 쓸 타일 한 변을 정한다. 0이면 통째.
@@ -235,11 +244,26 @@ class Upscaler:
             tile = self.tile
         else:
             per_pixel = self.engine.memory(1, 1) * self.batch
-            budget = min(memory_budget(self.engine.device, per_pixel), limit * per_pixel)
+            budget = min(memory_budget(self.engine.device, per_pixel) // self.share, limit * per_pixel)
             tile = auto_tile((height, width), budget, per_pixel, pad=self.tile_pad, multiple=self.multiple)
         if self._affordable is not None and (tile or max(height, width)) > self._affordable:
             tile = self._affordable
         return tile
+
+    def cut_for(self, height: int, width: int) -> StripCut | None:
+        """이 크기의 이미지를 띠로 이어 돌릴지, 돌린다면 어떻게 나눌지 정한다. 통째나 타일이면 None.
+
+        통째로 들어가지 않을 때 타일보다 먼저 고른다. 통째로 돌린 것과 같은 결과가 나오기 때문이다. 사용자가 타일의
+        크기를 정했으면 그것을 따른다.
+        """
+        fits = self._whole and self.tile_for(height, width) == 0
+        if fits or self.tile not in ("auto", 0) or (plan := self._stream_plan()) is None:
+            return None
+        budget = memory_budget(self.engine.device, self.engine.memory(1, 1)) // self.share
+        cut = plan.choose_cut(height, width, budget, PRECISION_DTYPES[self.engine.precision].itemsize, self.multiple)
+        if cut is not None and self._affordable_rows is not None:
+            cut = replace(cut, rows=min(cut.rows, self._affordable_rows))
+        return cut
 
     def upscale(
         self,
@@ -313,7 +337,6 @@ class Upscaler:
     ) -> None:
         """덧댄 이미지를 타일마다 읽어 키우고 넘긴다. 줄어든 타일을 기억한다."""
         height, width = size
-        tile = self.tile_for(height, width)
         scale = self.scale
 
         def run(tiles: list[Tile]) -> list[Tensor]:
@@ -323,6 +346,20 @@ class Upscaler:
                 results = step(results, sources)
             return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
 
+        # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
+        whole = self.tile == 0 and self._whole and self.tile_for(height, width) == 0 and self._stream_plan() is not None
+        if whole:
+            with suppress(OutOfMemoryError):
+                box = Box(0, 0, height, width)
+                store(run([Tile(box, box, box)])[0], box)
+                return
+            self._whole = False
+            self.engine.release()
+            logger.warning("장치 메모리가 모자라 통째가 아니라 띠로 나누어 계속합니다.")
+        cut = self.cut_for(height, width)
+        if cut is not None and self._stream(read, store, cut, size, steps, progress):
+            return
+        tile = self.tile_for(height, width)
         used = run_tiles(
             run,
             store,
@@ -337,6 +374,44 @@ class Upscaler:
         )
         if used != tile:
             self._affordable = used
+
+    def _stream_plan(self) -> StreamPlan | None:
+        """띠로 이어 돌릴 계획. 엔진이나 네트워크가 할 수 없으면 까닭을 한 번 알리고 None."""
+        network = getattr(self.engine, "network", None)
+        if not self._streams or not hasattr(self.engine, "run"):
+            return None
+        if self._planned is None or self._planned[0] is not network:
+            from realesrgan.inference.streaming import plan_stream
+
+            plan = None
+            try:
+                plan = plan_stream(network)
+            except NotStreamableError as error:
+                logger.warning("이 네트워크는 띠로 이어 돌릴 수 없어 타일로 나눕니다. %s", error)
+            self._planned = (network, plan)
+        return self._planned[1]
+
+    def _stream(
+        self,
+        read: Callable[[Box], Tensor],
+        store: Store,
+        cut: StripCut,
+        size: tuple[int, int],
+        steps: Sequence[Step],
+        progress: Progress | None,
+    ) -> bool:
+        """띠로 이어 돌린다. 가장 낮은 띠도 메모리에 들지 않으면 거짓이고, 다음부터는 타일로 간다."""
+        from realesrgan.inference.streaming import run_strips
+
+        engine: Any = self.engine
+        try:
+            used = run_strips(engine, read, store, cut, height=size[0], width=size[1], steps=steps, progress=progress)
+        except OutOfMemoryError:
+            self._streams = False
+            return False
+        if used != cut.rows:
+            self._affordable_rows = used
+        return True
 
     def upscale_frames(self, rgb: Tensor, *, plain: bool = False) -> Tensor:
         """장치에 놓인 프레임들을 키운다. 배치가 메모리에 들지 않으면 한 장씩, 다음에는 타일로 나눈다.
@@ -412,11 +487,7 @@ class Upscaler:
                     logger.warning("낮은 정밀도의 결과에 NaN이 있어 그 부분을 fp32로 다시 계산했습니다.")
                 self._told_rerun = True
                 return output
-        raise NonFiniteOutputError(
-            "네트워크의 출력에 NaN이나 Inf가 있어 이미지를 만들 수 없습니다.\n"
-            "  단정밀도(fp32)로 다시 계산해도 마찬가지이니 가중치 파일이 손상되었거나 훈련이 발산한 것입니다.\n"
-            "  해결: 다른 가중치를 쓰거나 파일을 다시 받으세요."
-        )
+        raise NonFiniteOutputError
 
 
 def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:

@@ -115,6 +115,11 @@ def _tile(model: Model, size: tuple[int, int], together: int, tile: int | Litera
     limit = engine.max_pixels // together
     if tile != "auto" and (tile > 0 or height * width <= limit):
         return tile
+    upscaler = model.with_compute(tile=tile).upscaler
+    upscaler.share = together
+    if upscaler.tile_for(height, width) == 0 or upscaler.cut_for(height, width) is not None:
+        # 통째로 들거나, 통째로 한 것과 같은 결과를 띠로 낸다.
+        return 0
     per_pixel = engine.memory(1, 1) * together
     if engine.device.type == "cpu":
         # 비디오는 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
@@ -164,7 +169,10 @@ def make_workers(
         steps = parse_steps(settings.steps)
     for model in models:
         compute = {"tile_pad": settings.tile_pad, "pre_pad": settings.pre_pad, "batch": settings.batch or 1}
-        upscaler = model.with_compute(tile=workers.tile, **compute).upscaler.with_steps(steps)
+        # 통째라고 정했어도 메모리에 들지 않으면 띠로 이어 돌린다. 결과는 같다.
+        tile = "auto" if settings.tile == "auto" and workers.tile == 0 else workers.tile
+        upscaler = model.with_compute(tile=tile, **compute).upscaler.with_steps(steps)
+        upscaler.share = workers.workers
         upscale = FrameUpscaler(
             upscaler,
             plan.info,

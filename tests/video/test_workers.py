@@ -36,6 +36,10 @@ def test_what_the_user_says_is_kept(compact):
 def test_workers_are_halved_rather_than_cutting_tiles_small(monkeypatch):
     heavy = load(small_rrdbnet().state_dict(), device="cpu")
     monkeypatch.setattr(type(heavy.engine), "memory", lambda _engine, height, width: 11264 * height * width)
+    # 띠로 이어 돌릴 수 있으면 통째로 한 것과 같은 결과를 내므로 타일로 나누지 않는다.
+    streamed = plan_workers(heavy, (1920, 1080), VideoSettings(), cores=16)
+    assert (streamed.workers, streamed.tile) == (16, 0)
+    heavy.engine.network.register_forward_hook(lambda *_: None)
     plan = plan_workers(heavy, (1920, 1080), VideoSettings(), cores=16)
     assert plan.workers < 16 and plan.tile >= SMALLEST_SHARED_TILE
     assert plan.workers * plan.threads == 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -70,9 +71,18 @@ class TorchEngine:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return int(self._bytes_per_pixel * height * width)
 
-    @torch.inference_mode()
     def __call__(self, batch: Tensor) -> Tensor:
         """배치 하나를 키워, 장치에 그대로 둔 float32 텐서로 돌려준다.
+
+        Raises:
+            OutOfMemoryError: 장치 메모리가 모자랄 때.
+        """
+        output: Tensor = self.run(self.network, batch)
+        return output
+
+    @torch.inference_mode()
+    def run(self, function: Callable[[Tensor], Tensor | None], batch: Tensor) -> Any:
+        """네트워크(나 그것을 띠로 이어 돌리는 함수)를 제 장치와 자료형으로 부르고, 결과를 float32로 바꾼다.
 
         Raises:
             OutOfMemoryError: 장치 메모리가 모자랄 때.
@@ -83,8 +93,8 @@ class TorchEngine:
             dtype = next((one.dtype for one in self.network.parameters() if one.is_floating_point()), dtype)
         try:
             tensor = batch.to(self.device, dtype)
-            output: Tensor = self.network(tensor.contiguous(memory_format=torch.channels_last))
-            return output.to(self.device, torch.float32)
+            output = function(tensor.contiguous(memory_format=torch.channels_last))
+            return None if output is None else output.to(self.device, torch.float32)
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
 
