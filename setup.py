@@ -31,7 +31,7 @@ EXTRAS = {
     "openvino": ["openvino>=2025.0"],
     # 이 프로젝트의 것이 아닌 초해상도 네트워크 40여 가지. torchvision도 함께 설치된다.
     "spandrel": ["spandrel>=0.4"],
-    # onnx, onnxruntime, ncnn, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
+    # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [
         "mypy==2.4.1",
@@ -44,7 +44,6 @@ EXTRAS = {
         "hypothesis>=6.100",
         "imageio-ffmpeg>=0.5",  # 비디오의 시험을 따로 판단하는 ffmpeg 프로그램
         "lmdb>=1.4",
-        "ncnn>=1.0.20240820",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "pillow-heif>=1.0",

@@ -216,7 +216,7 @@ TILE_ROWS = (
         "--tile",
         type=number(int, 0, words=("auto",)),
         metavar="auto|0|N",
-        help="타일 한 변(픽셀). auto는 통째로, 메모리에 들지 않으면 결과가 같은 띠로 계산합니다. 0은 통째입니다. 기본: auto",
+        help="타일 한 변(픽셀). auto는 통째로, 메모리에 들지 않으면 결과가 같은 띠로 계산합니다. 0은 통째. 기본: auto",
     ),
     row("--tile_pad", type=number(int, 0), default=10, metavar="N", help="타일의 패딩(픽셀). 기본: 10"),
     row("--pre_pad", type=number(int, 0), default=0, metavar="N", help="가장자리에 덧댈 픽셀. 기본: 0"),
@@ -237,8 +237,8 @@ ENGINE_ROWS = (
         "--backend",
         default=AUTO,
         metavar="NAME",
-        help="네트워크를 돌릴 엔진(engine): auto, torch, openvino, onnxruntime, 또는 플러그인이 더한 이름. "
-        "기본: auto(torch)",
+        help="네트워크를 돌릴 엔진(engine): auto, torch, ncnn, openvino, onnxruntime, 또는 플러그인이 더한 이름. "
+        "기본: auto(CPU의 fp32는 ncnn, 아니면 torch)",
     ),
 )
 

@@ -58,7 +58,7 @@ def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: flo
     height, width = info.height + bottom, info.width + right
     cut = upscaler.cut_for(height, width)
     if cut is None:
-        tiles = plan_tiles(height, width, upscaler.tile_for(height, width), upscaler.tile_pad, upscaler.multiple)
+        tiles = plan_tiles(height, width, upscaler.tile_for(height, width), upscaler.pad, upscaler.multiple)
         read = sum(math.prod(piece.read.shape) for piece in tiles)
         largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
         parts, held = f"타일 {len(tiles)}개", upscaler.engine.memory(1, largest)

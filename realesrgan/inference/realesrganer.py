@@ -87,7 +87,8 @@ class RealESRGANer(StepMethods):
         if known is not None and known != self.scale:
             logger.warning("네트워크의 배율이 %d배라 지정한 scale=%d 대신 그것을 씁니다.", known, self.scale)
             self.scale = known
-        engine = create_engine(network, device=self.device, precision=self.precision, scale=self.scale)
+        # 부른 쪽이 `model`의 값을 제자리에서 바꾸어도 따라가야 하므로 언제나 네트워크를 그대로 부르는 torch를 쓴다.
+        engine = create_engine(network, backend="torch", device=self.device, precision=self.precision, scale=self.scale)
         self._upscaler = Upscaler(engine)
 
     def dni(

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 # BT.601 휘도의 계수(R, G, B). OpenCV의 BGR2GRAY와 같다.
 LUMA = (0.299, 0.587, 0.114)
 SIXTEEN_BIT = 65535
+# 타일의 패딩으로 덮을 만한 수용 영역의 반지름(픽셀). SRVGGNetCompact가 18과 34다.
+LARGEST_EXACT_PAD = 40
 # dtype이 말하는, 1.0에 해당하는 값.
 DEPTHS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): SIXTEEN_BIT}
 
@@ -214,8 +216,8 @@ class Upscaler:
         self.batch = max(batch, 1)
         self.steps = tuple(steps)
         self.multiple = multiple or engine.multiple
-        # 한 장치에서 함께 도는 업스케일러의 수. 메모리의 예산을 나누어 갖는다.
-        self.share = 1
+        # 한 배치의 활성값에 써도 되는 메모리(바이트). 없으면 남은 메모리를 보고 정한다. 함께 도는 것들은 나누어 갖는다.
+        self.budget: int | None = None
         # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
         self._affordable: int | None = None
         self._affordable_rows: int | None = None
@@ -230,7 +232,7 @@ class Upscaler:
             return self
         settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
         other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
-        other.share = self.share
+        other.budget = self.budget
         return other
 
     def tile_for(self, height: int, width: int) -> int:
@@ -244,11 +246,32 @@ class Upscaler:
             tile = self.tile
         else:
             per_pixel = self.engine.memory(1, 1) * self.batch
-            budget = min(memory_budget(self.engine.device, per_pixel) // self.share, limit * per_pixel)
-            tile = auto_tile((height, width), budget, per_pixel, pad=self.tile_pad, multiple=self.multiple)
+            budget = min(self._budget(per_pixel), limit * per_pixel)
+            tile = auto_tile((height, width), budget, per_pixel, pad=self.pad, multiple=self.multiple)
         if self._affordable is not None and (tile or max(height, width)) > self._affordable:
             tile = self._affordable
         return tile
+
+    def _budget(self, per_pixel: int) -> int:
+        return memory_budget(self.engine.device, per_pixel) if self.budget is None else self.budget
+
+    @property
+    def pad(self) -> int:
+        """타일의 패딩. 띠보다 타일이 빠른 엔진이고 수용 영역이 작으면 그것을 다 덮어 통째와 같은 결과를 낸다."""
+        radius = self._exact_radius()
+        return self.tile_pad if radius is None else max(self.tile_pad, radius)
+
+    def _exact_radius(self) -> int | None:
+        """패딩이 덮을 수용 영역의 반지름(픽셀). 크거나, 모르거나, 띠가 더 빠른 엔진이면 None."""
+        if self.tile not in ("auto", 0) or not getattr(self.engine, "prefers_tiles", False):
+            return None
+        plan = self._stream_plan()
+        return plan.radius if plan is not None and plan.radius <= LARGEST_EXACT_PAD else None
+
+    def is_exact(self, height: int, width: int) -> bool:
+        """이 크기의 이미지를 어떻게 나누든 결과가 통째와 같은지."""
+        whole = self.tile_for(height, width) == 0
+        return whole or self._exact_radius() is not None or self.cut_for(height, width) is not None
 
     def cut_for(self, height: int, width: int) -> StripCut | None:
         """이 크기의 이미지를 띠로 이어 돌릴지, 돌린다면 어떻게 나눌지 정한다. 통째나 타일이면 None.
@@ -257,9 +280,14 @@ class Upscaler:
         크기를 정했으면 그것을 따른다.
         """
         fits = self._whole and self.tile_for(height, width) == 0
-        if fits or self.tile not in ("auto", 0) or (plan := self._stream_plan()) is None:
+        if (
+            fits
+            or self.tile not in ("auto", 0)
+            or self._exact_radius() is not None
+            or (plan := self._stream_plan()) is None
+        ):
             return None
-        budget = memory_budget(self.engine.device, self.engine.memory(1, 1)) // self.share
+        budget = self._budget(self.engine.memory(1, 1))
         cut = plan.choose_cut(height, width, budget, PRECISION_DTYPES[self.engine.precision].itemsize, self.multiple)
         if cut is not None and self._affordable_rows is not None:
             cut = replace(cut, rows=min(cut.rows, self._affordable_rows))
@@ -347,8 +375,8 @@ class Upscaler:
             return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
 
         # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
-        whole = self.tile == 0 and self._whole and self.tile_for(height, width) == 0 and self._stream_plan() is not None
-        if whole:
+        whole = self.tile == 0 and self._whole and self.tile_for(height, width) == 0
+        if whole and self._exact_radius() is None and self._stream_plan() is not None:
             with suppress(OutOfMemoryError):
                 box = Box(0, 0, height, width)
                 store(run([Tile(box, box, box)])[0], box)
@@ -366,7 +394,7 @@ class Upscaler:
             height=height,
             width=width,
             tile=tile,
-            pad=max([self.tile_pad, *(step.margin for step in steps)]) if tile else self.tile_pad,
+            pad=max([self.pad, *(step.margin for step in steps)]) if tile else self.pad,
             multiple=self.multiple,
             batch=self.batch,
             release=self.engine.release,

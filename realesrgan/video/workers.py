@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, memory_budget
+from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, Engine, memory_budget
 from realesrgan.inference.frames import FrameUpscaler
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import auto_tile
@@ -115,19 +115,21 @@ def _tile(model: Model, size: tuple[int, int], together: int, tile: int | Litera
     limit = engine.max_pixels // together
     if tile != "auto" and (tile > 0 or height * width <= limit):
         return tile
+    budget = frame_budget(engine, together)
     upscaler = model.with_compute(tile=tile).upscaler
-    upscaler.share = together
-    if upscaler.tile_for(height, width) == 0 or upscaler.cut_for(height, width) is not None:
-        # 통째로 들거나, 통째로 한 것과 같은 결과를 띠로 낸다.
+    upscaler.budget = budget
+    if upscaler.is_exact(height, width):
         return 0
-    per_pixel = engine.memory(1, 1) * together
+    per_pixel = engine.memory(1, 1)
+    return auto_tile(size, min(budget, limit * per_pixel), per_pixel, pad=pad, multiple=engine.multiple)
+
+
+def frame_budget(engine: Engine, together: int) -> int:
+    """동시에 `together`장을 키울 때 한 장이 쓸 메모리(바이트)."""
     if engine.device.type == "cpu":
         # 비디오는 오래 걸리는 일이라 사진 한 장보다 메모리를 넉넉히 써서 타일의 패딩을 줄인다.
-        budget = min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE))
-    else:
-        budget = memory_budget(engine.device, per_pixel)
-    budget = min(budget, limit * per_pixel)
-    return auto_tile(size, budget, per_pixel, pad=pad, multiple=engine.multiple)
+        return min(CPU_BUDGET_HEAVY, int(available_memory() * HOST_SHARE)) // together
+    return memory_budget(engine.device, engine.memory(1, 1)) // together
 
 
 @dataclass
@@ -169,10 +171,10 @@ def make_workers(
         steps = parse_steps(settings.steps)
     for model in models:
         compute = {"tile_pad": settings.tile_pad, "pre_pad": settings.pre_pad, "batch": settings.batch or 1}
-        # 통째라고 정했어도 메모리에 들지 않으면 띠로 이어 돌린다. 결과는 같다.
+        # 통째라고 정했어도 메모리에 들지 않으면 결과가 같게 나눈다.
         tile = "auto" if settings.tile == "auto" and workers.tile == 0 else workers.tile
         upscaler = model.with_compute(tile=tile, **compute).upscaler.with_steps(steps)
-        upscaler.share = workers.workers
+        upscaler.budget = frame_budget(upscaler.engine, workers.workers)
         upscale = FrameUpscaler(
             upscaler,
             plan.info,

@@ -274,6 +274,38 @@ def write_ncnn(network: nn.Module, *, half: bool = False) -> tuple[str, bytes]:
     return graph.param_text(), b"".join(graph.data)
 
 
+def load_net(
+    text: str, data: bytes, *, vulkan: int | None = None, low_precision: str = "fp32", threads: int | None = None
+) -> Any:
+    """`.param`의 글과 `.bin`의 바이트를 ncnn의 네트워크로 싣는다. 경로를 거치지 않아 어떤 사용자 폴더에서도 된다.
+
+    Args:
+        text: `.param`의 글.
+        data: `.bin`의 바이트. ncnn은 베끼지 않으므로 네트워크를 쓰는 동안 살아 있어야 한다.
+        vulkan: 쓸 Vulkan 장치의 번호. 없으면 CPU.
+        threads: 쓸 스레드 수. 없으면 ncnn이 정한다.
+        low_precision: 값을 `bf16`(CPU)이나 `fp16`(Vulkan)으로 둘지. `fp32`면 그대로 둔다.
+
+    Raises:
+        MissingPackageError: ncnn 패키지가 없을 때.
+        WeightsError: 실을 수 없을 때.
+    """
+    ncnn = import_optional("ncnn", "ncnn으로 돌리려면", "pip install ncnn")
+    net = ncnn.Net()
+    net.opt.use_vulkan_compute = vulkan is not None
+    if threads is not None:
+        net.opt.num_threads = threads
+    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
+        setattr(net.opt, name, low_precision == "fp16")
+    net.opt.use_bf16_storage = low_precision == "bf16"
+    if vulkan is not None:
+        net.set_vulkan_device(vulkan)
+    if net.load_param_mem(text):
+        raise WeightsError("ncnn이 네트워크를 싣지 못했습니다.")
+    net.load_model_mem(data)
+    return net
+
+
 def run_ncnn(param: Path, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Ncnn으로 fp32 추론을 한다.
 
@@ -289,12 +321,8 @@ def run_ncnn(param: Path, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         WeightsError: ncnn이 파일을 싣거나 돌리지 못할 때.
     """
     ncnn = import_optional("ncnn", "ncnn으로 돌려 보려면", "pip install ncnn")
-    net = ncnn.Net()
-    net.opt.use_vulkan_compute = False
-    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
-        setattr(net.opt, name, False)
-    if net.load_param(str(param)) or net.load_model(str(param.with_suffix(".bin"))):
-        raise WeightsError(f"ncnn이 파일을 싣지 못했습니다: {param}")
+    data = param.with_suffix(".bin").read_bytes()
+    net = load_net(param.read_text(encoding="utf-8"), data)
     with net.create_extractor() as extractor:
         extractor.input(INPUT, ncnn.Mat(np.ascontiguousarray(planes)).clone())
         failed, output = extractor.extract(OUTPUT)

@@ -584,7 +584,7 @@ def test_blending_fades_the_network_into_a_plain_enlargement(run: Callable[..., 
     assert np.abs((pictures["1"] + pictures["0"]) / 2 - pictures["0.5"]).max() <= 1
 
 
-@pytest.mark.parametrize("backend", ["auto", "torch", "openvino", "onnxruntime"])
+@pytest.mark.parametrize("backend", ["auto", "torch", "ncnn", "openvino", "onnxruntime"])
 def test_every_engine_is_reachable_and_named_in_the_report(
     run: Callable[..., Any], tmp_path: Path, backend: str
 ) -> None:
@@ -596,7 +596,7 @@ def test_every_engine_is_reachable_and_named_in_the_report(
     assert done.returncode == 0, done.stdout + done.stderr
     item = _file_of_report(tmp_path / "r.json")
     used = (item["backend"], item["device"], item["precision"])
-    assert used == ("torch" if backend == "auto" else backend, "cpu", "fp32")
+    assert used == ("ncnn" if backend == "auto" else backend, "cpu", "fp32")
     assert run("-i", "a.png", "-o", "c.png", "--device", "cpu").returncode == 0
     assert np.abs(_read(tmp_path / "b.png").astype(int) - _read(tmp_path / "c.png")).max() <= 1
 

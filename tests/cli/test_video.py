@@ -448,7 +448,7 @@ def test_ctrl_c_while_standard_input_is_silent_ends_at_once(tmp_path, model, par
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="신호의 뜻이 다르다")
 def test_killed_at_random_moments_and_resumed_gives_the_same_video(tmp_path, nearest_weights, model):
-    make_video(tmp_path / "a.mp4", 720, gop=24)
+    make_video(tmp_path / "a.mp4", 1440, gop=24)
     assert execute(tmp_path, model, "-i", "a.mp4", "-o", "whole.mp4").returncode == 0
     killed = 0
     for attempt in range(12):

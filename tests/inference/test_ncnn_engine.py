@@ -1,0 +1,133 @@
+"""ncnn 엔진은 PyTorch의 fp32와 같은 이미지를 낸다."""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from realesrgan.archs import RRDBNet
+from realesrgan.errors import DeviceError, ExportError
+from realesrgan.inference.engines.base import create_engine
+from realesrgan.inference.model import load
+from realesrgan.zoo.models import MODELS
+from tests.conftest import small_rrdbnet
+
+ncnn = pytest.importorskip("ncnn")
+
+
+@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.ncnn])
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (32, 24)])
+def test_every_network_of_the_zoo_gives_the_values_of_torch(name: str, size: tuple[int, int]) -> None:
+    model = load(name)
+    batch = torch.rand(2, 3, size[0] * model.multiple, size[1] * model.multiple)
+    expected = model.with_compute(backend="torch").engine(batch)
+    result = model.with_compute(backend="ncnn").engine(batch)
+    assert result.shape == expected.shape and result.dtype == torch.float32
+    assert float((result - expected).abs().max()) < 1e-4
+
+
+def test_storage_in_bf16_is_near_and_falls_back_to_fp32() -> None:
+    model = load("realesr-animevideov3", backend="ncnn", precision="bf16")
+    batch = torch.rand(1, 3, 20, 30)
+    expected = load("realesr-animevideov3", backend="torch").engine(batch)
+    assert float((model.engine(batch) - expected).square().mean()) < 1e-4
+    safer = model.engine.fallback()
+    assert safer is not None and safer.precision == "fp32" and safer.fallback() is None
+    assert float((safer(batch) - expected).abs().max()) < 1e-4
+
+
+def test_several_threads_share_one_engine() -> None:
+    engine = load("realesr-animevideov3", backend="ncnn").engine
+    batches = [torch.rand(1, 3, 16 + index, 20) for index in range(8)]
+    expected = [engine(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for result, wanted in zip(pool.map(engine, batches), expected, strict=True):
+            assert torch.equal(result, wanted)
+
+
+def test_what_does_not_fit_whole_is_still_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (300, 40, 3), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = load(RRDBNet(3, 3, num_feat=8, num_block=3, num_grow_ch=4).state_dict(), backend="ncnn")
+    whole = model.upscale(image)
+    monkeypatch.setattr("realesrgan.inference.upscaler.memory_budget", lambda *_: 3 << 20)
+    assert model.upscaler.cut_for(300, 40) is not None
+    assert int(np.abs(model.upscale(image).astype(int) - whole).max()) <= 1
+
+
+def test_tiles_cover_the_receptive_field_where_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (150, 140, 3), dtype=np.uint8)
+    model = load("realesr-animevideov3", backend="ncnn")
+    whole = model.upscale(image)
+    monkeypatch.setattr("realesrgan.inference.upscaler.memory_budget", lambda *_: 60 << 20)
+    assert model.upscaler.cut_for(150, 140) is None and model.upscaler.is_exact(150, 140)
+    assert model.upscaler.pad == 18 and 0 < model.upscaler.tile_for(150, 140) < 140
+    assert int(np.abs(model.upscale(image).astype(int) - whole).max()) <= 1
+
+
+def test_the_threads_of_the_caller_are_used() -> None:
+    engine = create_engine(small_rrdbnet(), backend="ncnn")
+    before = torch.get_num_threads()
+    batch = torch.rand(1, 3, 20, 20)
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(engine(batch))
+    finally:
+        torch.set_num_threads(before)
+    assert float((results[0] - results[1]).abs().max()) < 1e-5
+
+
+def test_a_network_ncnn_cannot_hold_says_what_to_do() -> None:
+    class Other(nn.Module):
+        scale = 1
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    with pytest.raises(ExportError, match="--backend torch"):
+        create_engine(Other(), backend="ncnn")
+
+
+def test_precisions_follow_the_device() -> None:
+    assert create_engine(small_rrdbnet(), backend="ncnn", precision="fp16").precision == "fp32"
+    with pytest.raises(DeviceError, match="bf16"):
+        create_engine(small_rrdbnet(), device="vulkan", precision="bf16")
+    with pytest.raises(DeviceError, match="vulkan"):
+        create_engine(small_rrdbnet(), backend="torch", device="vulkan")
+
+
+def test_vulkan_gives_the_values_of_torch_or_says_there_is_no_device() -> None:
+    if ncnn.get_gpu_count() == 0:
+        with pytest.raises(DeviceError, match="Vulkan 장치 0"):
+            create_engine(small_rrdbnet(), device="vulkan")
+        return
+    network = small_rrdbnet()
+    batch = torch.rand(1, 3, 12, 20)
+    engine = create_engine(network, device="vulkan")
+    assert engine.name == "ncnn"
+    assert float((engine(batch) - create_engine(network, backend="torch")(batch)).abs().max()) < 1e-4
+
+
+def test_the_fastest_exact_engine_is_chosen_for_a_cpu() -> None:
+    assert create_engine(small_rrdbnet(), device="cpu").name == "ncnn"
+    assert create_engine(small_rrdbnet(), device="cpu", precision="bf16").name == "torch"
+    assert create_engine(nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1)), device="cpu", scale=1).name == "torch"
+    assert create_engine(lambda batch: batch, device="cpu", scale=1).name == "torch"
+
+
+def test_without_the_package_torch_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realesrgan.inference.engines.base.is_installed", lambda _package: False)
+    assert create_engine(small_rrdbnet(), device="cpu").name == "torch"
+
+
+def test_a_copy_of_the_engine_works() -> None:
+    engine = create_engine(small_rrdbnet(), backend="ncnn")
+    batch = torch.rand(1, 3, 6, 6)
+    assert torch.equal(copy.deepcopy(engine)(batch), engine(batch))
