@@ -195,7 +195,7 @@ class PictureCommand(Command["Job", FileResult]):
             frames=made.frames,
             steps=tuple(step.text for step in args.steps),
             backend=model.engine.name,
-            device=str(model.engine.device),
+            device=str(getattr(model.engine, "place", model.engine.device)),
             precision=model.engine.precision,
         )
 

@@ -247,7 +247,10 @@ class Upscaler:
         else:
             per_pixel = self.engine.memory(1, 1) * self.batch
             budget = min(self._budget(per_pixel), limit * per_pixel)
-            tile = auto_tile((height, width), budget, per_pixel, pad=self.pad, multiple=self.multiple)
+            # 패딩을 정하려면 네트워크를 따라가 보아야 하므로 통째로 들지 않을 때만 한다.
+            fits = height * width * per_pixel <= budget
+            pad = 0 if fits else self.pad
+            tile = auto_tile((height, width), budget, per_pixel, pad=pad, multiple=self.multiple)
         if self._affordable is not None and (tile or max(height, width)) > self._affordable:
             tile = self._affordable
         return tile
@@ -394,7 +397,7 @@ class Upscaler:
             height=height,
             width=width,
             tile=tile,
-            pad=max([self.pad, *(step.margin for step in steps)]) if tile else self.pad,
+            pad=max([self.pad, *(step.margin for step in steps)]) if tile else self.tile_pad,
             multiple=self.multiple,
             batch=self.batch,
             release=self.engine.release,

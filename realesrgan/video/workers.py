@@ -54,7 +54,7 @@ def model_identity(model: Model) -> dict[str, Any]:
         "모델": digest.hexdigest(),
         "엔진": engine.name,
         "정밀도": engine.precision,
-        "장치": engine.device.type,
+        "장치": getattr(engine, "place", engine.device).type,
         "버전": [__version__, torch.__version__],
     }
 

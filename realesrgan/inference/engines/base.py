@@ -45,7 +45,7 @@ class Engine(Protocol):
 
     Attributes:
         name: 표의 이름.
-        device: 결과가 놓이는 장치.
+        device: 결과가 놓이는 장치. 계산하는 장치가 이와 다르면(Vulkan) `place`에 둔다.
         precision: `fp32`, `fp16`, `bf16` 가운데 하나.
         scale: 업스케일 배율.
         multiple: 입력의 두 변이 맞춰야 하는 배수.
