@@ -265,8 +265,11 @@ class Upscaler:
         return self.tile_pad if radius is None else max(self.tile_pad, radius)
 
     def _exact_radius(self) -> int | None:
-        """패딩이 덮을 수용 영역의 반지름(픽셀). 크거나, 모르거나, 띠가 더 빠른 엔진이면 None."""
-        if self.tile not in ("auto", 0) or not getattr(self.engine, "prefers_tiles", False):
+        """패딩이 덮을 수용 영역의 반지름(픽셀). 크거나, 모르거나, 띠가 더 빠른 엔진이면 None.
+
+        타일은 메모리를 더 쓰므로, 부른 쪽이 예산을 넉넉히 준 일(비디오)에서만 그렇게 한다. 사진은 띠로 간다.
+        """
+        if self.budget is None or self.tile not in ("auto", 0) or not getattr(self.engine, "prefers_tiles", False):
             return None
         plan = self._stream_plan()
         return plan.radius if plan is not None and plan.radius <= LARGEST_EXACT_PAD else None

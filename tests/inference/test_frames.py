@@ -140,7 +140,7 @@ def test_a_target_with_alpha_is_opaque_when_the_source_has_none(nearest):
     assert result[3].min() == 255
 
 
-def test_running_out_of_memory_falls_back_to_single_frames_and_then_tiles(nearest, monkeypatch, caplog):
+def test_running_out_of_memory_falls_back_to_single_frames_and_then_strips(nearest, monkeypatch, caplog):
     upsampler = nearest()
     run = type(upsampler.engine).__call__
 
@@ -156,7 +156,7 @@ def test_running_out_of_memory_falls_back_to_single_frames_and_then_tiles(neares
         for before, after in zip(frames, upscale(frames), strict=True):
             np.testing.assert_array_equal(after[0], enlarge(before[0], 2))
     # 한번 줄인 것을 기억하므로 프레임마다 다시 실패하지 않는다.
-    assert [("한 장씩" in record.message, "타일을" in record.message) for record in caplog.records] == [
+    assert [("한 장씩" in record.message, "띠로" in record.message) for record in caplog.records] == [
         (True, False),
         (False, True),
     ]

@@ -60,11 +60,11 @@ def test_what_does_not_fit_whole_is_still_exact(monkeypatch: pytest.MonkeyPatch)
     assert int(np.abs(model.upscale(image).astype(int) - whole).max()) <= 1
 
 
-def test_tiles_cover_the_receptive_field_where_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_budget_tiles_cover_the_receptive_field_where_it_is_small() -> None:
     image = np.random.default_rng(0).integers(0, 256, (150, 140, 3), dtype=np.uint8)
     model = load("realesr-animevideov3", backend="ncnn")
     whole = model.upscale(image)
-    monkeypatch.setattr("realesrgan.inference.upscaler.memory_budget", lambda *_: 60 << 20)
+    model.upscaler.budget = 60 << 20
     assert model.upscaler.cut_for(150, 140) is None and model.upscaler.is_exact(150, 140)
     assert model.upscaler.pad == 18 and 0 < model.upscaler.tile_for(150, 140) < 140
     assert int(np.abs(model.upscale(image).astype(int) - whole).max()) <= 1
