@@ -241,7 +241,9 @@ class _Planner:
                 elif node.users:
                     raise NotStreamableError("네트워크가 받는 것이 하나가 아닙니다.")
             elif node.op == "get_attr":
+                # 값은 부를 때마다 읽는다(장치와 자료형이 바뀔 수 있다). 쓸 수 있는 것인지는 지금 본다.
                 self._constants[node] = partial(_attribute, self._network, str(node.target))
+                self._constants[node]()
             elif node.op == "output":
                 (result,) = node.args
                 if not isinstance(result, fx.Node) or len(self._streams.get(result, ())) != 1:
@@ -267,9 +269,7 @@ class _Planner:
             self._concatenation(node)
         elif isinstance(target, _POINTWISE_MODULES):
             self._emit(node, partial(_each, target), in_place=getattr(target, "inplace", False))
-        elif target in (
-            _POINTWISE_METHODS | _BINARY_METHODS if by_method else _POINTWISE_FUNCTIONS | _BINARY_FUNCTIONS
-        ):
+        elif target in (_METHODS if by_method else _FUNCTIONS):
             in_place = target in _IN_PLACE or bool(node.kwargs.get("inplace"))
             self._emit(node, partial(_call, node, dict(self._constants)), in_place=in_place)
         else:
@@ -570,6 +570,7 @@ class StreamEngine(Protocol):
 
 def run_strips(
     engine: StreamEngine,
+    plan: StreamPlan,
     read: Callable[[Box], Tensor],
     store: Store,
     cut: StripCut,
@@ -585,6 +586,7 @@ def run_strips(
 
     Args:
         engine: 엔진.
+        plan: 그 엔진의 네트워크를 이어 돌릴 계획.
         read: 상자를 `(3, h, w)` 텐서로 읽는 함수.
         store: `(3, h*scale, w*scale)` 결과와, 입력 좌표의 쓸 상자를 받아 보관하는 함수.
         cut: 나누는 법.
@@ -602,7 +604,7 @@ def run_strips(
     side, length = (width, height) if cut.axis == 2 else (height, width)
     rows = cut.rows
     for left in range(0, side, cut.column):
-        column = _Column(engine, read, store, cut, left, (length, side), tuple(steps))
+        column = _Column(engine, plan, read, store, cut, left, (length, side), tuple(steps))
         rows = column.run(rows, progress)
     return rows
 
@@ -611,7 +613,7 @@ class _Column:
     """흐르는 방향으로 나눈 줄기 하나를 계산하는 일.
 
     Args:
-        engine, read, store, cut, steps: `run_strips`와 같다.
+        engine, plan, read, store, cut, steps: `run_strips`와 같다.
         left: 쓸 범위의 처음(흐르지 않는 축).
         size: 이미지의 `(흐르는 축, 다른 축)` 길이.
     """
@@ -619,6 +621,7 @@ class _Column:
     def __init__(
         self,
         engine: StreamEngine,
+        plan: StreamPlan,
         read: Callable[[Box], Tensor],
         store: Store,
         cut: StripCut,
@@ -626,11 +629,14 @@ class _Column:
         size: tuple[int, int],
         steps: tuple[Step, ...],
     ) -> None:
-        self._engine, self._read, self._store, self._axis, self._steps = engine, read, store, cut.axis, steps
+        self._engine, self._plan, self._read, self._store = engine, plan, read, store
+        self._axis, self._steps = cut.axis, steps
         self._length, self._side = size
         self._left, self._right = left, min(left + cut.column, self._side)
-        self._first, self._last = max(left - cut.margin, 0), min(self._right + cut.margin, self._side)
         self._margin = max((step.margin for step in steps), default=0)
+        # 단계도 줄기의 양옆을 더 본다. 거기까지 통째와 같아야 한다.
+        beside = cut.margin + -(-self._margin // engine.multiple) * engine.multiple if cut.margin else 0
+        self._first, self._last = max(left - beside, 0), min(self._right + beside, self._side)
         # 다 쓴 줄.
         self._done = 0
 
@@ -672,7 +678,7 @@ class _Column:
 
         앞서 계산하다 만 것이면 수용 영역만큼 앞에서 시작해 그 앞의 결과는 버린다.
         """
-        plan = plan_stream(engine.network)
+        plan = self._plan if engine is self._engine else plan_stream(engine.network)
         behind = 0 if self._done == 0 else plan.radius + self._margin
         start = max(self._done - behind, 0) // engine.multiple * engine.multiple
         stream = Stream(plan, self._length - start, self._axis)

@@ -438,8 +438,12 @@ class Upscaler:
         from realesrgan.inference.streaming import run_strips
 
         engine: Any = self.engine
+        plan: Any = self._stream_plan()
+        height, width = size
         try:
-            used = run_strips(engine, read, store, cut, height=size[0], width=size[1], steps=steps, progress=progress)
+            used = run_strips(
+                engine, plan, read, store, cut, height=height, width=width, steps=steps, progress=progress
+            )
         except OutOfMemoryError:
             self._streams = False
             return False

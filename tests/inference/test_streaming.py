@@ -140,6 +140,15 @@ class Refused(nn.Module):
         return self.body(x)
 
 
+class _Placed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("place", torch.rand(1, 3, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.place
+
+
 def _unused_in_place(x: Tensor) -> Tensor:
     F.relu(x, inplace=True)
     return x
@@ -167,6 +176,7 @@ def _shared_in_place(x: Tensor) -> Tensor:
         (Refused(lambda x: (x, x)), "텐서 하나가 아닙니다"),
         (Refused(_unused_in_place), "제자리"),
         (Refused(_shared_in_place), "제자리"),
+        (_Placed(), "자리마다"),
         (lambda x: x, "nn.Module"),
     ],
 )
@@ -239,6 +249,36 @@ def test_a_picture_too_wide_for_the_memory_is_cut_into_exact_columns(tight: Call
     assert told == sorted(told) and told[-1] == (21000, 21000)
     tight(1 << 10)
     assert upscaler.cut_for(150, 140) is None
+
+
+def test_steps_see_their_margin_across_columns(tight: Callable[[int], None]) -> None:
+    class Mean:
+        text, margin = "mean", 12
+
+        def __call__(self, enlarged: Tensor, source: Tensor) -> Tensor:
+            assert enlarged.shape[-1] == 4 * source.shape[-1]
+            return F.avg_pool2d(enlarged, (1, 97), 1, (0, 48), count_include_pad=False)
+
+    image = np.random.default_rng(1).integers(0, 256, (150, 140, 3), dtype=np.uint8)
+    upscaler = Upscaler(engine_of(small_rrdbnet()), steps=(Mean(),))
+    whole = upscaler.upscale(image)
+    tight(3 << 20)
+    cut = upscaler.cut_for(150, 140)
+    assert cut is not None and cut.margin > 0
+    assert nearly_equal(upscaler.upscale(image), whole)
+
+
+def test_the_network_is_followed_once_for_many_frames(
+    tight: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[Any] = []
+    original = plan_stream
+    monkeypatch.setattr(
+        "realesrgan.inference.streaming.plan_stream", lambda network: planned.append(network) or original(network)
+    )
+    tight(1200 << 10)
+    Upscaler(engine_of(small_rrdbnet())).upscale_frames(torch.rand(3, 3, 150, 40))
+    assert len(planned) == 1
 
 
 @pytest.mark.parametrize("margin", [3, 40])
