@@ -70,6 +70,15 @@ def make_writable_folder(folder: Path) -> None:
         pass
 
 
+def hidden_beside(target: Path, suffix: str = "") -> Path:
+    """결과 곁에서 그 결과만이 쓰는 숨은 이름. 언제나 같으므로 죽은 프로세스가 남긴 것을 다음 실행이 찾는다.
+
+    이름에 결과의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
+    """
+    key = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return target.with_name(f".realesrgan-{key}{suffix}")
+
+
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
     """`target`을 원자적으로(atomic) 바꿀 파일을 연다. 읽고 되감아 고칠 수 있다(seek).

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.util.files import atomic_file, exclusive_lock, file_sha256, make_writable_folder, os_reason
+from realesrgan.util.files import (
+    atomic_file,
+    exclusive_lock,
+    file_sha256,
+    hidden_beside,
+    make_writable_folder,
+    os_reason,
+)
 from realesrgan.video.plan import Span
 
 FORMAT = 2
@@ -55,12 +62,8 @@ def content_of(path: Path) -> tuple[int, str]:
 
 
 def workspace_folder(target: Path) -> Path:
-    """결과 파일의 작업 폴더. 결과 곁에 두어 마지막에 이름만 바꾸면 되게 한다.
-
-    이름에 결과의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
-    """
-    key = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return target.with_name(f".realesrgan-{key}")
+    """결과 파일의 작업 폴더. 결과 곁에 두어 마지막에 이름만 바꾸면 되게 한다."""
+    return hidden_beside(target)
 
 
 @contextmanager

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -188,12 +187,6 @@ def korean_write_errors(target: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise write_error(target, error) from error
-
-
-def hidden_beside(target: Path) -> tuple[Path, Path]:
-    """`(진짜 대상, 곁의 숨은 임시 이름)`을 돌려준다. 심볼릭 링크면 가리키는 파일을 바꾼다."""
-    target = Path(os.path.realpath(target))
-    return target, target.with_name(f".realesrgan-{secrets.token_hex(8)}.part")
 
 
 def settle(temporary: Path, target: Path) -> None:

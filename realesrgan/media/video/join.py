@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -15,7 +16,6 @@ from realesrgan.errors import VideoWriteError
 from realesrgan.media.video.files import (
     Source,
     broadcast_start,
-    hidden_beside,
     import_av,
     korean_write_errors,
     local_url,
@@ -32,6 +32,7 @@ from realesrgan.media.video.segment import (
 )
 from realesrgan.media.video.tracks import Tracks, open_tracks
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
+from realesrgan.util.files import hidden_beside
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def join_video(
             "  해결: 구간(--start, --end)을 확인하세요."
         )
     times = [check_segment(segment.path, plan, segment.frames) for segment in segments]
-    target, temporary = hidden_beside(Path(target))
+    target = Path(os.path.realpath(target))
+    # 이름이 언제나 같아서, 쓰다가 강제로 죽어 남은 것은 다음에 이을 때 덮어쓰고 치운다.
+    temporary = hidden_beside(target, ".part")
     with ExitStack() as stack:
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))

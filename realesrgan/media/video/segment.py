@@ -8,6 +8,7 @@ VP9의 알파는 mp4에 자리가 없어 둘째 비디오 스트림으로 담았
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +17,7 @@ from typing import Any
 from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
 from realesrgan.media.video.damage import file_shortage
 from realesrgan.media.video.encoders import set_up
-from realesrgan.media.video.files import (
-    hidden_beside,
-    import_av,
-    korean_write_errors,
-    local_url,
-    open_container,
-    settle,
-)
+from realesrgan.media.video.files import import_av, korean_write_errors, local_url, open_container, settle
 from realesrgan.media.video.layouts import frame_of
 from realesrgan.media.video.types import EncodePlan, Planes
 
@@ -70,7 +64,9 @@ class SegmentWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], plan: EncodePlan) -> None:
-        self._target, self._temporary = hidden_beside(Path(path))
+        self._target = Path(os.path.realpath(path))
+        # 멈춘 줄 안 작업자와 다시 맡은 작업자가 같은 조각을 함께 쓸 수 있으므로 이름이 저마다 다르다.
+        self._temporary = self._target.with_name(f".realesrgan-{secrets.token_hex(8)}.part")
         self._plan = plan
         self._frames = 0
         self._last = -1

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import signal
+import subprocess
+import sys
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +28,7 @@ from realesrgan.media.video import (
     join_video,
     plan_encoding,
 )
+from tests.conftest import ROOT
 from tests.media.video import samples
 
 CONTAINERS = [("mp4", ".mp4"), ("mov", ".mov"), ("matroska", ".mkv"), ("webm", ".webm")]
@@ -277,6 +282,22 @@ def test_a_failure_leaves_the_old_video_and_no_temporary(rich_mkv: Path, tmp_pat
             join_video(pieces[:1], rich_mkv, tmp_path / "none" / "out.mp4", plan, reader.info)
     assert (tmp_path / "out.mp4").read_bytes() == old
     assert sorted(tmp_path.iterdir()) == names
+
+
+@pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")
+def test_what_a_killed_join_left_is_gone_after_the_next_one(rich_mp4: Path, tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from realesrgan.media.video import join\n"
+        "from tests.media.video import samples\n"
+        "join.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "samples.remake(Path(sys.argv[1]), Path(sys.argv[2]), 'mp4')\n"
+    )
+    target = tmp_path / "out.mp4"
+    killed = subprocess.run([sys.executable, "-c", script, str(rich_mp4), str(target)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists() and list(tmp_path.glob(".realesrgan-*.part"))
+    samples.remake(rich_mp4, target, "mp4")
+    assert target.exists() and not list(tmp_path.glob(".*"))
 
 
 def test_a_broken_source_gives_its_good_part_with_a_warning(rich_mp4: Path, tmp_path: Path) -> None:
