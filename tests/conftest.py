@@ -51,6 +51,13 @@ def _isolated_home(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield
 
 
+@pytest.fixture(autouse=True)
+def _same_on_every_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto`가 CPU에 따라 다른 정밀도를 고르지 않게 한다. 그것을 보는 시험은 `native_bf16` 표를 붙인다."""
+    if "native_bf16" not in request.keywords:
+        monkeypatch.setattr("realesrgan.inference.engines.base.prefers_bf16", lambda: False)
+
+
 def nearest_network(scale: int) -> SRVGGNetCompact:
     """최근접 확대만 하는 네트워크. 값이 모두 0인 SRVGG는 원본을 늘린 것만 남는다."""
     network = SRVGGNetCompact(num_feat=4, num_conv=1, upscale=scale).eval()

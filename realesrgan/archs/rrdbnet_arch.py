@@ -141,6 +141,8 @@ class RRDBNet(nn.Module):
         ValueError: `scale`과 `num_upsample`이 맞지 않을 때.
     """
 
+    edge_layers = ("conv_first", "conv_last")
+
     def __init__(
         self,
         num_in_ch: int,

@@ -75,6 +75,8 @@ class SRVGGNetCompact(nn.Module):
 
     # 입력의 `H`와 `W`가 맞춰야 하는 배수. 제약이 없다.
     size_multiple = 1
+    # 마지막 합성곱은 입력과의 작은 차이만 내고, 그 차이를 더하는 일은 언제나 입력의 자료형으로 한다.
+    edge_layers = ("body.0", None)
 
     def __init__(
         self,
@@ -111,7 +113,10 @@ class SRVGGNetCompact(nn.Module):
         features = x
         for layer in self.body:
             features = layer(features)
-        return self.upsampler(features) + F.interpolate(x, scale_factor=self.upscale, mode="nearest")
+        enlarged = F.interpolate(x, scale_factor=self.upscale, mode="nearest")
+        # 제자리에서 더한다. 특징이 bf16이어도 결과는 입력의 자료형이고, 큰 텐서를 하나 덜 만든다.
+        enlarged += self.upsampler(features)
+        return enlarged
 
     @classmethod
     def recognise(cls, state: StateDict, hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:

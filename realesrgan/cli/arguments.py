@@ -227,7 +227,7 @@ PRECISION_ROWS = (
         "--precision",
         choices=["auto", "fp32", "fp16", "bf16"],
         metavar="NAME",
-        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, 다른 곳에서 fp32. 기본: auto",
+        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, bf16의 명령을 가진 CPU에서 bf16, 다른 곳에서 fp32. 기본: auto",
     ),
     row("--fp32", action="store_true", help="--precision fp32와 같습니다."),
 )

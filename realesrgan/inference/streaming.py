@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
+from realesrgan.inference.engines.mixed_precision import EdgeConv
 from realesrgan.inference.tiling import Box, Progress, Store
 
 if TYPE_CHECKING:
@@ -211,11 +212,17 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
     if network._forward_hooks or network._forward_pre_hooks:
         raise NotStreamableError("네트워크에 훅(hook)이 걸려 있습니다.")
     try:
-        graph = fx.Tracer().trace(network)
+        graph = _Tracer().trace(network)
     except Exception as error:  # 남의 네트워크의 forward는 무엇이든 낼 수 있다. 까닭을 담아 타일로 간다.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotStreamableError(f"네트워크를 따라갈 수 없습니다({reason}).") from error
     return _Planner(network, graph, channels).plan()
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # 합성곱을 물려받은 층(`mixed_precision`)의 속은 따라가지 않는다.
+        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Planner:
@@ -422,7 +429,8 @@ def _call(node: fx.Node, constants: dict[fx.Node, Any], tensors: list[Tensor], _
 def _convolve(layer: nn.Conv2d, margin: int, tensors: list[Tensor], axis: int) -> Tensor:
     """흐르는 축에는 덧대지 않는다. 그쪽의 줄은 이미 함께 왔다."""
     padding = (0, margin) if axis == 2 else (margin, 0)
-    return F.conv2d(tensors[0], layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
+    rows = layer.prepare(tensors[0]) if isinstance(layer, EdgeConv) else tensors[0]
+    return F.conv2d(rows, layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
 
 
 class _Rows:

@@ -137,18 +137,19 @@ def test_tensors_stay_below_what_a_device_can_index() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="최대 상주 메모리를 /proc에서 읽는다")
-@pytest.mark.parametrize("backend", ["torch", "ncnn"])
+@pytest.mark.parametrize(("backend", "precision"), [("torch", "fp32"), ("torch", "bf16"), ("ncnn", "fp32")])
 @pytest.mark.parametrize(
     ("build", "side"),
     [("SRVGGNetCompact()", 384), ("RRDBNet(3, 3, num_block=2)", 176)],
     ids=["srvgg", "rrdb"],
 )
-def test_estimate_is_near_the_measured_peak(build: str, side: int, backend: str) -> None:
+def test_estimate_is_near_the_measured_peak(build: str, side: int, backend: str, precision: str) -> None:
     code = f"""
         import re, torch
         from realesrgan.archs import RRDBNet, SRVGGNetCompact
         from realesrgan.inference.engines.base import create_engine
-        engine = create_engine({build}.requires_grad_(False), device="cpu", backend="{backend}")
+        network = {build}.requires_grad_(False)
+        engine = create_engine(network, device="cpu", backend="{backend}", precision="{precision}")
         # ru_maxrss는 부모의 최댓값을 물려받아 시험을 함께 돌리면 틀린다.
         peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
         engine(torch.zeros(1, 3, 16, 16))

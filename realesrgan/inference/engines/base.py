@@ -17,6 +17,7 @@ from torch import Tensor
 
 from realesrgan.archs.base import activation_values, network_scale, size_multiple
 from realesrgan.errors import DeviceError, OutOfMemoryError, UsageError
+from realesrgan.inference.engines.mixed_precision import prefers_bf16
 from realesrgan.util.machine import available_memory
 from realesrgan.util.optional import import_optional, is_installed
 
@@ -197,12 +198,14 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-def choose_precision(requested: str, device: torch.device) -> str:
+def choose_precision(requested: str, device: torch.device, network: Any = None) -> str:
     """장치에 맞는 정밀도를 고른다.
 
     Args:
-        requested: `auto`, `fp32`, `fp16`, `bf16`. `auto`는 CUDA에서 fp16, 다른 곳에서 fp32.
+        requested: `auto`, `fp32`, `fp16`, `bf16`. `auto`는 CUDA에서 fp16, bf16의 명령을 가진 CPU에서 bf16, 다른 곳에서
+            fp32.
         device: 장치.
+        network: 돌릴 네트워크. CPU의 `auto`는 양 끝의 층(`edge_layers`)을 아는 네트워크에서만 bf16이다.
 
     Returns:
         `fp32`, `fp16`, `bf16` 가운데 하나. CPU에서 fp16을 청하면 fp32로 돌리고 한 줄로 알린다. CPU의 반정밀도는
@@ -211,7 +214,9 @@ def choose_precision(requested: str, device: torch.device) -> str:
     Raises:
         DeviceError: 정밀도 이름을 모를 때.
     """
-    if requested == "auto":
+    if requested == AUTO:
+        if device.type == "cpu" and hasattr(network, "edge_layers") and prefers_bf16():
+            return "bf16"
         return "fp16" if device.type == "cuda" else "fp32"
     if requested not in PRECISION_DTYPES:
         raise DeviceError(f"모르는 정밀도입니다: {requested}\n  쓸 수 있는 이름: auto, fp32, fp16, bf16")
@@ -296,7 +301,7 @@ def create_engine(
                 f"{row.name} 엔진은 정밀도 {precision}으로 계산하지 못합니다.\n  쓸 수 있는 정밀도: "
                 f"{', '.join((AUTO, *row.precisions))}\n  해결: --precision을 고치거나 --backend torch를 쓰세요."
             )
-    level = level if own else choose_precision(level, place)
+    level = level if own else choose_precision(level, place, network)
     if level == "fp16" and not getattr(network, "supports_half", True):
         logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
         level = "fp32"
@@ -318,8 +323,10 @@ def _fastest(network: Any, device: str | torch.device | None, precision: str) ->
     if kind == "vulkan":
         return "ncnn"
     on_cpu = kind == "cpu" or (kind == AUTO and choose_device().type == "cpu")
-    plain = precision in (AUTO, "fp32") and not hasattr(network, "_orig_mod")
-    return "ncnn" if on_cpu and plain and hasattr(network, "write_ncnn") and is_installed("ncnn") else "torch"
+    written = on_cpu and hasattr(network, "write_ncnn") and not hasattr(network, "_orig_mod")
+    if not written or choose_precision(precision, torch.device("cpu"), network) != "fp32":
+        return "torch"
+    return "ncnn" if is_installed("ncnn") else "torch"
 
 
 def estimate_memory(network: Any, precision: str, height: int, width: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values
 from realesrgan.inference.engines.base import PRECISION_DTYPES, named_memory_error, pixel_limit
+from realesrgan.inference.engines.mixed_precision import EdgeConv, to_bf16
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
 _FALLBACK_LOCK = threading.Lock()
@@ -24,6 +25,9 @@ def create(network: Any, device: torch.device, precision: str, scale: int, multi
         return TorchEngine(network, device, precision, scale=scale, multiple=multiple)
     # 한 모델을 여러 장치와 정밀도가 나누어 쓸 수 있게, 옮겨야 하면 사본을 옮긴다.
     dtype = PRECISION_DTYPES[precision]
+    if precision == "bf16" and device.type == "cpu":
+        placed = to_bf16(network).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return TorchEngine(placed, device, precision, scale=scale, multiple=multiple, full_network=network)
     in_place = all(tensor.device == device and tensor.dtype == dtype for tensor in network.parameters())
     placed = (network if in_place else copy.deepcopy(network)).eval().to(device, dtype)
     # 채널을 안쪽에 두면(channels_last) CPU와 GPU 모두 합성곱이 빨라진다. 값은 같다.
@@ -65,6 +69,12 @@ class TorchEngine:
         self.max_pixels = sys.maxsize if device.type == "cpu" else pixel_limit(device, precision, values.largest)
         self._bytes_per_pixel = values.peak * PRECISION_DTYPES[precision].itemsize
         self._full_network = full_network
+        # 첫 합성곱이 fp32를 받아 스스로 나눈다.
+        layers = network.modules() if isinstance(network, nn.Module) else ()
+        self._reads_fp32 = any(isinstance(layer, EdgeConv) for layer in layers)
+        if self._reads_fp32:
+            # 결과는 fp32다.
+            self._bytes_per_pixel += 3 * scale**2 * torch.float32.itemsize
         self._fallback: TorchEngine | None = None
 
     def memory(self, height: int, width: int) -> int:
@@ -91,6 +101,7 @@ class TorchEngine:
         if isinstance(self.network, nn.Module):
             # 밖에서 `model.float()`처럼 네트워크의 자료형을 바꾸어도 따라간다.
             dtype = next((one.dtype for one in self.network.parameters() if one.is_floating_point()), dtype)
+            dtype = torch.float32 if self._reads_fp32 else dtype
         try:
             tensor = batch.to(self.device, dtype)
             output = function(tensor.contiguous(memory_format=torch.channels_last))

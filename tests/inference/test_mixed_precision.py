@@ -1,0 +1,112 @@
+"""CPU의 bf16: 언제 고르는지, 끝에서 값을 지키는지, 띠와 통째가 같은 일을 하는지."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import realesrgan
+from realesrgan.archs import RRDBNet, SRVGGNetCompact
+from realesrgan.inference.engines import base, mixed_precision
+from realesrgan.inference.engines.base import create_engine
+from realesrgan.inference.engines.mixed_precision import to_bf16
+from realesrgan.inference.streaming import Stream, plan_stream
+from tests.conftest import ROOT, nearest_network, small_rrdbnet
+
+
+def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(-10 * torch.log10(((one.clamp(0, 1) - other.clamp(0, 1)) ** 2).mean() + 1e-12))
+
+
+@pytest.mark.native_bf16
+@pytest.mark.parametrize(
+    ("instructions", "faster", "expected"),
+    [
+        (True, True, ("torch", "bf16")),
+        (True, False, ("ncnn", "fp32")),
+        (False, True, ("ncnn", "fp32")),
+    ],
+)
+def test_a_cpu_computes_in_bf16_only_where_it_is_native_and_faster(
+    instructions: bool, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ncnn")
+    monkeypatch.setattr(mixed_precision, "_has_bf16_instructions", lambda: instructions)
+    monkeypatch.setattr(mixed_precision, "_bf16_is_faster", lambda: faster)
+    mixed_precision.prefers_bf16.cache_clear()
+    engine = create_engine(small_rrdbnet(), device="cpu")
+    mixed_precision.prefers_bf16.cache_clear()
+    assert (engine.name, engine.precision) == expected
+
+
+def test_the_user_and_unknown_networks_keep_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "prefers_bf16", lambda: True)
+    assert create_engine(small_rrdbnet(), device="cpu", precision="fp32").precision == "fp32"
+    assert create_engine(nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1)), device="cpu", scale=1).precision == "fp32"
+    assert create_engine(small_rrdbnet(), device="cpu", backend="ncnn").precision == "fp32"
+
+
+def test_the_probe_gives_an_answer_on_any_cpu() -> None:
+    assert mixed_precision._bf16_is_faster() in (True, False)
+
+
+def test_the_input_passes_a_bf16_network_without_losing_bits() -> None:
+    """값이 0인 SRVGG는 입력을 늘린 것만 남는다. 16비트의 단계가 그대로 나와야 한다."""
+    values = torch.arange(65536, dtype=torch.float32).reshape(1, 1, 256, 256).expand(-1, 3, -1, -1) / 65535
+    enlarged = create_engine(nearest_network(2), device="cpu", backend="torch", precision="bf16")(values)
+    assert torch.equal((enlarged[:, :, ::2, ::2] * 65535).round(), (values * 65535).round())
+
+
+def test_the_edges_of_the_network_keep_more_than_plain_bf16() -> None:
+    torch.manual_seed(0)
+    network, batch = small_rrdbnet(), torch.rand(1, 3, 40, 24)
+    with torch.inference_mode():
+        expected = network(batch)
+        plain = copy.deepcopy(network).to(torch.bfloat16)(batch.to(torch.bfloat16)).float()
+        found = to_bf16(network)(batch)
+    assert found.dtype == torch.float32
+    assert psnr(found, expected) > psnr(plain, expected) + 1.5
+
+
+@pytest.mark.parametrize("build", [small_rrdbnet, lambda: SRVGGNetCompact(num_feat=8, num_conv=3)])
+def test_strips_in_bf16_give_the_whole_picture_within_rounding(build: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(1)
+    network, batch = to_bf16(build().eval()), torch.rand(1, 3, 70, 20)
+    with torch.inference_mode():
+        whole = network(batch)
+        stream = Stream(plan_stream(network), 70)
+        rows = [part for top in range(0, 70, 14) if (part := stream.push(batch[:, :, top : top + 14])) is not None]
+    assert psnr(torch.cat(rows, 2), whole) > 55
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["realesr-animevideov3", "RealESRGAN_x4plus", "RealESRGAN_x4plus_anime_6B"])
+def test_official_networks_stay_above_50_decibels(name: str) -> None:
+    model = realesrgan.load(name, device="cpu", backend="torch", precision="bf16")
+    image = np.asarray(_photograph())
+    expected = model.with_compute(precision="fp32").upscale(image)
+    error = np.mean((model.upscale(image).astype(float) - expected) ** 2)
+    assert 10 * np.log10(255**2 / error) > 49
+
+
+def _photograph() -> np.ndarray:
+    cv2 = pytest.importorskip("cv2")
+    image = cv2.imread(str(ROOT / "inputs" / "astronaut.jpg"))
+    return image[:96, :128]
+
+
+def test_a_network_that_overflows_in_bf16_is_computed_again_in_fp32(
+    tiny_rrdbnet: Callable[[int], RRDBNet],
+) -> None:
+    network = tiny_rrdbnet(4)
+    engine = create_engine(network, device="cpu", backend="torch", precision="bf16")
+    fallback = engine.fallback()
+    assert fallback is not None and fallback.precision == "fp32"
+    batch = torch.rand(1, 3, 12, 12)
+    with torch.inference_mode():
+        assert torch.allclose(fallback(batch), network(batch), atol=1e-5)
