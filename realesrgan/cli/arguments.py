@@ -227,7 +227,8 @@ PRECISION_ROWS = (
         "--precision",
         choices=["auto", "fp32", "fp16", "bf16"],
         metavar="NAME",
-        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, bf16의 명령을 가진 CPU에서 bf16, 다른 곳에서 fp32. 기본: auto",
+        help="auto, fp32, fp16, bf16. auto는 CUDA에서 fp16, bf16의 명령을 가진 CPU에서 bf16, 다른 곳에서 fp32. "
+        "기본: auto",
     ),
     row("--fp32", action="store_true", help="--precision fp32와 같습니다."),
 )
@@ -240,7 +241,15 @@ ENGINE_ROWS = (
         help="네트워크를 돌릴 엔진(engine): auto, torch, ncnn, openvino, onnxruntime, 또는 플러그인이 더한 이름. "
         "기본: auto(CPU의 fp32는 ncnn, 아니면 torch)",
     ),
+    row(
+        "--provider",
+        metavar="NAME",
+        help="ONNX Runtime의 제공자(execution provider): cpu, cuda, tensorrt, dml, coreml, migraphx, webgpu, openvino. "
+        "번호는 cuda:1처럼 적습니다. --backend onnxruntime --device NAME과 같습니다.",
+    ),
 )
+# 제공자를 부르는 다른 이름들.
+PROVIDER_ALIASES = {"directml": "dml", "trt": "tensorrt"}
 
 PLUGIN_ROWS = (
     row(
@@ -324,7 +333,11 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
     "계산": (
         *TILE_ROWS,
         row("--batch", type=number(int, 1), default=1, metavar="N", help="한 번에 계산할 타일 수. 기본: 1"),
-        row("--device", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것"),
+        row(
+            "--device",
+            metavar="NAME",
+            help="cpu, cuda, cuda:N, mps, xpu, vulkan(ncnn), gpu·npu(openvino). 기본: 가장 빠른 것",
+        ),
         row(
             "-g",
             "--gpu-id",
@@ -383,6 +396,12 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
             parser.error("함께 쓸 수 없습니다: --blend, --steps blend=...")
         if args.blend != 1:
             args.steps = [f"blend={args.blend}", *args.steps]
+    if getattr(args, "provider", None) is not None:
+        if args.backend not in (AUTO, "onnxruntime") or args.device is not None:
+            parser.error("--provider는 --backend(onnxruntime이 아닌 것), --device와 함께 쓸 수 없습니다.")
+        name, colon, number = args.provider.lower().partition(":")
+        name = name.removesuffix("executionprovider")
+        args.backend, args.device = "onnxruntime", PROVIDER_ALIASES.get(name, name) + colon + number
     args.precision = "fp32" if args.fp32 else args.precision or AUTO
     # 글인 기본값은 argparse가 값처럼 해석하므로 여기서 정한다.
     args.ext = args.ext or AUTO

@@ -95,11 +95,16 @@ def targets(settings: Settings) -> list[tuple[str, str]]:
         if unknown:
             raise UsageError(f"모르는 이름입니다: {', '.join(unknown)}\n  쓸 수 있는 이름: {', '.join(known)}")
     by_device = CPU_PRECISIONS if settings.device == "cpu" else DEVICE_PRECISIONS
+
+    def can(engine: str) -> Sequence[str]:
+        # 다른 엔진은 언제나 CPU에서 잰다.
+        return ENGINES[engine].levels["cpu"] if ENGINES[engine].levels else by_device
+
     wanted = [
         (engine, precision)
         for engine in settings.engines
         for precision in settings.precisions
-        if precision in (ENGINES[engine].precisions or by_device)
+        if precision in can(engine)
     ]
     return list(dict.fromkeys([("torch", "fp32"), *wanted]))
 
@@ -126,7 +131,7 @@ def jobs(model: Model, settings: Settings, image: Path, folder: Path) -> list[tu
     base: dict[str, Any] = {"image": str(image), "scale": model.scale}
     found: list[tuple[str, dict[str, Any], bool]] = []
     for backend, precision in targets(settings):
-        device = settings.device if not ENGINES[backend].devices else "auto"
+        device = settings.device if not ENGINES[backend].levels else "cpu"
         job = base | {"weights": str(model.files[0]), "backend": backend, "precision": precision, "device": device}
         job |= {"act_type": model.weights.arch_args.get("act_type")}
         found.append((f"{backend} {precision}", job, False))

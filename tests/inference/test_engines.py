@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ import torch
 import realesrgan
 from realesrgan.archs import RRDBNet
 from realesrgan.errors import DeviceError, MissingPackageError, OutOfMemoryError, UsageError
-from realesrgan.inference.engines import base
+from realesrgan.inference.engines import base, compiled
 from realesrgan.inference.engines.base import ENGINES, EngineRow, create_engine, register_engine
 
 OTHERS = ["openvino", "onnxruntime"]
@@ -68,7 +71,7 @@ def test_missing_package_says_how_to_install_it(name: str, monkeypatch: pytest.M
         create_engine(torch.nn.Identity(), backend=name, scale=1)
 
 
-@pytest.mark.parametrize("options", [{"device": "cuda"}, {"precision": "fp16"}])
+@pytest.mark.parametrize("options", [{"device": "mps"}, {"precision": "fp16"}])
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_an_engine_cannot_do_is_a_device_error(name: str, options: dict[str, str]) -> None:
     _requires(name)
@@ -151,3 +154,100 @@ def test_the_network_given_is_not_moved_or_changed(tiny_rrdbnet: Callable[[int],
     engine = create_engine(network, device="cpu", precision="bf16")
     assert next(network.parameters()).dtype == torch.float32
     assert next(engine.network.parameters()).dtype == torch.bfloat16
+
+
+def test_an_absent_provider_names_those_present_and_the_package(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    _requires("onnxruntime")
+    with pytest.raises(DeviceError, match=r"있는 것: .*cpu[\s\S]*onnxruntime-migraphx"):
+        create_engine(tiny_rrdbnet(4), backend="onnxruntime", device="migraphx")
+
+
+def test_a_provider_that_does_not_start_is_an_error_and_never_a_silent_cpu_run(
+    monkeypatch: pytest.MonkeyPatch, tiny_rrdbnet: Callable[[int], RRDBNet]
+) -> None:
+    _requires("onnxruntime")
+    import onnxruntime
+
+    present = [*onnxruntime.get_available_providers(), "TensorrtExecutionProvider", "CUDAExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: present)
+    session = onnxruntime.InferenceSession
+    asked: list[Any] = []
+
+    def start(content: Any, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+        asked.extend(providers)
+        return session(content, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    with pytest.raises(DeviceError, match="켜지지 않는 제공자"):
+        create_engine(tiny_rrdbnet(4), backend="onnxruntime", device="tensorrt:1")
+    names = [name for name, _ in asked]
+    assert names == ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert asked[0][1]["device_id"] == "1" and asked[0][1]["trt_fp16_enable"] == "True"
+    assert Path(asked[0][1]["trt_engine_cache_path"]).is_dir()
+
+
+def test_half_precision_for_a_provider_gives_nearly_the_same_picture(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    _requires("onnxruntime")
+    from realesrgan.inference.engines.onnxruntime import OnnxEngine, trace_onnx
+
+    network, batch = tiny_rrdbnet(4).requires_grad_(False), torch.rand(1, 3, 13, 18)
+    engine = OnnxEngine(trace_onnx(copy.deepcopy(network).half(), 1), scale=4, multiple=1, precision="fp16")
+    engine.network = network
+    assert float((engine(batch) - network(batch)).abs().max()) < 0.01
+    fallback = engine.fallback()
+    assert fallback is not None and float((fallback(batch) - network(batch)).abs().max()) < 1e-4
+
+
+def test_openvino_without_a_device_names_those_present(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    _requires("openvino")
+    with pytest.raises(DeviceError, match=r"있는 것: .*cpu"):
+        create_engine(tiny_rrdbnet(4), backend="openvino", device="npu:7")
+
+
+def test_a_device_of_fixed_sizes_gives_the_same_picture(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
+    _requires("openvino")
+    from realesrgan.inference.engines.openvino import OpenVinoEngine, convert
+
+    network = tiny_rrdbnet(4)
+    engine = OpenVinoEngine(convert(network, 1), scale=4, multiple=1, fixed_size=True)
+    for size in ((9, 14), (16, 8), (9, 14)):
+        batch = torch.rand(1, 3, *size)
+        assert float((engine(batch) - network(batch)).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_converted_model_is_kept_and_a_broken_or_other_one_is_made_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_rrdbnet: Callable[[int], RRDBNet]
+) -> None:
+    _requires(name)
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    network, batch = tiny_rrdbnet(4), torch.rand(1, 3, 10, 12)
+    expected = create_engine(network, backend=name, device="cpu")(batch)
+    (kept,) = (tmp_path / "compiled").glob("*.bin")
+    module = importlib.import_module(ENGINES[name].module)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "convert" if name == "openvino" else "trace_onnx", None)
+        assert torch.equal(create_engine(network, backend=name, device="cpu")(batch), expected)
+    whole = kept.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", whole[:-1] + bytes([whole[-1] ^ 1])):
+        kept.write_bytes(broken)
+        assert torch.equal(create_engine(network, backend=name, device="cpu")(batch), expected)
+        assert kept.read_bytes()[:32] == whole[:32] or len(kept.read_bytes()) > 32
+    with torch.no_grad():
+        network.conv_last.bias += 0.25
+    changed = create_engine(network, backend=name, device="cpu")(batch)
+    assert float((changed - expected - 0.25).abs().max()) < 1e-4
+    assert len(list((tmp_path / "compiled").glob("*.bin"))) == 2
+
+
+def test_the_cache_forgets_the_oldest_and_does_without_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    for number in range(compiled.KEPT_FILES + 3):
+        compiled.load_compiled(f"{number}", lambda: b"made", bytes)
+        os.utime(tmp_path / "compiled" / f"{number}.bin", (number, number))
+    names = {path.stem for path in (tmp_path / "compiled").iterdir()}
+    assert "0" not in names and len(names) <= compiled.KEPT_FILES
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path / "compiled" / f"{compiled.KEPT_FILES + 2}.bin"))
+    assert compiled.load_compiled("key", lambda: b"made", bytes) == b"made"

@@ -112,7 +112,10 @@ def test_vulkan_gives_the_values_of_torch_or_says_there_is_no_device() -> None:
     batch = torch.rand(1, 3, 12, 20)
     engine = create_engine(network, device="vulkan")
     assert engine.name == "ncnn"
-    assert float((engine(batch) - create_engine(network, backend="torch")(batch)).abs().max()) < 1e-4
+    expected = create_engine(network, backend="torch")(batch)
+    assert float((engine(batch) - expected).abs().max()) < 1e-4
+    half = create_engine(network, device="vulkan:0", precision="fp16")
+    assert float((half(batch) - expected).abs().max()) < 0.05
 
 
 def test_the_fastest_exact_engine_is_chosen_for_a_cpu() -> None:

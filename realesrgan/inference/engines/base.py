@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -86,16 +86,31 @@ class EngineRow:
         module: 엔진이 든 모듈. `create(network, device, precision, scale, multiple)`를 가진다.
         package: 필요한 패키지. 없으면 빈 글.
         install: 그 패키지를 설치하는 명령.
-        devices: 쓸 수 있는 장치의 종류. 첫째가 `auto`일 때의 장치다. 비어 있으면 PyTorch가 아는 모든 장치다.
-        precisions: 쓸 수 있는 정밀도. 첫째가 `auto`일 때의 정밀도다. 비어 있으면 장치를 따른다.
+        levels: 쓸 수 있는 장치의 종류와, 거기서 쓸 수 있는 정밀도들. 저마다 첫째가 `auto`일 때의 것이다. 비어 있으면
+            PyTorch가 아는 모든 장치이고 정밀도는 장치를 따른다. 비어 있지 않으면 `create`는 `Place`를 받는다.
     """
 
     name: str
     module: str
     package: str = ""
     install: str = ""
-    devices: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ()
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """PyTorch가 모르는 것까지 포함한 장치.
+
+    Attributes:
+        type: 종류(`cpu`, `vulkan`, `tensorrt`).
+        index: 번호. 정하지 않았으면 None.
+    """
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
 AUTO = "auto"
@@ -107,24 +122,25 @@ ENGINES = {
         f"{_FOLDER}.openvino",
         "openvino",
         'pip install "realesrgan[openvino]" 또는 pip install openvino',
-        devices=("cpu",),
-        precisions=("fp32", "bf16"),
+        levels={"cpu": ("fp32", "bf16"), "gpu": ("fp16", "fp32"), "npu": ("fp16",)},
     ),
     "onnxruntime": EngineRow(
         "onnxruntime",
         f"{_FOLDER}.onnxruntime",
         "onnxruntime",
         'pip install "realesrgan[export]" 또는 pip install onnx onnxruntime',
-        devices=("cpu",),
-        precisions=("fp32",),
+        levels={
+            "cpu": ("fp32",),
+            **dict.fromkeys(("cuda", "tensorrt", "dml", "migraphx", "webgpu"), ("fp16", "fp32")),
+            **dict.fromkeys(("coreml", "openvino"), ("fp32",)),
+        },
     ),
     "ncnn": EngineRow(
         "ncnn",
         f"{_FOLDER}.ncnn",
         "ncnn",
         "pip install -U ncnn",
-        devices=("cpu", "vulkan"),
-        precisions=("fp32", "fp16", "bf16"),
+        levels={"cpu": ("fp32", "bf16"), "vulkan": ("fp32", "fp16")},
     ),
 }
 
@@ -284,24 +300,7 @@ def create_engine(
         MissingPackageError: 필요한 패키지가 없을 때.
     """
     row = choose_engine(_fastest(network, device, precision) if backend == AUTO else backend)
-    if row.devices and device in (None, AUTO):
-        device = row.devices[0]
-    if row.devices and str(device).partition(":")[0] not in row.devices:
-        raise DeviceError(
-            f"{row.name} 엔진은 장치 {device}에서 돌지 못합니다.\n  쓸 수 있는 장치: {', '.join(row.devices)}\n"
-            "  해결: --device를 빼거나 --backend torch를 쓰세요."
-        )
-    # PyTorch가 모르는 장치(vulkan)는 엔진이 있는지 본다.
-    own = str(device).partition(":")[0] not in DEVICE_COUNTS and bool(row.devices)
-    place, level = torch.device(device or AUTO) if own else choose_device(device), precision
-    if row.precisions:
-        level = row.precisions[0] if precision == AUTO else precision
-        if level not in row.precisions:
-            raise DeviceError(
-                f"{row.name} 엔진은 정밀도 {precision}으로 계산하지 못합니다.\n  쓸 수 있는 정밀도: "
-                f"{', '.join((AUTO, *row.precisions))}\n  해결: --precision을 고치거나 --backend torch를 쓰세요."
-            )
-    level = level if own else choose_precision(level, place, network)
+    place, level = _settle(row, device, precision, network)
     if level == "fp16" and not getattr(network, "supports_half", True):
         logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
         level = "fp32"
@@ -315,6 +314,35 @@ def create_engine(
         network, place, level, scale, multiple or size_multiple(network)
     )
     return found
+
+
+def _settle(
+    row: EngineRow, device: str | torch.device | None, precision: str, network: Any
+) -> tuple[torch.device | Place, str]:
+    """엔진이 쓸 장치와 정밀도를 정한다.
+
+    Raises:
+        DeviceError: 엔진이 그 장치나 정밀도를 쓸 수 없을 때.
+    """
+    if not row.levels:
+        place = choose_device(device)
+        return place, choose_precision(precision, place, network)
+    kind, _, number = str(next(iter(row.levels)) if device in (None, AUTO) else device).partition(":")
+    if kind not in row.levels or not (number.isdecimal() or not number):
+        raise DeviceError(
+            f"{row.name} 엔진은 장치 {device}에서 돌지 못합니다.\n  쓸 수 있는 장치: {', '.join(row.levels)}\n"
+            "  해결: --device를 빼거나 --backend torch를 쓰세요."
+        )
+    levels = row.levels[kind]
+    level = levels[0] if precision == AUTO else precision
+    if level == "fp16" and kind == "cpu" and row.name == "ncnn":
+        level = choose_precision(level, torch.device("cpu"))
+    if level not in levels:
+        raise DeviceError(
+            f"{row.name} 엔진은 {kind}에서 정밀도 {precision}으로 계산하지 못합니다.\n  쓸 수 있는 정밀도: "
+            f"{', '.join((AUTO, *levels))}\n  해결: --precision을 고치거나 --backend torch를 쓰세요."
+        )
+    return Place(kind, int(number) if number else None), level
 
 
 def _fastest(network: Any, device: str | torch.device | None, precision: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values
 from realesrgan.errors import DeviceError, ExportError, OutOfMemoryError, WeightsError
-from realesrgan.inference.engines.base import ENGINES, named_memory_error
+from realesrgan.inference.engines.base import ENGINES, Place, named_memory_error
 from realesrgan.util.optional import import_optional
 from realesrgan.zoo.ncnn import INPUT, OUTPUT, load_net, write_ncnn
 
@@ -24,7 +24,7 @@ _TENSORS = 14
 _LOAD_LOCK = threading.Lock()
 
 
-def create(network: Any, device: torch.device, precision: str, scale: int, multiple: int) -> NcnnEngine:
+def create(network: Any, device: Place, precision: str, scale: int, multiple: int) -> NcnnEngine:
     """네트워크를 ncnn의 층으로 적어 엔진을 만든다. 파일을 거치지 않는다.
 
     Raises:
@@ -56,7 +56,7 @@ class NcnnEngine:
     # 띠는 PyTorch의 층으로 돌아 느리다. 수용 영역을 다 덮는 타일로 같은 결과를 낼 수 있으면 그쪽이 빠르다.
     prefers_tiles = True
 
-    def __init__(self, network: nn.Module, device: torch.device, precision: str, *, scale: int, multiple: int) -> None:
+    def __init__(self, network: nn.Module, device: Place, precision: str, *, scale: int, multiple: int) -> None:
         self._ncnn = import_optional("ncnn", "ncnn 엔진을 쓰려면", ENGINES["ncnn"].install)
         self.network = network
         self.place = device
@@ -78,11 +78,7 @@ class NcnnEngine:
     def _vulkan_index(self) -> int | None:
         """쓸 Vulkan 장치의 번호. CPU면 None."""
         if self.place.type == "cpu":
-            if self.precision == "fp16":
-                raise DeviceError("ncnn 엔진은 CPU에서 fp16으로 계산하지 못합니다.\n  해결: fp32나 bf16을 쓰세요.")
             return None
-        if self.precision == "bf16":
-            raise DeviceError("ncnn 엔진은 Vulkan에서 bf16으로 계산하지 못합니다.\n  해결: fp32나 fp16을 쓰세요.")
         count = self._ncnn.get_gpu_count()
         index = self.place.index or 0
         if index >= count:

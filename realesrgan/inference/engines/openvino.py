@@ -1,8 +1,10 @@
-"""OpenVINO 엔진. 인텔과 AMD의 CPU에서 PyTorch보다 빠를 때가 많다."""
+"""OpenVINO 엔진. 인텔과 AMD의 CPU에서 PyTorch보다 빠를 때가 많고, 인텔의 GPU와 NPU에서도 돈다."""
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from realesrgan.errors import ExportError
-from realesrgan.inference.engines.base import ENGINES, estimate_memory, named_memory_error
+from realesrgan.errors import DeviceError, ExportError
+from realesrgan.inference.engines.base import ENGINES, Place, estimate_memory, named_memory_error
+from realesrgan.inference.engines.compiled import compiled_folder, load_compiled, model_key
 from realesrgan.util.optional import import_optional
 
 _TRACED_SIDE = 12
 _INFO = "realesrgan"
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 def convert(network: nn.Module, multiple: int) -> Any:
@@ -46,30 +49,78 @@ def convert(network: nn.Module, multiple: int) -> Any:
     return model
 
 
-def create(network: nn.Module, device: torch.device, precision: str, scale: int, multiple: int) -> OpenVinoEngine:
-    """네트워크를 바꾸어 엔진을 만든다."""
-    engine = OpenVinoEngine(convert(network, multiple), precision=precision, scale=scale, multiple=multiple)
+def create(network: nn.Module, device: Place, precision: str, scale: int, multiple: int) -> OpenVinoEngine:
+    """네트워크를 바꾸어(캐시에 있으면 그것으로) 엔진을 만든다.
+
+    Raises:
+        DeviceError: OpenVINO가 그 장치를 찾지 못할 때.
+    """
+    openvino = import_optional("openvino", "OpenVINO로 바꾸려면", ENGINES["openvino"].install)
+    name = find_device(device)
+
+    def make() -> bytes:
+        model = convert(network, multiple)
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        exported: bytes = _core().compile_model(model, "CPU", options).export_model().getvalue()
+        return exported
+
+    if name != "CPU":
+        # 장치마다의 꼴은 크고 드라이버를 탄다. OpenVINO가 제 캐시(CACHE_DIR)에서 스스로 가린다.
+        model = convert(network, multiple)
+        engine = OpenVinoEngine(model, precision=precision, scale=scale, multiple=multiple, place=device)
+    else:
+
+        def load(content: bytes) -> OpenVinoEngine:
+            return OpenVinoEngine(content, precision=precision, scale=scale, multiple=multiple)
+
+        engine = load_compiled(model_key(network, "openvino", openvino.__version__, multiple), make, load)
     engine.network = network
     return engine
+
+
+def find_device(place: Place) -> str:
+    """OpenVINO가 부르는 장치의 이름(`CPU`, `GPU`, `GPU.1`, `NPU`).
+
+    Raises:
+        DeviceError: 없을 때. 있는 것을 알려 준다.
+    """
+    present = _core().available_devices
+    name = place.type.upper()
+    found = [one for one in present if one == name or one.startswith(f"{name}.")]
+    wanted = name if place.index is None else f"{name}.{place.index}"
+    if not found or (place.index and wanted not in found):
+        names = ", ".join(one.lower().replace(".", ":") for one in present)
+        raise DeviceError(
+            f"OpenVINO가 찾지 못한 장치입니다: {place}\n  있는 것: {names}\n"
+            "  해결: 있는 것을 고르거나, 인텔 GPU·NPU의 드라이버를 설치하세요."
+        )
+    return wanted if wanted in found else name
+
+
+def _core() -> Any:
+    return import_optional("openvino", "OpenVINO 모델을 돌리려면", ENGINES["openvino"].install).Core()
 
 
 class OpenVinoEngine:
     """OpenVINO로 도는 엔진.
 
     Args:
-        model: OpenVINO 모델이나 `.xml` 파일.
+        model: OpenVINO 모델, `.xml` 파일, 또는 `export_model`의 바이트.
         threads: 쓸 스레드 수. 없으면 OpenVINO가 정한다.
-        precision: 계산할 정밀도 `fp32`나 `bf16`.
+        precision: 계산할 정밀도 `fp32`, `bf16`, `fp16`.
         scale, multiple: 배율과 크기의 배수. 없으면 파일에 적힌 것을 쓴다.
+        place: 계산할 장치. NPU는 크기가 정해진 모델만 돌리므로 크기마다 따로 짓는다.
 
     Raises:
         MissingPackageError: openvino가 없을 때.
+        DeviceError: 그 장치가 없을 때.
         ExportError: 모델을 실을 수 없을 때.
     """
 
     name = "openvino"
     device = torch.device("cpu")
     max_pixels = 2**31 - 1
+    prefers_tiles = True
     network: Any = None
 
     def __init__(
@@ -80,22 +131,51 @@ class OpenVinoEngine:
         precision: str = "fp32",
         scale: int | None = None,
         multiple: int | None = None,
+        place: Place = Place("cpu"),  # noqa: B008 - 바꿀 수 없는 값이다
+        fixed_size: bool | None = None,
     ) -> None:
-        openvino = import_optional("openvino", "OpenVINO 모델을 돌리려면", ENGINES["openvino"].install)
-        core = openvino.Core()
+        self._device_name = find_device(place)
+        self._core = _core()
         # 적지 않으면 CPU에 따라 bf16으로 계산해 값이 달라진다.
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        self._options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if place.type == "cpu":
+            self._options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
+        else:
+            self._options["CACHE_DIR"] = str(compiled_folder() / "openvino")
+        self._read: Any = None
+        self._fixed = place.type == "npu" if fixed_size is None else fixed_size
+        self._models: dict[tuple[int, ...], Any] = {}
+        self._lock = threading.Lock()
         try:
-            read = core.read_model(str(model)) if isinstance(model, (str, Path)) else model
-            self._model = core.compile_model(read, "CPU", options)
+            if isinstance(model, bytes):
+                self._read, self._models[()] = None, self._core.import_model(io.BytesIO(model), "CPU", self._options)
+            else:
+                self._read = self._core.read_model(str(model)) if isinstance(model, (str, Path)) else model
+                self._model_for(())
         except RuntimeError as error:
-            raise ExportError(f"OpenVINO 모델을 실을 수 없습니다: {model}\n  {str(error).splitlines()[0]}") from error
+            raise ExportError(f"OpenVINO 모델을 실을 수 없습니다.\n  {str(error).splitlines()[0]}") from error
+        self.place = place
         self.precision = precision
-        self.scale = scale or int(_text(read, "scale", "4"))
-        self.multiple = multiple or int(_text(read, "size_multiple", "1"))
+        self.scale = scale or int(_text(self._read, "scale", "4"))
+        self.multiple = multiple or int(_text(self._read, "size_multiple", "1"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OpenVinoEngine:
+        # OpenVINO의 객체는 복사할 수 없다. 요청을 부를 때마다 만들므로 나누어 써도 된다.
+        memo[id(self)] = self
+        return self
+
+    def _model_for(self, shape: tuple[int, ...]) -> Any:
+        """그 크기를 돌릴 모델. 크기를 정하지 않는 장치에서는 언제나 하나다."""
+        shape = shape if self._fixed else ()
+        with self._lock:
+            if shape not in self._models and (shape or not self._fixed):
+                model = self._read
+                if shape:
+                    model = self._read.clone()
+                    model.reshape(list(shape))
+                self._models[shape] = self._core.compile_model(model, self._device_name, self._options)
+            return self._models.get(shape)
 
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
@@ -108,8 +188,8 @@ class OpenVinoEngine:
             OutOfMemoryError: 메모리가 모자랄 때.
         """
         try:
-            request = self._model.create_infer_request()
             planes = np.ascontiguousarray(batch.to("cpu", torch.float32).numpy())
+            request = self._model_for(planes.shape).create_infer_request()
             return torch.from_numpy(np.array(request.infer({0: planes})[0]))
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
@@ -118,11 +198,12 @@ class OpenVinoEngine:
         """fp32로 도는 엔진. 이미 fp32면 없다."""
         if self.precision == "fp32" or self.network is None:
             return None
-        return create(self.network, self.device, "fp32", self.scale, self.multiple)
+        return create(self.network, self.place, "fp32", self.scale, self.multiple)
 
     def release(self) -> None:
         """쥐고 있는 여분이 없다."""
 
 
 def _text(model: Any, key: str, otherwise: str) -> str:
-    return str(model.get_rt_info([_INFO, key]).astype(str)) if model.has_rt_info([_INFO, key]) else otherwise
+    known = model is not None and model.has_rt_info([_INFO, key])
+    return str(model.get_rt_info([_INFO, key]).astype(str)) if known else otherwise
