@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from realesrgan.errors import DeviceError
 from realesrgan.util.files import write_atomically
 from realesrgan.version import __version__
 from realesrgan.zoo.weights import cache_dir
@@ -48,12 +49,17 @@ def load_compiled(key: str, make: Callable[[], bytes], load: Callable[[bytes], T
         key: `model_key`의 열쇠.
         make: 바꾼 모델의 바이트를 만드는 함수.
         load: 바이트를 싣는 함수. 바이트가 깨졌으면 예외를 낸다.
+
+    Raises:
+        DeviceError: 바꾼 것은 온전하나 장치를 쓸 수 없을 때.
     """
     path = compiled_folder() / f"{key}.bin"
     with suppress(OSError):
         content = path.read_bytes()
         try:
             loaded = load(_unsealed(content))
+        except DeviceError:
+            raise
         except Exception as error:
             # 엔진마다 저마다의 예외를 낸다. 무엇이든 다시 만들면 된다.
             logger.info("캐시의 모델을 실을 수 없어 다시 만듭니다: %s (%s)", path, error)
