@@ -74,6 +74,7 @@ class FileResult(Result):
     stages: dict[str, Any] = field(default_factory=dict)
     preview: str | None = None
     steps: tuple[str, ...] = ()
+    holes: tuple[Any, ...] = ()
 
     def details(self) -> tuple[str, list[str]]:
         """결과와 크기, 시간이 간 곳."""

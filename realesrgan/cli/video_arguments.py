@@ -118,6 +118,13 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             help="결과의 초당 프레임. 프레임 수는 그대로라 길이가 달라집니다. 이미지 시퀀스면 그 속도입니다(기본 24).",
         ),
         row("--deinterlace", action="store_true", help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다."),
+        row(
+            "--on_damage",
+            choices=("stop", "continue"),
+            default="stop",
+            help="원본이 깨진 곳에서 할 일. stop은 성한 앞부분만 남기고 그칩니다. continue는 앞 프레임을 되풀이하며 "
+            "끝까지 만들고 깨진 곳을 모두 알립니다(종료 코드 1). 기본: stop",
+        ),
     ),
     "인코딩(encoding)": (
         row(
@@ -254,6 +261,7 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         start=args.start,
         end=args.end,
         deinterlace=args.deinterlace,
+        on_damage=args.on_damage,
         alpha_upsampler=args.alpha_upsampler,
         tile=args.tile,
         tile_pad=args.tile_pad,

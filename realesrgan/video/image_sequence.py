@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from realesrgan.errors import ImageReadError, VideoDamagedError, VideoReadError, VideoWriteError
 from realesrgan.media.formats import format_of_name
 from realesrgan.media.image import probe_image, read_image, still, write_image
-from realesrgan.media.video.types import Colour, EncodePlan, PacketIndex, PixelLayout, Planes, VideoFrame, VideoInfo
+from realesrgan.media.video.types import (
+    Colour,
+    EncodePlan,
+    Hole,
+    PacketIndex,
+    PixelLayout,
+    Planes,
+    VideoFrame,
+    VideoInfo,
+)
 from realesrgan.util.files import os_reason
 from realesrgan.video.settings import IMAGES, is_replaceable
 from realesrgan.video.workspace import OLD_NAME
@@ -61,7 +70,7 @@ class ImageSequence:
             raise VideoReadError(f"이미지가 없습니다: {name}\n  해결: 이미지가 든 폴더를 주세요.")
         width, height, bits, alpha = _common_shape(self.paths)
         self._layout = rgb_layout(bits, alpha)
-        self.deinterlace = False
+        self.deinterlace = self.keep_going = False
         self.info = VideoInfo(
             name=name,
             width=width,
@@ -92,7 +101,7 @@ class ImageSequence:
         """`start <= pts < end`의 이미지를 차례로 낸다.
 
         Raises:
-            VideoDamagedError: 읽을 수 없는 이미지를 만났을 때. 앞의 이미지들은 모두 낸 뒤다.
+            VideoDamagedError: 읽을 수 없는 이미지를 만났을 때(`keep_going`이 아니면). 앞의 이미지들은 모두 낸 뒤다.
         """
         first = max(start or 0, 0)
         last = len(self.paths) if end is None else min(end, len(self.paths))
@@ -100,7 +109,13 @@ class ImageSequence:
             try:
                 array = read_image(self.paths[pts], max_output_pixels=None).first.array
             except ImageReadError as error:
-                raise VideoDamagedError(f"{error}\n  앞의 이미지 {pts}장은 온전합니다.") from error
+                if not self.keep_going:
+                    raise VideoDamagedError(
+                        f"{error}\n  앞의 이미지 {pts}장은 온전합니다. 지나 계속하려면 --on_damage continue를 쓰세요."
+                    ) from error
+                moment = float(pts / self.info.rate)
+                yield VideoFrame((), pts, 1, Hole(moment, moment, 1, f"읽을 수 없는 이미지: {self.paths[pts].name}"))
+                continue
             yield VideoFrame(to_planes(array, self._layout), pts, 1)
 
     def close(self) -> None:
@@ -115,8 +130,8 @@ def _common_shape(paths: Sequence[Path]) -> tuple[int, int, int, bool]:
         try:
             info = probe_image(path)
         except ImageReadError as error:
-            logger.warning("읽을 수 없는 이미지가 있어 그 앞까지만 키웁니다: %s", error)
-            break
+            logger.warning("읽을 수 없는 이미지가 있습니다: %s", error)
+            continue
         if size != (info.width, info.height):
             raise VideoReadError(
                 f"이미지의 크기가 서로 다릅니다: {path}\n"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.types import Planes, VideoFrame
+from realesrgan.media.video.types import Hole, Planes, VideoFrame
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.video.plan import Span
 from realesrgan.video.workers import Worker
@@ -255,11 +255,13 @@ class SegmentFrame:
         segment: 조각의 번호.
         frame: 프레임. None이면 그 조각이 다 왔다는 표시다.
         repeats: 앞 프레임과 똑같은지.
+        holes: 여기까지 오며 지나온, 원본의 깨진 곳들.
     """
 
     segment: int
     frame: VideoFrame | None
     repeats: bool = False
+    holes: tuple[Hole, ...] = ()
 
 
 def segment_frames(
@@ -282,18 +284,22 @@ def segment_frames(
             with closing(reader.frames(spans[number].start, spans[-1].end)) as frames:  # type: ignore[type-var]
                 previous: VideoFrame | None = None
                 following: int | None = None
+                holes: tuple[Hole, ...] = ()
                 for frame in frames:
                     if not spans[number].holds(frame.pts):
-                        yield Entry(SegmentFrame(number, None), repeats=True)
-                        following, previous = claim(), None
+                        yield Entry(SegmentFrame(number, None, holes=holes), repeats=True)
+                        following, previous, holes = claim(), None, ()
                         if following is None or following != number + 1 or not spans[following].holds(frame.pts):
                             break
                         number = following
+                    holes += () if frame.hole is None else (frame.hole,)
+                    if previous is None and not frame.planes:
+                        continue  # 조각의 처음을 잃었다. 되풀이할 것이 없으므로 앞 조각의 마지막 프레임이 길어진다.
                     repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
-                    yield Entry(SegmentFrame(number, frame, repeats), repeats=repeats)
-                    previous = frame
+                    yield Entry(SegmentFrame(number, frame, repeats, holes), repeats=repeats)
+                    previous, holes = (frame if frame.planes else previous), ()
                 else:
-                    yield Entry(SegmentFrame(number, None), repeats=True)
+                    yield Entry(SegmentFrame(number, None, holes=holes), repeats=True)
                     following = claim()
             number = following
     except VideoDamagedError as error:
@@ -365,6 +371,7 @@ class SegmentSink:
         frames: 지금까지 쓴 프레임 수.
         repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
         records: 마친 조각들의 기록.
+        holes: 지금까지 지나온, 원본의 깨진 곳들.
     """
 
     workspace: Workspace | None
@@ -374,11 +381,13 @@ class SegmentSink:
     frames: int = 0
     repeats: int = 0
     records: list[SegmentRecord] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
     _writer: Writer | None = None
     _index: int = -1
     _offset: int = 0
-    # 쓰는 조각을 시작할 때의 `frames`와 `repeats`.
+    # 쓰는 조각을 시작할 때의 `frames`와 `repeats`, 그 조각의 앞까지의 `holes`의 수.
     _before: tuple[int, int] = (0, 0)
+    _told: int = 0
 
     def write(self, item: SegmentFrame, planes: Planes) -> None:
         """프레임 하나를 쓰거나, 조각이 다 왔다는 표시면 마무리한다.
@@ -386,13 +395,15 @@ class SegmentSink:
         Raises:
             VideoWriteError: 쓸 수 없을 때.
         """
+        self.holes += item.holes
         if item.frame is None:
             if self.workspace is not None:
                 # 프레임이 하나도 없는 조각(시각에 빈 곳이 있는 비디오)도 끝난 것으로 적는다.
                 done = self.finish() or PartialSegment(item.segment, 0, 0)
                 repeats = self.repeats - self._before[1] if done.frames else 0
-                record = self.workspace.commit(done.index, frames=done.frames, offset=done.offset, repeats=repeats)
-                self.records.append(record)
+                holes, self._told = tuple(self.holes[self._told :]), len(self.holes)
+                values = {"frames": done.frames, "offset": done.offset, "repeats": repeats}
+                self.records.append(self.workspace.commit(done.index, **values, holes=holes))
             return
         if self._writer is None:
             path = None if self.workspace is None else self.workspace.segment_path(item.segment)
@@ -435,6 +446,7 @@ class VideoRun:
         damage: 원본이 깨졌거나 잘렸다면 그 까닭.
         partial: 깨진 곳까지만 온 조각.
         preview: 적어 둔 미리보기의 경로.
+        holes: 지나온, 원본의 깨진 곳들.
     """
 
     times: StageTimes
@@ -444,6 +456,7 @@ class VideoRun:
     damage: str | None = None
     partial: PartialSegment | None = None
     preview: Path | None = None
+    holes: tuple[Hole, ...] = ()
 
 
 def run_stages(
@@ -482,4 +495,4 @@ def run_stages(
         sink.abort()
         raise
     problem = damage[0] if damage else None
-    return VideoRun(times, sink.frames, sink.repeats, sink.records, problem, partial)
+    return VideoRun(times, sink.frames, sink.repeats, sink.records, problem, partial, holes=tuple(sink.holes))

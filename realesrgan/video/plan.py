@@ -191,7 +191,7 @@ def pts_range(
 
     Args:
         info: 원본의 정보.
-        index: 패킷을 훑어 안 것. 비어 있으면 첫 프레임의 pts를 0으로 본다.
+        index: 패킷을 훑어 안 것. 비어 있으면 구간이 비었는지는 보지 않는다.
         start, end: 첫 프레임부터의 초. None은 처음과 끝.
 
     Raises:
@@ -199,7 +199,7 @@ def pts_range(
     """
     if not start and end is None:
         return None, None
-    origin = index.pts[0] if index.pts else 0
+    origin = info.start
     # 구간의 경계에 걸친 프레임은 시작한 시각이 든 쪽에 넣는다(올림).
     first = None if not start else origin - -start // info.time_base
     last = None if end is None else origin - -end // info.time_base
@@ -227,7 +227,7 @@ def refuse_reset_clock(info: VideoInfo, index: PacketIndex, inside: Sequence[int
     """
     for before, after in pairwise(inside):
         if (after - before) * info.time_base > LONGEST_GAP:
-            last, following = (float((pts - index.pts[0]) * info.time_base) for pts in (before, after))
+            last, following = (float((pts - info.start) * info.time_base) for pts in (before, after))
             raise VideoFormatError(
                 f"시각이 {(following - last) / 3600:.1f}시간을 건너뜁니다: {info.name}\n"
                 "  이유: 따로 녹화한 것을 이어 붙인 파일로 보입니다.\n"
@@ -271,6 +271,7 @@ def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any]
         "배율": outscale,
         "구간": [plan.start, plan.end],
         "비월 제거": plan.deinterlace,
+        "깨진 곳": settings.on_damage,
         "알파": settings.alpha_upsampler,
         "프레임 속도": str(settings.fps),
         "패딩": [settings.tile_pad, settings.pre_pad],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
+from realesrgan.media.video.types import Hole
 from realesrgan.util.files import expand_user, natural_key, os_reason
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class VideoSettings:
         fps: 결과의 초당 프레임. 프레임 수는 그대로다. 이미지 시퀀스면 그 속도다.
         start, end: 키울 구간(초). 0초는 첫 프레임이다. None은 처음과 끝.
         deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
+        on_damage: 원본이 깨진 곳에서 할 일. `stop`은 성한 앞부분만 남기고 그친다. `continue`는 앞 프레임을 되풀이하며
+            계속하고 깨진 곳을 모두 알린다.
         alpha_upsampler: 알파 채널을 키우는 방법. `realesrgan`은 네트워크, `bicubic`은 보간.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 메모리에 맞춘다.
         tile_pad: 타일의 패딩(픽셀).
@@ -62,6 +65,7 @@ class VideoSettings:
     start: Fraction | None = None
     end: Fraction | None = None
     deinterlace: bool = False
+    on_damage: Literal["stop", "continue"] = "stop"
     alpha_upsampler: Literal["realesrgan", "bicubic"] = "realesrgan"
     tile: int | Literal["auto"] = "auto"
     tile_pad: int = 10
@@ -95,6 +99,7 @@ class VideoResult:
         steps: 거친 단계들(`blend=0.7` 등).
         reason: 실패나 건너뜀의 이유.
         notes: 결과에 담지 못해 포기한 것과 알릴 것.
+        holes: 지나온 깨진 곳들(`on_damage="continue"`). 하나라도 있으면 결과는 다 만들었어도 상태가 `failed`다.
     """
 
     input: str
@@ -116,6 +121,7 @@ class VideoResult:
     steps: tuple[str, ...] = ()
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    holes: tuple[Hole, ...] = ()
 
 
 @dataclass(frozen=True)

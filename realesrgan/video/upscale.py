@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
-from realesrgan.media.video.types import Segment
+from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.machine import available_cores
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, Timing, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
@@ -166,6 +166,7 @@ class VideoTask:
         leads, path = self.processes is None or self.processes.leads, self.target.path
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
+            reader.keep_going = self.settings.on_damage == "continue"
             if self.processes is not None:
                 return self.run_together(reader, self.processes)
             try:
@@ -253,10 +254,13 @@ class VideoTask:
         """조각을 이어 결과를 놓고 보고할 것을 모은다."""
         result = describe_runs(self, work, runs)
         damage = next((run.damage for run in runs if run.damage is not None), None)
-        status = "done" if damage is None else "failed"
+        holes = result.holes
+        status = "done" if damage is None and not holes else "failed"
         workspace = self.workspace
+        if damage is None and holes:
+            result = replace(result, reason=describe_holes(self.source.name, holes))
         if workspace is None:
-            return replace(result, status=status, reason=damage)
+            return replace(result, status=status, reason=damage or result.reason)
         if damage is not None and result.frames == 0:
             workspace.remove()
             return replace(result, status=status, reason=damage)
@@ -315,7 +319,15 @@ class VideoTask:
             # 마지막 프레임 뒤에도 소리가 남아 있을 수 있으므로 끝까지 키웠으면 남은 입력도 읽는다.
             tracks = tracks.copied(to_the_end=plan.end is None)
         warnings = join_video(
-            segments, tracks, path, plan.encoding, plan.info, start=plan.start, end=plan.end, partial=not whole
+            segments,
+            tracks,
+            path,
+            plan.encoding,
+            plan.info,
+            start=plan.start,
+            end=plan.end,
+            partial=not whole,
+            tolerant=self.settings.on_damage == "continue",
         )
         return warnings, before
 
@@ -399,6 +411,9 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
     stages["workers"] = sum(run.times.workers for run in runs)
     stages |= {"threads": work.workers.threads, "batch": work.workers.batch, "tile": work.workers.tile}
     preview = next((run.preview for run in runs if run.preview is not None), None)
+    holes = [hole for record in work.done.values() for hole in record.holes] + [
+        hole for run in runs for hole in run.holes
+    ]
     return VideoResult(
         input=task.source.name,
         output="표준 출력" if task.target.path is None else str(task.target.path),
@@ -417,4 +432,20 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
         preview=None if preview is None else str(preview),
         steps=plan.steps,
         notes=plan.warnings,
+        holes=tuple(sorted(dict.fromkeys(holes), key=lambda hole: hole.start)),
+    )
+
+
+_SHOWN_HOLES = 10
+
+
+def describe_holes(name: str, holes: Sequence[Hole]) -> str:
+    """깨진 곳들을 지나 만든 결과에 붙일 말."""
+    lost, more = sum(hole.frames for hole in holes), len(holes) - _SHOWN_HOLES
+    shown = [*map(str, holes[:_SHOWN_HOLES]), *([f"그 밖에 {more}곳"] if more > 0 else [])]
+    return (
+        f"원본의 깨진 곳 {len(holes)}곳을 지나 끝까지 만들었습니다: {name}\n"
+        f"  잃은 프레임 {lost}개의 자리에는 앞 프레임을 되풀이했습니다. 그 뒤의 키프레임까지 뭉개져 보일 수 있습니다.\n"
+        + "".join(f"  {line}\n" for line in shown)
+        + "  해결: 성한 원본이 있으면 그것으로 다시 하세요."
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
+from realesrgan.media.video.types import Hole
 from realesrgan.util.files import (
     atomic_file,
     exclusive_lock,
@@ -26,7 +27,7 @@ from realesrgan.util.files import (
 )
 from realesrgan.video.plan import Span
 
-FORMAT = 2
+FORMAT = 3
 # 결과 폴더(이미지 시퀀스)가 바뀌는 동안 예전 결과가 머무는 이름.
 OLD_NAME = "old"
 
@@ -42,6 +43,7 @@ class SegmentRecord:
         repeats: 앞 프레임과 똑같아 다시 계산하지 않은 프레임 수.
         size: 파일의 크기(바이트).
         sha256: 파일의 해시.
+        holes: 이 조각의 원본에서 깨진 곳들.
     """
 
     index: int
@@ -50,6 +52,7 @@ class SegmentRecord:
     repeats: int
     size: int
     sha256: str
+    holes: tuple[Hole, ...] = ()
 
 
 def content_of(path: Path) -> tuple[int, str]:
@@ -162,7 +165,9 @@ class Workspace:
         """조각의 비디오 파일."""
         return self.folder / f"{index:06d}.seg"
 
-    def commit(self, index: int, *, frames: int, offset: int, repeats: int) -> SegmentRecord:
+    def commit(
+        self, index: int, *, frames: int, offset: int, repeats: int, holes: tuple[Hole, ...] = ()
+    ) -> SegmentRecord:
         """제 이름으로 놓인 조각의 기록을 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
         Raises:
@@ -171,7 +176,7 @@ class Workspace:
         path = self.segment_path(index)
         try:
             size, digest = content_of(path) if frames else (0, "")
-            record = SegmentRecord(index, frames, offset, repeats, size, digest)
+            record = SegmentRecord(index, frames, offset, repeats, size, digest, holes)
             with atomic_file(self.folder / f"{index:06d}.json") as file:
                 file.write(json.dumps(asdict(record)).encode())
         except OSError as error:
@@ -185,7 +190,8 @@ class Workspace:
         for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
             content = _read_json(path)
             if content is not None and set(content) == set(SegmentRecord.__dataclass_fields__):
-                record = SegmentRecord(**content)
+                holes = tuple(Hole(**hole) for hole in content["holes"])
+                record = SegmentRecord(**{**content, "holes": holes})
                 found[record.index] = record
         return found
 

@@ -26,6 +26,7 @@ from realesrgan.media.video.encoders import CONTAINERS
 from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
 from tests.media.video.samples import ffmpeg
+from tests.media.video.test_damage import drop_packets
 from tests.video.samples import hashes, make_video, pixels
 
 SCRIPT = ROOT / "inference_realesrgan_video.py"
@@ -298,6 +299,22 @@ def test_a_cut_video_fails_and_keeps_the_good_part(run, tmp_path):
     assert 0 < len(good) < 60 and report(tmp_path / "r.json")["status"] == "failed"
     assert len(good) == report(tmp_path / "r.json")["frames"]
     assert not leftovers(tmp_path)
+
+
+def test_a_damaged_broadcast_is_made_whole_when_asked_and_every_hole_is_told(run, tmp_path):
+    source = tmp_path / "a.ts"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x72:r=25:d=6", "-f", "lavfi", "-i", "sine=d=6", "-c:v", "libx264", "-g",
+           "25", "-bf", "2", "-c:a", "aac", source)  # fmt: skip
+    drop_packets(source, tmp_path / "lost.ts", 8)
+    done = run("-i", "lost.ts", "-o", "b.mp4", "--on_damage", "continue", "--report", "r.json")
+    row = report(tmp_path / "r.json")
+    assert done.returncode == 1 and row["status"] == "failed" and row["frames"] == 150
+    assert row["holes"] and re.search(r"깨진 곳 \d+곳을 지나 끝까지", done.stderr)
+    assert all(2 < hole["start"] < hole["end"] < 4 for hole in row["holes"])
+    places = [round(moment * 25) for moment, _ in hashes(tmp_path / "b.mp4")]
+    assert places == list(range(places[0], places[0] + 150))
+    assert not leftovers(tmp_path)
+    assert run("-i", "a.ts", "-o", "c.mp4", "--on_damage", "continue").returncode == 0
 
 
 def test_an_interlaced_video_needs_the_option(run, tmp_path):

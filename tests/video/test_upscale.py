@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import av
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
 from realesrgan.inference.model import Model, load
 from realesrgan.media.video import VideoReader
-from realesrgan.media.video.types import EncodeRequest, PacketIndex, PixelLayout, VideoFrame, VideoInfo
+from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video import workspace
 from realesrgan.video.pipeline import SegmentFrame, SegmentSink, Timing, run_stages, segment_frames
@@ -82,6 +83,23 @@ def test_damage_ends_the_frames_without_marking_the_segment_finished():
     assert found[-1].frame.pts == 24 and problems == ["깨졌습니다"]
 
 
+def test_a_lost_frame_repeats_the_one_before_and_a_segment_never_begins_with_it():
+    reader = FakeReader(list(range(40)))
+    holes = {8: Hole(7, 12, 4, "앞"), 25: Hole(24, 26, 1, "뒤")}
+    whole = list(reader.frames())
+    lost = {8, 9, 10, 11, 25}
+    whole = [VideoFrame((), f.pts, hole=holes.get(f.pts)) if f.pts in lost else f for f in whole]
+    reader.frames = lambda start=None, end=None: (f for f in whole if start is None or f.pts >= start)
+    for numbers in ([0, 1, 2, 3], [0, 1], [2, 3]):
+        found, _ = gather(reader, SPANS, numbers)
+        kept = [item for item in found if item.frame is not None]
+        wanted = [pts for pts in range(40) if pts // 10 in numbers and pts not in (10, 11)]
+        assert [item.frame.pts for item in kept] == wanted
+        assert all(item.repeats == (item.frame.pts in lost) for item in kept)
+        told = [hole for item in found for hole in item.holes]
+        assert told == [hole for pts, hole in holes.items() if pts // 10 in numbers]
+
+
 def test_only_exactly_equal_neighbours_in_a_segment_repeat():
     reader = FakeReader(list(range(6)), [5, 5, 6, 6, 6, 5])
     found, _ = gather(reader, [Span(None, 3), Span(3, None)], [0, 1])
@@ -105,7 +123,7 @@ def _info(**changes) -> VideoInfo:
 
 def test_a_part_is_measured_from_the_first_frame():
     index = PacketIndex(tuple(range(500, 90500, 1000)), (500,))
-    assert pts_range(_info(), index, Fraction(1), Fraction(2)) == (30500, 60500)
+    assert pts_range(replace(_info(), start=500), index, Fraction(1), Fraction(2)) == (30500, 60500)
     assert pts_range(_info(), index, None, None) == (None, None)
     assert pts_range(_info(), index, Fraction(0), None) == (None, None)
 

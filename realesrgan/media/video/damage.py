@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -296,15 +296,24 @@ class DamageMonitor:
         opening: 연 비디오(`decoder`, `container`, `stream`, `forward`, `path`).
         info: 비디오의 정보.
         shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
+        keep_going: 깨진 자리를 만나도 그만두지 않고 `take`로 알리며 계속할지.
 
     Attributes:
         problem: 깨졌으면 그 까닭, 성하면 빈 문자열. 끝까지 디코딩한 뒤에 정해진다.
+        suspected: 방송의 전송 오류가 표시된 패킷 수. 이어 붙인 자리에서도 표시되므로 이것만으로는 깨진 것이 아니다.
+        dropped: 프레임이 나오지 않을 패킷의 dts를 받는 함수.
     """
 
-    def __init__(self, opening: Any, info: VideoInfo, shortage: str = "") -> None:
+    def __init__(self, opening: Any, info: VideoInfo, shortage: str = "", keep_going: bool = False) -> None:
+        self.dropped: Callable[[int | None], None] = lambda _dts: None
         self._opening = opening
         self._info = info
         self._shortage = shortage
+        self._keep_going = keep_going
+        self._events: list[tuple[int | None, str]] = []
+        self._suspects: list[int] = []
+        self._spoiled: set[int] = set()
+        self.suspected = 0
         self.problem = ""
         self._keyed = False
         self._first: int | None = None
@@ -331,10 +340,46 @@ class DamageMonitor:
                     self._awaited.discard(frame.pts)
                     self._first = frame.pts if self._first is None else self._first
                 yield frame
-        lost = [pts for pts in self._awaited if self._first is not None and pts > self._first]
+        lost = self._unanswered()
         if lost and not self.problem:
-            where = float(min(lost) * self._info.time_base)
+            where = float((min(lost) - self._info.start) * self._info.time_base)
             self.problem = f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
+
+    def _unanswered(self, before: int | None = None) -> list[int]:
+        """프레임이 나오지 않은 패킷들의 pts. `before`가 있으면 그 앞의 것만."""
+        return [
+            pts
+            for pts in self._awaited
+            if self._first is not None and pts > self._first and (before is None or pts < before)
+        ]
+
+    def is_spoiled(self, frame: Any) -> bool:
+        """디코더나 컨테이너가 깨졌다고 한 프레임인지."""
+        return bool(frame.is_corrupt) or frame.pts in self._spoiled
+
+    def note(self, moment: int | None, reason: str) -> None:
+        """깨진 자리를 적어 둔다. `moment`는 그 자리의 pts, 모르면 None."""
+        self._events.append((moment, reason))
+
+    def take(self, pts: int | None, gap: bool) -> str:
+        """`pts`의 앞에서 깨진 까닭. 성하면 빈 문자열. 알린 것은 잊는다.
+
+        Args:
+            pts: 나온 프레임의 시각. None이면 비디오의 끝이다.
+            gap: 앞 프레임과의 사이가 비었는지. 방송의 전송 오류는 프레임이 빠졌을 때만 깨진 것으로 본다.
+        """
+        ready = [event for event in self._events if pts is None or event[0] is None or event[0] < pts]
+        self._events = [event for event in self._events if event not in ready]
+        missing = self._unanswered(pts) if pts is not None else []
+        self._awaited.difference_update(missing)
+        if pts is not None:
+            second = int(1 / self._info.time_base)
+            self._suspects = [moment for moment in self._suspects if moment > pts - second]
+        if ready:
+            return ready[0][1]
+        if gap and missing:
+            return f"패킷 {len(missing)}개에서 프레임이 나오지 않았습니다."
+        return "전송하다가 패킷을 잃었습니다." if gap and self._suspects else ""
 
     def _next(self, packets: Iterator[Any]) -> list[Any] | None:
         """다음 패킷에서 나온 프레임들. 끝났거나 깨진 자리를 만나 그만두면 None."""
@@ -347,25 +392,38 @@ class DamageMonitor:
         if packet is None:
             self.problem = self._shortage or self._missing()
             return None
-        if self._lossy_transport:
-            # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
-            packet.is_corrupt = False
-        elif packet.is_corrupt:
+        moment = packet.pts if packet.pts is not None else packet.dts
+        if packet.is_corrupt and not self._may_decode(packet, moment):
             self.problem = "패킷이 도중에 끊겼습니다."
             return None
         try:
             frames: list[Any] = self._opening.decoder.decode(packet)
         except error.FFmpegError as problem:
-            if not self._keyed:
-                return []
-            self.problem = f"프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
-            return None
+            reason = f"프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
+            if self._keyed and not self._keep_going:
+                self.problem = reason
+                return None
+            if self._keyed:
+                self.note(moment, reason)
+                self.dropped(packet.dts)
+            return []
         self._keyed = self._keyed or packet.is_keyframe
         if packet.dts is not None:
             self._last_dts = packet.dts
         if self._counting and packet.pts is not None and not packet.is_discard:
             self._awaited.add(packet.pts)
         return frames
+
+    def _may_decode(self, packet: Any, moment: int | None) -> bool:
+        """깨졌다고 표시된 패킷을 그래도 디코딩할지."""
+        if self._lossy_transport:
+            # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
+            packet.is_corrupt = False
+            self._suspects += [] if moment is None else [moment]
+            self.suspected += 1
+        elif self._keep_going and moment is not None:
+            self._spoiled.add(moment)
+        return self._lossy_transport or self._keep_going
 
     def _rest(self) -> list[Any]:
         """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""
@@ -377,7 +435,7 @@ class DamageMonitor:
             pass  # 이미 비운 디코더다.
         except error.FFmpegError as problem:
             self.problem = self.problem or f"마지막 프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
-        return self._settled(rest) if self.problem else rest
+        return self._settled(rest) if self.problem and not self._keep_going else rest
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -60,6 +60,7 @@ def join_video(
     start: int | None = None,
     end: int | None = None,
     partial: bool = False,
+    tolerant: bool = False,
 ) -> tuple[str, ...]:
     """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 챕터, 첨부, 메타데이터를 함께 담는다.
 
@@ -73,6 +74,7 @@ def join_video(
         info: 원본의 정보. `source`가 있으면 있어야 한다.
         start, end: 구간을 잘랐으면 그 시각(`info.time_base`). 나머지 스트림도 자르고 첫 프레임이 0이 되게 옮긴다.
         partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 비디오의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
+        tolerant: 나머지 스트림의 읽기 오류를 지나 끝까지 담고 알림으로 남길지.
 
     Returns:
         담지 못한 것들에 대한 알림.
@@ -95,6 +97,7 @@ def join_video(
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
         timing, window = _timing(segments, times, plan, info, begun, start, end, partial)
+        window = replace(window, tolerant=partial or tolerant)
         stack.callback(temporary.unlink, missing_ok=True)
         output = import_av().open(
             local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
@@ -147,7 +150,7 @@ def _timing(
         finish = end * info.time_base
     if partial:
         finish = (last + timing.step) * plan.time_base
-    return timing, Window(first, finish, begun if first is None else first, partial)
+    return timing, Window(first, finish, begun if first is None else first)
 
 
 def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,9 +21,11 @@ from realesrgan.media.video.files import Source, import_av, open_container, sour
 from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
 from realesrgan.media.video.layouts import layout_of, planes_of
 from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
-from realesrgan.media.video.types import EncodePlan, PacketIndex, VideoFrame, VideoInfo
+from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
+_GAP = Fraction(3, 2)
+"""프레임 사이가 보통의 이만큼을 넘으면 빠진 프레임이 있다고 본다."""
 
 
 @dataclass
@@ -79,6 +81,11 @@ class ArrivalTimes:
                 self._waiting.append(packet.dts)
             yield packet
 
+    def drop(self, dts: int | None) -> None:
+        """프레임이 나오지 않을 패킷의 번호를 지운다."""
+        if dts is not None and dts in self._waiting:
+            self._waiting.remove(dts)
+
     def give(self, frames: Iterable[Any]) -> Iterator[Any]:
         """프레임에 시각을 붙인다."""
         for frame in frames:
@@ -93,6 +100,8 @@ _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1",
 _PREROLL_TRIES = 4
 _MARKS = ("pts", "dts", "size", "pos")
 """같은 패킷인지 알아보는 것들: 시각과 크기와 파일에서의 자리."""
+_READ_TRIES = 100
+"""읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SAMPLED_BYTES = 64
 """패킷마다 원본의 해시에 넣을 바이트 수."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
@@ -113,11 +122,13 @@ class OpenVideo:
         moved: 한 번이라도 읽어 자리가 처음이 아닐 수 있는지.
         seekable: 되감기를 믿을 수 있는 형식인지.
         counts_arrivals: 보이는 시각이 없어 차례로 시각을 주어야 하는 형식(AVI)인지.
+        trouble: 읽기 오류의 까닭을 받는 함수. None이면 오류를 그대로 내고, 있으면 그 뒤를 계속 읽는다.
     """
 
     path: Source
     name: str
     first: Any = None
+    trouble: Callable[[str], None] | None = None
 
     def open(self) -> OpenVideo:
         """처음부터 연다. 다시 여는 것이면 앞서 연 것은 부르는 쪽이 닫은 뒤다."""
@@ -151,7 +162,19 @@ class OpenVideo:
     def packets(self) -> Iterator[Any]:
         """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
         self.moved = True
-        return (packet for packet in self.container.demux(self.stream) if packet.size)
+        failures = 0
+        while failures < _READ_TRIES:
+            try:
+                for packet in self.container.demux(self.stream):
+                    failures = 0
+                    if packet.size:
+                        yield packet
+                return
+            except (import_av().error.FFmpegError, OSError) as error:
+                if self.trouble is None:
+                    raise
+                failures += 1
+                self.trouble(f"파일을 읽을 수 없는 곳이 있습니다({error.strerror or error}).")
 
     def packets_from(self, start: int | None = None) -> Iterator[Any]:
         """`start`를 바르게 디코딩할 수 있는 자리부터의 패킷들. None이면 처음부터다.
@@ -198,6 +221,7 @@ class VideoReader:
     Attributes:
         info: 비디오의 정보.
         deinterlace: 다음에 부를 `frames`가 비월 프레임을 펼지.
+        keep_going: 다음에 부를 `frames`가 깨진 곳을 지나 계속할지. 잃은 프레임의 자리에는 평면이 빈 프레임을 낸다.
 
     Raises:
         VideoReadError: 열 수 없거나 비디오가 아니거나 프레임이 하나도 없을 때.
@@ -208,6 +232,7 @@ class VideoReader:
     def __init__(self, source: Source, deinterlace: bool = False) -> None:
         self._source = source
         self.deinterlace = deinterlace
+        self.keep_going = False
         self._stream = not isinstance(source, (str, os.PathLike))
         self._name = source_name(source)
         self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
@@ -216,6 +241,7 @@ class VideoReader:
         self._used = self._closed = False
         self._shortage = ""
         self._index: PacketIndex | None = None
+        self._packets: Iterator[Any] = iter(())
         try:
             self.info = self._probe(self._opening)
         except BaseException:
@@ -235,6 +261,7 @@ class VideoReader:
         opening, self._opening = self._opening, None
         if opening is None:
             opening = OpenVideo(self._source, self._name, self._first).open()
+        opening.trouble = None
         try:
             yield opening
         finally:
@@ -255,6 +282,8 @@ class VideoReader:
             opening.decoder.flush_buffers()
         own.flush_buffers()
         info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
+        moment = self._pending[0].dts if opening.counts_arrivals else frame.pts if frame.pts is not None else frame.dts
+        info = replace(info, start=moment or 0)
         if not self._stream:
             self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
             if self._shortage:
@@ -280,7 +309,7 @@ class VideoReader:
             프레임. 시각은 `info.time_base`로 원본 그대로이고 언제나 늘어난다.
 
         Raises:
-            VideoDamagedError: 잘렸거나 깨졌을 때. 성한 프레임을 다 낸 뒤에 일어난다.
+            VideoDamagedError: 잘렸거나 깨졌을 때(`keep_going`이 아니면). 성한 프레임을 다 낸 뒤에 일어난다.
             VideoReadError: 표준 입력을 두 번 읽으려 할 때.
             VideoFormatError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때.
         """
@@ -302,10 +331,11 @@ class VideoReader:
         self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
         base = self.info.time_base
-        watch = damage.DamageMonitor(opening, self.info, self._shortage)
+        watch = damage.DamageMonitor(opening, self.info, self._shortage, self.keep_going)
         clock = Clock(max(1, round(1 / (self.info.rate * base))), max(1, int(_JUMP_SECONDS / base)))
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
+            watch.dropped = arrivals.drop
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
@@ -313,6 +343,9 @@ class VideoReader:
             from realesrgan.media.video.interlace import deinterlaced
 
             frames = deinterlaced(frames, self.info)
+        if self.keep_going:
+            yield from self._through_holes(opening, frames, watch, clock, start, end)
+            return
         good = 0
         last: int | None = None
         for frame in frames:
@@ -326,17 +359,85 @@ class VideoReader:
                     continue
                 watch.problem = watch.problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
                 break
-            same = (frame.width, frame.height) == (self.info.width, self.info.height)
-            if not same or layout_of(frame.format.name) != self.info.layout:
-                raise _changed_shape(self.info, frame, pts)
             good += 1
             last = pts
-            yield VideoFrame(planes_of(frame), pts, frame.duration or 0)
-        if clock.nudged:
-            _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", self.info.name, clock.nudged)
-        if watch.problem:
+            yield self._made(frame, pts)
+        _tell_nudged(self.info, clock)
+        # 깨진 곳의 앞에서 그치기로 했으면 깨진 것이 아니다.
+        if watch.problem and (end is None or last is None or end - last > _GAP * clock.step):
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
+
+    def _made(self, frame: Any, pts: int, hole: Hole | None = None) -> VideoFrame:
+        same = (frame.width, frame.height) == (self.info.width, self.info.height)
+        if not same or layout_of(frame.format.name) != self.info.layout:
+            raise _changed_shape(self.info, frame, pts)
+        return VideoFrame(planes_of(frame), pts, frame.duration or 0, hole)
+
+    def _through_holes(
+        self,
+        opening: OpenVideo,
+        frames: Iterable[Any],
+        watch: damage.DamageMonitor,
+        clock: Clock,
+        start: int | None,
+        end: int | None,
+    ) -> Iterator[VideoFrame]:
+        """깨진 곳을 지나며 낸다. 깨진 곳에는 잃은 만큼의 빈 프레임을, 그 앞과 뒤의 시각에 고르게 놓는다."""
+        last: int | None = None
+        opening.trouble = lambda reason: watch.note(last, reason)
+        rate = self.info.rate * self.info.time_base
+        nudged = 0
+        for frame in frames:
+            pts = clock.stamp(frame)
+            late, nudged = clock.nudged > nudged and pts == (last or 0) + 1, clock.nudged
+            # 깨진 자리에서 차례를 잃고 늦게 나온 프레임은 이미 지나간 시각의 것이다.
+            if watch.is_spoiled(frame) or (late and (watch.suspected or opening.first is None)):
+                if last is not None:
+                    watch.note(pts, "디코더가 깨졌다고 한 프레임입니다.")
+                continue
+            count = 0 if last is None else max(round((pts - last) * rate) - 1, 0)
+            reason = watch.take(pts, count > 0)
+            hole = None
+            if reason and last is not None:
+                opening.first = None
+                hole = self._hole(last, pts, count, reason)
+                for lost in self._lost(last, pts, hole, start, end):
+                    hole = None
+                    yield lost
+            last = pts
+            if end is not None and pts >= end:
+                return
+            if start is None or pts >= start:
+                yield self._made(frame, pts, hole)
+        _tell_nudged(self.info, clock)
+        if watch.suspected:
+            note = "%s: 전송 오류가 표시된 패킷이 %d개 있습니다. 그 둘레의 화면이 뭉개져 보일 수 있습니다."
+            _log.warning(note, self.info.name, watch.suspected)
+        reason = watch.problem or watch.take(None, False)
+        if last is None or not reason:
+            return
+        opening.first = None
+        final = max(self._index.pts[-1] if self._index is not None and self._index.pts else 0, last + clock.step)
+        final = min(final, (end or final + 1) - 1)
+        count = max(round((final - last) * rate), 1)
+        yield from self._lost(last, final + clock.step, self._hole(last, None, count, reason), start, end)
+
+    def _hole(self, last: int, pts: int | None, count: int, reason: str) -> Hole:
+        def seconds(moment: int) -> float:
+            return round(float((moment - self.info.start) * self.info.time_base), 3)
+
+        return Hole(seconds(last), None if pts is None else seconds(pts), count, reason)
+
+    @staticmethod
+    def _lost(last: int, pts: int, hole: Hole, start: int | None, end: int | None) -> Iterator[VideoFrame]:
+        """`last`와 `pts`의 사이에 고르게 놓인 잃은 프레임들. 첫째가 깨진 곳을 알린다."""
+        told: Hole | None = hole
+        for place in range(1, hole.frames + 1):
+            moment = last + (pts - last) * place // (hole.frames + 1)
+            if moment > last and (start is None or moment >= start) and (end is None or moment < end):
+                yield VideoFrame((), moment, hole=told)
+                told = None
 
     def packet_index(self) -> PacketIndex:
         """디코딩하지 않고 훑어 패킷의 시각과 키프레임을 모은다.
@@ -354,6 +455,8 @@ class VideoReader:
             )
         if self._index is None:
             with self._borrowed() as opening:
+                # 읽을 수 없는 곳은 디코딩하다가 알린다.
+                opening.trouble = lambda reason: _log.debug("%s: %s", opening.name, reason)
                 packets = chain(self._pending, self._packets) if self._fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
                 self._index = _read_index(opening, packets, self.info)
@@ -395,9 +498,14 @@ class VideoReader:
             return check_tracks(opening.container, self._source, target, plan)
 
 
+def _tell_nudged(info: VideoInfo, clock: Clock) -> None:
+    if clock.nudged:
+        _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", info.name, clock.nudged)
+
+
 def _changed_shape(info: VideoInfo, frame: Any, pts: int) -> VideoFormatError:
     return VideoFormatError(
-        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float(pts * info.time_base):.3f}초\n"
+        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float((pts - info.start) * info.time_base):.3f}초\n"
         f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
         f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
         "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
@@ -441,10 +549,13 @@ def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:
 
 
 def _damaged_message(info: VideoInfo, problem: str, last: int | None, good: int) -> str:
-    where = "처음" if last is None else f"{float(last * info.time_base):.3f}초 뒤"
+    moment = None if last is None else float((last - info.start) * info.time_base)
+    where, whole = (
+        ("처음", "") if moment is None else (f"{moment:.3f}초 뒤", f" 성한 구간만 키우려면: --end {moment + 0.001:.3f}")
+    )
     return (
         f"비디오가 깨졌거나 잘렸습니다: {info.name}, {where}\n  이유: {problem} 성한 프레임은 {good}개입니다.\n"
-        "  해결: 원본을 다시 받거나, --end로 성한 구간만 키우세요."
+        f"  해결: 원본을 다시 받거나, --on_damage continue로 깨진 곳을 지나 계속하세요.{whole}"
     )
 
 

@@ -60,6 +60,8 @@ def inherited_tags(stream: Any, muxer: str) -> dict[str, str]:
 
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
+_READ_TRIES = 100
+"""읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SEEK_MARGIN = 5
 """구간의 앞에서부터 다시 읽을 여유(초). 소리의 준비 패킷까지 넉넉히 든다."""
 _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
@@ -327,13 +329,18 @@ class Tracks:
             self._seek(self._window.first)
         last = self._window.last
         moment, ended = float("-inf"), False
-        flowing = self._container.demux(*(self._container.streams[index] for index in self._handlers))
+        wanted = [self._container.streams[index] for index in self._handlers]
+        flowing, failures = self._container.demux(*wanted), 0
         while not ended:
             packet = None
             try:
                 packet = next(flowing, None)
+                failures = 0
             except (av.error.FFmpegError, OSError) as error:
                 self._unfinished(error)
+                flowing, failures = self._container.demux(*wanted), failures + 1
+                if failures < _READ_TRIES:
+                    continue
             if packet is not None and (not packet.size or packet.is_corrupt):
                 continue
             # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
@@ -357,7 +364,9 @@ class Tracks:
                 f"원본의 소리와 자막을 끝까지 읽지 못했습니다: {self._container.name}\n  이유: {reason}\n"
                 "  해결: 원본을 다시 받으세요."
             ) from error
-        self.warnings.append(f"원본의 소리와 자막을 끝까지 읽지 못했습니다({reason}).")
+        note = f"원본의 소리와 자막을 읽지 못한 곳이 있습니다({reason})."
+        if note not in self.warnings:
+            self.warnings.append(note)
 
     def _seek(self, first: Fraction) -> None:
         av = import_av()

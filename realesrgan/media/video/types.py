@@ -74,6 +74,7 @@ class VideoInfo:
         interlaced: 비월(interlaced) 표시가 있는지. 내용까지 본 결과는 `VideoReader.looks_interlaced`가 안다.
         frames: 파일이 말하는 프레임 수. 모르면 None.
         duration: 파일이 말하는 길이(초). 모르면 None.
+        start: 첫 프레임의 pts. `--start`와 `--end`의 0초다.
         side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
         warnings: 읽으면서 알게 된, 사용자에게 알릴 것.
     """
@@ -91,6 +92,7 @@ class VideoInfo:
     interlaced: bool = False
     frames: int | None = None
     duration: float | None = None
+    start: int = 0
     side_data: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -101,18 +103,41 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class Hole:
+    """원본의 깨진 곳. 시각은 첫 프레임을 0으로 한 초라 `--start`와 `--end`에 그대로 쓸 수 있다.
+
+    Attributes:
+        start: 그 앞의 마지막 성한 프레임의 시각.
+        end: 그 뒤의 첫 성한 프레임의 시각. 끝까지 깨졌으면 None.
+        frames: 잃어서 앞 프레임을 되풀이할 프레임 수. 0이면 깨졌지만 프레임은 모두 나왔다.
+        reason: 까닭.
+    """
+
+    start: float
+    end: float | None
+    frames: int
+    reason: str
+
+    def __str__(self) -> str:
+        until = "끝" if self.end is None else f"{self.end:.3f}초"
+        return f"{self.start:.3f}초~{until}, 프레임 {self.frames}개({self.reason})"
+
+
+@dataclass(frozen=True)
 class VideoFrame:
     """디코딩한 프레임 하나.
 
     Attributes:
-        planes: 평면들. 다른 곳이 고치지 않는 독립된 배열이다.
+        planes: 평면들. 다른 곳이 고치지 않는 독립된 배열이다. 비었으면 깨져서 잃은 프레임이고, 앞 프레임을 되풀이한다.
         pts: 보이는 시각. 단위는 `VideoInfo.time_base`, 원본의 값 그대로다.
         duration: 보이는 길이. 모르면 0.
+        hole: 이 프레임의 바로 앞이나 이 프레임부터 깨진 곳. 깨진 곳을 지나 계속 읽을 때만 있다.
     """
 
     planes: Planes
     pts: int
     duration: int = 0
+    hole: Hole | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,6 +14,8 @@ import pytest
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import VideoReader
 from realesrgan.media.video.damage import BoxWalk, read_extent
+from realesrgan.media.video.types import Hole, VideoFrame
+from realesrgan.video.plan import pts_range
 from tests.media.video import samples
 
 TRUNCATABLE = (
@@ -102,19 +106,89 @@ def test_a_range_before_the_cut_is_still_read(healthy: dict[str, Path], tmp_path
         assert samples.same_frames(list(reader.frames(None, whole[8].pts)), whole[:8])
 
 
-@pytest.mark.parametrize("name", ["plain.mkv", "tail.mp4", "prores.mov", "vp9.webm", "broadcast.ts"])
-def test_a_spoiled_packet_in_the_middle_is_noticed(name: str, healthy: dict[str, Path], tmp_path: Path) -> None:
-    with av.open(str(healthy[name])) as container:
+def spoil(path: Path, folder: Path) -> Path:
+    """가운데의 패킷 하나가 깨진 파일."""
+    with av.open(str(path)) as container:
         places = [(p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size]
     place, size = max(places[10:20], key=lambda item: item[1])
-    data = bytearray(healthy[name].read_bytes())
+    data = bytearray(path.read_bytes())
     start = place + size // 4
     data[start : start + size // 2] = bytes(0xFF for _ in range(size // 2))
-    spoiled = tmp_path / name
+    spoiled = folder / path.name
     spoiled.write_bytes(bytes(data))
-    count = count_until_damage(spoiled)
+    return spoiled
+
+
+def drop_packets(path: Path, target: Path, count: int = 1) -> Path:
+    """방송의 가운데에서 비디오의 전송 패킷 `count`개를 잃은 파일."""
+    data = path.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    video = [at for at, packet in enumerate(packets) if int.from_bytes(packet[1:3], "big") & 0x1FFF == 0x100]
+    lost = set(video[len(video) // 2 :][:count])
+    target.write_bytes(b"".join(packet for at, packet in enumerate(packets) if at not in lost))
+    return target
+
+
+@pytest.mark.parametrize("name", ["plain.mkv", "tail.mp4", "prores.mov", "vp9.webm", "broadcast.ts"])
+def test_a_spoiled_packet_in_the_middle_is_noticed(name: str, healthy: dict[str, Path], tmp_path: Path) -> None:
+    count = count_until_damage(spoil(healthy[name], tmp_path))
     assert count is not None
     assert 5 <= count < 30
+
+
+def through(path: Path) -> tuple[list[VideoFrame], list[Hole]]:
+    """깨진 곳을 지나 끝까지 읽은 프레임들과 깨진 곳들."""
+    with closing(VideoReader(path)) as reader:
+        reader.keep_going = True
+        reader.packet_index()
+        frames = list(reader.frames())
+    return frames, [frame.hole for frame in frames if frame.hole is not None]
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.mkv", "tail.mp4", "prores.mov", "vp9.webm", "broadcast.ts", "h264.ts", "raw.avi"]
+)
+def test_going_on_keeps_the_clock_and_tells_every_hole(name: str, healthy: dict[str, Path], tmp_path: Path) -> None:
+    with closing(VideoReader(healthy[name])) as reader:
+        whole = list(reader.frames())
+    spoiled = spoil(healthy[name], tmp_path)
+    if name == "h264.ts":
+        spoiled = drop_packets(healthy[name], tmp_path / "lost.ts", 6)
+    frames, holes = through(spoiled)
+    if name == "raw.avi":  # 압축하지 않은 화면은 깨져도 알 수 없다.
+        assert not holes and len(frames) == len(whole)
+        return
+    assert [frame.pts for frame in frames] == pytest.approx([frame.pts for frame in whole], abs=1)
+    lost = [frame for frame in frames if not frame.planes]
+    assert holes and 0 < len(lost) == sum(hole.frames for hole in holes) < 15
+    # 깨뜨린 것은 열 번째 패킷보다 뒤다.
+    assert samples.same_frames(frames[:8], whole[:8])
+
+
+def test_a_video_cut_in_its_middle_is_read_to_the_cut(healthy: dict[str, Path], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(healthy["plain.mkv"].read_bytes()[: healthy["plain.mkv"].stat().st_size // 2])
+    frames, holes = through(cut)
+    assert holes[-1].end is None and len(frames) >= (count_until_damage(cut) or 0) > 2
+
+
+def test_a_healthy_video_has_no_holes(healthy: dict[str, Path]) -> None:
+    for name, path in healthy.items():
+        frames, holes = through(path)
+        assert not holes and all(frame.planes for frame in frames), name
+
+
+@pytest.mark.parametrize("name", ["h264.ts", "broadcast.ts"])
+def test_the_time_in_the_message_can_be_typed_in(name: str, healthy: dict[str, Path], tmp_path: Path) -> None:
+    spoiled = spoil(healthy[name], tmp_path)
+    with closing(VideoReader(spoiled)) as reader:
+        with pytest.raises(VideoDamagedError) as caught:
+            whole = [frame.pts for frame in reader.frames()]
+        found = re.search(r"성한 프레임은 (\d+)개.*--end ([0-9.]+)", str(caught.value), re.DOTALL)
+        assert found is not None
+        _, end = pts_range(reader.info, reader.packet_index(), None, Fraction(found[2]))
+        whole = [frame.pts for frame in reader.frames(None, end)]
+        assert len(whole) == int(found[1]) > 5
 
 
 def test_trailing_bytes_after_the_video_are_harmless(healthy: dict[str, Path], tmp_path: Path) -> None:

@@ -174,10 +174,11 @@ def test_every_codec_of_the_table_is_tried_here() -> None:
     assert {name for name in ENCODERS if not name.endswith("_nvenc")} == set(FAST)
 
 
+@pytest.mark.parametrize("codec", FAST)
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int) -> None:
+def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int, codec: str) -> None:
     """x265는 프레임이 두어 개뿐이면 인코딩 시각을 채우지 않는다."""
-    plan = make_plan("libx265")
+    plan = make_plan(codec)
     shape = (plan.layout.pix_fmt, plan.width, plan.height)
     with closing(SegmentWriter(tmp_path / "a.seg", plan)) as writer:
         for index in range(count):
