@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -54,6 +55,14 @@ def _time(text: str) -> Fraction:
         return parse_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 예: 12.5, 1:30, 1:02:03") from None
+
+
+def _bitrate(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
+    value = 0 if found is None else round(float(found[1]) * {"": 1, "k": 1000, "m": 1_000_000}[found[2].lower()])
+    if not 1000 <= value <= 10**10:
+        raise argparse.ArgumentTypeError(f"'{text}'은(는) 비트율이 아닙니다. 예: 8M, 800k, 8000000")
+    return value
 
 
 def _encoder_option(text: str) -> tuple[str, str]:
@@ -115,7 +124,18 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             "--fps",
             type=_rate,
             metavar="N",
-            help="결과의 초당 프레임. 프레임 수는 그대로라 길이가 달라집니다. 이미지 시퀀스면 그 속도입니다(기본 24).",
+            help="결과의 초당 프레임. 길이는 그대로고 프레임을 되풀이하거나 뺍니다. 이미지 시퀀스면 그 속도입니다"
+            "(기본 24).",
+        ),
+        row(
+            "--retime",
+            action="store_true",
+            help="--fps로 바꿀 때 프레임 수를 그대로 두고 길이를 바꿉니다. 소리와 자막도 그만큼 빨라지거나 느려집니다.",
+        ),
+        row(
+            "--gaps",
+            action="store_true",
+            help="이미지 시퀀스의 빠진 번호를 앞 이미지로 메웁니다. 없으면 시작하지 않습니다.",
         ),
         row("--deinterlace", action="store_true", help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다."),
         row(
@@ -134,6 +154,12 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             "hevc_nvenc, av1_nvenc. 기본: 원본과 형식에 맞춤",
         ),
         row("--crf", type=number(float, 0, 63), metavar="N", help="품질. 작을수록 좋고 큽니다. 기본: 코덱마다 다름"),
+        row(
+            "--bitrate",
+            type=_bitrate,
+            metavar="N",
+            help="평균 비트율(초당 비트). 예: 8M, 800k. --crf와 함께 쓸 수 없습니다.",
+        ),
         row("--preset", metavar="NAME", help="코덱의 빠르기와 압축의 균형. 기본: 코덱마다 다름"),
         row("--pix_fmt", metavar="NAME", help="결과의 픽셀 형식(yuv420p10le 등). 기본: 원본에 맞춤"),
         row(
@@ -208,6 +234,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
+    if args.retime and args.fps is None:
+        parser.error("--retime은 --fps와 함께 씁니다.")
+    if args.bitrate is not None and args.crf is not None:
+        parser.error("--bitrate와 --crf는 하나만 주세요.")
     if args.resume and args.overwrite:
         parser.error("--resume과 --overwrite는 하나만 주세요.")
     args.gpu_id = None
@@ -257,7 +287,10 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         preset=args.preset,
         pix_fmt=args.pix_fmt,
         encoder_options=dict(args.encoder_options),
+        bitrate=args.bitrate,
         fps=args.fps,
+        retime=args.retime,
+        gaps=args.gaps,
         start=args.start,
         end=args.end,
         deinterlace=args.deinterlace,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,8 @@ class ImageSequence:
             raise VideoReadError(f"이미지가 없습니다: {name}\n  해결: 이미지가 든 폴더를 주세요.")
         width, height, bits, alpha = _common_shape(self.paths)
         self._layout = rgb_layout(bits, alpha)
+        self.missing = missing_numbers(self.paths)
+        self.fill_gaps = False
         self.deinterlace = self.keep_going = False
         self.info = VideoInfo(
             name=name,
@@ -94,8 +100,16 @@ class ImageSequence:
 
     def packet_index(self) -> PacketIndex:
         """모든 이미지가 키프레임이다."""
-        pts = tuple(range(len(self.paths)))
+        pts = tuple(pts for pts, path in enumerate(self._line()) if path is not None)
         return PacketIndex(pts, pts)
+
+    def _line(self) -> list[Path | None]:
+        """보일 차례의 이미지들. 빈 번호를 메우면 그 자리는 None이다."""
+        if not self.fill_gaps or not self.missing:
+            return list(self.paths)
+        found = dict(zip(frame_numbers(self.paths), self.paths, strict=True))
+        step = self.missing.step
+        return [found.get(number) for number in range(min(found), max(found) + 1, step)]
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
         """`start <= pts < end`의 이미지를 차례로 낸다.
@@ -103,23 +117,72 @@ class ImageSequence:
         Raises:
             VideoDamagedError: 읽을 수 없는 이미지를 만났을 때(`keep_going`이 아니면). 앞의 이미지들은 모두 낸 뒤다.
         """
+        line = self._line()
         first = max(start or 0, 0)
-        last = len(self.paths) if end is None else min(end, len(self.paths))
+        last = len(line) if end is None else min(end, len(line))
         for pts in range(first, last):
+            path = line[pts]
+            if path is None:
+                yield VideoFrame((), pts, 1)  # 빠진 번호의 자리에는 앞 이미지를 되풀이한다.
+                continue
             try:
-                array = read_image(self.paths[pts], max_output_pixels=None).first.array
+                array = read_image(path, max_output_pixels=None).first.array
             except ImageReadError as error:
                 if not self.keep_going:
                     raise VideoDamagedError(
                         f"{error}\n  앞의 이미지 {pts}장은 온전합니다. 지나 계속하려면 --on_damage continue를 쓰세요."
                     ) from error
                 moment = float(pts / self.info.rate)
-                yield VideoFrame((), pts, 1, Hole(moment, moment, 1, f"읽을 수 없는 이미지: {self.paths[pts].name}"))
+                yield VideoFrame((), pts, 1, Hole(moment, moment, 1, f"읽을 수 없는 이미지: {path.name}"))
                 continue
             yield VideoFrame(to_planes(array, self._layout), pts, 1)
 
     def close(self) -> None:
         """닫을 것이 없다."""
+
+
+@dataclass(frozen=True)
+class MissingNumbers:
+    """차례가 빠진 번호들. 하나도 없으면 거짓이다.
+
+    Attributes:
+        numbers: 빠진 번호.
+        step: 번호의 간격.
+    """
+
+    numbers: tuple[int, ...] = ()
+    step: int = 1
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers)
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(str, self.numbers[:10]))
+        more = len(self.numbers) - 10
+        return shown + (f" 그 밖에 {more}개" if more > 0 else "")
+
+
+def frame_numbers(paths: Sequence[Path]) -> tuple[int, ...]:
+    """이름의 번호들. 앞뒤의 글자가 서로 다르거나 번호가 없는 이름이 있으면 비어 있다."""
+    matches = [re.fullmatch(r"(.*?)(\d+)(\D*)", path.stem) for path in paths]
+    parts = [match.groups() for match in matches if match is not None]
+    if len(parts) < len(paths) or len({(head, tail) for head, _, tail in parts}) > 1:
+        return ()
+    numbers = tuple(int(number) for _, number, _ in parts)
+    return numbers if len(set(numbers)) == len(numbers) else ()
+
+
+def missing_numbers(paths: Sequence[Path]) -> MissingNumbers:
+    """차례로 매긴 이름에서 빠진 번호들. 두 칸씩 매긴 것처럼 고르게 건너뛴 것은 빠진 것이 아니다."""
+    numbers = sorted(frame_numbers(paths))
+    gaps = [second - first for first, second in pairwise(numbers)]
+    step = math.gcd(*gaps) if gaps else 1
+    # 번호가 시각이나 날짜처럼 성기면 차례가 아니다.
+    if not gaps or sum(gap // step for gap in gaps) > 2 * len(gaps) + 10:
+        return MissingNumbers()
+    found = set(numbers)
+    lost = tuple(number for number in range(numbers[0], numbers[-1], step) if number not in found)
+    return MissingNumbers(lost, step)
 
 
 def _common_shape(paths: Sequence[Path]) -> tuple[int, int, int, bool]:

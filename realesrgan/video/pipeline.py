@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from realesrgan.errors import VideoDamagedError
 from realesrgan.media.video.types import Hole, Planes, VideoFrame
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.video.plan import Span
+from realesrgan.video.timing import Timing, at_rate
 from realesrgan.video.workers import Worker
 from realesrgan.video.workspace import SegmentRecord, Workspace
 
@@ -306,6 +306,32 @@ def segment_frames(
         damage.append(str(error))
 
 
+def paced(
+    entries: Iterable[Entry[SegmentFrame]], timing: Timing, spans: Sequence[Span]
+) -> Iterator[Entry[SegmentFrame]]:
+    """조각마다의 프레임을 새 속도에 맞추어 되풀이하고 뺀다. 깨진 곳의 알림은 조각의 끝에서 한꺼번에 넘긴다."""
+    source = iter(entries)
+    for first in source:
+        number, seen = first.value.segment, [first.value]
+
+        def frames(seen: list[SegmentFrame] = seen) -> Iterator[tuple[VideoFrame | None, bool]]:
+            holes: tuple[Hole, ...] = ()
+            while True:
+                item = seen[0]
+                holes += item.holes
+                seen[0] = SegmentFrame(item.segment, item.frame, holes=holes)
+                yield item.frame, item.repeats
+                following = None if item.frame is None else next(source, None)
+                if following is None:
+                    return
+                seen[0] = following.value
+
+        for frame, repeats in at_rate(frames(), timing, spans[number].start, spans[number].end):
+            yield Entry(SegmentFrame(number, frame, repeats), repeats)
+        if seen[0].frame is None:  # 깨져서 그친 조각에는 다 왔다는 표시가 없다.
+            yield Entry(seen[0], repeats=True)
+
+
 class Writer(Protocol):
     """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
 
@@ -320,28 +346,6 @@ class Writer(Protocol):
     def close(self) -> None:
         """`finish` 없이 닫으면 쓰던 것을 버린다."""
         ...
-
-
-@dataclass(frozen=True)
-class Timing:
-    """프레임의 시각을 정하는 법.
-
-    Attributes:
-        source: 원본의 time_base(초).
-        target: 결과의 time_base(초).
-        step: 프레임마다의 간격(결과의 눈금). None이면 원본의 시각을 그대로 옮긴다.
-    """
-
-    source: Fraction
-    target: Fraction
-    step: int | None = None
-
-    def ticks(self, frame: VideoFrame, order: int) -> tuple[int, int]:
-        """결과의 `(시각, 길이)`. 고른 간격이면 조각 안에서의 차례만, 아니면 가장 가까운 눈금을 본다."""
-        if self.step is not None:
-            return order * self.step, self.step
-        ratio = self.source / self.target
-        return round(frame.pts * ratio), round(frame.duration * ratio)
 
 
 @dataclass(frozen=True)
@@ -486,6 +490,8 @@ def run_stages(
     """
     damage: list[str] = []
     entries = segment_frames(reader, spans, claim, damage)
+    if sink.timing.resampled:
+        entries = paced(entries, sink.timing, spans)
     calls = [lambda items, work=worker: work([item.frame.planes for item in items]) for worker in workers]
     stages: Stages[SegmentFrame, Planes] = Stages(entries, calls, sink.write, batch=batch)
     try:

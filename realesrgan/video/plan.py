@@ -17,6 +17,7 @@ from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
+from realesrgan.video.timing import Timing, constant_rate, grid_base
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -56,6 +57,7 @@ class VideoPlan:
         start, end: 키울 구간(원본의 pts).
         deinterlace: 실제로 비월을 펼지.
         frames: 키울 프레임 수의 어림. 모르면 None.
+        timing: 결과의 시각을 정하는 법.
         content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
         steps: 네트워크와 파일 사이의 단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다.
         warnings: 사용자에게 알릴 것.
@@ -68,6 +70,7 @@ class VideoPlan:
     end: int | None
     deinterlace: bool
     frames: int | None
+    timing: Timing
     content: str = ""
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -98,6 +101,10 @@ def plan_video(
             f"색의 행렬 계수(matrix coefficients)를 다룰 수 없습니다: {info.name} (H.273의 {info.colour.matrix}번)\n"
             "  해결: 먼저 BT.709나 BT.2020(비고정 휘도)으로 바꾸세요."
         )
+    if source.images:
+        _check_gaps(reader, settings)
+    index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
+    rate, timing = plan_timing(source, target, settings, info, index)
     size = scaled_size(*info.display_size, outscale)
     if target.container == IMAGES:
         from realesrgan.video.image_sequence import plan_images
@@ -105,10 +112,9 @@ def plan_video(
         encoding = plan_images(info, target.extension, size)
     else:
         wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
-        request = EncodeRequest(*wanted, rate=settings.fps)
+        request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
         encoding = plan_encoding(info, request, target.container, size, even=True)
     deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
-    index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     start, end = pts_range(info, index, settings.start, settings.end)
     whole = Span(start, end)
     inside = [pts for pts in index.pts if whole.holds(pts)]
@@ -130,11 +136,57 @@ def plan_video(
         start=start,
         end=end,
         deinterlace=deinterlace,
-        frames=len(inside) or (info.frames if start is None and end is None else None),
+        frames=_frame_count(info, inside, timing, whole),
+        timing=timing,
         content=index.digest if source.images == () else sampled_hash(source.images),
         steps=steps,
         warnings=(*info.warnings, *encoding.warnings, *notes),
     )
+
+
+def _check_gaps(reader: Any, settings: VideoSettings) -> None:
+    """이미지의 번호가 빠졌으면 알린다.
+
+    Raises:
+        UsageError: 빠진 번호가 있는데 메우라고 하지 않았을 때.
+    """
+    missing = reader.missing
+    if not missing:
+        return
+    if not settings.gaps:
+        raise UsageError(
+            f"이미지의 번호가 빠져 있습니다: {reader.info.name}\n  이유: {missing}번이 없습니다. "
+            "그대로 이으면 그만큼 짧아집니다.\n"
+            "  해결: 빠진 이미지를 채우거나, --gaps로 그 자리에 앞 이미지를 되풀이하세요."
+        )
+    logger.warning("빠진 번호의 자리에는 앞 이미지를 되풀이합니다: %s번", missing)
+    reader.fill_gaps = True
+
+
+def plan_timing(
+    source: VideoSource, target: VideoTarget, settings: VideoSettings, info: VideoInfo, index: PacketIndex
+) -> tuple[Fraction | None, Timing]:
+    """결과의 고른 속도(없으면 None)와, 프레임의 시각을 정하는 법.
+
+    mp4와 mov에는 고른 속도의 원본을 고르게 적는다. Matroska에서 온 시각은 1/1000초로 반올림되어 있기 때문이다.
+    """
+    base, fps = info.time_base, settings.fps
+    if source.images:
+        return info.rate, Timing(base, base)
+    if fps is not None and settings.retime:
+        return fps, Timing(base, 1 / fps, step=1)
+    if fps is not None:
+        return fps, Timing(base, grid_base(fps), rate=fps, origin=info.start, resampled=True)
+    rate = constant_rate(index.pts, base, info.rate) if target.container in ("mp4", "mov") else None
+    if rate is None:
+        return None, Timing(base, base)
+    return rate, Timing(base, grid_base(rate), rate=rate, origin=index.pts[0])
+
+
+def _frame_count(info: VideoInfo, inside: Sequence[int], timing: Timing, whole: Span) -> int | None:
+    if inside and timing.resampled:
+        return timing.place(inside[-1]) - timing.place(inside[0]) + 1
+    return len(inside) or (info.frames if whole == Span() and not timing.resampled else None)
 
 
 def _needs_deinterlacing(reader: VideoReader | ImageSequence, wanted: bool) -> bool:
@@ -273,7 +325,7 @@ def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any]
         "비월 제거": plan.deinterlace,
         "깨진 곳": settings.on_damage,
         "알파": settings.alpha_upsampler,
-        "프레임 속도": str(settings.fps),
+        "프레임 속도": [str(settings.fps), settings.retime],
         "패딩": [settings.tile_pad, settings.pre_pad],
         "단계": list(plan.steps),
         "인코딩": encoding,

@@ -38,7 +38,10 @@ class VideoSettings:
         preset: 인코더의 빠르기와 압축의 균형.
         pix_fmt: 결과의 픽셀 형식(FFmpeg의 이름).
         encoder_options: 인코더에 그대로 넘길 옵션.
-        fps: 결과의 초당 프레임. 프레임 수는 그대로다. 이미지 시퀀스면 그 속도다.
+        bitrate: 평균 비트율(초당 비트). `crf`와 함께 쓰지 못한다.
+        fps: 결과의 초당 프레임. 길이는 그대로고 프레임을 되풀이하거나 뺀다. 이미지 시퀀스면 그 속도다.
+        retime: `fps`를 바꿀 때 프레임 수를 그대로 두고 길이를 바꿀지. 소리와 자막도 그만큼 빨라지거나 느려진다.
+        gaps: 이미지 시퀀스의 빠진 번호를 그 앞의 이미지로 메울지. 아니면 빠진 번호가 있을 때 시작하지 않는다.
         start, end: 키울 구간(초). 0초는 첫 프레임이다. None은 처음과 끝.
         deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
         on_damage: 원본이 깨진 곳에서 할 일. `stop`은 성한 앞부분만 남기고 그친다. `continue`는 앞 프레임을 되풀이하며
@@ -61,7 +64,10 @@ class VideoSettings:
     preset: str | None = None
     pix_fmt: str | None = None
     encoder_options: Mapping[str, str] = field(default_factory=dict)
+    bitrate: int | None = None
     fps: Fraction | None = None
+    retime: bool = False
+    gaps: bool = False
     start: Fraction | None = None
     end: Fraction | None = None
     deinterlace: bool = False

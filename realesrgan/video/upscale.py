@@ -18,7 +18,7 @@ from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.machine import available_cores
-from realesrgan.video.pipeline import PartialSegment, SegmentSink, Timing, VideoRun, run_stages
+from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
     IMAGES,
@@ -233,7 +233,7 @@ class VideoTask:
         sink = SegmentSink(
             workspace,
             open_writer(plan, self.target),
-            segment_timing(plan, self.target, settings),
+            plan.timing,
             watch=None if preview is None else preview.offer,
         )
 
@@ -308,7 +308,7 @@ class VideoTask:
             return () if self.source.file is None else (IMAGE_NOTE,), join_images(folders, path, target.extension)
         from realesrgan.media.video.join import join_video
 
-        timing, before = segment_timing(plan, target, self.settings), 0
+        timing, before = plan.timing, 0
         segments: list[Segment] = []
         for record in usable:
             offset = record.offset if timing.step is None else before * timing.step
@@ -327,6 +327,7 @@ class VideoTask:
             start=plan.start,
             end=plan.end,
             partial=not whole,
+            speed=None if timing.step is None else (self.settings.fps or plan.info.rate) / plan.info.rate,
             tolerant=self.settings.on_damage == "continue",
         )
         return warnings, before
@@ -350,12 +351,6 @@ def agree(processes: Processes, work: Callable[[], T]) -> T:
     if problem is not None:
         raise problem
     return value  # type: ignore[return-value]
-
-
-def segment_timing(plan: VideoPlan, target: VideoTarget, settings: VideoSettings) -> Timing:
-    """결과의 시각을 정하는 법: 사용자가 속도를 정했으면 고른 간격, 아니면 원본의 시각."""
-    base, fps = plan.encoding.time_base, None if target.container == IMAGES else settings.fps
-    return Timing(plan.info.time_base, base, None if fps is None else max(round(1 / (fps * base)), 1))
 
 
 def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:

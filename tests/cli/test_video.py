@@ -25,7 +25,7 @@ from realesrgan.media.image import read_image, still, write_image
 from realesrgan.media.video.encoders import CONTAINERS
 from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
-from tests.media.video.samples import ffmpeg
+from tests.media.video.samples import ffmpeg, heard_clicks
 from tests.media.video.test_damage import drop_packets
 from tests.video.samples import hashes, make_video, pixels
 
@@ -95,16 +95,16 @@ def test_an_output_name_chooses_the_container(run, tmp_path):
 def test_pictures_become_a_video_and_a_video_becomes_pictures(run, tmp_path):
     folder = tmp_path / "이미지"
     folder.mkdir()
-    for number in (1, 2, 10):
+    for number in (8, 9, 10):
         write_image(folder / f"{number}.png", still(np.full((24, 32, 3), number * 20, np.uint8)))
     assert run("-i", "이미지", "-o", "video.mkv", "--codec", "ffv1", "--fps", "10").returncode == 0
-    assert [round(float(image.mean())) for image in pixels(tmp_path / "video.mkv")] == [20, 40, 200]
+    assert [round(float(image.mean())) for image in pixels(tmp_path / "video.mkv")] == [160, 180, 200]
     assert [round(when, 6) for when, _ in hashes(tmp_path / "video.mkv")] == [0, 0.1, 0.2]
     done = run("-i", "video.mkv", "-o", "out", "--ext", "png")
     assert done.returncode == 0 and "이미지 시퀀스" in done.stdout
     made = sorted((tmp_path / "out" / "video_out").iterdir())
     assert [path.name for path in made] == ["00000000.png", "00000001.png", "00000002.png"]
-    assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [20, 40, 200]
+    assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [160, 180, 200]
 
 
 def test_one_file_adds_a_network_an_engine_and_a_step_to_the_command(tmp_path):
@@ -299,6 +299,67 @@ def test_a_cut_video_fails_and_keeps_the_good_part(run, tmp_path):
     assert 0 < len(good) < 60 and report(tmp_path / "r.json")["status"] == "failed"
     assert len(good) == report(tmp_path / "r.json")["frames"]
     assert not leftovers(tmp_path)
+
+
+def beeps(path):
+    """화면이 번쩍인 때와 소리가 난 때(초)."""
+    import av
+
+    with av.open(str(path)) as container:
+        bright = [(f.time, f.to_ndarray(format="gray").mean() > 100) for f in container.decode(video=0)]
+    flashes = [now for (now, on), (_, before) in zip(bright[1:], bright, strict=False) if on and not before]
+    return flashes, heard_clicks(path)
+
+
+@pytest.fixture
+def flashing(tmp_path):
+    """0.5초마다 번쩍이며 소리가 나는 4초짜리 비디오."""
+    source = tmp_path / "flash.mp4"
+    flash = "drawbox=c=white:t=fill:enable='between(mod(t,1),0.49,0.57)'"
+    sound = "aevalsrc='if(between(mod(t,1),0.5,0.56),sin(2*PI*1000*t)*0.8,0)':s=48000:d=4"
+    ffmpeg("-f", "lavfi", "-i", f"color=black:s=64x48:r=25:d=4,{flash},format=yuv420p", "-f", "lavfi", "-i", sound,
+           "-c:v", "libx264", "-c:a", "aac", source)  # fmt: skip
+    return source
+
+
+@pytest.mark.parametrize(("fps", "frames"), [("50", 200), ("10", 40), ("30000/1001", 120)])
+def test_a_new_rate_keeps_the_length_and_the_sound_in_sync(run, tmp_path, flashing, fps, frames):
+    assert run("-i", flashing, "-o", "b.mp4", "--fps", fps).returncode == 0
+    found = hashes(tmp_path / "b.mp4")
+    assert len(found) == frames and found[-1][0] == pytest.approx(4, abs=0.11)
+    flashes, clicks = beeps(tmp_path / "b.mp4")
+    assert flashes == pytest.approx(beeps(flashing)[0], abs=0.5 / eval_fraction(fps) + 1e-6)
+    assert clicks == pytest.approx(heard_clicks(flashing), abs=0.001)
+
+
+def eval_fraction(text):
+    from fractions import Fraction
+
+    return float(Fraction(text))
+
+
+@pytest.mark.parametrize("fps", ["50", "10"])
+def test_retiming_changes_the_length_and_the_sound_follows(run, tmp_path, flashing, fps):
+    assert run("-i", flashing, "-o", "b.mp4", "--fps", fps, "--retime").returncode == 0
+    speed = int(fps) / 25
+    assert len(hashes(tmp_path / "b.mp4")) == 100
+    flashes, clicks = beeps(tmp_path / "b.mp4")
+    assert flashes == pytest.approx([(second + 0.52) / speed for second in range(4)], abs=0.021 / speed)
+    firsts = [now for now, before in zip(clicks, [-1, *clicks], strict=False) if now - before > 0.3 / speed]
+    # 소리를 겹쳐 붙이는 방법(WSOLA)이라 십분의 일 초까지 번진다.
+    assert firsts == pytest.approx([(second + 0.5) / speed for second in range(4)], abs=0.1)
+
+
+def test_a_missing_number_in_a_folder_of_pictures_is_told(run, tmp_path):
+    folder = tmp_path / "그림"
+    folder.mkdir()
+    for number in (1, 2, 4, 5):
+        write_image(folder / f"f{number}.png", still(np.full((12, 16, 3), 40 * number, np.uint8)))
+    refused = run("-i", folder, "-o", "b.mp4")
+    assert refused.returncode == 2 and "3번" in refused.stderr and "--gaps" in refused.stderr
+    assert run("-i", folder, "-o", "b.mp4", "--gaps", "--codec", "libx264", "--crf", "1").returncode == 0
+    levels = [picture.mean() for picture in pixels(tmp_path / "b.mp4")]
+    assert levels == pytest.approx([40, 80, 80, 160, 200], abs=4)
 
 
 def test_a_damaged_broadcast_is_made_whole_when_asked_and_every_hole_is_told(run, tmp_path):

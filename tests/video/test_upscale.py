@@ -21,10 +21,11 @@ from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video import workspace
-from realesrgan.video.pipeline import SegmentFrame, SegmentSink, Timing, run_stages, segment_frames
+from realesrgan.video.pipeline import SegmentFrame, SegmentSink, run_stages, segment_frames
 from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range, sampled_hash
 from realesrgan.video.settings import VideoProgress, VideoSettings, find_source, find_target
-from realesrgan.video.upscale import VideoTask, open_writer, segment_timing, upscale_video
+from realesrgan.video.timing import Timing
+from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace, workspace_folder
 from tests.media.video.samples import weave_video
@@ -107,14 +108,6 @@ def test_only_exactly_equal_neighbours_in_a_segment_repeat():
     assert [item.repeats for item in found if item.frame] == [False, True, False, False, True, False]
 
 
-def test_times_are_kept_or_evenly_spaced_when_a_rate_is_asked():
-    frame = VideoFrame((), 3003, 1001)
-    kept = Timing(Fraction(1, 30000), Fraction(1, 90000))
-    assert kept.ticks(frame, 7) == (3003 * 3, 3003)
-    even = Timing(Fraction(1, 30000), Fraction(1, 90000), 3000)
-    assert even.ticks(frame, 7) == (7 * 3000, 3000)
-
-
 def _info(**changes) -> VideoInfo:
     values = {"name": "영화", "width": 32, "height": 24, "rotation": 0, "layout": GRAY, "colour": None}
     values |= {"time_base": Fraction(1, 30000), "rate": Fraction(30)} | changes
@@ -169,7 +162,7 @@ class Upscaling:
             found = work.prepare(self.target, marks, plan.spans, resume=resume, overwrite=not resume)
             left = [index for index in range(len(plan.spans)) if index not in found]
             left = left if numbers is None else numbers
-            sink = SegmentSink(work, open_writer(plan, task.target), segment_timing(plan, task.target, settings))
+            sink = SegmentSink(work, open_writer(plan, task.target), plan.timing)
             workers = make_workers(self.models, WorkerPlan(2, 1, 1, 0), plan, settings)
             done = run_stages(reader, plan.spans, workers, sink, lambda: left.pop(0) if left else None)
         if join:

@@ -12,6 +12,7 @@ from realesrgan.inference.model import Model, load
 from realesrgan.media.video.types import Colour, EncodePlan, PixelLayout, VideoInfo
 from realesrgan.video.plan import VideoPlan
 from realesrgan.video.settings import VideoSettings
+from realesrgan.video.timing import Timing
 from realesrgan.video.workers import SMALLEST_SHARED_TILE, as_models, make_workers, model_identity, plan_workers
 from tests.conftest import small_rrdbnet
 
@@ -51,7 +52,9 @@ def test_workers_sharing_a_network_give_the_same_frames(compact):
     info = VideoInfo("비디오", 6, 4, 0, GBRP, Colour(), Fraction(1, 24), Fraction(24))
     encoding = EncodePlan("mp4", "libx264", GBRP, Colour(), 24, 16, Fraction(1, 24), Fraction(24))
     workers = plan_workers(compact, (6, 4), settings, cores=2)
-    made = make_workers([compact, compact], workers, VideoPlan(info, encoding, (), None, None, False, None), settings)
+    timing = Timing(info.time_base, encoding.time_base)
+    plan = VideoPlan(info, encoding, (), None, None, False, None, timing)
+    made = make_workers([compact, compact], workers, plan, settings)
     assert len(made) == 4
     for work in made:
         (result,) = work([planes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from realesrgan.media.video.files import import_av
@@ -146,7 +147,8 @@ class AudioEncoding:
         target.time_base = Fraction(1, rate)
         self._conversion = AudioConversion(target.format.name, target.layout.name, rate)
         self._timeline = AudioTimeline(rate, window.first, window.last)
-        self._shift = round(window.shift * rate)
+        self._window = window
+        self._tempo = None if window.speed == 1 else Tempo(window.speed)
 
     def handle(self, packet: Any) -> list[Any]:
         """원본의 패킷(None은 끝)에서 나온 결과의 패킷들."""
@@ -158,6 +160,8 @@ class AudioEncoding:
             for converted in self._conversion.flush():
                 results += self._encode(self._timeline.push(converted))
             results += self._encode(self._timeline.flush())
+            if self._tempo is not None:
+                results += self._encode_moved(self._tempo.flush())
             results += self.stream.encode(None)
         return results
 
@@ -172,9 +176,69 @@ class AudioEncoding:
     def _encode(self, frames: Iterable[Any]) -> list[Any]:
         results: list[Any] = []
         for frame in frames:
-            frame.pts -= self._shift
-            results += self.stream.encode(frame)
+            frame.pts = self._window.ticks(frame.pts, frame.time_base)
+            results += self._encode_moved([frame] if self._tempo is None else self._tempo.push(frame))
         return results
+
+    def _encode_moved(self, frames: Iterable[Any]) -> list[Any]:
+        return [packet for frame in frames for packet in self.stream.encode(frame)]
+
+
+class Tempo:
+    """소리를 높이는 그대로 두고 빠르거나 느리게 한다(FFmpeg의 atempo). 들어오는 프레임은 이어져 있어야 한다.
+
+    Args:
+        speed: 몇 배 빠르게 할지.
+    """
+
+    def __init__(self, speed: Fraction) -> None:
+        # atempo 하나는 0.5배부터 100배까지다. 더 느린 것은 여럿을 잇는다.
+        self._speeds = [float(speed)]
+        while self._speeds[-1] < 0.5:
+            self._speeds[-1:] = [0.5, self._speeds[-1] / 0.5]
+        self._graph: Any = None
+        self._next = 0
+
+    def push(self, frame: Any) -> Iterator[Any]:
+        """프레임 하나(시각은 이미 옮긴 것)를 받아, 빨라지거나 느려진 프레임들을 낸다."""
+        if self._graph is None:
+            self._next = frame.pts
+            self._graph = self._connected(frame)
+        self._graph.push(frame)
+        yield from self._pulled()
+
+    def _connected(self, frame: Any) -> Any:
+        graph = import_av().filter.Graph()
+        sample_format, layout = frame.format.name, frame.layout.name
+        nodes = [
+            graph.add_abuffer(
+                sample_rate=frame.sample_rate, format=sample_format, layout=layout, time_base=frame.time_base
+            ),
+            *(graph.add("atempo", f"{speed:.9f}") for speed in self._speeds),
+            graph.add("aformat", f"sample_fmts={sample_format}:channel_layouts={layout}"),
+            graph.add("abuffersink"),
+        ]
+        for first, second in pairwise(nodes):
+            first.link_to(second)
+        graph.configure()
+        return graph
+
+    def flush(self) -> Iterator[Any]:
+        """쥐고 있던 나머지."""
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._pulled()
+
+    def _pulled(self) -> Iterator[Any]:
+        error = import_av().error
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (error.BlockingIOError, error.EOFError):
+                return
+            frame.pts, self._next = self._next, self._next + frame.samples
+            frame.time_base = Fraction(1, frame.sample_rate)
+            yield frame
 
 
 class AudioConversion:
@@ -250,16 +314,16 @@ class SubtitleConversion:
         output: 결과.
         source: 원본의 자막 스트림.
         encoder: 인코더 이름.
-        shift: 시각에서 뺄 값(초).
+        window: 담을 구간. 시각을 옮기는 데 쓴다.
 
     Attributes:
         stream: 결과에 만든 스트림.
         unreadable: 글자나 시각을 알 수 없어 옮기지 못한 자막의 수.
     """
 
-    def __init__(self, output: Any, source: Any, encoder: str, shift: Fraction) -> None:
+    def __init__(self, output: Any, source: Any, encoder: str, window: Window) -> None:
         self._source = source
-        self._shift = shift
+        self._window = window
         self.unreadable = 0
         self.stream = output.add_stream(encoder)
         decoder = source.codec_context
@@ -285,7 +349,7 @@ class SubtitleConversion:
         result = self.stream.codec_context.encode_subtitle(decoded)
         base = packet.time_base
         result.time_base = base
-        result.pts = result.dts = packet.pts - round(self._shift / base)
-        result.duration = packet.duration or 0
+        result.pts = result.dts = self._window.ticks(packet.pts, base)
+        result.duration = round((packet.duration or 0) / self._window.speed)
         result.stream = self.stream
         return [result]

@@ -59,7 +59,7 @@ def plan_encoding(
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=1 / request.rate if request.rate else info.time_base,
+        time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),
         rate=request.rate or info.rate,
         sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=pix_fmt,
@@ -188,6 +188,10 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     if layout.alpha and encoder.name == "libvpx-vp9":
         # 보이지 않는 대체 참조 프레임(alt-ref)과 알파를 libvpx가 함께 쓰지 못한다.
         options["auto-alt-ref"] = "0"
+    user = dict(request.options)
+    if request.bitrate is not None:
+        user.setdefault("b", str(request.bitrate))
+    _settle_quality(request, encoder, user, options)
     if request.crf is not None:
         options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
     elif request.options.get("lossless", "0") != "0":
@@ -206,11 +210,45 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     own = {"log-level": "none"} if encoder.name == "libx265" else {}
     if info.side_data:
         own |= hdr_parameters(info.side_data, encoder)
-    user = dict(request.options)
     if encoder.params and own:
         mine = ":".join(f"{key}={value}" for key, value in own.items())
         user[encoder.params] = ":".join(part for part in (mine, user.get(encoder.params, "")) if part)
     return {**options, **user}
+
+
+_RATE_CONTROLS = {"qp": "양자화 값", "b": "비트율", "crf": "품질", "cq": "품질", "global_quality": "품질"}
+"""화질을 정하는 옵션들. 하나를 정하면 나머지의 기본값은 뺀다. 둘이 함께 있으면 인코더가 하나를 조용히 버린다."""
+
+
+def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, str], options: dict[str, str]) -> None:
+    """사용자가 화질을 다른 옵션으로 정했으면 기본 품질 값을 뺀다.
+
+    Raises:
+        VideoFormatError: 화질을 두 가지로 정했거나, 그 인코더가 비트율을 받지 않을 때.
+    """
+    if "b:v" in user:
+        user["b"] = user.pop("b:v")
+    given = [name for name in _RATE_CONTROLS if name in user]
+    if not given:
+        return
+    if encoder.crf is None and "b" in given:
+        raise VideoFormatError(
+            f"{encoder.name}에는 비트율을 정할 수 없습니다.\n"
+            "  이유: 무손실이거나 프로파일로 화질을 정하는 코덱입니다.\n"
+            "  해결: --bitrate(b)를 빼거나 --codec을 바꾸세요."
+        )
+    # libvpx는 품질과 비트율을 함께 받는다(품질을 지키되 비트율을 넘지 않는다).
+    both = encoder.name == "libvpx-vp9" and {*given, *(["crf"] if request.crf is not None else [])} == {"crf", "b"}
+    if not both and len({*given, *(["crf"] if request.crf is not None else [])}) > 1:
+        names = [*(["--crf"] if request.crf is not None else []), *given]
+        raise VideoFormatError(
+            f"{encoder.name}의 화질을 두 가지로 정했습니다: {', '.join(names)}\n"
+            "  이유: 인코더는 그 가운데 하나만 따르고 나머지를 버립니다.\n  해결: 하나만 주세요."
+        )
+    if encoder.crf is not None and not both:
+        options.pop(encoder.crf, None)
+    if encoder.name.endswith("_nvenc") and "qp" in given:
+        options["rc"] = "constqp"
 
 
 def _named(name: str | None, encoder: Encoder, option: str) -> str:
@@ -256,10 +294,11 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
     """표준 출력의 압축하지 않은 비디오. 다음 프로그램이 곧바로 읽을 수 있어야 한다."""
     from realesrgan.media.video.stream import raw_layout
 
-    if request.codec not in (None, "rawvideo") or request.options or request.crf is not None or request.preset:
+    others = (request.crf, request.preset, request.bitrate)
+    if request.codec not in (None, "rawvideo") or request.options or any(value is not None for value in others):
         raise VideoFormatError(
             "표준 출력에는 압축하지 않은 비디오만 씁니다.\n  이유: 다음 프로그램이 곧바로 읽게 하기 위해서입니다.\n"
-            "  해결: --codec, --crf, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
+            "  해결: --codec, --crf, --bitrate, --preset, --encoder_options를 빼거나 -o에 파일을 지정하세요."
         )
     layout, warnings = raw_layout(info, request, container)
     if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
@@ -271,7 +310,7 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
         colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
         width=size[0],
         height=size[1],
-        time_base=1 / request.rate if request.rate else info.time_base,
+        time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),
         rate=request.rate or info.rate,
         sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
         pix_fmt=layout.pix_fmt,

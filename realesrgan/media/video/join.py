@@ -61,6 +61,7 @@ def join_video(
     end: int | None = None,
     partial: bool = False,
     tolerant: bool = False,
+    speed: Fraction | None = None,
 ) -> tuple[str, ...]:
     """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 챕터, 첨부, 메타데이터를 함께 담는다.
 
@@ -74,6 +75,7 @@ def join_video(
         info: 원본의 정보. `source`가 있으면 있어야 한다.
         start, end: 구간을 잘랐으면 그 시각(`info.time_base`). 나머지 스트림도 자르고 첫 프레임이 0이 되게 옮긴다.
         partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 비디오의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
+        speed: 조각의 시각이 원본의 시각이 아니라 0부터 새로 매긴 것이면, 원본보다 몇 배 빠른지. 소리와 자막도 따른다.
         tolerant: 나머지 스트림의 읽기 오류를 지나 끝까지 담고 알림으로 남길지.
 
     Returns:
@@ -96,7 +98,7 @@ def join_video(
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
-        timing, window = _timing(segments, times, plan, info, begun, start, end, partial)
+        timing, window = _timing(segments, times, plan, info, begun, start, end, partial, speed)
         window = replace(window, tolerant=partial or tolerant)
         stack.callback(temporary.unlink, missing_ok=True)
         output = import_av().open(
@@ -125,32 +127,35 @@ def _timing(
     start: int | None,
     end: int | None,
     partial: bool,
+    speed: Fraction | None,
 ) -> tuple[_Timing, Window]:
     """비디오 전체의 시각과, 나머지 스트림에서 담을 구간을 정한다.
 
-    결과의 0은 구간을 잘랐으면 첫 프레임, 방송이면 방송이 시작한 때(`begun`)다. 속도를 새로 정한 비디오는 이미 0에서
-    시작한다.
+    결과의 0은 구간을 잘랐거나 시각을 새로 매겼으면(`speed`) 첫 프레임, 방송이면 방송이 시작한 때(`begun`)다.
     """
     delay, last = 0, 0
     for segment, times in zip(segments, (one.pts for one in found), strict=True):
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
-    same = info is not None and plan.time_base == info.time_base
-    origin = round(begun / plan.time_base) if same else 0
-    if start is not None:
+    origin = 0 if speed is not None else round(begun / plan.time_base)
+    if start is not None and speed is None:
         origin = min(segment.offset for segment in segments)
     timing = _Timing(delay, origin, max(1, round(1 / (plan.rate * plan.time_base))))
     if info is None:
         return timing, Window()
     first = finish = None
     if start is not None:
-        first = origin * plan.time_base if same else start * info.time_base
+        first = origin * plan.time_base if speed is None else start * info.time_base
+    shift = begun if first is None else first
+    if speed is not None and first is None:
+        shift = info.start * info.time_base
     if end is not None:
         finish = end * info.time_base
     if partial:
         finish = (last + timing.step) * plan.time_base
-    return timing, Window(first, finish, begun if first is None else first)
+        finish = finish if speed is None else shift + finish * speed
+    return timing, Window(first, finish, shift, speed or Fraction(1))
 
 
 def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:

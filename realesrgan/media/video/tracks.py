@@ -149,12 +149,13 @@ class Tracks:
             self._refuse(stream, "앞부분에 소리가 들어 있지 않아")
             return None
         name = stream.codec_context.codec.canonical_name
-        if name in self._rules.audio:
+        if name in self._rules.audio and self._window.speed == 1:
             return self._copy(stream)
         from realesrgan.media.video.conversion import AudioEncoding, exact_encoder
 
         encoder = exact_encoder(self._rules.audio_encoder, stream)
-        self.warnings.append(f"{stream_label(stream)}은(는) 이 형식에 그대로 담을 수 없어 {encoder}로 바꾸어 담습니다.")
+        why = "이 형식에 그대로 담을 수 없어" if self._window.speed == 1 else "빠르기에 맞추어"
+        self.warnings.append(f"{stream_label(stream)}은(는) {why} {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
 
@@ -173,7 +174,7 @@ class Tracks:
         if name in TEXT_SUBTITLES and self._rules.text_encoder is not None:
             from realesrgan.media.video.conversion import SubtitleConversion
 
-            conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window.shift)
+            conversion = SubtitleConversion(self._output, stream, self._rules.text_encoder, self._window)
             self._inherit(stream, conversion.stream)
 
             def told() -> None:
@@ -242,7 +243,7 @@ class Tracks:
     def _copy(self, stream: Any, cover: bool = False) -> Handler:
         target = self._output.add_stream_from_template(stream, opaque=True)
         self._inherit(stream, target)
-        shift = round(self._window.shift / stream.time_base)
+        window = self._window
 
         def handle(packet: Any) -> list[Any]:
             if packet is None:
@@ -251,10 +252,12 @@ class Tracks:
             if cover:
                 packet.pts = packet.dts = 0
                 return [packet]
+            if window.speed != 1:
+                packet.duration = round((packet.duration or 0) / window.speed)
             if packet.pts is not None:
-                packet.pts -= shift
+                packet.pts = window.ticks(packet.pts, packet.time_base)
             if packet.dts is not None:
-                packet.dts -= shift
+                packet.dts = window.ticks(packet.dts, packet.time_base)
             return [packet]
 
         if cover or not self._cuts:
@@ -306,7 +309,6 @@ class Tracks:
     def _moved(self, chapter: dict[str, Any]) -> dict[str, Any] | None:
         """구간에 맞추어 자르고 옮긴 챕터. 구간 밖이면 None."""
         base = Fraction(chapter["time_base"])
-        shift = round(self._window.shift / base)
         begin, finish = chapter["start"], chapter["end"]
         if self._window.last is not None:
             finish = min(finish, round(self._window.last / base))
@@ -314,7 +316,8 @@ class Tracks:
             begin = max(begin, round(self._window.first / base))
         if finish <= begin:
             return None
-        return {**chapter, "time_base": base, "start": begin - shift, "end": finish - shift}
+        moved = {"start": self._window.ticks(begin, base), "end": self._window.ticks(finish, base)}
+        return {**chapter, "time_base": base, **moved}
 
     def packets(self) -> Iterator[tuple[float, Any]]:
         """결과의 `(시각(초), 패킷)`을 원본에 담긴 차례로 낸다. 시각은 앞의 것보다 작아지지 않는다.

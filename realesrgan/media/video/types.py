@@ -165,7 +165,9 @@ class EncodeRequest:
         preset: 인코더의 preset.
         pix_fmt: 결과의 픽셀 형식.
         options: 인코더에 그대로 넘길 옵션.
-        rate: 결과의 프레임 속도. None이면 원본의 시각을 그대로 둔다.
+        bitrate: 평균 비트율(초당 비트). `crf`와 함께 쓰지 못한다.
+        rate: 결과의 고른 프레임 속도. None이면 원본의 시각을 그대로 둔다.
+        time_base: `rate`가 있을 때 결과의 눈금(초).
         threads: 인코더의 스레드 수. 0이면 인코더가 정한다.
     """
 
@@ -174,7 +176,9 @@ class EncodeRequest:
     preset: str | None = None
     pix_fmt: str | None = None
     options: dict[str, str] = field(default_factory=dict)
+    bitrate: int | None = None
     rate: Fraction | None = None
+    time_base: Fraction | None = None
     threads: int = 0
 
 
@@ -232,10 +236,18 @@ class Window:
     Attributes:
         first, last: 구간의 처음과 끝(원본의 시각).
         shift: 결과의 0이 될 원본의 시각.
+        speed: 원본보다 몇 배 빠르게 흐르는지.
         tolerant: 원본을 읽다가 난 오류를 알림으로만 남길지.
     """
 
     first: Fraction | None = None
     last: Fraction | None = None
     shift: Fraction = Fraction(0)
+    speed: Fraction = Fraction(1)
     tolerant: bool = False
+
+    def ticks(self, moment: int, base: Fraction) -> int:
+        """원본의 시각을 결과의 시각으로. 단위는 `base`(초)."""
+        if self.speed == 1:
+            return moment - round(self.shift / base)
+        return round((moment - self.shift / base) / self.speed)

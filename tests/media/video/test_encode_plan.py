@@ -200,3 +200,37 @@ def test_standard_output_is_uncompressed() -> None:
         plan_encoding(info(), EncodeRequest(codec="libx264"), "nut", (64, 64))
     with pytest.raises(VideoFormatError, match="y4m"):
         plan_encoding(info(), EncodeRequest(pix_fmt="yuva420p"), "yuv4mpegpipe", (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("codec", "given", "gone"),
+    [
+        ("libx264", {"qp": "0"}, "crf"),
+        ("libx264", {"b": "100000"}, "crf"),
+        ("libx265", {"b:v": "100000"}, "crf"),
+        ("libsvtav1", {"qp": "40"}, "crf"),
+        ("libvpx-vp9", {"b": "100000"}, "crf"),
+    ],
+)
+def test_a_quality_given_another_way_replaces_the_default(codec: str, given: dict[str, str], gone: str) -> None:
+    options = plan_encoding(BASE, EncodeRequest(codec=codec, options=given), "mp4", (128, 96)).options
+    assert gone not in options and given.items() <= {**options, "b:v": options.get("b", "")}.items()
+
+
+def test_a_bitrate_is_a_quality_too() -> None:
+    options = plan_encoding(BASE, EncodeRequest(bitrate=900_000), "mp4", (128, 96)).options
+    assert options["b"] == "900000" and "crf" not in options
+
+
+@pytest.mark.parametrize(
+    ("request_", "container", "words"),
+    [
+        (EncodeRequest(crf=20, options={"qp": "3"}), "mp4", "--crf, qp"),
+        (EncodeRequest(options={"qp": "3", "b": "1000"}), "mp4", "두 가지"),
+        (EncodeRequest(codec="ffv1", bitrate=100_000), "matroska", "비트율"),
+        (EncodeRequest(codec="prores", bitrate=100_000), "mov", "비트율"),
+    ],
+)
+def test_two_qualities_at_once_are_refused(request_: EncodeRequest, container: str, words: str) -> None:
+    with pytest.raises(VideoFormatError, match=words):
+        plan_encoding(BASE, request_, container, (128, 96))
