@@ -243,7 +243,7 @@ class ImageSegmentWriter:
         except OSError as error:
             raise _unwritable(folder, error) from error
 
-    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
         """이미지 하나를 쓴다.
 
         Raises:

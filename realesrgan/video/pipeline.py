@@ -335,7 +335,7 @@ def paced(
 class Writer(Protocol):
     """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
 
-    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
         """프레임 하나를 인코딩해 쓴다. 시각은 첫 프레임이 0이다."""
         ...
 
@@ -415,7 +415,7 @@ class SegmentSink:
             self._index, self._before = item.segment, (self.frames, self.repeats)
             self._offset = self.timing.ticks(item.frame, 0)[0]
         ticks, duration = self.timing.ticks(item.frame, self.frames - self._before[0])
-        self._writer.write(planes, ticks - self._offset, duration)
+        self._writer.write(planes, ticks - self._offset, duration, item.frame.captions)
         self.frames += 1
         self.repeats += item.repeats
         if self.frames % GIVE_BACK_FRAMES == 0:

@@ -96,6 +96,7 @@ def at_rate(
         `(프레임, 바로 앞에 낸 것과 같은지)`. 프레임의 pts는 자리의 번호다.
     """
     held: VideoFrame | None = None
+    captions = b""  # 뺀 프레임의 방송 자막은 다음에 내는 프레임으로 옮긴다.
     group = shown = 0
     begin = None if start is None else timing.place(start)
     whole = False
@@ -106,9 +107,10 @@ def at_rate(
         finish = timing.place(frame.pts)
         begin = finish if begin is None else begin
         if held is not None:
+            captions += held.captions
             for place in range(begin, finish):
-                yield replace(held, pts=place), group == shown
-                shown = group
+                yield replace(held, pts=place, captions=captions), group == shown
+                shown, captions = group, b""
             begin = max(begin, finish)
         held, group = frame, group if same and held is not None else group + 1
     if held is None or begin is None:
@@ -117,6 +119,7 @@ def at_rate(
         finish = timing.place(end)
     else:  # 비디오의 끝이거나 깨져서 그친 곳이다. 제 길이만큼 보인다.
         finish = max(timing.place(held.pts + held.duration), begin + (not shown and start is None))
+    captions += held.captions
     for place in range(begin, finish):
-        yield replace(held, pts=place), group == shown
-        shown = group
+        yield replace(held, pts=place, captions=captions), group == shown
+        shown, captions = group, b""

@@ -9,6 +9,7 @@ from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
 from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
 from realesrgan.media.video.layouts import PLANAR, layout_of
+from realesrgan.media.video.segment import CAPTION_CODECS
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
 
@@ -70,6 +71,12 @@ def plan_encoding(
             f"{encoder.name}의 {_CONTAINER_NAMES[container]}에는 픽셀의 가로세로 비율({plan.sample_aspect_ratio})을 "
             "적을 수 없어 눌려 보일 수 있습니다. 지키려면 .mp4로 쓰거나 --codec libx264를 쓰세요."
         )
+    if info.captions and encoder.name not in CAPTION_CODECS:
+        warnings.append(
+            f"방송 자막(EIA-608, 708)은 {encoder.name}에 담지 못합니다. 지키려면 --codec h264나 h265를 쓰세요."
+        )
+    if info.packing and encoder.name != "libx264":
+        warnings.append(f"입체 비디오의 표시는 {encoder.name}에 담지 못합니다. 지키려면 --codec h264를 쓰세요.")
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
 
@@ -208,6 +215,8 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     options["threads"] = str(threads)
     # x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다.
     own = {"log-level": "none"} if encoder.name == "libx265" else {}
+    if info.packing and encoder.name == "libx264":
+        own["frame-packing"] = str(info.packing)
     if info.side_data:
         own |= hdr_parameters(info.side_data, encoder)
     if encoder.params and own:

@@ -102,6 +102,20 @@ def _cut_before_index(name: str) -> VideoDamagedError:
     )
 
 
+def describe_container(container: Any) -> str:
+    """FFmpeg가 적은 컨테이너의 설명. PyAV의 속성으로 보이지 않는 것(프로그램, 자르기)을 여기서 읽는다. 없으면 빈 글."""
+    describe = getattr(container, "dumps_format", None)
+    if describe is None:  # 옛 PyAV
+        return ""
+    logging = import_av().logging
+    before = logging.get_level()
+    logging.set_level(logging.INFO)
+    try:
+        return str(describe())
+    finally:
+        logging.set_level(before)
+
+
 def broadcast_start(container: Any) -> Fraction:
     """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
 

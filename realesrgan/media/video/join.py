@@ -30,7 +30,7 @@ from realesrgan.media.video.segment import (
     check_segment,
     muxer_options,
 )
-from realesrgan.media.video.tracks import Tracks, open_tracks
+from realesrgan.media.video.tracks import Tracks, open_tracks, uncommon_tags
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 from realesrgan.util.files import hidden_beside
 
@@ -101,9 +101,9 @@ def join_video(
         timing, window = _timing(segments, times, plan, info, begun, start, end, partial, speed)
         window = replace(window, tolerant=partial or tolerant)
         stack.callback(temporary.unlink, missing_ok=True)
-        output = import_av().open(
-            local_url(temporary), "w", format=plan.container, container_options=muxer_options(plan.container, plan)
-        )
+        any_tags = container is not None and bool(uncommon_tags(container.metadata))
+        options = muxer_options(plan.container, plan, any_tags=any_tags)
+        output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
         warnings: list[str] = []
         others: Iterator[tuple[float, Any]] = iter(())
         with closing(output), closing(open_container(segments[0].path)) as first:

@@ -190,6 +190,24 @@ def plane_shapes(layout: PixelLayout, width: int, height: int) -> tuple[tuple[in
     return (full, chroma, chroma, *[full] * layout.alpha)
 
 
+def cropped(planes: Planes, layout: PixelLayout, place: tuple[int, int], size: tuple[int, int]) -> Planes:
+    """평면들에서 한 곳을 잘라 낸다.
+
+    Args:
+        planes: `layout`의 평면들.
+        layout: 평면의 배치.
+        place: 왼쪽 위의 `(x, y)`, 부표본화의 배수.
+        size: `(너비, 높이)`, 픽셀.
+    """
+    parts = []
+    full = planes[0].shape
+    for plane, (height, width) in zip(planes, plane_shapes(layout, *size), strict=True):
+        across, down = (1, 1) if plane.shape == full else layout.subsampling
+        x, y = place[0] // across, place[1] // down
+        parts.append(np.ascontiguousarray(plane[y : y + height, x : x + width]))
+    return tuple(parts)
+
+
 def planes_of(frame: Any) -> Planes:
     """PyAV의 프레임에서 평면들을 값 그대로 꺼낸다.
 

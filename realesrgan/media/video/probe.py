@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoReadError
 from realesrgan.media.video.colour import UNSPECIFIED, concrete_colour
-from realesrgan.media.video.files import PICTURE_FORMATS
+from realesrgan.media.video.files import PICTURE_FORMATS, describe_container
 from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.types import VideoInfo
 
@@ -84,6 +85,13 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     if "DISPLAYMATRIX" in side_data:
         rotation, mirrored, notes = display_rotation(side_data["DISPLAYMATRIX"])
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
+    notes += [f"{name}는 담지 못합니다." for kind, name in _NAMED_SIDE_DATA.items() if kind in side_data]
+    crop = container_crop(describe_container(container), stream.index)
+    # 색차를 나눌 수 없는 자리에서 시작하면 그만큼 덜 자른다.
+    across, down = layout.subsampling
+    crop = (crop[0] // across * across, crop[1], crop[2] // down * down, crop[3])
+    if frame.width - crop[0] - crop[1] < 1 or frame.height - crop[2] - crop[3] < 1:
+        crop = (0, 0, 0, 0)
     if others:
         notes.append(f"비디오 스트림이 {len(others) + 1}개입니다. 하나만 키웁니다(#{stream.index}).")
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
@@ -92,8 +100,11 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     whole = container.duration / 1_000_000 if container.duration else None
     return VideoInfo(
         name=name,
-        width=frame.width,
-        height=frame.height,
+        width=frame.width - crop[0] - crop[1],
+        height=frame.height - crop[2] - crop[3],
+        crop=crop,
+        captions="A53_CC" in side_data,
+        packing=_PACKINGS.get(struct.unpack("=Ii", side_data["STEREO3D"][:8])[1], 0) if "STEREO3D" in side_data else 0,
         rotation=rotation,
         mirrored=mirrored,
         layout=layout,
@@ -109,6 +120,40 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
         warnings=tuple(notes),
     )
+
+
+def other_programs(text: str, index: int) -> set[int]:
+    """비디오 스트림과 다른 프로그램에만 든 스트림들의 번호. 프로그램이 없으면 비어 있다.
+
+    Args:
+        text: `files.describe_container`의 글.
+        index: 비디오 스트림의 번호.
+    """
+    programs: list[set[int]] = []
+    for line in text.splitlines():
+        if re.match(r"  Program \d+", line):
+            programs.append(set())
+        elif line.startswith("  No Program"):
+            break
+        elif programs and (found := re.match(r"  Stream #0:(\d+)", line)):
+            programs[-1].add(int(found[1]))
+    mine = set().union(*(program for program in programs if index in program))
+    return set().union(*programs) - mine if mine else set()
+
+
+def container_crop(text: str, index: int) -> tuple[int, int, int, int]:
+    """컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`. 인자는 `other_programs`와 같다."""
+    _, _, rest = text.partition(f"  Stream #0:{index}")
+    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.split(r"\n  Stream #", rest)[0])
+    if found is None:
+        return (0, 0, 0, 0)
+    left, right, top, bottom = (int(side) for side in found.groups())
+    return left, right, top, bottom
+
+
+_PACKINGS = {1: 3, 2: 4}
+"""AVStereo3DType(좌우, 위아래)과 H.264의 frame packing arrangement."""
+_NAMED_SIDE_DATA = {"SPHERICAL": "360도 비디오의 표시(spherical)", "AFD": "화면 비율의 표시(AFD)"}
 
 
 def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:

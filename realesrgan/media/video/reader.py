@@ -19,7 +19,7 @@ from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
 from realesrgan.media.video.files import Source, import_av, open_container, source_name
 from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
-from realesrgan.media.video.layouts import layout_of, planes_of
+from realesrgan.media.video.layouts import cropped, layout_of, planes_of
 from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
@@ -369,10 +369,15 @@ class VideoReader:
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
     def _made(self, frame: Any, pts: int, hole: Hole | None = None) -> VideoFrame:
-        same = (frame.width, frame.height) == (self.info.width, self.info.height)
-        if not same or layout_of(frame.format.name) != self.info.layout:
+        left, right, top, bottom = self.info.crop
+        size = (frame.width - left - right, frame.height - top - bottom)
+        if size != (self.info.width, self.info.height) or layout_of(frame.format.name) != self.info.layout:
             raise _changed_shape(self.info, frame, pts)
-        return VideoFrame(planes_of(frame), pts, frame.duration or 0, hole)
+        planes = planes_of(frame)
+        if any(self.info.crop):
+            planes = cropped(planes, self.info.layout, (left, top), size)
+        captions = bytes(frame.side_data.get("A53_CC") or b"") if self.info.captions else b""
+        return VideoFrame(planes, pts, frame.duration or 0, hole, captions)
 
     def _through_holes(
         self,

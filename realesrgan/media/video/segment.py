@@ -8,6 +8,7 @@ VP9의 알파는 mp4에 자리가 없어 둘째 비디오 스트림으로 담았
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ _FINE_TIMESCALE = 10_000
 _MAX_TIMESCALE = 1 << 31
 
 
-def muxer_options(container: str, plan: EncodePlan, index_first: bool = True) -> dict[str, str]:
+def muxer_options(container: str, plan: EncodePlan, index_first: bool = True, any_tags: bool = False) -> dict[str, str]:
     """FFmpeg의 컨테이너에 넘길 옵션.
 
     mp4의 편집 목록은 눈금이 기본으로 1/1000초라, 그대로 두면 늦게 시작하는 스트림의 시각이
@@ -36,12 +37,14 @@ def muxer_options(container: str, plan: EncodePlan, index_first: bool = True) ->
         container: FFmpeg의 컨테이너 이름.
         plan: 인코딩 계획.
         index_first: mp4와 mov의 색인을 앞에 둘지. 받으면서 재생할 수 있다.
+        any_tags: 정해진 이름이 아닌 메타데이터(휴대전화의 GPS와 기종 등)도 담을지. mp4와 mov에서만 뜻이 있다.
     """
     if container not in ("mp4", "mov"):
         return {}
     base = plan.time_base.denominator
     scale = base * -(-_FINE_TIMESCALE // base)
-    options = {"movflags": "+faststart"} if index_first else {}
+    flags = "+faststart" * index_first + "+use_metadata_tags" * any_tags
+    options = {"movflags": flags} if flags else {}
     return {**options, "movie_timescale": str(scale)} if scale < _MAX_TIMESCALE else options
 
 
@@ -71,6 +74,7 @@ class SegmentWriter:
         self._frames = 0
         self._last = -1
         self._durations: dict[int, int] = {}
+        self._captions: dict[int, bytes] = {}
         self._alpha: Any = None
         self._finished = False
         name = "mov" if plan.codec == "prores_ks" else "mp4"
@@ -90,13 +94,14 @@ class SegmentWriter:
                 set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
                 self._alpha.time_base = plan.time_base
 
-    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
         """프레임 하나를 인코딩해 쓴다.
 
         Args:
             planes: 계획의 `layout`의 평면들.
             pts: 조각의 처음부터의 시각, 단위는 계획의 `time_base`. 첫째는 0이고 언제나 늘어난다.
             duration: 보이는 길이. 모르면 0.
+            captions: 방송 자막. 담지 못하는 코덱이면 버린다.
 
         Raises:
             VideoWriteError: 인코더가 받아들이지 않거나 디스크가 가득 찼을 때.
@@ -107,6 +112,8 @@ class SegmentWriter:
         frame = coloured_frame(planes, self._plan)
         frame.pts, frame.duration = pts, duration
         self._durations[pts] = duration
+        if captions:
+            self._captions[pts] = captions
         with korean_write_errors(self._target):
             self._mux(self._stream.encode(frame))
         self._last = pts
@@ -118,7 +125,11 @@ class SegmentWriter:
             if duration:
                 packet.duration = duration
             twin = self._alpha_packet(packet, duration) if self._alpha is not None else None
-            self._container.mux_one(packet)
+            captions = self._captions.pop(packet.pts, b"")
+            if captions and self._plan.codec in CAPTION_CODECS:
+                self._container.mux_one(_captioned(packet, captions, CAPTION_CODECS[self._plan.codec]))
+            else:
+                self._container.mux_one(packet)
             if twin is not None:
                 self._container.mux_one(twin)
 
@@ -172,6 +183,39 @@ class SegmentWriter:
             self._container.close()
         with suppress(OSError):
             self._temporary.unlink()
+
+
+CAPTION_CODECS = {"libx264": False, "h264_nvenc": False, "libx265": True, "hevc_nvenc": True}
+"""방송 자막을 담을 수 있는 코덱과, H.265인지. FFmpeg는 프레임의 곁 데이터에서만 담는데 PyAV로는 그것을 붙일 수 없다."""
+
+
+def _captioned(packet: Any, captions: bytes, hevc: bool) -> Any:
+    """방송 자막의 SEI(user_data_registered_itu_t_t35)를 첫 화면 조각의 앞에 넣은 패킷."""
+    made = import_av().Packet(insert_captions(bytes(packet), captions, hevc))
+    made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+    made.duration, made.is_keyframe, made.stream = packet.duration, packet.is_keyframe, packet.stream
+    return made
+
+
+def insert_captions(data: bytes, captions: bytes, hevc: bool) -> bytes:
+    """인코딩된 한 프레임(Annex B)에 방송 자막을 넣는다. ITU-T H.264와 H.265의 부속서 D, ATSC A/53 4부 6.2.3.
+
+    Args:
+        data: 시작 부호(start code)로 나뉜 NAL 단위들.
+        captions: cc_data, 세 바이트씩. 한 프레임에 31개까지 든다.
+        hevc: H.265인지.
+    """
+    count = min(len(captions) // 3, 31)
+    payload = b"\xb5\x00\x31GA94\x03" + bytes([0x40 | count, 0xFF]) + captions[: 3 * count] + b"\xff"
+    body = bytes([4, len(payload)]) + payload + b"\x80"
+    # 00 00 뒤의 03 이하는 시작 부호와 헷갈리므로 03을 끼운다(emulation prevention).
+    body = re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", body)
+    unit = b"\x00\x00\x00\x01" + (b"\x4e\x01" if hevc else b"\x06") + body
+    for found in re.finditer(rb"\x00?\x00\x00\x01(.)", data, re.DOTALL):
+        kind = found[1][0] >> 1 & 0x3F if hevc else found[1][0] & 0x1F
+        if kind < 32 if hevc else 1 <= kind <= 5:
+            return data[: found.start()] + unit + data[found.start() :]
+    return data
 
 
 def _set_decode_times(packets: list[Any]) -> None:

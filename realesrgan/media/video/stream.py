@@ -96,7 +96,7 @@ class StreamWriter:
         with korean_write_errors(_NAME):
             self._format: _Format = kinds[plan.container](file, plan)
 
-    def write(self, planes: Planes, pts: int, duration: int = 0) -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
         """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.
 
         Raises:

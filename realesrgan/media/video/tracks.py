@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from fractions import Fraction
@@ -11,8 +12,15 @@ from typing import Any
 
 from realesrgan.errors import VideoDamagedError
 from realesrgan.media.video.encoders import CONTAINERS
-from realesrgan.media.video.files import Source, import_av, korean_write_errors, open_container, source_name
-from realesrgan.media.video.probe import choose_stream
+from realesrgan.media.video.files import (
+    Source,
+    describe_container,
+    import_av,
+    korean_write_errors,
+    open_container,
+    source_name,
+)
+from realesrgan.media.video.probe import choose_stream, other_programs
 from realesrgan.media.video.types import EncodePlan, Window
 
 _KINDS = {"audio": "소리", "subtitle": "자막", "video": "비디오", "attachment": "첨부 파일", "data": "데이터"}
@@ -22,6 +30,15 @@ _STREAM_DROPPED = {
     "encoder", "rotate", "duration", "vendor_id", "alpha_mode", "bps", "number_of_frames", "number_of_bytes",
     "source_id",
 }  # fmt: skip
+
+
+def uncommon_tags(metadata: dict[str, str]) -> list[str]:
+    """mp4와 mov의 정해진 이름에 들지 않는 메타데이터. 담으려면 이름을 함께 적는 방식(mdta)이어야 한다."""
+    return sorted(
+        key for key in metadata if key.lower() not in _VIDEO_DROPPED and key.lower().split("-")[0] not in _MP4_TAGS
+    )
+
+
 _GENERIC_HANDLERS = {"", "VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}
 _MP4_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description",
@@ -117,8 +134,14 @@ class Tracks:
             "video": self._picture,
             "attachment": self._attachment,
         }
+        strangers = other_programs(describe_container(self._container), video.index)
         for stream in self._container.streams:
             if stream.index == video.index:
+                continue
+            if stream.index in strangers:
+                self._refuse(stream, "다른 프로그램(채널)의 것이라")
+                if not self._trial:
+                    stream.discard = import_av().stream.Discard.all
                 continue
             handler = kinds.get(stream.type, self._data)(stream)
             if handler is not None:
@@ -128,11 +151,10 @@ class Tracks:
         if not self._trial:
             video.discard = import_av().stream.Discard.all
         tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
+        for found in (self.video_tags, tags):
+            if "timecode" in found:
+                found["timecode"] = self._moved_timecode(video, found["timecode"])
         self._output.metadata.update(tags)
-        lost = sorted(key for key in tags if key.lower().split("-")[0] not in _MP4_TAGS)
-        # Matroska와 WebM은 무엇이든 적는다.
-        if lost and self._rules.muxer in ("mp4", "mov"):
-            self.warnings.append(f"메타데이터 {', '.join(lost)}은(는) 이 형식에 자리가 없어 담지 못합니다.")
         chapters = self._container.chapters()
         if chapters and not self._rules.chapters:
             self.warnings.append(f"챕터(chapter) {len(chapters)}개는 이 형식이 담지 못합니다.")
@@ -233,6 +255,14 @@ class Tracks:
             self._refuse(stream, "뜻을 모르는 데이터라")
         return None
 
+    def _moved_timecode(self, video: Any, timecode: str) -> str:
+        """구간의 처음만큼 옮긴 시간 코드."""
+        first, rate = self._window.first, video.average_rate
+        if first is None or not rate:
+            return timecode
+        begun = (video.start_time or 0) * video.time_base
+        return later_timecode(timecode, round((first - begun) * rate), round(rate))
+
     def _refuse(self, stream: Any, reason: str) -> None:
         self.warnings.append(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
 
@@ -242,6 +272,12 @@ class Tracks:
 
     def _copy(self, stream: Any, cover: bool = False) -> Handler:
         target = self._output.add_stream_from_template(stream, opaque=True)
+        if stream.type == "subtitle" and stream.codec_context.codec.canonical_name == "dvd_subtitle":
+            # 디스크의 자막은 본래 화면의 크기에 놓인다. 적어 두지 않으면 커진 화면의 구석에 작게 보인다.
+            header = bytes(stream.codec_context.extradata or b"")
+            canvas = choose_stream(self._container, self._container.name).codec_context
+            if b"size:" not in header and canvas.width:
+                target.codec_context.extradata = f"size: {canvas.width}x{canvas.height}\n".encode() + header
         self._inherit(stream, target)
         window = self._window
 
@@ -412,6 +448,30 @@ def open_tracks(source: Source) -> Any:
         container.close()
         container = open_container(source, deep=True)
     return container
+
+
+def later_timecode(timecode: str, frames: int, rate: int) -> str:
+    """시간 코드(SMPTE 12M)를 `frames`만큼 뒤로 옮긴다. `;`로 적은 드롭 프레임이면 분마다 건너뛰는 번호를 센다.
+
+    Args:
+        timecode: `시:분:초:프레임`이나 `시:분:초;프레임`.
+        frames: 옮길 프레임 수.
+        rate: 초당 프레임을 올린 정수(29.97이면 30).
+    """
+    match = re.fullmatch(r"(\d+):(\d+):(\d+)([:;.])(\d+)", timecode)
+    if match is None:
+        return timecode
+    hours, minutes, seconds, mark, count = int(match[1]), int(match[2]), int(match[3]), match[4], int(match[5])
+    # 드롭 프레임은 열 번째가 아닌 분마다 처음의 번호 둘(60이면 넷)을 건너뛴다.
+    skipped = 0 if mark == ":" else round(rate / 15)
+    total = hours * 60 + minutes
+    number = (total * 60 + seconds) * rate + count - skipped * (total - total // 10) + frames
+    number %= 24 * (3600 * rate - skipped * 54)
+    if skipped:
+        tens, rest = divmod(number, 600 * rate - 9 * skipped)
+        number += 9 * skipped * tens + skipped * max(0, (rest - skipped) // (60 * rate - skipped))
+    whole, count = divmod(number, rate)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{mark}{count:02d}"
 
 
 def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | None) -> None:

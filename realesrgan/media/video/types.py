@@ -75,6 +75,9 @@ class VideoInfo:
         frames: 파일이 말하는 프레임 수. 모르면 None.
         duration: 파일이 말하는 길이(초). 모르면 None.
         start: 첫 프레임의 pts. `--start`와 `--end`의 0초다.
+        crop: 컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`. `width`와 `height`는 자른 뒤의 크기다.
+        captions: 프레임에 방송 자막(EIA-608, 708)이 들어 있는지.
+        packing: 입체 비디오의 두 화면이 놓인 모양(H.264의 frame packing arrangement). 0이면 입체가 아니거나 모른다.
         side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
         warnings: 읽으면서 알게 된, 사용자에게 알릴 것.
     """
@@ -93,6 +96,9 @@ class VideoInfo:
     frames: int | None = None
     duration: float | None = None
     start: int = 0
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    captions: bool = False
+    packing: int = 0
     side_data: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -131,6 +137,7 @@ class VideoFrame:
         planes: 평면들. 다른 곳이 고치지 않는 독립된 배열이다. 비었으면 깨져서 잃은 프레임이고, 앞 프레임을 되풀이한다.
         pts: 보이는 시각. 단위는 `VideoInfo.time_base`, 원본의 값 그대로다.
         duration: 보이는 길이. 모르면 0.
+        captions: 방송 자막(ATSC A/53 4부의 cc_data 세 바이트씩). 없으면 비어 있다.
         hole: 이 프레임의 바로 앞이나 이 프레임부터 깨진 곳. 깨진 곳을 지나 계속 읽을 때만 있다.
     """
 
@@ -138,6 +145,7 @@ class VideoFrame:
     pts: int
     duration: int = 0
     hole: Hole | None = None
+    captions: bytes = b""
 
 
 @dataclass(frozen=True)

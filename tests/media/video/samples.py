@@ -214,7 +214,7 @@ def remake(
         path = target.with_name(f"{number}.segment")
         with closing(SegmentWriter(path, plan)) as writer:
             for frame in part:
-                writer.write(frame.planes, frame.pts - part[0].pts, frame.duration)
+                writer.write(frame.planes, frame.pts - part[0].pts, frame.duration, frame.captions)
             segments.append(Segment(str(path), part[0].pts, writer.finish()))
     return (*plan.warnings, *join_video(segments, source, target, plan, info, start=start, end=end))
 

@@ -1,0 +1,168 @@
+"""휴대전화, 방송, 디스크가 넣어 둔 것을 결과에 옮기는지."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from realesrgan.media.video import EncodeRequest, VideoReader
+from realesrgan.media.video.segment import insert_captions
+from realesrgan.media.video.tracks import later_timecode
+from tests.media.video import samples
+
+PHONE = {
+    "com.apple.quicktime.make": "Apple",
+    "com.apple.quicktime.model": "iPhone 15",
+    "com.apple.quicktime.location.ISO6709": "+37.5000+127.0000+030.000/",
+    "com.apple.quicktime.creationdate": "2024-05-01T12:00:00+0900",
+}
+
+
+@pytest.mark.parametrize("source", ["mov", "mp4"])
+@pytest.mark.parametrize("target", ["mov", "mp4"])
+def test_what_a_phone_writes_is_kept(source: str, target: str, tmp_path: Path) -> None:
+    tags = [part for key, value in PHONE.items() for part in ("-metadata", f"{key}={value}")]
+    path = tmp_path / f"a.{source}"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-c:v", "libx264", "-movflags",
+                   "use_metadata_tags", *tags, "-metadata", "title=제목", path)  # fmt: skip
+    notes = samples.remake(path, tmp_path / f"b.{target}", target)
+    with av.open(str(tmp_path / f"b.{target}")) as made:
+        assert PHONE.items() <= made.metadata.items() and made.metadata["title"] == "제목"
+    assert not notes
+
+
+def captioned_video(path: Path, count: int = 12) -> list[bytes]:
+    """프레임마다 다른 방송 자막이 든 H.264 비디오를 만들고, 든 자막을 보이는 차례로 돌려준다."""
+    sent = [bytes([0xFC, 0x80 + number, 0, 0xFC, 0, 0]) for number in range(count)]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = []
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(samples.texture(number, 64, 72), format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode()]:
+            made = av.Packet(insert_captions(bytes(packet), sent[round(packet.pts * packet.time_base * 25)], False))
+            made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+            made.duration, made.is_keyframe, made.stream = packet.duration, packet.is_keyframe, packet.stream
+            output.mux(made)
+    return sent
+
+
+def captions_in(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(frame.side_data.get("A53_CC") or b"") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_captions_in_the_picture_are_kept_frame_by_frame(codec: str, tmp_path: Path) -> None:
+    sent = captioned_video(tmp_path / "a.mp4")
+    assert captions_in(tmp_path / "a.mp4") == sent
+    samples.remake(tmp_path / "a.mp4", tmp_path / "b.mp4", "mp4", request=EncodeRequest(codec=codec))
+    assert captions_in(tmp_path / "b.mp4") == sent
+
+
+def test_captions_another_codec_cannot_hold_are_named(tmp_path: Path) -> None:
+    captioned_video(tmp_path / "a.mp4")
+    assert any("방송 자막" in note for note in samples.remake(tmp_path / "a.mp4", tmp_path / "b.webm", "webm"))
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\1\x09\x10", b"\x01\x02\x03"])
+def test_a_packet_without_a_picture_is_left_alone(data: bytes) -> None:
+    assert insert_captions(data, b"\xfc\x80\x80", False) == data
+
+
+def cropped_mkv(path: Path, sides: tuple[int, int, int, int]) -> Path:
+    """자를 픽셀 `(왼쪽, 오른쪽, 위, 아래)`이 적힌 mkv. 색의 정보가 있던 자리에 적는다."""
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-c:v", "ffv1", "-pix_fmt", "yuv420p",
+                   "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
+                   path)  # fmt: skip
+    data = path.read_bytes()
+    place = data.index(b"\x55\xb0")
+    length = 3 + (data[place + 2] & 0x7F)
+    names = (b"\x54\xcc", b"\x54\xdd", b"\x54\xbb", b"\x54\xaa")
+    elements = b"".join(name + b"\x81" + bytes([side]) for name, side in zip(names, sides, strict=True) if side)
+    rest = length - len(elements) - 2
+    assert data[place + 2] & 0x80 and rest >= 0
+    void = b"\xec" + bytes([0x80 | rest]) + bytes(rest)
+    path.write_bytes(data[:place] + elements + void + data[place + length :])
+    return path
+
+
+@pytest.mark.parametrize("sides", [(0, 0, 8, 8), (4, 0, 0, 6), (3, 0, 5, 0)])
+def test_the_crop_of_the_container_is_applied(sides: tuple[int, int, int, int], tmp_path: Path) -> None:
+    path = cropped_mkv(tmp_path / "a.mkv", sides)
+    with av.open(str(path)) as container:
+        whole = next(container.decode(video=0)).to_ndarray()
+    left, right, top, bottom = (sides[0] // 2 * 2, sides[1], sides[2] // 2 * 2, sides[3])
+    with closing(VideoReader(path)) as reader:
+        assert (reader.info.width, reader.info.height) == (64 - left - right, 48 - top - bottom)
+        luma, chroma, _ = next(iter(reader.frames())).planes
+    assert np.array_equal(luma, whole[top : 48 - bottom, left : 64 - right])
+    assert chroma.shape == (-(-luma.shape[0] // 2), -(-luma.shape[1] // 2))
+
+
+def test_only_the_sound_of_the_same_programme_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    samples.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "testsrc=s=128x96:r=25:d=1",
+        "-f", "lavfi", "-i", "sine=440:d=1", "-f", "lavfi", "-i", "sine=880:d=1", "-map", "0", "-map", "2", "-map", "1",
+        "-map", "3", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", "aac", "-metadata:s:a:0", "language=kor",
+        "-metadata:s:a:1", "language=eng", "-program", "title=A:st=0:st=1", "-program", "title=B:st=2:st=3", path,
+    )  # fmt: skip
+    notes = samples.remake(path, tmp_path / "b.mp4", "mp4")
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        assert made.streams.video[0].width == 128
+        assert [stream.language for stream in made.streams.audio] == ["eng"]
+    assert any("다른 프로그램" in note and "소리" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("timecode", "frames", "rate", "expected"),
+    [
+        ("01:00:00:00", 25, 25, "01:00:01:00"),
+        ("00:00:59;29", 1, 30, "00:01:00;02"),
+        ("00:09:59;29", 1, 30, "00:10:00;00"),
+        ("00:00:00;00", 17982, 30, "00:10:00;00"),
+        ("00:00:59;59", 1, 60, "00:01:00;04"),
+        ("23:59:59:23", 1, 24, "00:00:00:00"),
+        ("10:11:12;13", 0, 30, "10:11:12;13"),
+        ("무엇", 3, 30, "무엇"),
+    ],
+)
+def test_a_timecode_moves_with_the_start(timecode: str, frames: int, rate: int, expected: str) -> None:
+    assert later_timecode(timecode, frames, rate) == expected
+
+
+def test_the_timecode_track_follows_a_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-c:v", "libx264", "-g", "5", "-timecode",
+                   "01:00:00:00", path)  # fmt: skip
+    with closing(VideoReader(path)) as reader:
+        start = round(1 / reader.info.time_base)
+    samples.remake(path, tmp_path / "b.mov", "mov", start=start)
+    assert "01:00:01:00" in samples.describe(tmp_path / "b.mov")
+
+
+def test_subtitles_of_a_disc_keep_their_canvas(tmp_path: Path) -> None:
+    path = samples.write_video(tmp_path / "v.mp4")
+    with av.open(str(path)) as source, av.open(str(tmp_path / "a.mkv"), "w") as output:
+        video = output.add_stream_from_template(source.streams.video[0])
+        words = output.add_stream("dvdsub")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+        subtitle = av.Packet(bytes([0, 8, 0, 4, 0, 0, 0, 4]))
+        subtitle.pts = subtitle.dts = 100
+        subtitle.duration, subtitle.time_base, subtitle.stream = 300, Fraction(1, 1000), words
+        output.mux(subtitle)
+    samples.remake(tmp_path / "a.mkv", tmp_path / "b.mkv", "matroska")
+    with av.open(str(tmp_path / "b.mkv")) as made:
+        assert b"size: 64x48" in bytes(made.streams.subtitles[0].codec_context.extradata)
