@@ -139,6 +139,13 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         ),
         row("--deinterlace", action="store_true", help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다."),
         row(
+            "--on_change",
+            choices=("stop", "scale"),
+            default="stop",
+            help="도중에 화면의 크기나 형식이 바뀔 때 할 일. stop은 그 앞까지만 남기고 나눌 시각을 알립니다. scale은 "
+            "비율을 지키며 처음의 모양에 맞춥니다. 기본: stop",
+        ),
+        row(
             "--on_damage",
             choices=("stop", "continue"),
             default="stop",
@@ -295,6 +302,7 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         end=args.end,
         deinterlace=args.deinterlace,
         on_damage=args.on_damage,
+        on_change=args.on_change,
         alpha_upsampler=args.alpha_upsampler,
         tile=args.tile,
         tile_pad=args.tile_pad,

@@ -76,7 +76,7 @@ class ImageSequence:
         self._layout = rgb_layout(bits, alpha)
         self.missing = missing_numbers(self.paths)
         self.fill_gaps = False
-        self.deinterlace = self.keep_going = False
+        self.deinterlace = self.keep_going = self.fit_changes = False
         self.info = VideoInfo(
             name=name,
             width=width,

@@ -95,6 +95,9 @@ def plan_video(
         VideoError: 읽거나 쓸 수 없는 비디오일 때.
         UsageError: 구간에 프레임이 없을 때.
     """
+    if settings.start and source.file is not None and not source.is_stream:
+        info = reader.info
+        reader.describe_at(info.start - -settings.start // info.time_base)  # type: ignore[union-attr]
     info = reader.info
     if info.colour.matrix not in KNOWN_MATRICES and info.layout.family == "yuv":
         raise VideoFormatError(
@@ -324,6 +327,7 @@ def fingerprint(plan: VideoPlan, settings: VideoSettings, engine: dict[str, Any]
         "구간": [plan.start, plan.end],
         "비월 제거": plan.deinterlace,
         "깨진 곳": settings.on_damage,
+        "모양의 변화": settings.on_change,
         "알파": settings.alpha_upsampler,
         "프레임 속도": [str(settings.fps), settings.retime],
         "패딩": [settings.tile_pad, settings.pre_pad],

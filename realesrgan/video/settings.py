@@ -46,6 +46,8 @@ class VideoSettings:
         deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
         on_damage: 원본이 깨진 곳에서 할 일. `stop`은 성한 앞부분만 남기고 그친다. `continue`는 앞 프레임을 되풀이하며
             계속하고 깨진 곳을 모두 알린다.
+        on_change: 도중에 화면의 크기나 형식이 바뀔 때 할 일. `stop`은 그 앞까지만 남기고 그친다. `scale`은 처음의
+            모양에 맞춘다.
         alpha_upsampler: 알파 채널을 키우는 방법. `realesrgan`은 네트워크, `bicubic`은 보간.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 메모리에 맞춘다.
         tile_pad: 타일의 패딩(픽셀).
@@ -72,6 +74,7 @@ class VideoSettings:
     end: Fraction | None = None
     deinterlace: bool = False
     on_damage: Literal["stop", "continue"] = "stop"
+    on_change: Literal["stop", "scale"] = "stop"
     alpha_upsampler: Literal["realesrgan", "bicubic"] = "realesrgan"
     tile: int | Literal["auto"] = "auto"
     tile_pad: int = 10

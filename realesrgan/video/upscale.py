@@ -167,6 +167,7 @@ class VideoTask:
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
             reader.keep_going = self.settings.on_damage == "continue"
+            reader.fit_changes = self.settings.on_change == "scale"
             if self.processes is not None:
                 return self.run_together(reader, self.processes)
             try:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from realesrgan.errors import VideoDamagedError, VideoFormatError, VideoReadError
+from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
 from realesrgan.media.video.files import Source, import_av, open_container, source_name
@@ -221,6 +221,7 @@ class VideoReader:
     Attributes:
         info: 비디오의 정보.
         deinterlace: 다음에 부를 `frames`가 비월 프레임을 펼지.
+        fit_changes: 도중에 화면의 모양이 바뀌면 처음의 모양에 맞출지. 아니면 거기서 그친다.
         keep_going: 다음에 부를 `frames`가 깨진 곳을 지나 계속할지. 잃은 프레임의 자리에는 평면이 빈 프레임을 낸다.
 
     Raises:
@@ -232,7 +233,8 @@ class VideoReader:
     def __init__(self, source: Source, deinterlace: bool = False) -> None:
         self._source = source
         self.deinterlace = deinterlace
-        self.keep_going = False
+        self.keep_going = self.fit_changes = False
+        self._fitted: Any = None
         self._stream = not isinstance(source, (str, os.PathLike))
         self._name = source_name(source)
         self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
@@ -311,7 +313,7 @@ class VideoReader:
         Raises:
             VideoDamagedError: 잘렸거나 깨졌을 때(`keep_going`이 아니면). 성한 프레임을 다 낸 뒤에 일어난다.
             VideoReadError: 표준 입력을 두 번 읽으려 할 때.
-            VideoFormatError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때.
+            VideoDamagedError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때(`fit_changes`가 아니면).
         """
         if not self._stream:
             with self._borrowed() as opening:
@@ -359,20 +361,43 @@ class VideoReader:
                     continue
                 watch.problem = watch.problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
                 break
+            made = self._made(opening, frame, pts, last)
             good += 1
             last = pts
-            yield self._made(frame, pts)
+            yield made
         _tell_nudged(self.info, clock)
         # 깨진 곳의 앞에서 그치기로 했으면 깨진 것이 아니다.
         if watch.problem and (end is None or last is None or end - last > _GAP * clock.step):
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
-    def _made(self, frame: Any, pts: int, hole: Hole | None = None) -> VideoFrame:
+    def describe_at(self, start: int) -> None:
+        """`start`의 프레임이 맨 앞과 다른 모양이면 `info`를 그것으로 바꾼다. 모양이 바뀐 뒤부터 키울 때 쓴다."""
+        with self._borrowed() as opening:
+            packets = opening.packets_from(start)
+            self._fresh, self._pending = False, []
+            for frame in _plain_frames(opening, packets):
+                if frame.pts is not None and frame.pts < start:
+                    continue
+                found = describe(opening.container, opening.stream, frame, opening.name, frame.format.name)
+                same = (found.width, found.height, found.layout) == (
+                    self.info.width,
+                    self.info.height,
+                    self.info.layout,
+                )
+                if not same and opening.decoder is opening.stream.codec_context:
+                    self.info = replace(found, start=self.info.start)
+                break
+            opening.stream.codec_context.flush_buffers()
+
+    def _made(self, opening: OpenVideo, frame: Any, pts: int, last: int | None, hole: Hole | None = None) -> VideoFrame:
         left, right, top, bottom = self.info.crop
         size = (frame.width - left - right, frame.height - top - bottom)
         if size != (self.info.width, self.info.height) or layout_of(frame.format.name) != self.info.layout:
-            raise _changed_shape(self.info, frame, pts)
+            if not self.fit_changes:
+                raise _changed_shape(self.info, frame, pts, last)
+            aspect = opening.stream.codec_context.sample_aspect_ratio or Fraction(1)
+            frame, self._fitted = _fit(frame, aspect, self.info, self._fitted)
         planes = planes_of(frame)
         if any(self.info.crop):
             planes = cropped(planes, self.info.layout, (left, top), size)
@@ -410,11 +435,11 @@ class VideoReader:
                 for lost in self._lost(last, pts, hole, start, end):
                     hole = None
                     yield lost
-            last = pts
+            before, last = last, pts
             if end is not None and pts >= end:
                 return
             if start is None or pts >= start:
-                yield self._made(frame, pts, hole)
+                yield self._made(opening, frame, pts, before, hole)
         _tell_nudged(self.info, clock)
         if watch.suspected:
             note = "%s: 전송 오류가 표시된 패킷이 %d개 있습니다. 그 둘레의 화면이 뭉개져 보일 수 있습니다."
@@ -508,13 +533,52 @@ def _tell_nudged(info: VideoInfo, clock: Clock) -> None:
         _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", info.name, clock.nudged)
 
 
-def _changed_shape(info: VideoInfo, frame: Any, pts: int) -> VideoFormatError:
-    return VideoFormatError(
-        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {float((pts - info.start) * info.time_base):.3f}초\n"
+def _changed_shape(info: VideoInfo, frame: Any, pts: int, last: int | None) -> VideoDamagedError:
+    def seconds(moment: int) -> float:
+        return float((moment - info.start) * info.time_base)
+
+    cut = "" if last is None else f"앞부분은 --end {seconds(last) + 0.001:.3f}, "
+    return VideoDamagedError(
+        f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {seconds(pts):.3f}초\n"
         f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
         f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
-        "  해결: 바뀌는 자리에서 파일을 나누거나 --start, --end로 구간을 정하세요."
+        f"  해결: --on_change scale로 앞의 모양에 맞추거나, 나누어 키우세요: {cut}뒷부분은 --start {seconds(pts):.3f}"
     )
+
+
+def _fit(frame: Any, aspect: Fraction, info: VideoInfo, graph: Any) -> tuple[Any, Any]:
+    """프레임을 비율을 지키며 `info`의 크기와 형식에 맞춘다. 남는 곳은 검다.
+
+    Args:
+        frame: 모양이 바뀐 프레임.
+        aspect: 그 픽셀의 가로세로 비율.
+        info: 맞출 모양.
+        graph: 앞에서 만든 `(모양, 필터)`. 모양이 같으면 다시 쓴다.
+
+    Returns:
+        `(맞춘 프레임, 필터)`. 필터는 다음에 넘긴다.
+    """
+    shape = (frame.width, frame.height, frame.format.name, aspect)
+    if graph is None or graph[0] != shape:
+        left, right, top, bottom = info.crop
+        width, height = info.width + left + right, info.height + top + bottom
+        shown = Fraction(frame.width, frame.height) * aspect / info.sample_aspect_ratio
+        inner = (min(width, round(height * shown)), min(height, round(width / shown)))
+        inner = (max(inner[0] // 2 * 2, 2), max(inner[1] // 2 * 2, 2))
+        made = import_av().filter.Graph()
+        nodes = [
+            made.add_buffer(width=shape[0], height=shape[1], format=shape[2], time_base=info.time_base),
+            made.add("scale", f"{inner[0]}:{inner[1]}:flags=bicubic+accurate_rnd+full_chroma_int"),
+            made.add("format", info.layout.pix_fmt),
+            made.add("pad", f"{width}:{height}:-1:-1"),
+            made.add("buffersink"),
+        ]
+        for first, second in pairwise(nodes):
+            first.link_to(second)
+        made.configure()
+        graph = (shape, made)
+    graph[1].push(frame)
+    return graph[1].pull(), graph
 
 
 def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> PacketIndex:

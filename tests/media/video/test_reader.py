@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realesrgan.errors import VideoFormatError, VideoReadError
+from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import Colour, VideoInfo, VideoReader
+from realesrgan.video.plan import pts_range
 from tests.media.video import samples
 from tests.media.video.conftest import HEALTHY
 
@@ -200,18 +202,47 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
         probe_video(path)
 
 
-def test_a_change_of_size_stops_with_a_clear_message(tmp_path: Path) -> None:
-    first = samples.write_video(tmp_path / "a.ts", "mpeg2video", count=5, time_base=1 / samples.RATE, times=range(5))
-    second = samples.write_video(
-        tmp_path / "b.ts", "mpeg2video", count=5, size=(96, 64), time_base=1 / samples.RATE, times=range(5, 10)
-    )
-    joined = tmp_path / "c.ts"
-    joined.write_bytes(first.read_bytes() + second.read_bytes())
-    seen = 0
-    with closing(VideoReader(joined)) as reader, pytest.raises(VideoFormatError, match="도중에 화면"):
-        for _ in reader.frames():
-            seen += 1
-    assert 3 <= seen <= 5  # 디코더는 새 머리를 만나면 미뤄 둔 프레임을 버린다.
+@pytest.fixture
+def changing(tmp_path: Path) -> Path:
+    """10프레임째에 64x48에서 96x48로 바뀌는 방송."""
+    parts = []
+    for number, width in enumerate((64, 96)):
+        path = samples.write_video(
+            tmp_path / f"{number}.ts", "mpeg2video", size=(width, 48), time_base=1 / samples.RATE,
+            times=range(10 * number, 10 * number + 10), options={"g": "5", "bf": "0"},
+        )  # fmt: skip
+        parts.append(path.read_bytes())
+    joined = tmp_path / "changing.ts"
+    joined.write_bytes(b"".join(parts))
+    return joined
+
+
+def test_a_change_of_size_stops_with_the_cuts_and_the_cuts_work(changing: Path) -> None:
+    with closing(VideoReader(changing)) as reader:
+        seen: list[int] = []
+        with pytest.raises(VideoDamagedError, match="도중에 화면") as caught:
+            seen += [frame.pts for frame in reader.frames()]
+        found = re.search(r"--end ([0-9.]+), 뒷부분은 --start ([0-9.]+)", str(caught.value))
+        assert found is not None
+        first, last = pts_range(reader.info, reader.packet_index(), Fraction(found[2]), Fraction(found[1]) + 10)
+        _, end = pts_range(reader.info, reader.packet_index(), None, Fraction(found[1]))
+        head = list(reader.frames(None, end))
+        assert len(head) >= 8 and {frame.planes[0].shape for frame in head} == {(48, 64)}
+        assert first is not None and last is not None
+        reader.describe_at(first)
+        assert (reader.info.width, reader.info.height) == (96, 48)
+        tail = list(reader.frames(first, last))
+        assert len(tail) >= 9 and {frame.planes[0].shape for frame in tail} == {(48, 96)}
+
+
+def test_a_change_of_size_can_be_fitted_to_the_first_shape(changing: Path) -> None:
+    with closing(VideoReader(changing)) as reader:
+        reader.fit_changes = True
+        frames = list(reader.frames())
+    assert len(frames) >= 18 and {frame.planes[0].shape for frame in frames} == {(48, 64)}
+    luma = frames[-1].planes[0]
+    # 96x48의 비율(2:1)을 지키면 64x32이고, 위아래 여덟 줄은 검다.
+    assert (luma[:8] == 16).all() and (luma[-8:] == 16).all() and luma[10:38].std() > 20
 
 
 def test_a_broadcast_that_starts_over_keeps_every_frame(tmp_path: Path) -> None:
