@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
@@ -83,6 +84,24 @@ def _fix_diffjpeg() -> None:
     cls.forward = forward
 
 
+def _fix_model_to_device() -> None:
+    """BasicSR의 모델이 CUDA 없는 여러 프로세스(gloo)에서도 분산 래퍼를 씌우게 한다.
+
+    왜: `device_ids=[torch.cuda.current_device()]`를 언제나 주어, CUDA가 없으면 오류로 끝난다.
+    """
+    cls = importlib.import_module("basicsr.models.base_model").BaseModel
+    original = cls.model_to_device
+
+    @functools.wraps(original)
+    def model_to_device(self: Any, net: Any) -> Any:
+        if not self.opt["dist"] or self.device.type == "cuda":
+            return original(self, net)
+        unused = self.opt.get("find_unused_parameters", False)
+        return DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+
+    cls.model_to_device = model_to_device
+
+
 def replace_entry(registry: Any, obj: Any) -> Any:
     """BasicSR 등록부에 `obj`를 제 이름으로 넣는다. 같은 이름이 있으면 갈아 끼운다.
 
@@ -126,9 +145,11 @@ prepare_torchvision()
 _restore_functional_tensor()
 # ARCH_REGISTRY를 채운다. 그 폴더에 둔 사용자의 파일이 BasicSR을 불러올 수 있으므로 위의 준비 다음이어야 한다.
 importlib.import_module("realesrgan.archs")
+importlib.import_module("realesrgan.archs.discriminator_arch")
 _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
+_fix_model_to_device()
 
 from basicsr.archs import build_network  # noqa: E402
 from basicsr.data import build_dataset  # noqa: E402

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
+from realesrgan.util.plugins import import_folder
 
 if TYPE_CHECKING:
     from realesrgan.archs.discriminator_arch import UNetDiscriminatorSN
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RRDBNet", "SRVGGNetCompact", "UNetDiscriminatorSN"]
 
 # 네트워크를 더하는 사람은 이 폴더에 파일 하나만 놓으면 된다.
-for _file in sorted(Path(__file__).parent.glob("*_arch.py")):
-    if _file.stem != "discriminator_arch":
-        importlib.import_module(f"{__name__}.{_file.stem}")
+import_folder(__name__, Path(__file__).parent, "_arch", skip=["discriminator_arch"])
 
 
 def __getattr__(name: str) -> Any:

@@ -197,7 +197,18 @@ class Kernels:
 
     @classmethod
     def from_batch(cls, data: Mapping[str, Tensor], device: torch.device | str) -> Kernels:
-        """데이터 로더가 준 배치에서 커널 셋을 꺼내 `device`로 옮긴다."""
+        """데이터 로더가 준 배치에서 커널 셋을 꺼내 `device`로 옮긴다.
+
+        Raises:
+            OptionError: 배치에 커널이 없을 때. 짝 자료를 합성하는 훈련에 넣은 것이다.
+        """
+        missing = [name for name in ("kernel1", "kernel2", "sinc_kernel") if name not in data]
+        if missing:
+            raise OptionError(
+                f"배치에 블러 커널이 없습니다: {', '.join(missing)}\n"
+                f"  데이터셋이 준 것은 {', '.join(data)}입니다. 짝 자료라면 열화를 합성하지 않아야 합니다.\n"
+                "  해결: 옵션 파일의 맨 위에 한 줄을 더하세요.\n    high_order_degradation: false"
+            )
         return cls(*(data[name].to(device, non_blocking=True) for name in ("kernel1", "kernel2", "sinc_kernel")))
 
 

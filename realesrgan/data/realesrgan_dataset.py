@@ -60,6 +60,8 @@ class RealESRGANDataset(Dataset[dict[str, Any]]):
         OptionError: 커널 옵션이 잘못됐을 때.
     """
 
+    takes_item_keys = True
+
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
         self.paths = find_gt_paths(opt)

@@ -94,6 +94,8 @@ class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
         DatasetError: 짝을 찾지 못했거나, 쓰지 못하는 짝이 허용치를 넘을 때.
     """
 
+    takes_item_keys = True
+
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
         self.scale = int(opt["scale"])

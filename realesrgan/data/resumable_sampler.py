@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+import torch
+from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from realesrgan.errors import DatasetError
 
@@ -33,6 +35,70 @@ def split_key(key: int | ItemKey) -> tuple[int, np.random.Generator]:
     if isinstance(key, ItemKey):
         return key.item, np.random.default_rng((key.seed, key.rank, key.epoch, key.position))
     return int(key), np.random.default_rng(random.getrandbits(64))
+
+
+@contextlib.contextmanager
+def seeded_globals(seed: tuple[int, ...]) -> Iterator[None]:
+    """파이썬, NumPy, torch(CPU)의 전역 난수를 `seed`만의 함수로 놓고, 나갈 때 되돌린다."""
+    first, second, third = np.random.SeedSequence(seed).generate_state(3)
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  남의 데이터셋이 쓰는 난수다
+    random.seed(int(first))
+    np.random.seed(int(second))  # noqa: NPY002
+    torch.default_generator.manual_seed(int(third))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+
+
+class PlainDataset(Dataset[Any]):
+    """열쇠를 모르는 데이터셋을 감싸 평범한 정수로 부른다. 다른 속성은 감싼 것의 것이다.
+
+    BasicSR과 사용자의 데이터셋은 번호로 목록을 찾고 전역 난수로 자른다. 항목마다 그 난수를 열쇠로 놓으므로 작업자 수나
+    이어 하기와 상관없이 같은 항목이 나온다. 부른 쪽의 난수는 움직이지 않는다.
+
+    Args:
+        dataset: 정수로 찾는 데이터셋.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        # 특별한 이름(`__getitems__` 등)을 넘겨주면 torch가 열쇠를 감싼 데이터셋에 바로 준다.
+        if name.startswith("__") or name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, key: int | ItemKey) -> Any:
+        if not isinstance(key, ItemKey):
+            return self.dataset[key]
+        with seeded_globals((key.seed, key.rank, key.epoch, key.position)):
+            return self.dataset[key.item]
+
+
+def accept_keys(dataset: Any) -> Any:
+    """`ItemKey`로 부를 수 있는 데이터셋을 돌려준다. 열쇠를 안다고 밝히지 않은 것은 `PlainDataset`으로 감싼다.
+
+    밝히는 법은 `__getitem__`을 적은 바로 그 클래스에 `takes_item_keys = True`를 두는 것이다. 이어받은 클래스가
+    `__getitem__`을 새로 적었으면 물려받은 말은 믿지 않는다.
+
+    Raises:
+        DatasetError: 번호로 찾을 수 없는 데이터셋(IterableDataset)일 때.
+    """
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise DatasetError(
+            f"번호로 찾을 수 없는 데이터셋입니다: {type(dataset).__name__}\n"
+            "  훈련은 세대마다 뒤섞고 가운데서 이어 가므로 항목의 수와 번호가 있어야 합니다.\n"
+            "  해결: __len__과 __getitem__이 있는 torch.utils.data.Dataset으로 만드세요."
+        )
+    owner = next(one for one in type(dataset).__mro__ if "__getitem__" in vars(one))
+    return dataset if vars(owner).get("takes_item_keys") else PlainDataset(dataset)
 
 
 class ResumableSampler(Sampler[ItemKey]):

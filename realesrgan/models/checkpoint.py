@@ -169,7 +169,7 @@ def load_state(path: Path, folders: CheckpointFolders) -> dict[str, Any]:
             "  해결: 더 앞의 상태를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
         )
     for name, expected in state.get("files", {}).items():
-        target = (folders.models if name.startswith("net_") else folders.states) / name
+        target = (folders.states if name.split(".")[0].isdigit() else folders.models) / name
         if not target.is_file() or file_sha256(target) != expected:
             problem = "해시가 다릅니다" if target.is_file() else "파일이 없습니다"
             raise CheckpointError(

@@ -29,11 +29,12 @@ LOGGER = logging.getLogger("basicsr")
 FORMAT = 1
 
 
-def _rank() -> tuple[int, int]:
+def rank_and_count() -> tuple[int, int]:
+    """이 프로세스의 번호와 프로세스의 수."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def _gather_hashes(digest: str, device: torch.device) -> list[str]:
+def gather_hashes(digest: str, device: torch.device) -> list[str]:
     """모든 프로세스의 SHA-256을 번호 순서로 모은다. 피클(pickle)을 거치지 않는다."""
     mine = torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8, device=device)
     if not dist.is_initialized():
@@ -65,14 +66,14 @@ def save_model(model: TrainingModel, epoch: int, iteration: int, position: int) 
         position: 이 세대에서 이 프로세스가 이미 쓴 항목의 수.
     """
     folders = CheckpointFolders.from_options(model.opt)
-    rank, world_size = _rank()
+    rank, world_size = rank_and_count()
     if iteration == -1:
         if rank == 0:
             save_networks(model, folders, "latest")
         return
     files = save_networks(model, folders, iteration) if rank == 0 else {}
     own = {"random": model.random.state_dict(), "global": global_random_state()}
-    rank_hashes = _gather_hashes(write_file(folders.rank_file(iteration, rank), own), model.device)
+    rank_hashes = gather_hashes(write_file(folders.rank_file(iteration, rank), own), model.device)
     write_file(folders.pool_file(iteration, rank), {"pool": model.pool.state_dict()})
     if dist.is_initialized():
         dist.barrier()
@@ -141,7 +142,7 @@ def _load_networks(model: TrainingModel, folders: CheckpointFolders, iteration: 
 
 
 def _load_rank_state(model: TrainingModel, folders: CheckpointFolders, iteration: int) -> None:
-    rank, _ = _rank()
+    rank, _ = rank_and_count()
     path = folders.rank_file(iteration, rank)
     if path.is_file():
         own = read_file(path)

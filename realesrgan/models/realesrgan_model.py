@@ -61,7 +61,7 @@ class RealESRGANModel(TrainingModel):
         if self.synthesises:
             self.lq, self.gt = self._synthesise(data, sharpen=True, keep_sharp=False)
         else:
-            self.lq, self.gt = self._to_device(data["lq"]), self._to_device(data["gt"])
+            self.lq, self.gt = self._paired(data)
         self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
         self.gt_usm = self._arrange(usm_sharpen(self.gt)) if self.is_train else self.gt
 

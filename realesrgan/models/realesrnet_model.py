@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from realesrgan.basicsr_bridge import MODEL_REGISTRY
-from realesrgan.data.degradations import usm_sharpen
 from realesrgan.models.stepper import Losses, at_least_float32
 from realesrgan.models.training_model import TrainingModel
 
@@ -19,20 +18,17 @@ from realesrgan.models.training_model import TrainingModel
 class RealESRNetModel(TrainingModel):
     """열화를 합성하며 생성자를 L1 손실로 훈련하는 모델. Real-ESRGAN 3.4절의 첫 단계.
 
-    `gt_usm`이 참이면 선명화한 GT를 열화시키고 그것을 정답으로 삼는다. 짝 자료(`high_order_degradation: false`)에서도
-    `gt_usm`이 참이면 정답을 선명화한다.
+    `gt_usm`이 참이면 선명화한 GT를 열화시키고 그것을 정답으로 삼는다. 짝 자료(`high_order_degradation: false`)의 정답은
+    원본처럼 선명화하지 않는다.
     """
 
     @torch.no_grad()
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """배치를 받아 LQ와 GT를 준비한다. 합성하는 훈련이면 `gt`와 커널을, 짝 자료면 `lq`와 `gt`를 쓴다."""
-        sharpen = bool(self.opt.get("gt_usm", True))
         if self.synthesises:
-            self.lq, self.gt = self._synthesise(data, sharpen, keep_sharp=True)
+            self.lq, self.gt = self._synthesise(data, bool(self.opt.get("gt_usm", True)), keep_sharp=True)
         else:
-            self.lq, self.gt = self._to_device(data["lq"]), self._to_device(data["gt"])
-            if self.is_train and sharpen:
-                self.gt = usm_sharpen(self.gt)
+            self.lq, self.gt = self._paired(data)
         self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
 
     def _losses(self, lq: Tensor, gt: Tensor) -> Losses:

@@ -63,6 +63,7 @@ class TrainingModel(SRModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.step_options = StepOptions.from_options(opt.get("train") or {})
         self.last_checkpoint: str | None = None
+        self.position = 0
         self.scalers: dict[str, torch.amp.GradScaler] = {}
         self.log_dict: dict[str, float] = {}
         super().__init__(opt)
@@ -192,6 +193,21 @@ class TrainingModel(SRModel):
         (cropped,), lq = random_crop((source,), lq, size, self.pipeline.scale, self.random.host)
         return self.pool.exchange(lq, cropped, self.random.host)
 
+    def _paired(self, data: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """짝 자료의 배치에서 (LQ, GT)를 꺼낸다.
+
+        Raises:
+            OptionError: 배치에 LQ나 GT가 없을 때.
+        """
+        missing = [name for name in ("lq", "gt") if name not in data]
+        if missing:
+            raise OptionError(
+                f"짝 자료의 배치에 {', '.join(missing)}가 없습니다.\n  데이터셋이 준 것은 {', '.join(data)}입니다.\n"
+                "  해결: 정답만 있는 자료라면 high_order_degradation: false를 지우고, 직접 만든 데이터셋이라면 항목에 "
+                "lq와 gt를 넣으세요."
+            )
+        return self._to_device(data["lq"]), self._to_device(data["gt"])
+
     # ----------------------------------------------------------------- 걸음
 
     def model_ema(self, decay: float = 0.999) -> None:
@@ -257,9 +273,12 @@ class TrainingModel(SRModel):
             generator["params_ema"] = self.net_g_ema
         return {"net_g": generator}
 
-    def save(self, epoch: int, current_iter: int, position: int = 0) -> None:
-        """체크포인트를 쓴다. `current_iter`가 -1이면 네트워크만 `latest`로 쓴다."""
-        save_model(self, epoch, current_iter, position)
+    def save(self, epoch: int, current_iter: int, position: int | None = None) -> None:
+        """체크포인트를 쓴다. `current_iter`가 -1이면 네트워크만 `latest`로 쓴다.
+
+        `position`은 이 세대에서 이 프로세스가 이미 쓴 항목의 수다. 없으면 훈련 루프가 적어 둔 `self.position`이다.
+        """
+        save_model(self, epoch, current_iter, self.position if position is None else position)
 
     def resume_training(self, resume_state: Mapping[str, Any]) -> None:
         """저장한 상태에서 이어 간다."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from realesrgan.basicsr_bridge import build_dataset
-from realesrgan.data.resumable_sampler import ResumableSampler
+from realesrgan.data.resumable_sampler import ResumableSampler, accept_keys
 from realesrgan.errors import DatasetError, OptionError
 
 LOGGER = logging.getLogger("basicsr")
@@ -63,6 +65,33 @@ def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
         cv2.setNumThreads(threads)
 
 
+@dataclass(frozen=True)
+class SeedWorker:
+    """작업자마다 파이썬과 NumPy의 전역 난수를 다르게 놓는다. 사용자의 데이터셋이 작업자를 시작할 때 난수를 쓸 수 있다.
+
+    Args:
+        seed: 훈련의 씨앗.
+        rank: 프로세스의 번호.
+    """
+
+    seed: int
+    rank: int
+
+    def __call__(self, worker: int) -> None:
+        """`worker`번째 작업자의 난수를 놓는다."""
+        first, second = np.random.SeedSequence((self.seed, self.rank, worker)).generate_state(2)
+        random.seed(int(first))
+        np.random.seed(int(second))  # noqa: NPY002  남의 데이터셋이 쓰는 전역 난수다
+
+
+def open_dataset(options: Mapping[str, Any]) -> Any:
+    """데이터셋을 만든다. BasicSR의 모델이 이름을 찾는 속성 `opt`가 없으면 달아 준다."""
+    dataset = build_dataset(options)
+    if not hasattr(dataset, "opt"):
+        dataset.opt = options
+    return dataset
+
+
 def _train_loader(dataset: Dataset[Any], options: Mapping[str, Any], sampler: ResumableSampler) -> DataLoader[Any]:
     workers = int(options.get("num_worker_per_gpu") or 0)
     queue = options.get("num_prefetch_queue")
@@ -75,11 +104,16 @@ def _train_loader(dataset: Dataset[Any], options: Mapping[str, Any], sampler: Re
         pin_memory=bool(options.get("pin_memory", options.get("prefetch_mode") == "cuda")),
         persistent_workers=bool(options.get("persistent_workers", False)) and workers > 0,
         prefetch_factor=max(2, int(queue)) if queue and workers else None,
+        worker_init_fn=SeedWorker(sampler.seed, sampler.rank),
     )
 
 
-def build_loaders(options: Mapping[str, Any]) -> Loaders:
+def build_loaders(options: Mapping[str, Any], share_validation: bool = True) -> Loaders:
     """옵션의 `datasets`에서 로더를 모두 만든다.
+
+    Args:
+        options: 준비를 마친 옵션.
+        share_validation: 검증 자료를 프로세스마다 나눌지. BasicSR의 모델은 첫 프로세스가 모두 잰다.
 
     Raises:
         OptionError: 훈련 데이터셋이 없을 때.
@@ -91,7 +125,7 @@ def build_loaders(options: Mapping[str, Any]) -> Loaders:
         raise OptionError(
             "훈련 데이터셋이 없습니다.\n  datasets 블록에 train이 없습니다.\n  해결: datasets:train을 적으세요."
         )
-    dataset = build_dataset(train_options)
+    dataset = accept_keys(open_dataset(train_options))
     sampler = ResumableSampler(
         len(dataset),
         world_size,
@@ -111,8 +145,9 @@ def build_loaders(options: Mapping[str, Any]) -> Loaders:
     validation = []
     for phase, one in options["datasets"].items():
         if phase.split("_")[0] == "val":
-            held = build_dataset(one)
-            validation.append(DataLoader(held, batch_size=1, sampler=_Share(held, rank, world_size)))
+            held = open_dataset(one)
+            sampler_of = _Share(held, rank, world_size) if share_validation else None
+            validation.append(DataLoader(held, batch_size=1, sampler=sampler_of))
             LOGGER.info("검증 이미지 수(%s): %d", one["name"], len(held))
     total = int(options["train"]["total_iter"])
     LOGGER.info(

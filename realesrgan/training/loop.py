@@ -28,6 +28,12 @@ from realesrgan.basicsr_bridge import (
     own_log_handlers,
 )
 from realesrgan.errors import TrainingDependencyError
+from realesrgan.models.any_model_state import (
+    is_training_model,
+    point_to_networks,
+    resume_checkpoint,
+    save_checkpoint,
+)
 from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 
@@ -244,7 +250,8 @@ class Trainer:
                 self.model.validation(loader, iteration, self.tb_logger, bool(self.options["val"].get("save_img")))
                 if self.options["val"].get("metrics"):
                     dataset: Any = loader.dataset
-                    self.metrics[dataset.opt["name"]] = dict(self.model.metric_results)
+                    # BasicSR의 모델은 첫 프로세스에서만 잰다.
+                    self.metrics[dataset.opt["name"]] = dict(getattr(self.model, "metric_results", {}))
 
     def run(self, place: Place) -> None:
         """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다.
@@ -272,7 +279,7 @@ class Trainer:
             stopping = asks and self._agree(stopping)
             if stopping or self._due("logger", "save_checkpoint_freq", iteration):
                 LOGGER.info("네트워크와 훈련 상태를 저장합니다.")
-                self.model.save(epoch, iteration, position)
+                save_checkpoint(self.model, epoch, iteration, position)
             if self._due("val", "val_freq", iteration):
                 self.validate(iteration)
             if stopping:
@@ -281,7 +288,7 @@ class Trainer:
             step_timer.start()
         self.iteration = iteration
         LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
-        self.model.save(-1, -1)
+        save_checkpoint(self.model, -1, -1)
         if not self._due("val", "val_freq", iteration):
             self.validate(iteration)
 
@@ -326,15 +333,14 @@ def run_training(
     with _log_file(options), _boards(options) as tb_logger:
         LOGGER.info(get_env_info())
         LOGGER.info(dict2str(options))
-        loaders = build_loaders(options)
+        loaders = build_loaders(options, is_training_model(str(options["model_type"])))
         if found is not None:
-            # 이어 갈 때는 체크포인트의 가중치가 모두 덮으므로 미리 배운 가중치를 찾지 않는다.
-            options["path"] |= {key: None for key in options["path"] if key.startswith("pretrain_network_")}
+            point_to_networks(options, int(found[1]["iter"]))
         model = build_model(options)
         place = Place()
         if found is not None:
             path, state = found
-            model.resume_training(state)
+            resume_checkpoint(model, state, path)
             place = place_from_state(state, loaders, int(options["world_size"]))
             LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
         trainer = Trainer(options, model, loaders, tb_logger, progress)

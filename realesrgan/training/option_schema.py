@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
 from realesrgan.basicsr_bridge import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -24,11 +24,16 @@ from realesrgan.basicsr_bridge import (
 )
 from realesrgan.data.kernels import KERNEL_KEYS
 from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.data.realesrgan_dataset import RealESRGANDataset
+from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset
+from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset
 from realesrgan.errors import OptionError
+from realesrgan.models.perceptual_loss import PerceptualLoss
 from realesrgan.models.realesrgan_model import RealESRGANModel
 from realesrgan.models.realesrnet_model import RealESRNetModel
 from realesrgan.models.step_options import STEP_KEYS
-from realesrgan.util.plugins import load_plugins
+from realesrgan.models.validation import calculate_pyiqa
+from realesrgan.util.plugins import import_folder, load_plugins
 
 TOP_KEYS = (
     *("name", "model_type", "scale", "num_gpu", "manual_seed", "find_unused_parameters"),
@@ -69,8 +74,12 @@ SCHEDULERS = {
 }
 # 옵션을 어디에 두는지 아는 모델. 다른 모델은 제 옵션을 어디에 둘지 스스로 정한다.
 OWN_MODELS = (RealESRNetModel, RealESRGANModel)
-# 이 패키지들의 클래스만 서명을 따진다. 사용자가 등록한 클래스는 무엇을 받든 그 클래스의 일이다.
-_KNOWN_PACKAGES = ("basicsr", "realesrgan", "torch")
+# 이 패키지들과 아래 클래스의 서명만 따진다. 사용자가 등록한 것은 어느 폴더에 있든 무엇을 받든 그 클래스의 일이다.
+_KNOWN_PACKAGES = ("basicsr", "torch")
+_OWN_CLASSES = (
+    *(RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN, PerceptualLoss, calculate_pyiqa),
+    *(RealESRGANDataset, RealESRGANPairedDataset, RealESRGANDegradedDataset),
+)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -102,7 +111,7 @@ def check_keys(where: str, options: Any, known: Iterable[str]) -> None:
 
 
 def _is_ours(target: Any) -> bool:
-    return str(getattr(target, "__module__", "")).split(".")[0] in _KNOWN_PACKAGES
+    return target in _OWN_CLASSES or str(getattr(target, "__module__", "")).split(".")[0] in _KNOWN_PACKAGES
 
 
 def check_class_block(
@@ -153,7 +162,7 @@ def _finder(registry: Any) -> tuple[Callable[[str], Any], list[str]]:
     return lambda name: entries.get(name, entries.get(f"{name}_basicsr")), list(entries)
 
 
-def _check_datasets(datasets: Any) -> None:
+def _check_datasets(datasets: Any, own_model: bool) -> None:
     find, names = _finder(DATASET_REGISTRY)
     for phase, options in datasets.items():
         where = f"datasets:{phase}"
@@ -169,15 +178,44 @@ def _check_datasets(datasets: Any) -> None:
                 f"  해결: {nearest(str(kind), names)}"
             )
         known = DATASET_KEYS.get(options["type"])
-        if known is not None and _is_ours(find(options["type"])):
+        if own_model and known is not None and _is_ours(find(options["type"])):
             check_keys(where, options, (*LOADER_KEYS, *known))
 
 
-def _check_train(train: Mapping[str, Any]) -> None:
+# 짝(LQ와 GT)을 주는 데이터셋과, GT만 주는 데이터셋.
+_PAIRED = ("RealESRGANPairedDataset", "PairedImageDataset")
+
+
+def _check_pairing(options: Mapping[str, Any]) -> None:
+    """데이터셋이 주는 것과 모델이 바라는 것이 맞는지 본다.
+
+    Raises:
+        OptionError: 짝 자료인데 열화를 합성하려 하거나 그 반대일 때.
+    """
+    kind = (options["datasets"].get("train") or {}).get("type")
+    synthesises = options.get("high_order_degradation", True)
+    if kind in _PAIRED and synthesises:
+        raise OptionError(
+            f"짝 자료를 쓰는데 열화를 합성하게 되어 있습니다: datasets:train:type={kind}\n"
+            "  이 데이터셋은 이미 열화된 LQ를 주고 블러 커널은 주지 않습니다.\n"
+            "  해결: 옵션 파일의 맨 위에 한 줄을 더하세요.\n    high_order_degradation: false"
+        )
+    if kind == "RealESRGANDataset" and not synthesises:
+        raise OptionError(
+            "정답만 주는 데이터셋인데 열화를 합성하지 않게 되어 있습니다: high_order_degradation=false\n"
+            f"  {kind}은 LQ를 주지 않아 모델이 합성해야 합니다.\n"
+            "  해결: high_order_degradation을 지우거나, 짝이 있으면 type을 RealESRGANPairedDataset으로 바꾸세요."
+        )
+
+
+def _check_train(train: Mapping[str, Any], own_model: bool) -> None:
     optimizers = {name: getattr(torch.optim, name) for name in torch.optim.__all__ if name[0].isupper()}
     find_loss, losses = _finder(LOSS_REGISTRY)
     for key, options in train.items():
         where = f"train:{key}"
+        if not own_model and not (isinstance(options, Mapping) and "type" in options):
+            # 사용자의 모델이 제 방식으로 읽는 블록이다.
+            continue
         if key.startswith("optim_"):
             check_class_block(where, options, optimizers.get, optimizers, ("params",))
         elif key == "scheduler":
@@ -228,12 +266,14 @@ def check_options(options: Any) -> None:
         check_keys("logger", options["logger"], LOGGER_KEYS)
         _check_boards(options["logger"])
         check_keys("dist_params", options.get("dist_params") or {}, ("backend", "port"))
-    _check_datasets(options["datasets"])
+    _check_datasets(options["datasets"], model in OWN_MODELS)
     find_arch, archs = _finder(ARCH_REGISTRY)
     for key in options:
         if key.startswith("network_") and options[key] is not None:
             check_class_block(key, options[key], find_arch, archs)
-    _check_train(options["train"])
+    _check_train(options["train"], model in OWN_MODELS)
+    if model in OWN_MODELS:
+        _check_pairing(options)
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
         check_class_block(f"val:metrics:{name}", block, find_metric, metrics, ("img", "img2"), ignores_rest=True)
@@ -257,10 +297,7 @@ def import_user_modules(plugins: Iterable[str | os.PathLike[str]] = ()) -> list[
     root = Path(__file__).resolve().parent.parent
     names = []
     for folder, suffix in (("archs", "_arch"), ("data", "_dataset"), ("models", "_model")):
-        for path in sorted((root / folder).glob(f"*{suffix}.py")):
-            name = f"realesrgan.{folder}.{path.stem}"
-            importlib.import_module(name)
-            names.append(name)
+        names += import_folder(f"realesrgan.{folder}", root / folder, suffix)
     names += [module.__name__ for module in load_plugins(plugins)]
     sync_archs()
     return names

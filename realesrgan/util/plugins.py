@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from realesrgan.errors import PluginError
+from realesrgan.errors import PluginError, RealESRGANError
 
 # 파일이나 폴더를 `os.pathsep`로 이어 적는 환경 변수.
 ENVIRONMENT = "REALESRGAN_PLUGINS"
@@ -46,6 +46,44 @@ def loaded_files() -> list[Path]:
     return [Path(module.__file__) for module in modules if module.__file__ is not None]
 
 
+def import_folder(package: str, folder: Path, suffix: str, skip: Iterable[str] = ()) -> list[str]:
+    """폴더에서 이름이 `suffix.py`로 끝나는 모듈을 이름 순서로 모두 불러온다. BasicSR의 관습이다.
+
+    Args:
+        package: 그 폴더의 패키지 이름.
+        folder: 폴더.
+        suffix: `_arch`, `_dataset`, `_model`처럼 파일 이름의 끝.
+        skip: 불러오지 않을 파일의 이름(`.py` 없이).
+
+    Returns:
+        불러온 모듈의 이름들.
+
+    Raises:
+        PluginError: 불러오는 동안 오류가 났을 때. 어느 파일의 몇째 줄인지를 담는다.
+    """
+    names = []
+    for file in sorted(path for path in folder.glob(f"*{suffix}.py") if path.stem not in skip):
+        name = f"{package}.{file.stem}"
+        try:
+            _prepare_basicsr(file)
+            importlib.import_module(name)
+        except RealESRGANError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{folder.name} 폴더의 파일을 불러오지 못했습니다: {file}\n  {_cause(error, file)}\n"
+                "  해결: 그 파일을 고치거나 폴더에서 빼세요."
+            ) from error
+        names.append(name)
+    return names
+
+
+def _prepare_basicsr(file: Path) -> None:
+    """BasicSR의 방식으로 쓴 파일이면 고친 BasicSR을 먼저 불러온다. 지금의 torchvision 곁에서는 그것만 불러와진다."""
+    if _IMPORTS_BASICSR.search(file.read_text(encoding="utf-8", errors="replace")):
+        importlib.import_module("realesrgan.basicsr_bridge")
+
+
 def _files_of(path: Path) -> list[Path]:
     path = path.resolve()
     if path.is_dir():
@@ -70,9 +108,7 @@ def _load(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        if _IMPORTS_BASICSR.search(file.read_text(encoding="utf-8", errors="replace")):
-            # BasicSR의 방식으로 쓴 파일. 지금의 torchvision 곁에서는 고친 BasicSR만 불러와진다.
-            importlib.import_module("realesrgan.basicsr_bridge")
+        _prepare_basicsr(file)
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]

@@ -1,0 +1,141 @@
+"""어떤 모델이든 체크포인트로 쓰고 이어 간다. BasicSR의 모델과 사용자의 모델은 제 방식으로 쓰게 두고 확정만 더한다."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from realesrgan.basicsr_bridge import MODEL_REGISTRY
+from realesrgan.errors import CheckpointError
+from realesrgan.models.checkpoint import (
+    CheckpointFolders,
+    global_random_state,
+    hash_content,
+    read_file,
+    restore_global_random,
+    write_file,
+)
+from realesrgan.models.model_state import gather_hashes, rank_and_count
+from realesrgan.models.training_model import TrainingModel
+from realesrgan.util.files import file_sha256
+
+LOGGER = logging.getLogger("basicsr")
+
+
+def is_training_model(model_type: str) -> bool:
+    """이 이름의 모델이 `TrainingModel`을 이어받은 것인지."""
+    found = MODEL_REGISTRY.get(model_type)
+    return isinstance(found, type) and issubclass(found, TrainingModel)
+
+
+def save_checkpoint(model: Any, epoch: int, iteration: int, position: int = 0) -> None:
+    """체크포인트 하나를 쓴다.
+
+    `TrainingModel`이 아니면 모델의 `save(epoch, iteration)`을 부른 뒤, 그것이 쓴 네트워크 파일의 해시와 세대 안의 자리,
+    난수의 상태를 `.state`에 더한다.
+
+    Args:
+        model: BasicSR 꼴의 모델.
+        epoch: 지금의 세대.
+        iteration: 지금의 반복 횟수. -1이면 `latest`라는 이름으로 네트워크만 쓴다.
+        position: 이 세대에서 이 프로세스가 이미 쓴 항목의 수.
+
+    Raises:
+        CheckpointError: 쓸 수 없거나, 모델이 쓴 상태를 안전하게 읽을 수 없을 때.
+    """
+    # 원본의 모델을 이어받은 클래스는 두 인자만 받는 save를 다시 적곤 한다.
+    model.position = position
+    if "position" in inspect.signature(model.save).parameters:
+        model.save(epoch, iteration, position)
+    else:
+        model.save(epoch, iteration)
+    if not isinstance(model, TrainingModel) and iteration != -1:
+        _commit(model, epoch, iteration, position)
+
+
+def _commit(model: Any, epoch: int, iteration: int, position: int) -> None:
+    folders = CheckpointFolders.from_options(model.opt)
+    rank, world_size = rank_and_count()
+    own = {"global": global_random_state()}
+    hashes = gather_hashes(write_file(folders.rank_file(iteration, rank), own), model.device)
+    if dist.is_initialized():
+        dist.barrier()
+    if rank == 0:
+        files = {path.name: file_sha256(path) for path in sorted(folders.models.glob(f"*_{iteration}.pth"))}
+        if not files:
+            LOGGER.warning("모델이 네트워크 파일을 쓰지 않았습니다: %s", folders.network("*", iteration))
+        files |= {folders.rank_file(iteration, index).name: digest for index, digest in enumerate(hashes)}
+        path = folders.state(iteration)
+        state = read_file(path) if path.is_file() else _optimizer_state(model)
+        state |= {"epoch": epoch, "iter": iteration, "position": position, "world_size": world_size, "files": files}
+        state |= {"best": getattr(model, "best_metric_results", {})}
+        state.pop("digest", None)
+        write_file(path, state | {"digest": hash_content(state)})
+    if dist.is_initialized():
+        dist.barrier()
+    model.last_checkpoint = str(folders.state(iteration))
+
+
+def _optimizer_state(model: Any) -> dict[str, Any]:
+    return {name: [one.state_dict() for one in getattr(model, name)] for name in ("optimizers", "schedulers")}
+
+
+def point_to_networks(options: dict[str, Any], iteration: int) -> None:
+    """이어 갈 체크포인트의 네트워크를 미리 배운 가중치의 자리(`path:pretrain_network_*`)에 놓는다.
+
+    `TrainingModel`이 스스로 되돌리는 생성자와 판별자는 비운다. 그 밖의 네트워크와 다른 모델의 네트워크는 모델이
+    지어질 때 이 자리에서 실린다.
+
+    Raises:
+        CheckpointError: 체크포인트의 네트워크 파일이 없을 때.
+    """
+    folders = CheckpointFolders.from_options(options)
+    paths = options["path"]
+    restored = ("network_g", "network_d") if is_training_model(str(options["model_type"])) else ()
+    ignored = paths.get("ignore_resume_networks") or ()
+    for name in [key for key in options if key.startswith("network_") and options[key] is not None]:
+        if name in ignored:
+            continue
+        label = name.removeprefix("network_")
+        if name in restored:
+            paths[f"pretrain_{name}"] = None
+            continue
+        file = folders.network(f"net_{label}", iteration)
+        if not file.is_file():
+            raise CheckpointError(
+                f"이어 갈 네트워크의 파일이 없습니다: {file}\n"
+                f"  이것 없이 이어 가면 {name}이 처음부터 다시 시작합니다.\n"
+                f"  해결: 더 앞의 상태를 고르거나, 새로 시작해도 되는 네트워크라면 path:ignore_resume_networks에 "
+                f"{name}을 적으세요."
+            )
+        paths |= {f"pretrain_{name}": str(file), f"strict_load_{label}": True, f"param_key_{label}": "params"}
+
+
+def resume_checkpoint(model: Any, state: Mapping[str, Any], path: Path) -> None:
+    """`load_state`가 검사한 상태로 모델을 되돌린다.
+
+    Raises:
+        CheckpointError: 상태가 모델과 맞지 않을 때.
+    """
+    if isinstance(model, TrainingModel):
+        model.resume_training(state)
+        return
+    try:
+        model.resume_training(state)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"체크포인트가 모델과 맞지 않습니다: {path}\n  {type(error).__name__}: {error}\n"
+            "  해결: 옵션의 model_type과 name을 확인하세요."
+        ) from error
+    if state.get("best"):
+        model.best_metric_results = state["best"]
+    rank, _ = rank_and_count()
+    file = CheckpointFolders.from_options(model.opt).rank_file(int(state["iter"]), rank)
+    if file.is_file():
+        restore_global_random(read_file(file)["global"])
+    model.last_checkpoint = str(path)
