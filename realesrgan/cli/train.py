@@ -6,15 +6,18 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.cli.arguments import Formatter, Parser
-from realesrgan.cli.console import EXIT_DONE, guarded, say
+from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, guarded, say, say_error
 
 if TYPE_CHECKING:
-    from realesrgan.training.api import TrainProgress
+    from realesrgan.training.api import TrainProgress, TrainResult
 
 EPILOG = """예:
   python realesrgan/train.py -opt options/finetune_realesrgan_x4plus.yml --auto_resume
@@ -23,7 +26,8 @@ EPILOG = """예:
   torchrun --nproc_per_node=2 realesrgan/train.py -opt my.yml --launcher pytorch
 
 결과: 작업 폴더의 experiments/이름/ 아래에 가중치(models/net_g_latest.pth), 체크포인트, 기록이 남습니다.
-종료 코드: 0 마침, 1 실패, 2 잘못된 사용, 130 중단."""
+Ctrl-C와 SIGTERM: 하던 반복을 마치고 체크포인트를 저장한 뒤 멈춥니다. 한 번 더 보내면 저장하지 않고 바로 멈춥니다.
+종료 코드: 0 마침, 1 실패, 2 잘못된 사용, 130 Ctrl-C, 143 SIGTERM."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 @contextlib.contextmanager
 def _log_to_terminal() -> Iterator[logging.Logger]:
     """훈련의 기록을 표준 오류에 보인다. 끝나면 되돌린다."""
-    from realesrgan.training.loop import LOG_FORMAT
+    from realesrgan.training.experiment import LOG_FORMAT
 
     logger = logging.getLogger("basicsr")
     # 터미널 없이 띄운 파이썬(pythonw)에는 표준 오류가 없다.
@@ -121,7 +125,62 @@ def _is_first(launcher: str) -> bool:
     return name is None or os.environ.get(name, "0") == "0"
 
 
-def _work(argv: Sequence[str] | None) -> int:
+class StopRequest:
+    """Ctrl-C와 SIGTERM을 받아 하던 반복까지만 하고 멈추게 한다. 클러스터가 작업을 거둘 때도 체크포인트가 남는다.
+
+    훈련이 아직 시작하지 않았거나 두 번째 신호면 곧바로 멈춘다.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.training = False
+
+    def __enter__(self) -> StopRequest:
+        # 신호는 주 스레드에서만 걸 수 있다.
+        with contextlib.suppress(ValueError):
+            self._before = [(one, signal.signal(one, self._receive)) for one in (signal.SIGINT, signal.SIGTERM)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for one, handler in getattr(self, "_before", ()):
+            signal.signal(one, handler)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self.number or not self.training:
+            self.number = number
+            raise KeyboardInterrupt
+        self.number = number
+        say_error(
+            "멈추라는 신호를 받았습니다. 하던 반복을 마치고 체크포인트를 저장합니다(한 번 더 보내면 바로 멈춥니다)."
+        )
+
+    def __call__(self, _now: TrainProgress) -> bool:
+        """반복마다 불린다. 멈춰야 하면 False."""
+        self.training = True
+        return not self.number
+
+    @property
+    def exit_code(self) -> int:
+        """셸의 관례대로 128에 신호의 번호를 더한 것."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+def _report(result: TrainResult, stop: StopRequest) -> None:
+    if stop.number and not result.complete:
+        say_error(f"반복 {result.iterations}에서 멈추고 체크포인트를 저장했습니다: {result.checkpoint or '없음'}")
+        say_error("이어 가려면 같은 명령에 --auto_resume을 더하세요.")
+    else:
+        if result.already_complete:
+            say(f"이미 마친 훈련입니다(반복 {result.iterations}). 더 하려면 train:total_iter를 늘리세요.")
+        say(f"가중치: {result.weights}")
+        say(
+            f"사진을 키우려면: python inference_realesrgan.py --model_path {shlex.quote(str(result.weights))} -i inputs"
+        )
+    if result.archived is not None:
+        say(f"같은 이름의 앞선 실험은 여기에 옮겨 두었습니다: {result.archived}")
+
+
+def _work(argv: Sequence[str] | None, stop: StopRequest) -> int:
     given = build_parser().parse_args(argv)
     from realesrgan.training.api import train
     from realesrgan.training.options import parse_force_yml
@@ -129,7 +188,13 @@ def _work(argv: Sequence[str] | None) -> int:
     overrides = parse_force_yml(given.force_yml)
     first = _is_first(given.launcher)
     shown = first and sys.stderr is not None and sys.stderr.isatty()
-    with _log_to_terminal() as logger, _progress_bar(logger, shown) as progress:
+    with stop, _log_to_terminal() as logger, _progress_bar(logger, shown) as show:
+
+        def progress(now: TrainProgress) -> bool:
+            if show is not None:
+                show(now)
+            return stop(now)
+
         result = train(
             given.opt,
             overrides=overrides,
@@ -140,12 +205,15 @@ def _work(argv: Sequence[str] | None) -> int:
             progress=progress,
         )
     if first:
-        say(f"가중치: {result.weights}")
-    return EXIT_DONE
+        _report(result, stop)
+    return stop.exit_code if stop.number and not result.complete else EXIT_DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """명령을 실행하고 종료 코드를 돌려준다. 0은 마침, 1은 실패, 2는 잘못된 사용, 130은 중단이다."""
-    return guarded(
-        lambda: _work(argv), "중단했습니다. 마지막 체크포인트에서 이어 가려면 같은 명령에 --auto_resume을 더하세요."
+    """명령을 실행하고 종료 코드를 돌려준다. 0은 마침, 1은 실패, 2는 잘못된 사용, 130과 143은 중단이다."""
+    stop = StopRequest()
+    code = guarded(
+        lambda: _work(argv, stop),
+        "중단했습니다. 마지막 체크포인트에서 이어 가려면 같은 명령에 --auto_resume을 더하세요.",
     )
+    return stop.exit_code if code == EXIT_INTERRUPTED else code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from realesrgan.errors import OptionError
+
+LOGGER = logging.getLogger("basicsr")
 
 
 class PairPool:
@@ -49,18 +52,34 @@ class PairPool:
                 "  쌍 풀을 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
                 "  해결: queue_size를 batch_size_per_gpu의 배수로 바꾸세요."
             )
+        if self._gt is not None and self._gt.shape[1:] != gt.shape[1:]:
+            LOGGER.info(
+                "조각의 크기가 바뀌어 쌍 풀을 비웁니다: %s에서 %s로", tuple(self._gt.shape[1:]), tuple(gt.shape[1:])
+            )
+            self.filled, self._lq, self._gt = 0, None, None
         if self._lq is None or self._gt is None:
             self._lq, self._gt = lq.new_zeros(self.size, *lq.shape[1:]), gt.new_zeros(self.size, *gt.shape[1:])
         if self.filled < self.size:
-            slots = slice(self.filled, self.filled + batch)
-            self._lq[slots], self._gt[slots] = lq, gt
-            self.filled += batch
+            # 이어 하며 배치 크기를 바꾸었으면 마지막 자리가 배치보다 적을 수 있다.
+            slots = slice(self.filled, min(self.filled + batch, self.size))
+            count = slots.stop - slots.start
+            self._lq[slots], self._gt[slots] = lq[:count], gt[:count]
+            self.filled = slots.stop
             return lq.clone(), gt.clone()
         # 전체를 뒤섞어 앞의 B개를 꺼내는 것과 분포가 같으면서 B개만 옮긴다.
         chosen = torch.from_numpy(rng.choice(self.size, batch, replace=False)).to(self._lq.device)
         out = self._lq[chosen], self._gt[chosen]
         self._lq[chosen], self._gt[chosen] = lq, gt
         return out
+
+    def resize(self, size: int) -> None:
+        """담는 쌍의 수를 바꾼다. 이미 담은 쌍은 들어가는 만큼 남긴다."""
+        kept = min(self.filled, size)
+        if self._lq is not None and self._gt is not None:
+            old = self._lq[:kept], self._gt[:kept]
+            self._lq, self._gt = (one.new_zeros(size, *one.shape[1:]) for one in old)
+            self._lq[:kept], self._gt[:kept] = old
+        self.size, self.filled = size, kept
 
     def state_dict(self) -> dict[str, Any]:
         """쌍 풀의 내용. 8비트 눈금에 놓인 값은 손실 없이 네 배 작은 정수로 담는다."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.image_source import (
     BadFiles,
     ImageReader,
+    Pixels,
     augment,
     crop_or_pad,
     list_folder,
@@ -77,7 +77,7 @@ class RealESRGANDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def _read(self, index: int, rng: np.random.Generator) -> tuple[str, NDArray[np.uint8]]:
+    def _read(self, index: int, rng: np.random.Generator) -> tuple[str, Pixels]:
         while True:
             try:
                 return self.paths[index], self._reader.read(self.paths[index], "gt")

@@ -8,16 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from realesrgan.basicsr_bridge import DATASET_REGISTRY
-from realesrgan.data.image_source import BadFiles, ImageReader, augment, list_folder, list_lmdb, read_lines, to_tensor
+from realesrgan.data.image_source import (
+    BadFiles,
+    ImageReader,
+    Pixels,
+    augment,
+    list_folder,
+    list_lmdb,
+    read_lines,
+    to_tensor,
+)
 from realesrgan.data.realesrgan_dataset import DEFAULT_BAD_RATIO
 from realesrgan.data.resumable_sampler import ItemKey, split_key
 from realesrgan.errors import DatasetError, ImageReadError
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Pair = tuple[Pixels, Pixels]
 
 
 def _pairs_from_meta(meta_info: str, gt_root: str, lq_root: str) -> list[tuple[str, str]]:

@@ -9,5 +9,5 @@ from pathlib import Path
 
 from realesrgan.util.plugins import import_folder
 
-if all(importlib.util.find_spec(package) for package in ("basicsr", "torchvision")):
+if all(importlib.util.find_spec(package) for package in ("basicsr", "torchvision", "scipy")):
     import_folder(__name__, Path(__file__).parent, "_model")

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
+from torch import nn
 
 from realesrgan.basicsr_bridge import MODEL_REGISTRY
 from realesrgan.errors import CheckpointError
@@ -16,6 +18,7 @@ from realesrgan.models.checkpoint import (
     CheckpointFolders,
     global_random_state,
     hash_content,
+    nonfinite_tensors,
     read_file,
     restore_global_random,
     write_file,
@@ -33,7 +36,24 @@ def is_training_model(model_type: str) -> bool:
     return isinstance(found, type) and issubclass(found, TrainingModel)
 
 
-def save_checkpoint(model: Any, epoch: int, iteration: int, position: int = 0) -> None:
+def _unfit(model: Any) -> str | None:
+    """체크포인트로 남기면 안 되는 까닭. 괜찮으면 None. 모든 프로세스의 답이 같다."""
+    streak = getattr(getattr(model, "guard", None), "streak", 0)
+    networks = {
+        name: net for name, net in vars(model).items() if name.startswith("net_") and isinstance(net, nn.Module)
+    }
+    broken = nonfinite_tensors(networks)
+    if dist.is_initialized():
+        counts = torch.tensor([float(streak), float(len(broken))], device=model.device)
+        dist.all_reduce(counts, dist.ReduceOp.MAX)
+        streak, other = int(counts[0]), int(counts[1])
+        broken = broken or ["다른 프로세스의 가중치"] * min(other, 1)
+    if broken:
+        return f"가중치에 NaN이나 Inf가 있습니다({', '.join(broken[:3])})."
+    return f"유한하지 않은 손실이 {streak}번째 이어지고 있습니다." if streak else None
+
+
+def save_checkpoint(model: Any, epoch: int, iteration: int, position: int = 0) -> bool:
     """체크포인트 하나를 쓴다.
 
     `TrainingModel`이 아니면 모델의 `save(epoch, iteration)`을 부른 뒤, 그것이 쓴 네트워크 파일의 해시와 세대 안의 자리,
@@ -45,9 +65,15 @@ def save_checkpoint(model: Any, epoch: int, iteration: int, position: int = 0) -
         iteration: 지금의 반복 횟수. -1이면 `latest`라는 이름으로 네트워크만 쓴다.
         position: 이 세대에서 이 프로세스가 이미 쓴 항목의 수.
 
+    Returns:
+        썼는지. 가중치에 NaN이나 Inf가 있거나 유한하지 않은 손실이 이어지는 동안은 쓰지 않는다. 앞의 온전한 것이 남는다.
+
     Raises:
         CheckpointError: 쓸 수 없거나, 모델이 쓴 상태를 안전하게 읽을 수 없을 때.
     """
+    if (reason := _unfit(model)) is not None:
+        LOGGER.warning("체크포인트를 쓰지 않습니다(반복 %d): %s", iteration, reason)
+        return False
     # 원본의 모델을 이어받은 클래스는 두 인자만 받는 save를 다시 적곤 한다.
     model.position = position
     if "position" in inspect.signature(model.save).parameters:
@@ -56,6 +82,7 @@ def save_checkpoint(model: Any, epoch: int, iteration: int, position: int = 0) -
         model.save(epoch, iteration)
     if not isinstance(model, TrainingModel) and iteration != -1:
         _commit(model, epoch, iteration, position)
+    return True
 
 
 def _commit(model: Any, epoch: int, iteration: int, position: int) -> None:
@@ -73,7 +100,7 @@ def _commit(model: Any, epoch: int, iteration: int, position: int) -> None:
         path = folders.state(iteration)
         state = read_file(path) if path.is_file() else _optimizer_state(model)
         state |= {"epoch": epoch, "iter": iteration, "position": position, "world_size": world_size, "files": files}
-        state |= {"best": getattr(model, "best_metric_results", {})}
+        state |= {"best": getattr(model, "best_metric_results", {}), "options": getattr(model, "schedule_values", {})}
         state.pop("digest", None)
         write_file(path, state | {"digest": hash_content(state)})
     if dist.is_initialized():
@@ -94,7 +121,7 @@ def point_to_networks(options: dict[str, Any], iteration: int) -> None:
     Raises:
         CheckpointError: 체크포인트의 네트워크 파일이 없을 때.
     """
-    folders = CheckpointFolders.from_options(options)
+    folders = CheckpointFolders.for_resume(options)
     paths = options["path"]
     restored = ("network_g", "network_d") if is_training_model(str(options["model_type"])) else ()
     ignored = paths.get("ignore_resume_networks") or ()
@@ -135,7 +162,7 @@ def resume_checkpoint(model: Any, state: Mapping[str, Any], path: Path) -> None:
     if state.get("best"):
         model.best_metric_results = state["best"]
     rank, _ = rank_and_count()
-    file = CheckpointFolders.from_options(model.opt).rank_file(int(state["iter"]), rank)
+    file = CheckpointFolders.for_resume(model.opt).rank_file(int(state["iter"]), rank)
     if file.is_file():
         restore_global_random(read_file(file)["global"])
     model.last_checkpoint = str(path)

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from realesrgan.errors import CheckpointError
+from realesrgan.errors import CheckpointError, WeightsError
 from realesrgan.util.files import atomic_file, file_sha256, stream_sha256
+from realesrgan.zoo.weights import CONTAINERS, load_weights
 
 LOGGER = logging.getLogger("basicsr")
 STATE_SUFFIX = ".state"
@@ -50,6 +51,18 @@ class CheckpointFolders:
     def from_options(cls, options: Mapping[str, Any]) -> CheckpointFolders:
         """옵션의 `path` 블록에서 읽는다."""
         return cls(Path(options["path"]["models"]), Path(options["path"]["training_states"]))
+
+    @classmethod
+    def for_resume(cls, options: Mapping[str, Any]) -> CheckpointFolders:
+        """이어 갈 상태가 있는 폴더들. 다른 실험의 상태에서 이어 가면 그 실험의 것이다."""
+        found = options["path"].get("resume_folders")
+        return cls(Path(found["models"]), Path(found["states"])) if found else cls.from_options(options)
+
+    @classmethod
+    def of_state(cls, state: Path, default: CheckpointFolders) -> CheckpointFolders:
+        """상태 파일의 자리에서 두 폴더를 안다. BasicSR의 꼴(`training_states/`)이 아니면 `default`다."""
+        folder = state.resolve().parent
+        return cls(folder.parent / "models", folder) if folder.name == "training_states" else default
 
     def network(self, label: str, iteration: int | str) -> Path:
         """네트워크 파일의 경로. BasicSR과 같은 이름이다."""
@@ -136,12 +149,54 @@ def read_file(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return content
 
 
-def remove_old_pools(folders: CheckpointFolders, rank: int, newest: int) -> None:
-    """가장 새 것보다 앞선 쌍 풀 파일을 지운다. 쌍 풀은 크고, 이어 하기에는 가장 새 것만 있으면 된다."""
-    for path in folders.states.glob(f"*.pool{rank}.pth"):
+def remove_old_pools(folders: CheckpointFolders, newest: int) -> None:
+    """가장 새 것보다 앞선 쌍 풀 파일을 지운다. 쌍 풀은 크고, 이어 하기에는 가장 새 것만 있으면 된다.
+
+    프로세스의 수가 줄어 주인이 없어진 것까지 지우도록 첫 프로세스가 모두 지운다.
+    """
+    for path in folders.states.glob("*.pool*.pth"):
         number = path.name.split(".")[0]
         if number.isdigit() and int(number) < newest:
             path.unlink(missing_ok=True)
+
+
+def read_network(path: Path, key: str | None = None) -> tuple[str | None, dict[str, torch.Tensor]]:
+    """네트워크의 가중치를 읽는다. `.pth`와 `.safetensors`를 모두 받는다.
+
+    Args:
+        path: 가중치 파일.
+        key: 먼저 찾을 키. 없으면 `params_ema`, `params`의 차례로 찾고, 그것도 없으면 파일 전체를 가중치로 본다.
+
+    Returns:
+        쓴 키(파일 전체면 None)와, 분산 래퍼의 `module.`을 뗀 이름에서 텐서로의 표.
+
+    Raises:
+        CheckpointError: 읽을 수 없거나 가중치가 아닐 때.
+    """
+    if path.suffix.lower() == ".safetensors":
+        try:
+            return None, dict(strip_wrapper(load_weights(path).state))
+        except WeightsError as error:
+            raise CheckpointError(str(error)) from error
+    content = read_file(path)
+    found = next((one for one in (key, *CONTAINERS) if one in content and isinstance(content[one], Mapping)), None)
+    state = dict(strip_wrapper(content[found] if found else content))
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(
+            f"네트워크의 가중치가 아닙니다: {path}\n  들어 있는 이름: {', '.join(map(str, list(content)[:5]))}\n"
+            "  해결: net_g_*.pth 같은 네트워크 파일을 고르세요. 훈련 상태(.state)는 쓸 수 없습니다."
+        )
+    return found, state
+
+
+def nonfinite_tensors(networks: Mapping[str, torch.nn.Module]) -> list[str]:
+    """NaN이나 Inf가 든 가중치의 이름들. `networks`는 이름에서 네트워크로의 표다."""
+    return [
+        f"{label}.{name}"
+        for label, network in networks.items()
+        for name, value in network.state_dict().items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
 
 
 def list_states(folders: CheckpointFolders) -> list[Path]:

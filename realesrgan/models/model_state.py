@@ -84,7 +84,8 @@ def save_model(model: TrainingModel, epoch: int, iteration: int, position: int) 
         write_file(folders.state(iteration), state | {"digest": hash_content(state)})
     if dist.is_initialized():
         dist.barrier()
-    remove_old_pools(folders, rank, iteration)
+    if rank == 0:
+        remove_old_pools(folders, iteration)
     model.last_checkpoint = str(folders.state(iteration))
 
 
@@ -95,7 +96,8 @@ def _shared_state(model: TrainingModel) -> dict[str, Any]:
         "schedulers": [scheduler.state_dict() for scheduler in model.schedulers],
         "scalers": {name: scaler.state_dict() for name, scaler in model.scalers.items()},
         "best": getattr(model, "best_metric_results", {}),
-        "nonfinite": {"total": model.guard.total, "streak": model.guard.streak},
+        "nonfinite": {"total": model.guard.total},
+        "options": model.schedule_values,
     }
 
 
@@ -105,7 +107,7 @@ def resume_model(model: TrainingModel, state: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: 옵티마이저의 수가 다르거나 네트워크가 맞지 않을 때.
     """
-    folders = CheckpointFolders.from_options(model.opt)
+    folders = CheckpointFolders.for_resume(model.opt)
     iteration = int(state["iter"])
     _load_networks(model, folders, iteration)
     for name in ("optimizers", "schedulers"):
@@ -122,18 +124,26 @@ def resume_model(model: TrainingModel, state: Mapping[str, Any]) -> None:
             scaler.load_state_dict(state["scalers"][name])
     if state.get("best"):
         model.best_metric_results = state["best"]
-    counts = state.get("nonfinite", {})
-    model.guard.total, model.guard.streak = counts.get("total", 0), counts.get("streak", 0)
+    # 잇단 횟수는 되돌리지 않는다. 학습률을 낮추어 이어 가는 사람이 첫 걸음에서 다시 멈추지 않는다.
+    model.guard.total, model.guard.streak = state.get("nonfinite", {}).get("total", 0), 0
     _load_rank_state(model, folders, iteration)
     model.last_checkpoint = str(folders.state(iteration))
 
 
 def _load_networks(model: TrainingModel, folders: CheckpointFolders, iteration: int) -> None:
+    ignored = model.opt["path"].get("ignore_resume_networks") or ()
     for name, parts in model.network_groups().items():
+        if name.replace("net_", "network_", 1) in ignored:
+            continue
         content = read_file(folders.network(name, iteration))
         for key, network in parts.items():
+            source = key
+            if key == "params_ema" and key not in content and "params" in content:
+                LOGGER.info("저장할 때는 EMA를 쓰지 않아, 저장한 가중치에서 EMA를 시작합니다.")
+                source = "params"
             try:
-                model.get_bare_model(network).load_state_dict(content[key])
+                state = {name.removeprefix("module."): value for name, value in content[source].items()}
+                model.get_bare_model(network).load_state_dict(state)
             except (KeyError, RuntimeError) as error:
                 raise CheckpointError(
                     f"네트워크가 체크포인트와 맞지 않습니다: {folders.network(name, iteration)}의 {key}\n  {error}\n"
@@ -154,6 +164,8 @@ def _load_rank_state(model: TrainingModel, folders: CheckpointFolders, iteration
     if pool.is_file():
         try:
             model.pool.load_state_dict(read_file(pool)["pool"], model.device)
+            if model.pool.size != int(model.opt.get("queue_size", model.pool.size)):
+                model.pool.resize(int(model.opt["queue_size"]))
             return
         except CheckpointError as error:
             LOGGER.warning("쌍 풀을 읽지 못해 빈 채로 시작합니다.\n%s", error)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from realesrgan.errors import NonFiniteLossError
+from realesrgan.errors import NonFiniteLossError, OptionError
 from realesrgan.models.step_options import AMP_TYPES, StepOptions
 
 LOGGER = logging.getLogger("basicsr")
@@ -86,7 +86,18 @@ class Stepper:
         return torch.amp.GradScaler(self.device.type, enabled=self.options.amp == "fp16")
 
     def split(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-        """배치를 `accumulate` 토막으로 나눈다."""
+        """배치를 `accumulate` 토막으로 나눈다.
+
+        Raises:
+            OptionError: 배치가 나누어떨어지지 않을 때. 토막의 크기가 다르면 평균이 달라진다.
+        """
+        batch = tensors[0].shape[0]
+        if batch % self.options.accumulate:
+            raise OptionError(
+                f"배치({batch})가 train:accumulate({self.options.accumulate})로 나누어떨어지지 않습니다.\n"
+                "  토막의 크기가 다르면 손실의 평균이 나누지 않은 것과 달라집니다.\n"
+                "  해결: accumulate를 batch_size_per_gpu의 약수로 바꾸세요."
+            )
         return list(zip(*(tensor.chunk(self.options.accumulate) for tensor in tensors), strict=True))
 
     def run(
@@ -173,6 +184,7 @@ class NonFiniteGuard:
             raise NonFiniteLossError(
                 f"손실이 {self.streak}번 잇달아 유한하지 않습니다(반복 {iteration}): {', '.join(bad)}\n"
                 "  그래디언트가 터졌거나 자료에 문제가 있습니다. "
-                f"온전한 마지막 체크포인트: {last_checkpoint or '없음'}\n"
-                "  해결: 학습률을 낮추거나 grad_clip을 켜고 --auto_resume으로 이어 가세요. fp16이면 bf16을 써 보세요."
+                f"가중치가 모두 유한한 마지막 체크포인트: {last_checkpoint or '없음'}\n"
+                "  해결: 옵션 파일의 학습률(train:optim_g:lr)을 낮추거나 train:grad_clip을 켜고 --auto_resume으로 이어 "
+                "가세요. 바뀐 값은 이어 갈 때 적용됩니다. fp16이면 bf16을 써 보세요."
             )

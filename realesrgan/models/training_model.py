@@ -17,8 +17,9 @@ from realesrgan.data.pair_pool import PairPool
 from realesrgan.data.pipeline import Kernels, PipelineOptions, random_crop, synthesise
 from realesrgan.errors import CheckpointError, OptionError
 from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
-from realesrgan.models.checkpoint import read_file
+from realesrgan.models.checkpoint import read_network
 from realesrgan.models.model_state import resume_model, save_model
+from realesrgan.models.resume_options import schedule_values
 from realesrgan.models.step_options import StepOptions, checkpoint_blocks
 from realesrgan.models.stepper import NonFiniteGuard, Stepper, StepResult
 from realesrgan.models.validation import (
@@ -64,6 +65,7 @@ class TrainingModel(SRModel):
         self.step_options = StepOptions.from_options(opt.get("train") or {})
         self.last_checkpoint: str | None = None
         self.position = 0
+        self.schedule_values = schedule_values(opt)
         self.scalers: dict[str, torch.amp.GradScaler] = {}
         self.log_dict: dict[str, float] = {}
         super().__init__(opt)
@@ -93,16 +95,25 @@ class TrainingModel(SRModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
     ) -> None:
-        """가중치를 싣는다. `param_key`가 없으면 `params`를, 그것도 없으면 파일 전체를 가중치로 본다.
+        """가중치를 싣는다. `param_key`, `params_ema`, `params` 가운데 파일에 먼저 있는 것을, 없으면 파일 전체를 쓴다.
 
         Raises:
-            CheckpointError: 파일을 읽을 수 없거나 네트워크와 맞지 않을 때.
+            CheckpointError: 파일을 읽을 수 없거나 네트워크와 맞지 않을 때. `strict`가 거짓이어도 맞는 것이
+                하나도 없으면 오류다.
         """
-        content = read_file(Path(load_path))
-        key = next((k for k in (param_key, "params") if k in content), None)
-        state = {name.removeprefix("module."): value for name, value in (content[key] if key else content).items()}
+        key, state = read_network(Path(load_path), param_key)
         bare = self.get_bare_model(net)
         LOGGER.info("%s의 가중치를 싣습니다: %s [%s]", type(bare).__name__, load_path, key or "전체")
+        own = bare.state_dict()
+        matched = sum(name in own and own[name].shape == value.shape for name, value in state.items())
+        if not matched:
+            raise CheckpointError(
+                f"가중치가 네트워크와 하나도 맞지 않습니다: {load_path} [{key or '전체'}]\n"
+                f"  네트워크의 이름: {', '.join(list(own)[:2])} 등\n  파일의 이름: {', '.join(list(state)[:2])} 등\n"
+                "  해결: 네트워크의 종류에 맞는 파일인지 확인하세요."
+            )
+        if not strict:
+            LOGGER.info("이름과 모양이 맞는 것만 싣습니다: %d개 가운데 %d개", len(own), matched)
         self._print_different_keys_loading(bare, state, strict)
         try:
             bare.load_state_dict(state, strict=strict)

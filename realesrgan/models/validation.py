@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import METRIC_REGISTRY, calculate_metric
-from realesrgan.errors import TrainingError
+from realesrgan.errors import RealESRGANError, TrainingError
 
 LOGGER = logging.getLogger("basicsr")
 Picture = NDArray[np.uint8]
 # 집합 전체를 한 번에 견주는 pyiqa 지표. 이미지 한 장에는 값이 없다.
 SET_METRICS = ("fid",)
+# 시작할 때 지표를 재어 볼 이미지의 한 변. NIQE는 96픽셀 칸이 넷은 있어야 한다.
+_TRIAL_SIDE = 208
 
 
 @torch.no_grad()
@@ -135,6 +137,24 @@ def measure_set(metric: str, result_folder: Path, gt_folder: Path) -> float:
     return float(value)
 
 
+def try_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """지표마다 작은 이미지로 한 번 재어 본다. 첫 검증은 몇 시간 뒤일 수 있으므로 시작할 때 안다.
+
+    Raises:
+        TrainingError: 지표를 잴 수 없거나 값이 수가 아닐 때.
+    """
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    gt = cv2.resize(coarse, (_TRIAL_SIDE, _TRIAL_SIDE), interpolation=cv2.INTER_CUBIC)
+    noise = rng.integers(-6, 7, gt.shape)
+    result = np.clip(gt.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    for name, options in metrics.items():
+        if is_set_metric(options):
+            _create_pyiqa(str(options["metric"]))
+        else:
+            measure_picture(name, options, result, np.asarray(gt, dtype=np.uint8))
+
+
 def measure_picture(name: str, options: Mapping[str, Any], result: Picture, gt: Picture | None) -> float:
     """이미지 한 장의 지표를 잰다. `better`는 좋고 나쁨의 방향을 적는 키라 함수에 넘기지 않는다.
 
@@ -145,8 +165,10 @@ def measure_picture(name: str, options: Mapping[str, Any], result: Picture, gt: 
     pictures = {"img": result} if gt is None else {"img": result, "img2": gt}
     try:
         return float(calculate_metric(pictures, arguments))
-    except (TypeError, AssertionError, ValueError, cv2.error) as error:
+    except RealESRGANError:
+        raise
+    except Exception as error:  # 사용자의 지표는 어떤 오류든 낼 수 있다. 어느 지표인지를 말한다.
         raise TrainingError(
-            f"지표를 재지 못했습니다: {name}\n  {error}\n"
+            f"지표를 재지 못했습니다: {name}\n  {type(error).__name__}: {error}\n"
             "  해결: 검증 데이터셋에 정답이 있고 크기가 맞는지, 옵션의 철자가 맞는지 확인하세요."
         ) from error

@@ -16,7 +16,8 @@ import yaml
 from realesrgan.basicsr_bridge import set_random_seed
 from realesrgan.errors import UsageError
 from realesrgan.training import distributed
-from realesrgan.training.loop import OptionRecord, Progress, TrainProgress, TrainResult, run_training
+from realesrgan.training.experiment import OptionRecord
+from realesrgan.training.loop import Progress, TrainProgress, TrainResult, run_training
 from realesrgan.training.option_schema import check_options, import_user_modules
 from realesrgan.training.options import apply_debug, apply_overrides, copy_options, load_yaml, prepare_options
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import random
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -18,6 +20,8 @@ from realesrgan.data.resumable_sampler import ResumableSampler, accept_keys
 from realesrgan.errors import DatasetError, OptionError
 
 LOGGER = logging.getLogger("basicsr")
+# 끝내라는 신호를 받은 작업자가 더 사는 초.
+WORKER_GRACE = 60.0
 
 
 @dataclass
@@ -65,6 +69,12 @@ def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
         cv2.setNumThreads(threads)
 
 
+def _leave_later(_number: int, _frame: FrameType | None) -> None:
+    """작업자가 바로 죽지 않고 잠시 뒤에 죽게 한다. 그 전에 훈련이 끝나면 로더가 거둔다."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, WORKER_GRACE)
+
+
 @dataclass(frozen=True)
 class SeedWorker:
     """작업자마다 파이썬과 NumPy의 전역 난수를 다르게 놓는다. 사용자의 데이터셋이 작업자를 시작할 때 난수를 쓸 수 있다.
@@ -79,6 +89,9 @@ class SeedWorker:
 
     def __call__(self, worker: int) -> None:
         """`worker`번째 작업자의 난수를 놓는다."""
+        # 터미널의 Ctrl-C도 클러스터의 SIGTERM도 작업자에게까지 간다. 훈련이 체크포인트를 남길 때까지 살아 있어야 한다.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _leave_later if hasattr(signal, "setitimer") else signal.SIG_DFL)
         first, second = np.random.SeedSequence((self.seed, self.rank, worker)).generate_state(2)
         random.seed(int(first))
         np.random.seed(int(second))  # noqa: NPY002  남의 데이터셋이 쓰는 전역 난수다

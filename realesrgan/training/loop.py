@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import importlib
 import itertools
 import logging
 import time
@@ -16,29 +14,33 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from realesrgan.basicsr_bridge import (
-    AvgTimer,
-    MessageLogger,
-    build_model,
-    dict2str,
-    get_env_info,
-    get_time_str,
-    init_tb_logger,
-    init_wandb_logger,
-    own_log_handlers,
-)
-from realesrgan.errors import TrainingDependencyError
+from realesrgan.basicsr_bridge import AvgTimer, MessageLogger, build_model, dict2str, get_env_info
+from realesrgan.errors import DatasetError, NonFiniteLossError, RealESRGANError
 from realesrgan.models.any_model_state import (
     is_training_model,
     point_to_networks,
     resume_checkpoint,
     save_checkpoint,
 )
-from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
+from realesrgan.models.checkpoint import CheckpointFolders, nonfinite_tensors
+from realesrgan.models.resume_options import FreshSchedule, schedule_values, settle
+from realesrgan.models.step_options import StepOptions
+from realesrgan.models.stepper import NonFiniteGuard
+from realesrgan.models.training_model import TrainingModel
+from realesrgan.models.validation import try_metrics
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
+from realesrgan.training.experiment import (
+    OptionRecord,
+    barrier,
+    boards,
+    find_resume_state,
+    log_to_experiment,
+    prepare_folders,
+)
+from realesrgan.training.pretrained import find_pretrained
 
 LOGGER = logging.getLogger("basicsr")
-LOG_FORMAT = "%(asctime)s %(levelname)s: %(message)s"
+DEFAULT_NONFINITE = StepOptions().max_nonfinite
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class TrainResult:
         iterations: 마친 반복의 수. 이어서 한 훈련이면 앞의 것도 센다.
         complete: `total_iter`까지 마쳤는지. `progress`가 멈추게 했으면 거짓이다.
         metrics: 검증 데이터셋의 이름마다 마지막으로 잰 지표. 재지 않았으면 비어 있다.
+        checkpoint: 이어 갈 수 있는 마지막 `.state`. 한 번도 쓰지 않았으면 None.
+        archived: 같은 이름의 앞선 실험을 옮겨 둔 폴더. 옮기지 않았으면 None.
+        already_complete: 이어 가려 했으나 이미 마친 훈련이라 더 할 것이 없었는지.
     """
 
     weights: Path
@@ -75,18 +80,13 @@ class TrainResult:
     iterations: int
     complete: bool
     metrics: Mapping[str, Mapping[str, float]]
+    checkpoint: Path | None = None
+    archived: Path | None = None
+    already_complete: bool = False
 
 
-# 반복마다 불리는 함수. False를 돌려주면 체크포인트를 남기고 멈춘다.
+# 반복마다 불리는 함수. False를 돌려주면 체크포인트를 남기고 멈춘다. 훈련하는 프로세스마다 부른다.
 Progress = Callable[[TrainProgress], "bool | None"]
-
-
-@dataclass(frozen=True)
-class OptionRecord:
-    """실험 폴더에 남길 옵션 파일의 이름과 글."""
-
-    name: str
-    text: str
 
 
 @dataclass
@@ -96,19 +96,6 @@ class Place:
     iteration: int = 0
     epoch: int = 0
     position: int = 0
-
-
-def find_resume_state(options: dict[str, Any], auto_resume: bool) -> tuple[Path, dict[str, Any]] | None:
-    """이어 할 상태를 찾는다. `--auto_resume`이면 온전한 것 가운데 가장 새 것, 아니면 `path:resume_state`다.
-
-    Raises:
-        CheckpointError: 지정한 상태가 온전하지 않을 때.
-    """
-    folders = CheckpointFolders.from_options(options)
-    if auto_resume:
-        return find_newest_valid(folders)
-    given = options["path"].get("resume_state")
-    return (Path(given), load_state(Path(given), folders)) if given else None
 
 
 def place_from_state(state: dict[str, Any], loaders: Loaders, world_size: int) -> Place:
@@ -122,93 +109,48 @@ def place_from_state(state: dict[str, Any], loaders: Loaders, world_size: int) -
     return Place(int(state["iter"]), int(state["epoch"]), position)
 
 
-def _barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def _archive(folder: Path) -> None:
-    """앞선 실험의 폴더가 있으면 지우지 않고 이름을 바꾸어 두고, 빈 폴더를 만든다."""
-    target = folder.with_name(f"{folder.name}_archived_{get_time_str()}")
-    number = 1
-    while folder.exists() and target.exists():
-        number += 1
-        target = folder.with_name(f"{folder.name}_archived_{get_time_str()}_{number}")
-    if folder.exists():
-        folder.rename(target)
-    folder.mkdir(parents=True)
-
-
-def _prepare_folders(options: dict[str, Any], record: OptionRecord, resuming: bool) -> None:
-    with_boards = options["logger"].get("use_tb_logger") and "debug" not in options["name"]
-    paths = {key: Path(options["path"][key]) for key in ("experiments_root", "models", "training_states")}
-    if options["rank"] == 0:
-        if not resuming:
-            _archive(paths["experiments_root"])
-            if with_boards:
-                _archive(Path(options["root_path"]) / "tb_logger" / options["name"])
-        for path in (*paths.values(), Path(options["path"]["visualization"])):
-            path.mkdir(parents=True, exist_ok=True)
-        (paths["experiments_root"] / record.name).write_text(record.text, encoding="utf-8")
-    _barrier()
-
-
-def _start_wandb(options: dict[str, Any]) -> Callable[[], Any]:
-    """기록을 시작하고, 마칠 때 부를 함수를 돌려준다."""
-    try:
-        init_wandb_logger(options)
-        return getattr(importlib.import_module("wandb"), "finish", lambda: None)
-    except ImportError as error:
-        raise TrainingDependencyError(
-            f"Weights & Biases에 기록할 수 없습니다: {error}\n"
-            "  logger:wandb:project를 적었는데 wandb 패키지가 없습니다.\n"
-            "  해결: python -m pip install wandb로 설치하거나 project를 비우세요."
-        ) from error
-
-
-@contextlib.contextmanager
-def _log_file(options: dict[str, Any]) -> Iterator[None]:
-    """훈련하는 동안의 기록을 실험 폴더의 파일에도 쓴다. 첫 프로세스가 아니면 오류만 알린다. 끝나면 되돌린다."""
-    level = LOGGER.level
-    handler: logging.Handler = logging.NullHandler()
-    if options["rank"] == 0:
-        path = Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log"
-        handler = logging.FileHandler(path, "w", encoding="utf-8")
-        handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    LOGGER.setLevel(logging.INFO if options["rank"] == 0 else logging.ERROR)
-    LOGGER.addHandler(handler)
-    try:
-        with own_log_handlers():
-            yield
-    finally:
-        LOGGER.removeHandler(handler)
-        handler.close()
-        LOGGER.setLevel(level)
-
-
-@contextlib.contextmanager
-def _boards(options: dict[str, Any]) -> Iterator[Any]:
-    """TensorBoard의 기록기를 열고, 옵션에 있으면 Weights & Biases에도 옮겨 적는다. 쓰지 않으면 None을 준다."""
-    settings = options["logger"]
-    if options["rank"] != 0 or not settings.get("use_tb_logger") or "debug" in options["name"]:
-        yield None
-        return
-    with contextlib.ExitStack() as stack:
-        if (settings.get("wandb") or {}).get("project"):
-            stack.callback(_start_wandb(options))
-        logger = init_tb_logger(log_dir=str(Path(options["root_path"]) / "tb_logger" / options["name"]))
-        stack.callback(logger.close)
-        yield logger
-
-
 def _batches(loaders: Loaders, place: Place) -> Iterator[tuple[int, int, Any]]:
     """(세대, 그 배치까지 쓴 항목 수, 배치)를 끝없이 준다."""
     start = place.position
     for epoch in itertools.count(place.epoch):
         loaders.sampler.set_epoch(epoch, start)
-        for number, data in enumerate(start_workers(loaders.train), 1):
+        for number, data in enumerate(_read(loaders), 1):
             yield epoch, start + number * loaders.batch_size, data
         start = 0
+
+
+def _read(loaders: Loaders) -> Iterator[Any]:
+    """배치를 준다. 데이터셋이나 작업자의 오류는 추적(traceback)을 기록에 남기고 이름 있는 오류로 바꾼다.
+
+    Raises:
+        DatasetError: 데이터셋의 코드나 작업자가 실패했을 때.
+    """
+    try:
+        yield from start_workers(loaders.train)
+    except RealESRGANError as error:
+        # torch는 작업자의 오류에 추적을 이어 붙인다. 사용자의 잘못을 말하는 오류라면 말만 남긴다.
+        _, _, traced = str(error).partition("Original Traceback (most recent call last):\n")
+        if not traced:
+            raise
+        LOGGER.error("작업자의 추적:\n%s", error)
+        raise type(error)(message_of(traced)) from error
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        LOGGER.exception("데이터셋의 추적:")
+        last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+        raise DatasetError(
+            f"데이터셋에서 항목을 만들다가 오류가 났습니다: {type(error).__name__}: {last}\n"
+            "  어디에서 났는지는 위의(그리고 실험 폴더의 기록에 남은) 추적에 있습니다.\n"
+            "  해결: 데이터셋의 코드를 고치세요. num_worker_per_gpu를 0으로 두면 한 프로세스에서 살펴볼 수 있습니다."
+        ) from error
+
+
+def message_of(traced: str) -> str:
+    """추적의 글에서 마지막 예외의 말만 꺼낸다. `패키지.예외이름: 말`의 꼴이다."""
+    lines = traced.splitlines()
+    starts = [i for i, line in enumerate(lines) if line and not line.startswith(" ")]
+    text = "\n".join(lines[starts[-1] :]) if starts else traced
+    head, separator, rest = text.partition(": ")
+    return rest if separator and " " not in head else text
 
 
 class Trainer:
@@ -238,6 +180,10 @@ class Trainer:
         self.total = int(options["train"]["total_iter"])
         self.iteration = 0
         self.metrics: dict[str, Mapping[str, float]] = {}
+        self.checkpoint: str | None = getattr(model, "last_checkpoint", None)
+        if not isinstance(model, TrainingModel):
+            model.guard = NonFiniteGuard(int(options["train"].get("max_nonfinite") or DEFAULT_NONFINITE))
+            model.last_checkpoint = self.checkpoint
 
     def _due(self, block: str, key: str, iteration: int) -> bool:
         value = (self.options.get(block) or {}).get(key)
@@ -264,7 +210,11 @@ class Trainer:
         data_timer, step_timer = AvgTimer(), AvgTimer()
         began = time.time()
         LOGGER.info("훈련을 시작합니다. 세대 %d, 반복 %d", place.epoch, place.iteration)
-        iteration = place.iteration
+        iteration = self.iteration = place.iteration
+        if iteration and iteration >= self.total:
+            LOGGER.info("이미 마친 훈련입니다: 반복 %d, total_iter %d", iteration, self.total)
+            save_checkpoint(self.model, -1, -1)
+            return
         asks = self._agree(self.progress is not None)
         for epoch, position, data in _batches(self.loaders, place):
             if iteration >= self.total:
@@ -274,12 +224,14 @@ class Trainer:
             self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
             self.model.feed_data(data)
             self.model.optimize_parameters(iteration)
+            self._watch_losses(iteration)
             step_timer.record()
             stopping = self._report(messages, epoch, iteration, step_timer, data_timer)
             stopping = asks and self._agree(stopping)
             if stopping or self._due("logger", "save_checkpoint_freq", iteration):
                 LOGGER.info("네트워크와 훈련 상태를 저장합니다.")
-                save_checkpoint(self.model, epoch, iteration, position)
+                if save_checkpoint(self.model, epoch, iteration, position):
+                    self.checkpoint = self.model.last_checkpoint
             if self._due("val", "val_freq", iteration):
                 self.validate(iteration)
             if stopping:
@@ -288,9 +240,22 @@ class Trainer:
             step_timer.start()
         self.iteration = iteration
         LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
-        save_checkpoint(self.model, -1, -1)
+        if not save_checkpoint(self.model, -1, -1) and nonfinite_tensors({"net_g": self.model.net_g}):
+            raise NonFiniteLossError(
+                f"훈련이 끝났지만 가중치에 NaN이나 Inf가 있습니다(반복 {iteration}).\n"
+                f"  가중치가 모두 유한한 마지막 체크포인트: {self.model.last_checkpoint or '없음'}\n"
+                "  해결: 학습률을 낮추거나 train:grad_clip을 켜고 --auto_resume으로 이어 가세요."
+            )
         if not self._due("val", "val_freq", iteration):
             self.validate(iteration)
+
+    def _watch_losses(self, iteration: int) -> None:
+        """손실을 스스로 지키지 않는 모델(BasicSR의 것)의 손실이 유한한지 본다."""
+        if isinstance(self.model, TrainingModel):
+            return
+        losses = self.model.get_current_log()
+        bad = [name for name, value in losses.items() if not abs(float(value)) < float("inf")]
+        self.model.guard.record(bad, iteration, getattr(self.model, "last_checkpoint", None))
 
     def _report(self, messages: Any, epoch: int, iteration: int, step: Any, data: Any) -> bool:
         """기록하고, `progress`가 멈추라고 했는지를 돌려준다."""
@@ -316,7 +281,7 @@ class Trainer:
 def run_training(
     options: dict[str, Any], record: OptionRecord, auto_resume: bool = False, progress: Progress | None = None
 ) -> TrainResult:
-    """준비한 옵션대로 훈련한다.
+    """준비한 옵션대로 훈련한다. 자료, 가중치, 모델을 모두 마련한 다음에야 앞선 실험의 폴더를 옮긴다.
 
     Args:
         options: `prepare_options`를 거친 옵션.
@@ -327,24 +292,36 @@ def run_training(
     Raises:
         TrainingError: 자료, 체크포인트, 손실에 문제가 있을 때.
     """
-    found = find_resume_state(options, auto_resume)
-    _barrier()
-    _prepare_folders(options, record, found is not None)
-    with _log_file(options), _boards(options) as tb_logger:
+    with log_to_experiment(options) as open_log:
         LOGGER.info(get_env_info())
         LOGGER.info(dict2str(options))
+        found = find_resume_state(options, auto_resume)
+        barrier()
+        changes = [] if found is None else settle(options, found[1])
         loaders = build_loaders(options, is_training_model(str(options["model_type"])))
-        if found is not None:
+        if found is None:
+            find_pretrained(options)
+        else:
             point_to_networks(options, int(found[1]["iter"]))
         model = build_model(options)
+        model.schedule_values = schedule_values(options)
+        if loaders.validation:
+            try_metrics((options.get("val") or {}).get("metrics") or {})
         place = Place()
         if found is not None:
             path, state = found
+            fresh = FreshSchedule(model)
             resume_checkpoint(model, state, path)
+            fresh.follow(changes, int(state["iter"]))
             place = place_from_state(state, loaders, int(options["world_size"]))
             LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
-        trainer = Trainer(options, model, loaders, tb_logger, progress)
-        trainer.run(place)
+        archived = prepare_folders(options, record, found[0] if found else None)
+        open_log()
+        if archived is not None:
+            LOGGER.warning("같은 이름의 앞선 실험을 옮겨 두었습니다: %s", archived)
+        with boards(options) as tb_logger:
+            trainer = Trainer(options, model, loaders, tb_logger, progress)
+            trainer.run(place)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return TrainResult(
@@ -353,4 +330,7 @@ def run_training(
         iterations=trainer.iteration,
         complete=trainer.iteration >= trainer.total,
         metrics=trainer.metrics,
+        checkpoint=Path(trainer.checkpoint) if trainer.checkpoint else None,
+        archived=archived,
+        already_complete=found is not None and place.iteration >= trainer.total,
     )

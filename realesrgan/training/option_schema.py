@@ -56,7 +56,7 @@ DATASET_KEYS = {
     "SingleImageDataset": ("dataroot_lq", "meta_info_file", "mean", "std", "color"),
 }
 PATH_KEYS = (
-    *("pretrain_network_g", "param_key_g", "strict_load_g", "resume_state"),
+    *("pretrain_network_g", "param_key_g", "strict_load_g", "resume_state", "resume_options"),
     *("pretrain_network_d", "param_key_d", "strict_load_d", "ignore_resume_networks"),
 )
 TRAIN_KEYS = (
@@ -208,6 +208,30 @@ def _check_pairing(options: Mapping[str, Any]) -> None:
         )
 
 
+def _check_batches(options: Mapping[str, Any]) -> None:
+    """배치를 나누는 수와 데이터셋의 이름을 본다.
+
+    Raises:
+        OptionError: `accumulate`가 배치를 나누지 못하거나, 검증 데이터셋의 이름이 겹칠 때.
+    """
+    batch = (options["datasets"].get("train") or {}).get("batch_size_per_gpu")
+    parts = options["train"].get("accumulate") or 1
+    if isinstance(batch, int) and isinstance(parts, int) and parts > 0 and batch % parts:
+        raise OptionError(
+            f"배치를 나눌 수 없습니다: train:accumulate={parts}, datasets:train:batch_size_per_gpu={batch}\n"
+            "  토막의 크기가 다르면 손실의 평균이 나누지 않은 것과 달라집니다.\n"
+            "  해결: accumulate를 배치의 약수로 바꾸세요."
+        )
+    names = [str(one.get("name")) for phase, one in options["datasets"].items() if one and phase.split("_")[0] == "val"]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise OptionError(
+            f"검증 데이터셋의 이름이 겹칩니다: {', '.join(doubled)}\n"
+            "  지표와 결과 이미지가 이름으로 갈리므로 서로 덮어씁니다.\n"
+            "  해결: datasets:val*:name을 서로 다르게 적으세요."
+        )
+
+
 def _check_train(train: Mapping[str, Any], own_model: bool) -> None:
     optimizers = {name: getattr(torch.optim, name) for name in torch.optim.__all__ if name[0].isupper()}
     find_loss, losses = _finder(LOSS_REGISTRY)
@@ -274,6 +298,7 @@ def check_options(options: Any) -> None:
     _check_train(options["train"], model in OWN_MODELS)
     if model in OWN_MODELS:
         _check_pairing(options)
+    _check_batches(options)
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
         check_class_block(f"val:metrics:{name}", block, find_metric, metrics, ("img", "img2"), ignores_rest=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,6 +18,7 @@ from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
 from realesrgan.training.option_schema import check_options
 
+LOGGER = logging.getLogger("basicsr")
 DEBUG_FREQ = 8
 
 
@@ -169,6 +171,14 @@ def prepare_options(
     available = torch.cuda.device_count()
     wanted = options.get("num_gpu", "auto")
     options["num_gpu"] = min(1, available if wanted == "auto" else int(wanted), available)
+    if wanted != "auto" and int(wanted) > 1 and not distributed:
+        LOGGER.warning(
+            "num_gpu: %s라고 적혀 있지만 프로세스 하나는 장치 하나만 씁니다(지금: %s).\n"
+            "  여러 GPU: torchrun --nproc_per_node=%s realesrgan/train.py -opt 파일.yml --launcher pytorch",
+            *(wanted, "GPU 하나" if options["num_gpu"] else "CPU", wanted),
+        )
+    elif wanted != "auto" and int(wanted) >= 1 and not available:
+        LOGGER.warning("num_gpu: %s라고 적혀 있지만 쓸 수 있는 CUDA 장치가 없어 CPU로 훈련합니다.", wanted)
     for phase, dataset in options["datasets"].items():
         dataset["phase"] = phase.split("_")[0]
         dataset["scale"] = options["scale"]
@@ -177,7 +187,7 @@ def prepare_options(
                 dataset[key] = str(Path(dataset[key]).expanduser())
     _fill_degraded_datasets(options)
     for key, value in options["path"].items():
-        if value and ("resume_state" in key or "pretrain_network" in key):
+        if value and "resume_state" in key:
             options["path"][key] = str(Path(value).expanduser())
     experiment = root / "experiments" / options["name"]
     folders = {"models": "models", "training_states": "training_states", "log": "", "visualization": "visualization"}

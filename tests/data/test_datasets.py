@@ -17,7 +17,8 @@ from basicsr.data import build_dataloader, build_dataset  # noqa: E402
 from basicsr.data.data_sampler import EnlargedSampler  # noqa: E402
 from basicsr.utils.lmdb_util import LmdbMaker  # noqa: E402
 
-from realesrgan.data.image_source import augment, read_lines, to_tensor  # noqa: E402
+from realesrgan.data.image_source import ImageReader, augment, read_lines, to_tensor  # noqa: E402
+from realesrgan.data.pair_pool import PairPool  # noqa: E402
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset  # noqa: E402
 from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset  # noqa: E402
 from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset  # noqa: E402
@@ -277,3 +278,63 @@ def test_tensors_show_what_the_flipped_picture_shows(hflip, rotate):
         expected = torch.from_numpy(np.array(view.tolist(), dtype=np.float32)[..., ::-1].copy()).permute(2, 0, 1) / 255
         assert torch.equal(to_tensor(view), expected)
     assert len(seen) == (2 if hflip else 1) * (4 if rotate else 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\ufeff사진/하나.png (3,4,3) 1\n둘.png\n".encode(), ["사진/하나.png", "둘.png"]),
+        ("사진/하나.png\r\n".encode("cp949"), ["사진/하나.png"]),
+    ],
+)
+def test_lists_with_a_bom_or_in_cp949(tmp_path, content, expected):
+    (tmp_path / "list.txt").write_bytes(content)
+    assert read_lines(tmp_path / "list.txt") == expected
+
+
+def test_a_list_in_no_known_encoding_is_named(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xff\xff\x80")
+    with pytest.raises(DatasetError, match="UTF-8"):
+        read_lines(tmp_path / "list.txt")
+
+
+def test_sixteen_bit_pictures_keep_their_levels(tmp_path):
+    picture = (np.arange(12 * 10 * 3).reshape(12, 10, 3) * 181 % 65536).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), picture)
+    read = ImageReader({"type": "disk"}, {}).read(str(tmp_path / "deep.png"), "gt")
+    assert read.dtype == np.uint16
+    values = to_tensor(read[:, ::-1]).numpy().transpose(1, 2, 0)[:, ::-1, ::-1]
+    np.testing.assert_allclose(values, picture / 65535, atol=1e-7)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_half_a_picture_is_refused(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    content = cv2.imencode(suffix, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
+    reader = ImageReader({"type": "disk"}, {})
+    for length in (len(content) // 2, len(content) - 12):
+        (tmp_path / f"half{suffix}").write_bytes(content[:length])
+        with pytest.raises(ImageReadError, match="잘렸"):
+            reader.read(str(tmp_path / f"half{suffix}"), "gt")
+    (tmp_path / f"whole{suffix}").write_bytes(content + b"\0\0")
+    assert reader.read(str(tmp_path / f"whole{suffix}"), "gt").shape == (64, 64, 3)
+
+
+def test_the_pool_follows_other_sizes():
+    rng = np.random.default_rng(0)
+
+    def pair(count, side):
+        return torch.rand(count, 3, side, side), torch.rand(count, 3, 4 * side, 4 * side)
+
+    pool = PairPool(6)
+    pool.exchange(*pair(2, 4), rng)
+    pool.resize(4)
+    assert (pool.size, pool.filled) == (4, 2)
+    pool.exchange(*pair(2, 4), rng)
+    pool.resize(8)
+    assert (pool.size, pool.filled) == (8, 4)
+    pool.exchange(*pair(2, 6), rng)
+    assert pool.filled == 2
+    pool.filled = 7
+    lq, gt = pool.exchange(*pair(4, 6), rng)
+    assert pool.filled == 8 and lq.shape == (4, 3, 6, 6) and gt.shape == (4, 3, 24, 24)

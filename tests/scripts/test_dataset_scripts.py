@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.scripts.command import draw, leftovers, read, run_script, start_script
 
 
@@ -273,3 +276,21 @@ def test_lmdb_refuses_wrong_names_and_counts(lmdb, tmp_path: Path) -> None:
     assert (
         run_script("create_lmdb", "--input", tmp_path / "in", "--output", tmp_path / "a.lmdb", tmp_path / "b.lmdb") == 2
     )
+
+
+@pytest.mark.parametrize("package", ["scipy", "basicsr"])
+def test_degrading_without_the_training_packages_says_what_to_install(tmp_path: Path, package: str) -> None:
+    draw(tmp_path / "in" / "a.png", 80, 80)
+    code = (
+        "import importlib.util, runpy, sys\n"
+        "found = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else found(name, *rest)\n"
+        f"sys.modules[{package!r}] = None\n"
+        f"sys.argv = ['x', '--input', {str(tmp_path / 'in')!r}, '--output', {str(tmp_path / 'out')!r},"
+        f" '-opt', {str(ROOT / 'options/train_realesrgan_x4plus.yml')!r}]\n"
+        f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+        f"runpy.run_path({str(ROOT / 'scripts/degrade_images.py')!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and package in done.stderr and "해결" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

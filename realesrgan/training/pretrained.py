@@ -1,0 +1,70 @@
+"""처음 가중치(pretrained weights)를 찾는다. 파일, 주소, 모델 표의 이름을 모두 받는다."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from realesrgan.errors import UsageError, WeightsError, WeightsNotFoundError
+from realesrgan.zoo.models import MODELS
+from realesrgan.zoo.weights import locate_weights
+
+LOGGER = logging.getLogger("basicsr")
+RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download/"
+# 모델 표에 없는 것: 판별자와, 첫 단계가 시작하는 ESRGAN.
+OTHER_FILES = {
+    "RealESRGAN_x4plus_netD": f"{RELEASES}v0.2.2.3/RealESRGAN_x4plus_netD.pth",
+    "RealESRGAN_x2plus_netD": f"{RELEASES}v0.2.2.3/RealESRGAN_x2plus_netD.pth",
+    "RealESRGAN_x4plus_anime_6B_netD": f"{RELEASES}v0.2.2.4/RealESRGAN_x4plus_anime_6B_netD.pth",
+    "ESRGAN_SRx4_DF2KOST_official-ff704c30": f"{RELEASES}v0.1.1/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
+}
+
+
+def find_pretrained(options: dict[str, Any]) -> None:
+    """`path:pretrain_network_*`의 이름과 주소를 있는 파일의 경로로 바꾼다. 내려받기는 첫 프로세스가 먼저 한다.
+
+    Raises:
+        WeightsNotFoundError: 어디에도 없을 때. 어디서 오는 파일인지를 담는다.
+    """
+    paths = options["path"]
+    for key in [name for name in paths if name.startswith("pretrain_network_") and paths[name]]:
+        if dist.is_initialized() and dist.get_rank() != 0:
+            dist.barrier()
+            paths[key] = str(_locate(key, str(paths[key])))
+            continue
+        try:
+            paths[key] = str(_locate(key, str(paths[key])))
+        finally:
+            if dist.is_initialized():
+                dist.barrier()
+
+
+def _locate(key: str, given: str) -> Path:
+    file = Path(given).expanduser()
+    if file.is_file():
+        return file
+    stem = Path(given).stem if given.lower().endswith((".pth", ".safetensors")) else given
+    try:
+        found = locate_weights(OTHER_FILES.get(given, given))[1]
+    except (UsageError, WeightsError) as error:
+        raise _not_found(key, given, stem, error) from error
+    LOGGER.info("처음 가중치: %s (%s)", found, given)
+    return found
+
+
+def _not_found(key: str, given: str, stem: str, error: Exception) -> WeightsNotFoundError:
+    url = MODELS[stem].url if stem in MODELS else OTHER_FILES.get(stem)
+    reason = str(error).splitlines()[-1].strip()
+    if stem != given and stem in {*MODELS, *OTHER_FILES}:
+        remedy = f"파일 대신 이름을 적으면({key}: {stem}) 찾거나 내려받습니다. 직접 받으려면 {url}"
+    elif url is not None:
+        remedy = f"아래 주소에서 받아 그 경로를 적으세요.\n    {url}"
+    else:
+        remedy = f"경로를 확인하세요. 공식 모델은 이름으로 적을 수 있습니다: {', '.join(sorted(MODELS))}"
+    return WeightsNotFoundError(
+        f"처음 가중치를 찾지 못했습니다: path:{key}={given}\n"
+        f"  {'그런 파일이 없습니다.' if stem != given else reason}\n  해결: {remedy}"
+    )
