@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -185,8 +185,9 @@ class Model:
         steps: Sequence[str | Step] = (),
         progress: Progress | None = None,
         bgr: bool = True,
+        allocate: Callable[..., Any] | None = None,
     ) -> NDArray[Any]:
-        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례를 고를 수 있다."""
+        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례와, 결과를 적을 것(`join_image`)을 고를 수 있다."""
         if image.ndim not in (2, 3):
             raise InvalidValueError(
                 f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
@@ -197,7 +198,10 @@ class Model:
 
             upscaler = upscaler.with_steps(parse_steps(steps))
         size = scaled_size(image.shape[1], image.shape[0], outscale)
-        return upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=progress)
+        if size != (image.shape[1] * self.scale, image.shape[0] * self.scale):
+            # 마지막에 크기를 맞추려면 결과가 메모리에 있어야 한다.
+            allocate = None
+        return upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=progress, allocate=allocate)
 
 
 def _upscale_pil(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
 from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
+from realesrgan.media.vips import RAW_BYTES, LazyImage, RawImage
+from realesrgan.media.writer import check_target
 from realesrgan.util.files import make_writable_folder, os_reason
 from realesrgan.util.numbers import scaled_size
 
@@ -33,6 +39,8 @@ class PictureSettings:
         alpha_upsampler: 알파 채널(alpha channel)을 키우는 방법. `realesrgan`(네트워크) 또는 `bicubic`(빠른 보간).
         steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
         quality: 손실 압축의 품질(1..100). None이면 형식의 기본값.
+        compression: PNG와 TIFF의 압축의 세기(0..9). None이면 형식의 기본값.
+        keep_time: 결과의 수정 시각을 입력의 것으로 할지.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
     """
 
@@ -40,6 +48,8 @@ class PictureSettings:
     alpha_upsampler: str = "realesrgan"
     steps: tuple[str | Step, ...] = ()
     quality: int | None = None
+    compression: int | None = None
+    keep_time: bool = False
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
 
 
@@ -97,10 +107,18 @@ def upscale_file(
     outscale = float(model.scale) if settings.outscale is None else settings.outscale
     # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
     prepare_target(target)
-    picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels)
+    picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels, lazy=True)
+    check_target(target, picture)
     sizes: list[tuple[int, int]] = []
-    frames = _enlarged_frames(picture, model, outscale, settings, progress, sizes)
-    notes = write_image(target, replace(picture, frames=frames), quality=settings.quality)
+    with ExitStack() as stack:
+        frames = _enlarged_frames(
+            picture, model, outscale, settings, progress, sizes, partial(_raw, stack, target.parent)
+        )
+        enlarged = replace(picture, frames=frames)
+        notes = write_image(target, enlarged, quality=settings.quality, compression=settings.compression)
+    if settings.keep_time:
+        times = source.stat()
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     return PictureResult(
         source=source,
         target=target,
@@ -163,8 +181,12 @@ def _enlarged_frames(
     settings: PictureSettings,
     progress: Progress | None,
     sizes: list[tuple[int, int]],
+    make_raw: Callable[..., RawImage],
 ) -> Iterator[Frame]:
-    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다."""
+    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다.
+
+    큰 결과는 메모리가 아니라 `make_raw`가 만드는 임시 파일에 모은다.
+    """
     count = max(picture.frame_count, 1)
     for index, frame in enumerate(picture.frames):
         height, width = frame.array.shape[:2]
@@ -175,10 +197,32 @@ def _enlarged_frames(
         part = progress
         if progress is not None and count > 1:
             part = partial(_report_part, progress, index, count)
+        bgr = not isinstance(array, LazyImage)
+        area = scaled_size(width, height, outscale)[0] * scaled_size(width, height, outscale)[1]
+        large = area * math.prod(array.shape[2:]) * array.dtype.itemsize > RAW_BYTES
         output = model.upscale_array(
-            array, outscale, alpha_upsampler=settings.alpha_upsampler, steps=settings.steps, progress=part
+            array,
+            outscale,
+            alpha_upsampler=settings.alpha_upsampler,
+            steps=settings.steps,
+            progress=part,
+            bgr=bgr,
+            allocate=partial(make_raw, bgr=bgr) if large else None,
         )
-        yield replace(frame, array=output)
+        # 배율이 달라 마지막에 크기를 맞춘 결과는 메모리에 있다.
+        yield replace(frame, array=output if bgr or isinstance(output, RawImage) else _reversed(output))
+
+
+def _raw(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any, *, bgr: bool) -> RawImage:
+    """결과를 모을 임시 파일. `stack`이 닫힐 때 지운다."""
+    raw = RawImage(folder, shape, dtype, bgr=bgr)
+    stack.callback(raw.close)
+    return raw
+
+
+def _reversed(array: NDArray[Any]) -> NDArray[Any]:
+    """RGB를 BGR로. 복사하지 않는다."""
+    return array if array.ndim == 2 else array[..., ::-1]
 
 
 def _report_part(progress: Progress, index: int, count: int, done: int, total: int) -> None:

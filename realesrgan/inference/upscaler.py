@@ -89,14 +89,14 @@ def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) ->
     (xinntao/Real-ESRGAN)처럼 256보다 큰 값이 있으면 16비트로 본다.
 
     Args:
-        image: `(H, W)`, `(H, W, 1)`, `(H, W, 3)`, `(H, W, 4)`.
+        image: `(H, W)`, `(H, W, 1)`, `(H, W, 3)`, `(H, W, 4)`. 알파가 없으면 자른 곳만 읽는 것(`LazyImage`)이어도 된다.
         bgr: 채널의 차례가 BGR인지.
         unit: 실수를 0..1로 볼지. 아니면 0..255(또는 0..65535)로 본다.
 
     Raises:
         InvalidValueError: 이미지가 아니거나 모양이 다르거나 비었을 때, `unit`인데 실수가 0..1을 벗어날 때.
     """
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif":
+    if not isinstance(getattr(image, "dtype", None), np.dtype) or image.dtype.kind not in "uif":
         kind = f"{image.dtype} 배열" if isinstance(image, np.ndarray) else type(image).__name__
         raise InvalidValueError(
             f"이미지는 수의 NumPy 배열이어야 합니다: {kind}\n"
@@ -104,7 +104,7 @@ def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) ->
         )
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)) or image.size == 0:
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)) or 0 in image.shape:
         raise InvalidValueError(f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}")
     if not image.dtype.isnative:
         image = image.astype(image.dtype.newbyteorder("="))
@@ -308,6 +308,7 @@ class Upscaler:
         bgr: bool = True,
         unit: bool = False,
         progress: Progress | None = None,
+        allocate: Callable[..., Any] | None = None,
     ) -> NDArray[Any]:
         """이미지 한 장을 키운다.
 
@@ -318,6 +319,7 @@ class Upscaler:
             bgr: 채널의 차례가 BGR인지.
             unit: 실수를 0..1로 볼지.
             progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+            allocate: 결과를 적을 것을 마련하는 함수. `join_image`와 같다.
 
         Returns:
             키운 이미지. 8비트는 uint8, 16비트는 uint16, `unit`인 실수는 float32.
@@ -327,7 +329,8 @@ class Upscaler:
             OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
-        output = join_image(split_image(image, bgr=bgr, unit=unit), self.fill, self.scale, alpha_upsampler, progress)
+        pixels = split_image(image, bgr=bgr, unit=unit)
+        output = join_image(pixels, self.fill, self.scale, alpha_upsampler, progress, allocate)
         if size is None or size == (output.shape[1], output.shape[0]):
             return output
         return resize_output(output, *size)
@@ -347,7 +350,8 @@ class Upscaler:
         padded, bottom, right = pixels, 0, 0
         if self.pre_pad or height % self.multiple or width % self.multiple:
             bottom, right = pad_amounts(height, width, self.pre_pad, self.multiple)
-            padded = replace(pixels, color=pad_bottom_right(pixels.color, bottom, right, self.pre_pad))
+            color = pad_bottom_right(np.asarray(pixels.color), bottom, right, self.pre_pad)
+            padded = replace(pixels, color=color)
         scale = self.scale
 
         def store(result: Tensor, box: Box) -> None:
@@ -543,6 +547,7 @@ def join_image(
     scale: int,
     alpha_upsampler: str,
     progress: Progress | None,
+    allocate: Callable[..., Any] | None = None,
 ) -> NDArray[Any]:
     """색과 알파를 키워 배열 하나로 합친다.
 
@@ -552,6 +557,8 @@ def join_image(
         scale: 네트워크의 배율.
         alpha_upsampler: `realesrgan`이면 알파도 네트워크로 키운다.
         progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
+        allocate: `(모양, 자료형)`을 받아 결과를 적을 것(배열, 또는 배열처럼 잘라 적을 수 있는 것)을 마련하는 함수.
+            없으면 메모리의 배열이다.
 
     Returns:
         `(H*scale, W*scale[, 3 또는 4])`, uint8, uint16, float32 가운데 하나.
@@ -560,7 +567,7 @@ def join_image(
     height, width = pixels.color.shape[:2]
     channels = () if pixels.color.ndim == 2 else (3,) if pixels.alpha is None else (4,)
     dtype = {1: np.float32, SIXTEEN_BIT: np.uint16}.get(pixels.maximum, np.uint8)
-    output = np.empty((height * scale, width * scale, *channels), dtype)
+    output = (allocate or np.empty)((height * scale, width * scale, *channels), dtype)
     if pixels.alpha is None:
         fill(pixels, output, progress)
         return output

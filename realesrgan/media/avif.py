@@ -1,6 +1,7 @@
 """AVIF와 HEIC를 읽고 쓴다. 둘 다 상자(box)로 이루어진 ISO BMFF(ISO/IEC 14496-12) 파일이다.
 
-인코딩과 디코딩은 Pillow와 `pillow_heif`가 이미지 전체를 메모리에 두고 한다.
+8비트와 애니메이션은 Pillow가, 10·12비트 AVIF는 libvips가, HEIC는 `pillow_heif`가 풀고 쓴다. 라이브러리들이 하지 않는
+것이 여기 있다: 잘린 상자 찾기, 색의 번호(nclx)를 읽고 적기, 10·12비트에 EXIF를 바이트 그대로 담기.
 """
 
 from __future__ import annotations
@@ -10,14 +11,29 @@ import os
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from realesrgan.errors import ImageWriteError
-from realesrgan.media.animation import decode_any
 from realesrgan.media.formats import sniff_format
-from realesrgan.media.picture import Frame, Header, ImageInfo, MissingDecoderError, Mode, Picture, TruncatedError
-from realesrgan.media.reader import decode_still, pillow_header
-from realesrgan.media.writer import EncodeJob, require_encoder, to_image
+from realesrgan.media.metadata import find_orientation
+from realesrgan.media.picture import (
+    EXIF_PREFIX,
+    Frame,
+    Header,
+    ImageInfo,
+    MissingDecoderError,
+    Mode,
+    Picture,
+    TruncatedError,
+    apply_orientation,
+)
+from realesrgan.media.pillow import decode_any, decode_still, metadata_options, pillow_header, require_encoder, to_image
+from realesrgan.media.reader import bgr_array, still_metadata
+from realesrgan.media.vips import import_vips, load, save
+from realesrgan.media.writer import EncodeJob
 from realesrgan.util.optional import is_installed
 
 _HEAD_BYTES = 1 << 16
@@ -34,16 +50,46 @@ def read_header(file: BinaryIO) -> Header:
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     check_boxes(file)
+    info = {"cicp": _numbers(head)}
     if sniff_format(head[:64]) == "AVIF":
         header = pillow_header(file, "AVIF")
+        bits = _bits(head, b"av1C", 6, 0x40, 0x20)
+        changes: dict[str, Any] = {"bit_depth": 16 if bits > 8 and header.info.frames == 1 else 8}
         # 옛 Pillow는 회색 AVIF도 RGB로 푸므로 머리에서 알아낸다.
-        grey = header.info.mode == "RGB" and is_grey(head)
-        return replace(header, info=replace(header.info, mode="L")) if grey else header
+        if header.info.mode == "RGB" and is_grey(head):
+            changes["mode"] = "L"
+        return replace(header, info=replace(header.info, **changes), detail=info | {"bits": bits})
     # HEIC는 대표 이미지만 본다. 회전은 디코더가 적용하므로 EXIF의 방향은 쓰지 않는다.
     file.seek(0)
-    heif = heif_module().open_heif(file)
-    mode: Mode = "RGBA" if heif.mode in ("RGBA", "RGBa", "LA", "La") else "L" if heif.mode == "L" else "RGB"
-    return Header(ImageInfo(heif.size[0], heif.size[1], "HEIF", 1, mode, 8))
+    heif = heif_module().open_heif(file, convert_hdr_to_8bit=False)
+    mode: Mode = "RGBA" if heif.mode[:4] in ("RGBA", "RGBa") or heif.mode[:2] in ("LA", "La") else "RGB"
+    mode = "L" if heif.mode == "L" else mode
+    bits = int(heif.info.get("bit_depth", 8))
+    others = len(heif) - 1
+    lost = [f"함께 든 다른 이미지 {others}장"] if others > 0 else []
+    lost += ["깊이 지도"] if heif.info.get("depth_images") else []
+    lost += ["보조 이미지(이득 지도 등)"] if heif.info.get("aux") else []
+    notes = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {', '.join(lost)}."] if lost else []
+    detail = info | {"bits": bits, "notes": notes}
+    return Header(ImageInfo(heif.size[0], heif.size[1], "HEIF", 1, mode, 16 if bits > 8 else 8), 1, detail)
+
+
+def _numbers(head: bytes) -> tuple[int, int] | None:
+    """색을 적은 상자(colr)의 원색과 전달 특성. 뜻을 적지 않은 것(2)이나 sRGB면 None."""
+    at = head.find(b"colrnclx")
+    if at < 0 or at + 12 > len(head):
+        return None
+    primaries, transfer = struct.unpack_from(">HH", head, at + 8)
+    return None if 2 in (primaries, transfer) or (primaries, transfer) == (1, 13) else (primaries, transfer)
+
+
+def _bits(head: bytes, box: bytes, offset: int, ten: int, twelve: int) -> int:
+    """인코딩 설정에 적힌 채널마다의 비트 수(AV1-ISOBMFF 2.3.3절)."""
+    at = head.find(box)
+    if at < 0 or at + offset >= len(head):
+        return 8
+    flags = head[at + offset]
+    return 12 if flags & ten and flags & twelve else 10 if flags & ten else 8
 
 
 def check_boxes(file: BinaryIO) -> None:
@@ -81,20 +127,46 @@ def is_grey(head: bytes) -> bool:
     return bool(places) and all(head[place + 6] & 0x10 for place in places)
 
 
-def decode(data: bytes, header: Header) -> Picture:
-    """이미지를 푼다. 채널마다 8비트가 넘는 것은 8비트로 줄이고 그렇다고 알린다."""
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+    """이미지를 푼다. 10·12비트는 16비트로 늘려 읽고, 10·12비트 애니메이션은 8비트로 줄이고 그렇다고 알린다."""
+    known = {key: value for key, value in header.detail.items() if value and key != "bits"}
+    bits = header.detail["bits"]
     if header.info.format == "HEIF":
-        picture = decode_still(heif_module().open_heif(io.BytesIO(data)).to_pillow(), header)
-    else:
-        picture = decode_any(data, header)
-    name, head = header.info.format, data[:_HEAD_BYTES]
-    # 비트 깊이는 av1C와 hvcC 상자에 적혀 있다.
-    box, offset, mask = (b"av1C", 6, 0x40) if name == "AVIF" else (b"hvcC", 21, 0x07)
-    at = head.find(box)
-    if 0 <= at < len(head) - offset - 1 and head[at + offset] & mask:
-        note = f"채널마다 8비트가 넘는 {name}을 8비트로 줄여 읽었습니다."
+        heif = heif_module().open_heif(source, convert_hdr_to_8bit=False)
+        if bits == 8:
+            return decode_still(heif.to_pillow(), header, **known)
+        array = np.asarray(heif)
+        if array.ndim == 3:
+            array = array[..., [2, 1, 0, 3][: array.shape[2]]] if array.shape[2] > 2 else array[..., [0, 0, 0, 1]]
+        metadata, notes = still_metadata(dict(heif.info) | known, grey=array.ndim == 2)
+        # pillow_heif는 10비트와 12비트를 이미 16비트로 늘려 준다.
+        return Picture((Frame(np.ascontiguousarray(array)),), metadata=metadata, format="HEIF", notes=notes, bits=bits)
+    if bits > 8 and header.info.frames == 1:
+        return _decode_deep(source, header, known)
+    picture = decode_any(source.read_bytes(), header, **known)
+    if bits > 8:
+        note = f"채널마다 {bits}비트인 AVIF 애니메이션을 8비트로 줄여 읽었습니다."
         return replace(picture, notes=(*picture.notes, note))
     return picture
+
+
+def _decode_deep(source: Path, header: Header, known: dict[str, Any]) -> Picture:
+    """10·12비트 정지 AVIF를 16비트로 늘려 푼다."""
+    bits = header.detail["bits"]
+    image = load("heifload", source, unlimited=True)
+    if header.info.mode == "L" and image.bands > 2:
+        image = image[1]
+    array = bgr_array(image)
+    # libvips는 아래 자리를 0으로 채운다. 위 자리를 되풀이해야 흰색이 65535가 된다.
+    array |= array >> bits
+    names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
+    info = {names[field]: bytes(image.get(field)) for field in image.get_fields() if field in names}
+    metadata, notes = still_metadata(info | known, grey=array.ndim == 2)
+    # 상자가 적은 회전은 libvips가 적용했고, 그런 파일의 EXIF 방향은 쓰지 않는다.
+    turned = header.info.width, header.info.height
+    orientation = find_orientation(info.get("exif"), None) if turned != (image.width, image.height) else 1
+    frames = (Frame(apply_orientation(array, orientation)),)
+    return Picture(frames, metadata=metadata, format="AVIF", notes=notes, bits=bits, gray_alpha=image.bands == 2)
 
 
 def heif_module() -> Any:
@@ -119,38 +191,83 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     Raises:
         ImageWriteError: 인코더가 설치되어 있지 않을 때.
     """
-    named = {"icc_profile": job.metadata.icc, "exif": job.metadata.exif, "xmp": job.metadata.xmp}
-    metadata = {name: value for name, value in named.items() if value}
     output = io.BytesIO()
     if job.format == "HEIF":
-        _save_heif(output, next(iter(frames)), job, metadata)
+        _save_heif(output, next(iter(frames)), job)
+    elif job.depth == 16:
+        _save_deep(output, next(iter(frames)), job)
     else:
-        _save_avif(output, list(frames), job, metadata)
-    file.write(output.getbuffer())
+        _save_avif(output, frames, job)
+    data = output.getbuffer()
+    if job.metadata.cicp and (at := output.getvalue()[:_HEAD_BYTES].find(b"colrnclx")) >= 0:
+        # 행렬과 범위는 인코더가 쓴 그대로 두고 원색과 전달 특성만 바꾼다.
+        struct.pack_into(">HH", data, at + 8, *job.metadata.cicp)
+    file.write(data)
     if job.count > 1 and job.loop:
         return (f"재생 횟수({job.loop}번)를 avif에 담지 못해 끝없이 되풀이됩니다.",)
     return ()
 
 
-def _save_avif(output: BinaryIO, frames: list[Frame], job: EncodeJob, metadata: dict[str, bytes]) -> None:
+def _save_avif(output: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> None:
     require_encoder("avif")
-    images = [to_image(job.strip(frame, 0, job.height)) for frame in frames]
-    options: dict[str, Any] = {"quality": job.quality, "speed": 6, **metadata}
+    shown = list(frames)
+    images = [to_image(job.pixels(frame)) for frame in shown]
+    options: dict[str, Any] = {"quality": job.quality, "speed": 6, **metadata_options(job.metadata)}
     options["subsampling"] = "4:0:0" if job.kind == "L" else "4:4:4"
     if job.count > 1:
-        durations = [round(frame.duration) for frame in frames]
+        durations = [round(frame.duration) for frame in shown]
         options |= {"save_all": True, "append_images": images[1:], "duration": durations}
     images[0].save(output, "AVIF", **options)
 
 
-def _save_heif(output: BinaryIO, frame: Frame, job: EncodeJob, metadata: dict[str, bytes]) -> None:
+def _save_deep(output: io.BytesIO, frame: Frame, job: EncodeJob) -> None:
+    """10비트나 12비트 AVIF로 쓴다.
+
+    libvips는 EXIF를 풀어 다시 적으면서 한글을 물음표로 바꾼다. 그래서 그만한 자리만 만들게 하고 그 바이트를 바꾼다.
+    """
+    pyvips = import_vips()
+    top, gap = 2**job.bits - 1, 16 - job.bits
+    image = job.image(frame)
+    image = ((image * (top / 65535)).rint() * 2**gap).cast("ushort").copy(interpretation=image.interpretation)
+    exif = job.metadata.exif
+    for name, value in (("icc-profile-data", job.metadata.icc), ("xmp-data", job.metadata.xmp)):
+        if value:
+            image.set_type(pyvips.GValue.blob_type, name, value)
+    if exif:
+        image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-ImageDescription", "A" * len(exif))
+    save(
+        output,
+        image,
+        ".avif",
+        keep="exif:xmp:icc",
+        Q=job.quality,
+        bitdepth=job.bits,
+        effort=4,
+        compression="av1",
+        subsample_mode="off",
+    )
+    if exif:
+        data = output.getbuffer()
+        place = bytes(data).find(b"A" * len(exif))
+        start = bytes(data).rfind(EXIF_PREFIX, 0, place) + len(EXIF_PREFIX)
+        if place < 0 or start < len(EXIF_PREFIX):
+            raise ImageWriteError(
+                "AVIF로 쓰지 못했습니다.\n  이유: EXIF를 담을 자리를 찾지 못했습니다.\n  해결: --ext png 를 쓰세요."
+            )
+        end = place + len(exif)
+        data[start:end] = exif + bytes(end - start - len(exif))
+
+
+def _save_heif(output: BinaryIO, frame: Frame, job: EncodeJob) -> None:
     try:
         module = heif_module()
     except MissingDecoderError as error:
         raise ImageWriteError(
             f"HEIC로 쓰지 못했습니다.\n  이유: pillow_heif가 설치되어 있지 않습니다.\n  해결: {error.remedy}"
         ) from error
-    heif = module.from_pillow(to_image(job.strip(frame, 0, job.height)))
-    heif.info.update(metadata)
+    pixels = np.ascontiguousarray(job.pixels(frame))
+    mode = {"L": "L", "RGB": "RGB", "RGBA": "RGBA"}[job.kind] + (";16" if job.depth == 16 else "")
+    heif = module.from_bytes(mode, (job.width, job.height), pixels.tobytes())
+    heif.info.update(metadata_options(job.metadata))
     # x265의 기본 사전 설정은 열 배 넘게 느리면서, 이 품질에서는 크기도 화질도 나아지지 않는다(1500x1500 사진으로 잼).
     heif.save(output, quality=job.quality, chroma=444, enc_params={"preset": "ultrafast"})

@@ -23,26 +23,28 @@ class ImageFormat:
         name: 형식 이름(`'PNG'`처럼 Pillow와 같다).
         extensions: 점이 붙은 소문자 확장자. 첫째가 대표다.
         module: 이 형식을 맡는 `media`의 모듈. `read_header`, `decode`, `write`를 가지며 쓸 때에야 불러온다.
-            비어 있으면 Pillow가 읽고 `writer`가 쓴다.
         signatures: 파일이 시작하는 바이트들. 비어 있으면 `sniff_format`이 따로 가린다.
         alpha: 알파 채널(alpha channel)을 담는가.
         gray: 회색 한 채널로 담는가. 아니면 RGB로 펴서 쓴다.
         gray_alpha: 회색+알파 두 채널로 담는가.
-        sixteen_bit: 채널마다 16비트를 담는가.
+        most_bits: 채널마다 담을 수 있는 가장 큰 비트 수.
         animation: 여러 프레임을 담는가.
         default_quality: 손실 압축의 기본 품질(1..100). 무손실 형식은 None.
         max_side: 가로와 세로의 한도(픽셀).
-        icc, exif, xmp, dpi: 그 메타데이터(metadata)를 담는가. `dpi`가 거짓이어도 `exif`가 참이면 EXIF에 적어 나른다.
+        icc, exif, xmp, dpi, iptc: 그 메타데이터(metadata)를 담는가. `dpi`가 거짓이고 `exif`가 참이면 EXIF에 적는다.
+        cicp: 색을 번호(ITU-T H.273)로 적을 수 있는가.
+        package: 이 형식을 다루는 데 더 필요한 패키지의 `(불러올 이름, 설치할 이름)`.
+        writable: 쓸 수 있는가.
     """
 
     name: str
     extensions: tuple[str, ...]
-    module: str = ""
+    module: str = "pillow"
     signatures: tuple[bytes, ...] = ()
     alpha: bool = True
     gray: bool = True
     gray_alpha: bool = False
-    sixteen_bit: bool = False
+    most_bits: int = 8
     animation: bool = False
     default_quality: int | None = None
     max_side: int = 2**31 - 1
@@ -50,6 +52,22 @@ class ImageFormat:
     exif: bool = True
     xmp: bool = True
     dpi: bool = True
+    iptc: bool = False
+    cicp: bool = False
+    package: tuple[str, str] | None = None
+    writable: bool = True
+
+    @property
+    def sixteen_bit(self) -> bool:
+        """채널마다 8비트가 넘게 담는가."""
+        return self.most_bits > 8
+
+
+def _read_only(name: str, extensions: tuple[str, ...], *signatures: bytes) -> ImageFormat:
+    """Pillow로 읽기만 하는 형식."""
+    return ImageFormat(
+        name, extensions, signatures=signatures, icc=False, exif=False, xmp=False, dpi=False, writable=False
+    )
 
 
 # JPEG의 규격 한도는 65535지만 널리 쓰이는 libjpeg이 65500까지만 읽는다.
@@ -61,16 +79,19 @@ FORMATS: tuple[ImageFormat, ...] = (
         module="png",
         signatures=(b"\x89PNG\r\n\x1a\n",),
         gray_alpha=True,
-        sixteen_bit=True,
+        most_bits=16,
         animation=True,
+        cicp=True,
     ),
     ImageFormat(
         name="JPEG",
         extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        module="jpeg",
         signatures=(b"\xff\xd8\xff",),
         alpha=False,
         default_quality=95,
         max_side=65500,
+        iptc=True,
     ),
     ImageFormat("WEBP", (".webp",), "webp", gray=False, animation=True, default_quality=95, max_side=16383, dpi=False),
     ImageFormat("BMP", (".bmp", ".dib"), signatures=(b"BM",), alpha=False, icc=False, exif=False, xmp=False),
@@ -80,9 +101,20 @@ FORMATS: tuple[ImageFormat, ...] = (
         module="tiff",
         signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         gray_alpha=True,
-        sixteen_bit=True,
+        most_bits=16,
+        iptc=True,
     ),
-    ImageFormat("AVIF", (".avif",), "avif", animation=True, default_quality=90, max_side=16384, dpi=False),
+    ImageFormat(
+        name="AVIF",
+        extensions=(".avif",),
+        module="avif",
+        animation=True,
+        default_quality=90,
+        max_side=16384,
+        dpi=False,
+        most_bits=12,
+        cicp=True,
+    ),
     ImageFormat(
         name="GIF",
         extensions=(".gif",),
@@ -95,19 +127,50 @@ FORMATS: tuple[ImageFormat, ...] = (
         xmp=False,
         dpi=False,
     ),
-    ImageFormat("HEIF", (".heic", ".heif", ".hif"), "avif", default_quality=90, max_side=16384, dpi=False),
+    ImageFormat(
+        name="HEIF",
+        extensions=(".heic", ".heif", ".hif"),
+        module="avif",
+        default_quality=90,
+        max_side=16384,
+        dpi=False,
+        most_bits=12,
+        cicp=True,
+        package=("pillow_heif", "pillow-heif"),
+    ),
+    ImageFormat(
+        name="JXL",
+        extensions=(".jxl",),
+        module="pillow",
+        signatures=(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+        default_quality=95,
+        dpi=False,
+        package=("pillow_jxl", "pillow-jxl-plugin"),
+    ),
+    _read_only(
+        "JPEG2000", (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"), b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+    ),
+    _read_only(
+        "PPM",
+        (".ppm", ".pgm", ".pbm", ".pnm"),
+        *(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b"\n\r \t"),
+    ),
+    _read_only("QOI", (".qoi",), b"qoif"),
+    _read_only("DDS", (".dds",), b"DDS "),
+    _read_only("PSD", (".psd",), b"8BPS\0\1"),
+    _read_only("ICO", (".ico",), b"\0\0\1\0"),
+    _read_only("PCX", (".pcx",), *(b"\x0a%c\x01" % version for version in (0, 2, 3, 4, 5))),
+    _read_only("SGI", (".sgi",), b"\x01\xda"),
+    _read_only("TGA", (".tga",)),
 )
 
 _BY_EXTENSION = {extension: item for item in FORMATS for extension in item.extensions}
-MODULES = {item.name: item.module for item in FORMATS}
-"""형식 이름마다 그 형식을 맡는 모듈. 빈 글자열이면 따로 없다."""
 
 # 이미지인 줄은 알지만 여기서 다루지 않는 형식. 조용히 건너뛰지 않고 이름을 대기 위한 것이다.
 _OTHER_EXTENSIONS = frozenset(
     (
-        *(".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jxr", ".wdp", ".bpg", ".flif"),
-        *(".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm", ".pcx", ".sgi", ".ras", ".xbm", ".xpm"),
-        *(".psd", ".psb", ".xcf", ".kra", ".ico", ".cur", ".icns", ".dds", ".ktx", ".qoi"),
+        *(".jxr", ".wdp", ".bpg", ".flif", ".pam", ".pfm", ".ras", ".xbm", ".xpm"),
+        *(".psb", ".xcf", ".kra", ".cur", ".icns", ".ktx"),
         *(".exr", ".hdr", ".svg", ".svgz", ".wmf", ".emf", ".jps", ".mpo", ".avifs", ".heics"),
         # 사진기의 원본(raw)
         *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".raf"),
@@ -154,9 +217,9 @@ def is_known_picture_name(path: str | PurePath) -> bool:
 
 
 def is_writable_extension(extension: str) -> bool:
-    """지금 쓸 수 있는 확장자(점 포함, 소문자)인가. HEIC는 `pillow_heif`가 있을 때만 쓸 수 있다."""
+    """지금 쓸 수 있는 확장자(점 포함, 소문자)인가. HEIC와 JPEG XL은 그 패키지가 있을 때만 쓸 수 있다."""
     item = _BY_EXTENSION.get(extension)
-    return item is not None and (item.name != "HEIF" or is_installed("pillow_heif"))
+    return item is not None and item.writable and (item.package is None or is_installed(item.package[0]))
 
 
 def writable_extensions() -> tuple[str, ...]:

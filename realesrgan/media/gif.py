@@ -1,19 +1,23 @@
-"""GIF(GIF89a)를 읽고 쓴다. 쓸 때는 프레임마다 자기 색표(local colour table)를 가지며 합치거나 버리는 프레임이 없다."""
+"""GIF(GIF89a)를 읽고 쓴다. 픽셀은 Pillow가 풀고 누른다.
+
+라이브러리들이 하지 않는 것이 여기 있다: 풀기 전에 프레임을 세고 잘린 곳을 찾는 읽기, 프레임마다 자기 색표(local colour
+table)를 가지며 합치거나 버리는 프레임이 없는 쓰기.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from realesrgan.media.animation import decode_any
 from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
-from realesrgan.media.reader import open_image
-from realesrgan.media.writer import EncodeJob, to_image
+from realesrgan.media.pillow import decode_any, open_image, to_image
+from realesrgan.media.writer import EncodeJob
 
 _COLOURS = 256
 _HALF = 128
@@ -78,9 +82,9 @@ def _read_blocks(file: BinaryIO) -> bytes:
     return kept
 
 
-def decode(data: bytes, header: Header) -> Picture:
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """정지 이미지나 애니메이션을 푼다."""
-    return decode_any(data, header, loop=header.detail)
+    return decode_any(source.read_bytes(), header, loop=header.detail)
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
@@ -96,12 +100,12 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     reduced = faded = False
     elapsed = shown = 0.0
     for frame in frames:
-        indexed, lost_colours, lost_alpha = _quantize(job.strip(frame, 0, job.height))
+        indexed, lost_colours, lost_alpha = _quantize(job.pixels(frame))
         reduced, faded = reduced or lost_colours, faded or lost_alpha
         elapsed += frame.duration
         delay = min(max(round((elapsed - shown) / 10), 0), _MAX_DELAY)
         shown += delay * 10
-        _write_frame(file, indexed, delay, transparent=job.kind == "BGRA")
+        _write_frame(file, indexed, delay, transparent=job.kind == "RGBA")
     file.write(b";")
     notes = []
     if reduced:
@@ -112,7 +116,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
 
 
 def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
-    """회색, BGR, BGRA를 팔레트 이미지로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
+    """회색, RGB, RGBA를 팔레트 이미지로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
 
     Returns:
         `(팔레트 이미지, 색을 줄였는가, 반투명을 잃었는가)`.

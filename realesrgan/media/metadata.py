@@ -1,4 +1,4 @@
-"""이미지에 딸린 정보: 색 프로파일(ICC), EXIF, XMP, 해상도(DPI).
+"""이미지에 딸린 정보: EXIF, XMP, 해상도(DPI), IPTC.
 
 EXIF는 새로 써 내지 않고 제자리에서 값만 바꾼다. 제조사 기록(MakerNote)은 EXIF 안의 위치를 가리키므로 자리를 옮기면
 깨지기 때문이다. 구조는 TIFF 6.0의 2절, 태그는 Exif 2.32의 4.6절을 따른다.
@@ -6,55 +6,90 @@ EXIF는 새로 써 내지 않고 제자리에서 값만 바꾼다. 제조사 기
 
 from __future__ import annotations
 
-import io
-import logging
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
-from PIL import Image
-
 from realesrgan.media.picture import EXIF_PREFIX, Metadata
-
-logger = logging.getLogger(__name__)
 
 # 모으기
 
 
 def collect_metadata(info: Mapping[Any, Any], icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
-    """Pillow의 `info`에서 메타데이터를 모아 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.
+    """읽은 `info`에서 메타데이터를 모아 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.
 
     Args:
-        info: Pillow 이미지의 `info`와 같은 이름(`exif`, `xmp`, `dpi` 등)을 가진 사전.
+        info: Pillow 이미지의 `info`와 같은 이름(`exif`, `xmp`, `dpi` 등)과 `text`, `iptc`, `cicp`, `gain_map`.
         icc: 배열의 색 공간과 맞는 색 프로파일.
 
     Returns:
         `(메타데이터, 알릴 문장들)`. 망가진 EXIF는 버리고 그렇다고 알린다.
     """
-    exif = exif_of(info)
+    exif = info.get("exif")
     neutral = neutral_exif(exif) if exif else None
-    notes = ("EXIF의 구조가 망가져 있어 옮기지 않았습니다.",) if exif and neutral is None else ()
+    notes = list(info.get("notes", ()))
+    if exif and neutral is None:
+        notes.append("EXIF의 구조가 망가져 있어 옮기지 않았습니다.")
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
     dpi = clean_dpi(info.get("dpi")) or (clean_dpi(exif_dpi(neutral)) if neutral else None)
-    return Metadata(icc, neutral, neutral_xmp(xmp) if isinstance(xmp, bytes) and xmp else None, dpi), notes
+    return (
+        Metadata(
+            icc,
+            neutral,
+            neutral_xmp(xmp, keep_gain_map=bool(info.get("gain_map"))) if isinstance(xmp, bytes) and xmp else None,
+            dpi,
+            info.get("cicp"),
+            tuple(info.get("text", ())),
+            info.get("iptc"),
+            info.get("gain_map"),
+        ),
+        tuple(notes),
+    )
 
 
-def exif_of(info: Mapping[Any, Any]) -> bytes | None:
-    """Pillow의 `info`에서 EXIF를 꺼낸다. ImageMagick이 PNG에 글로 적은 것도 읽는다."""
-    exif, text = info.get("exif"), info.get("Raw profile type exif")
-    if isinstance(exif, bytes) and exif:
-        return exif
-    if isinstance(text, str):
-        try:
-            return bytes.fromhex("".join(text.split("\n")[3:]))
-        except ValueError:
+def find_orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """적용할 방향(1..8). EXIF에 적혀 있지 않으면 XMP의 것을 본다."""
+    if exif and (value := exif_orientation(exif)):
+        return value
+    found = re.search(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\s*[\"'<]", xmp or b"")
+    return int(found[1]) if found else 1
+
+
+def profile_text(text: str) -> bytes | None:
+    """ImageMagick이 PNG에 16진수 글로 적은 것(`Raw profile type ...`)의 바이트. 그런 글이 아니면 None."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return None
+
+
+def iptc_of_photoshop(block: bytes) -> bytes | None:
+    """Photoshop의 자원 덩어리(8BIM)에서 IPTC 기록(번호 0x0404)을 꺼낸다."""
+    block = block.removeprefix(PHOTOSHOP_PREFIX)
+    at = 0
+    while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
+        (number,) = struct.unpack_from(">H", block, at + 4)
+        # 이름은 길이 한 바이트가 앞에 붙고 짝수로 맞춘다.
+        start = at + 6 + (block[at + 6] + 2) // 2 * 2
+        if start + 4 > len(block):
             return None
+        (size,) = struct.unpack_from(">I", block, start)
+        if number == 0x0404:
+            return block[start + 4 : start + 4 + size] or None
+        at = start + 4 + size + size % 2
     return None
+
+
+PHOTOSHOP_PREFIX = b"Photoshop 3.0\0"
+
+
+def photoshop_of_iptc(iptc: bytes) -> bytes:
+    """IPTC 기록을 담은 Photoshop의 자원 덩어리."""
+    return PHOTOSHOP_PREFIX + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
 def clean_dpi(dpi: Any) -> tuple[float, float] | None:
@@ -65,60 +100,6 @@ def clean_dpi(dpi: Any) -> tuple[float, float] | None:
         return None
     ok = all(math.isfinite(value) and 0 < value <= 1e6 for value in (x, y))
     return (x, y) if ok else None
-
-
-# 색 프로파일
-
-_ICC_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
-
-
-def matching_icc(icc: bytes, mode: str) -> bytes | None:
-    """이미지의 종류(`L`, `RGB`, `CMYK`)와 맞는 프로파일이면 그대로, 아니면 None. 색 공간은 ICC.1:2022 7.2.6절.
-
-    회색 이미지에 RGB 프로파일이(또는 거꾸로) 붙으면 뷰어마다 다르게 보이므로 나르지 않는다.
-    """
-    if len(icc) < 132 or icc[36:40] != b"acsp":
-        return None
-    return icc if icc[16:20] == _ICC_SPACES[mode] else None
-
-
-@lru_cache(maxsize=1)
-def srgb_icc() -> bytes:
-    """표준 sRGB 프로파일. 만든 시각을 고정해 같은 입력이 언제나 같은 파일이 되게 한다."""
-    from PIL import ImageCms
-
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = bytes.fromhex("07d0 0001 0001 0000 0000 0000")
-    return bytes(profile)
-
-
-def is_srgb(icc: bytes) -> bool:
-    """프로파일의 이름이 sRGB인가. 프로파일이 없는 이미지는 sRGB로 보므로 빼도 색이 같다."""
-    from PIL import ImageCms
-
-    try:
-        return "srgb" in ImageCms.getProfileDescription(io.BytesIO(icc)).lower()
-    except (ImageCms.PyCMSError, OSError):
-        return False
-
-
-def srgb_converter(icc: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image] | None:
-    """`mode`의 Pillow 이미지를 프로파일을 거쳐 sRGB로 바꾸는 함수. 프로파일을 쓸 수 없으면 None.
-
-    Args:
-        icc: 색 프로파일. None이면 LAB의 표준 프로파일을 쓴다.
-        mode: 바꿀 이미지의 종류(`L`, `RGB`, `CMYK`, `LAB`).
-    """
-    from PIL import ImageCms
-
-    try:
-        # 파일의 바이트를 거친다. Pillow가 만든 LAB 프로파일을 그대로 쓰면 색이 조금 다르다.
-        data = icc or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-        source = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
-    except (ImageCms.PyCMSError, OSError) as error:
-        logger.debug("색 프로파일을 쓸 수 없다: %s", error)
-        return None
 
 
 # EXIF
@@ -163,13 +144,13 @@ class _ExifBlock:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """EXIF 방향(1..8). 적혀 있지 않거나 읽을 수 없으면 1."""
+    """EXIF 방향(1..8). 적혀 있지 않거나 읽을 수 없으면 0."""
     try:
         block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
         values = [block.value(at) for tag, at in block.entries(block.first) if tag == _ORIENTATION]
     except (ValueError, struct.error):
-        return 1
-    return values[0] if values and 1 <= values[0] <= 8 else 1
+        return 0
+    return values[0] if values and 1 <= values[0] <= 8 else 0
 
 
 def neutral_exif(exif: bytes) -> bytes | None:
@@ -273,19 +254,24 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
 
 # XMP
 
-# 이득 지도(gain map)와 움직이는 사진은 파일 뒤쪽에 따로 붙는 자료를 가리킨다.
+# 이득 지도(gain map)와 움직이는 사진, 확장 XMP는 파일의 다른 곳에 따로 있는 자료를 가리킨다.
 # 그 자료는 옮기지 않으므로 가리키는 말도 지운다.
+_GAIN_MAP = (
+    rb"<(Container:Directory|GContainer:Directory)\b.*?</\1>",
+    rb"\s(?:hdrgm):Version\s*=\s*(?:\"[^\"]*\"|'[^']*')",
+)
 _DANGLING = (
-    rb"<(Container:Directory|GContainer:Directory|xmp:Thumbnails)\b.*?</\1>",
-    rb"\s(?:hdrgm|GCamera|Camera):(?:Version|MicroVideo\w*|MotionPhoto\w*)\s*=\s*(?:\"[^\"]*\"|'[^']*')",
+    rb"<(xmp:Thumbnails)\b.*?</\1>",
+    rb"\s(?:GCamera|Camera|xmpNote):(?:MicroVideo\w*|MotionPhoto\w*|HasExtendedXMP)\s*=\s*(?:\"[^\"]*\"|'[^']*')",
+    rb"<((?:GCamera|Camera|xmpNote):(?:MicroVideo\w*|MotionPhoto\w*|HasExtendedXMP))>[^<]*</\1>",
 )
 _WIDTH_NAMES = rb"tiff:ImageWidth|exif:PixelXDimension"
 _HEIGHT_NAMES = rb"tiff:ImageLength|exif:PixelYDimension"
 
 
-def neutral_xmp(xmp: bytes) -> bytes:
+def neutral_xmp(xmp: bytes, *, keep_gain_map: bool = False) -> bytes:
     """방향을 1로 되돌리고, 함께 옮기지 않는 자료를 가리키는 항목을 지운 XMP."""
-    for pattern in _DANGLING:
+    for pattern in _DANGLING if keep_gain_map else (*_GAIN_MAP, *_DANGLING):
         xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL)
     return _set_number(xmp, rb"tiff:Orientation", 1)
 

@@ -17,9 +17,6 @@ Mode = Literal["L", "RGB", "RGBA"]
 EXIF_PREFIX = b"Exif\x00\x00"
 """JPEG의 APP1과 WebP가 EXIF 앞에 두는 표시(Exif 2.32의 4.7.2절)."""
 
-INFO_NAMES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp", "dpi"})
-"""Pillow의 `info`에서 `metadata.collect_metadata`가 보는 이름들. 하나도 없으면 모을 것이 없다."""
-
 
 class UnreadableError(ValueError):
     """이미지를 읽을 수 없다. 경로를 아는 `reader`가 `ImageReadError`로 바꾼다.
@@ -58,8 +55,8 @@ class UnsupportedError(UnreadableError):
 class MissingDecoderError(UnreadableError):
     """이 형식을 푸는 데 필요한 것이 설치되어 있지 않다."""
 
-    def __init__(self, remedy: str) -> None:
-        super().__init__("이 형식을 푸는 데 필요한 것이 없습니다.", remedy)
+    def __init__(self, remedy: str, why: str = "이 형식을 푸는 데 필요한 것이 없습니다.") -> None:
+        super().__init__(why, remedy)
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,7 @@ class ImageInfo:
         frames: 프레임 수. 정지 이미지는 1.
         mode: 읽었을 때의 배열 종류. 회색+알파는 `'RGBA'`다.
         bit_depth: 읽었을 때 채널마다의 비트 수, 8 또는 16.
+        pages: 프레임이 애니메이션의 것이 아니라 TIFF의 쪽들인가.
     """
 
     width: int
@@ -80,6 +78,7 @@ class ImageInfo:
     frames: int
     mode: Mode
     bit_depth: int
+    pages: bool = False
 
     @property
     def channels(self) -> int:
@@ -111,12 +110,20 @@ class Metadata:
         exif: 앞머리(`Exif`와 0 두 개)를 뗀 TIFF 구조의 EXIF. 방향은 1이고 미리보기(thumbnail)는 없다.
         xmp: XMP 패킷(packet).
         dpi: 인치당 점의 수 `(가로, 세로)`.
+        cicp: 색을 번호로 적은 것(ITU-T H.273): `(원색, 전달 특성)`. PNG의 cICP와 AVIF·HEIF의 nclx다.
+        text: `(열쇠말, 글)`들. PNG의 글 조각과 JPEG의 설명(`Comment`).
+        iptc: IPTC-IIM 기록.
+        gain_map: Ultra HDR의 이득 지도(gain map) JPEG. JPEG로 쓸 때만 옮길 수 있다.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    cicp: tuple[int, int] | None = None
+    text: tuple[tuple[str, str], ...] = ()
+    iptc: bytes | None = None
+    gain_map: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,14 @@ class Frame:
     Attributes:
         array: `(H, W)` 회색, `(H, W, 3)` BGR, `(H, W, 4)` BGRA(곱하지 않은(straight) 알파). uint8 또는 uint16.
         duration: 보이는 시간(밀리초). 정지 이미지는 0.
+        metadata: 여러 쪽 TIFF에서 이 쪽의 메타데이터. 없으면 `Picture.metadata`.
+
+    `array`는 메모리의 배열이 아니라 파일의 일부를 그때그때 읽는 것(`vips.LazyImage`, `vips.RawImage`)이어도 된다.
     """
 
     array: Array
     duration: float = 0.0
+    metadata: Metadata | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,8 @@ class Picture:
         format: 원본 형식(`'PNG'` 등).
         gray_alpha: 원본이 회색+알파인가. 배열은 BGRA지만 담을 수 있는 형식에는 회색+알파로 되돌려 쓴다.
         notes: 읽으면서 바뀐 것을 알리는 한국어 문장들.
+        bits: 원본의 채널마다의 비트 수. 10, 12비트도 배열은 uint16이다.
+        pages: 프레임이 여러 쪽 TIFF의 쪽들인가. 쪽마다 크기와 종류가 달라도 된다.
     """
 
     frames: Iterable[Frame]
@@ -154,6 +167,8 @@ class Picture:
     format: str = "PNG"
     gray_alpha: bool = False
     notes: tuple[str, ...] = ()
+    bits: int = 0
+    pages: bool = False
 
     @property
     def animated(self) -> bool:
@@ -231,27 +246,3 @@ def fill_transparent_colour(bgra: Array) -> Array:
     packed[transparent] = colours[labels[transparent]]
     result[transparent, 3] = 0
     return result
-
-
-def reduce_depth(strip: Array) -> Array:
-    """uint16을 가장 가까운 uint8로 줄인다(257로 나누어 반올림)."""
-    reduced: Any = import_cv2().convertScaleAbs(strip, alpha=1 / 257)
-    return reduced.reshape(strip.shape)
-
-
-def flatten_on_white(strip: Array) -> Array:
-    """uint8 BGRA를 흰 배경 위에 놓은 BGR로 합친다."""
-    colour, alpha = strip[..., :3].astype(np.uint16), strip[..., 3:].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def to_grey(strip: Array) -> Array:
-    """세 색이 같은 BGR과 BGRA를 회색, 회색+알파로 되돌린다."""
-    cv2 = import_cv2()
-    grey: Array = cv2.cvtColor(np.ascontiguousarray(strip[..., :3]), cv2.COLOR_BGR2GRAY)
-    return np.stack([grey, strip[..., 3]], axis=2) if strip.shape[2] == 4 else grey
-
-
-def spread_grey(strip: Array) -> Array:
-    """회색을 BGR로 편다."""
-    return np.repeat(strip[..., None], 3, axis=2)

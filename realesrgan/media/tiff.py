@@ -1,8 +1,6 @@
-"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF).
+"""TIFF의 항목표(IFD)를 읽고 적는다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 쓴다.
 
-Pillow는 채널이 여럿인 16비트를 8비트로 줄이고 쓰지도 못하며, OpenCV는 채널이 따로 놓인(planar) 파일을 틀리게 읽고
-메타데이터를 쓰지 못한다. 그래서 압축하지 않았거나 Deflate로 압축한 회색과 RGB는 여기서 풀고, 16비트의 나머지 압축만
-다른 곳에 맡긴다. 쓰기는 모두 여기서 하며 Deflate 압축과 가로 차분을 쓴다.
+libvips가 하지 않는 것이 여기 있다: 잘린 파일 찾기, EXIF와 설명 태그와 IPTC를 바이트 그대로 옮기기, 크기가 다른 여러 쪽.
 """
 
 from __future__ import annotations
@@ -10,33 +8,31 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from realesrgan.errors import ImageWriteError
-from realesrgan.media.metadata import collect_metadata, matching_icc
+from realesrgan.media.metadata import iptc_of_photoshop
 from realesrgan.media.picture import (
-    Array,
     DamagedError,
     Frame,
     Header,
     ImageInfo,
     Metadata,
+    MissingDecoderError,
     Mode,
     Picture,
     TruncatedError,
+    UnreadableError,
     UnsupportedError,
-    apply_orientation,
 )
-from realesrgan.media.reader import decode_still, open_image
-from realesrgan.media.writer import EncodeJob, deflate, ordered_map, strip_ranges
-from realesrgan.util.optional import import_cv2
+from realesrgan.media.reader import decode_still, finish_still
+from realesrgan.media.vips import load, save
+from realesrgan.media.writer import EncodeJob
 
 # 항목표(IFD). 값을 풀지 않고 바이트째 나르므로 바이트 순서만 지키면 한글 설명이나 모르는 태그도 손상 없이 옮겨진다.
 
@@ -46,7 +42,7 @@ _LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17
 _MAX_ENTRY_BYTES = 1 << 28
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
-_ICC, _XMP = 34675, 700
+_ICC, _XMP, _IPTC, _PHOTOSHOP = 34675, 700, 33723, 34377
 DESCRIPTIVE_TAGS = frozenset(
     (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
 )
@@ -83,13 +79,13 @@ class ByteOrder:
         return top / bottom if bottom else 0.0
 
 
-def read_tiff_head(file: BinaryIO) -> tuple[ByteOrder, int]:
-    """TIFF 머리에서 바이트 순서와 첫 IFD의 위치를 읽는다.
+def read_tiff_head(file: BinaryIO, base: int = 0) -> tuple[ByteOrder, int]:
+    """`base`에 있는 TIFF 머리에서 바이트 순서와 첫 IFD의 위치를 읽는다.
 
     Raises:
         ValueError, struct.error: TIFF가 아닐 때.
     """
-    file.seek(0)
+    file.seek(base)
     head = file.read(16)
     prefix = {b"II": "<", b"MM": ">"}.get(head[:2])
     if prefix is None:
@@ -99,8 +95,8 @@ def read_tiff_head(file: BinaryIO) -> tuple[ByteOrder, int]:
     return ByteOrder(prefix), struct.unpack_from(prefix + "I", head, 4)[0]
 
 
-def read_ifd(file: BinaryIO, offset: int, order: ByteOrder) -> tuple[dict[int, Entry], int]:
-    """IFD 하나를 읽는다.
+def read_ifd(file: BinaryIO, offset: int, order: ByteOrder, base: int = 0) -> tuple[dict[int, Entry], int]:
+    """IFD 하나를 읽는다. 항목의 위치는 `base`에서 센다.
 
     Returns:
         `(태그별 항목, 다음 IFD의 위치)`. 다음이 없으면 0. 자료가 파일 밖에 있는 항목은 뺀다.
@@ -124,7 +120,7 @@ def read_ifd(file: BinaryIO, offset: int, order: ByteOrder) -> tuple[dict[int, E
         if 0 < size <= inline:
             payload = table[slot : slot + size]
         else:
-            (position,) = struct.unpack_from(order.prefix + letter, table, slot)
+            position = base + struct.unpack_from(order.prefix + letter, table, slot)[0]
             if size == 0 or size > _MAX_ENTRY_BYTES or position + size > end:
                 continue
             file.seek(position)
@@ -136,17 +132,19 @@ def read_ifd(file: BinaryIO, offset: int, order: ByteOrder) -> tuple[dict[int, E
 
 def pack_ifd(entries: Iterable[Entry], offset: int, order: ByteOrder) -> bytes:
     """항목들을 `offset` 자리에 놓일 IFD 바이트(항목표와 딸린 자료)로 묶는다. 다음 IFD는 없다."""
+    count, items, inline = ("Q", "Q", 8) if order.big else ("H", "I", 4)
     listed = sorted(entries, key=lambda entry: entry.tag)
-    position = offset + 2 + 12 * len(listed) + 4
-    table, tail = struct.pack(order.prefix + "H", len(listed)), b""
+    table = struct.pack(order.prefix + count, len(listed))
+    position = offset + len(table) + (4 + 2 * inline) * len(listed) + inline
+    tail = b""
     for entry in listed:
-        table += struct.pack(order.prefix + "HHI", entry.tag, entry.kind, entry.count)
-        if len(entry.payload) <= 4:
-            table += entry.payload.ljust(4, b"\0")
+        table += struct.pack(order.prefix + "HH" + items, entry.tag, entry.kind, entry.count)
+        if len(entry.payload) <= inline:
+            table += entry.payload.ljust(inline, b"\0")
             continue
-        table += struct.pack(order.prefix + "I", position + len(tail))
-        tail += entry.payload + b"\0" * (len(entry.payload) % 2)
-    return table + struct.pack(order.prefix + "I", 0) + tail
+        table += struct.pack(order.prefix + items, position + len(tail))
+        tail += entry.payload + bytes(len(entry.payload) % 2)
+    return table + bytes(inline) + tail
 
 
 @dataclass(frozen=True)
@@ -161,15 +159,28 @@ class ExifTags:
     def __bool__(self) -> bool:
         return bool(self.main or self.exif or self.gps)
 
+    def swapped(self) -> ExifTags:
+        """바이트 순서를 바꾼 것. 제조사 기록처럼 뜻을 모르는 바이트(UNDEFINED)는 그대로다."""
+
+        def swap(entry: Entry) -> Entry:
+            size = 4 if entry.kind in (RATIONAL, 10) else _SIZES[entry.kind]
+            return replace(entry, payload=np.frombuffer(entry.payload, f"u{size}").byteswap().tobytes())
+
+        groups = [tuple(map(swap, group)) for group in (self.main, self.exif, self.gps)]
+        return ExifTags(ByteOrder("<" if self.order.prefix == ">" else ">"), *groups)
+
 
 def read_exif_tags(file: BinaryIO) -> ExifTags:
-    """TIFF 구조의 파일(TIFF 이미지이나 EXIF 덩어리)에서 설명 태그와 EXIF, GPS 항목표를 모은다.
+    """TIFF 구조의 파일(TIFF 이미지나 EXIF 덩어리)에서 첫 쪽의 설명 태그와 EXIF, GPS 항목표를 모은다.
 
     Raises:
         ValueError, struct.error: 구조가 망가져 있을 때.
     """
     order, first = read_tiff_head(file)
-    main, _ = read_ifd(file, first, order)
+    return _exif_of(file, read_ifd(file, first, order)[0], order)
+
+
+def _exif_of(file: BinaryIO, main: dict[int, Entry], order: ByteOrder) -> ExifTags:
     groups = {}
     for tag in (EXIF_IFD, GPS_IFD):
         values = order.integers(main[tag]) if tag in main else ()
@@ -179,411 +190,383 @@ def read_exif_tags(file: BinaryIO) -> ExifTags:
     return ExifTags(ByteOrder(order.prefix), kept, groups[EXIF_IFD], groups[GPS_IFD])
 
 
-def pack_with_exif(main: Iterable[Entry], tags: ExifTags, offset: int) -> bytes:
-    """기본 항목표와 EXIF, GPS 항목표를 `offset`부터 이어 놓는다. 바이트 순서는 `tags.order`다."""
-    order = tags.order
-    pointers = [tag for tag, group in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if group]
-    entries = [*main, *(Entry(tag, LONG, 1, bytes(4)) for tag in pointers)]
-    position = offset + len(pack_ifd(entries, offset, order))
+def pack_with_exif(main: Iterable[Entry], tags: ExifTags, offset: int, order: ByteOrder) -> bytes:
+    """기본 항목표와 EXIF, GPS 항목표를 `offset`부터 이어 놓는다."""
+    main = list(main)
+    groups = {tag: group for tag, group in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if group}
+    kind, letter = (16, "Q") if order.big else (LONG, "I")
+    blank = [Entry(tag, kind, 1, bytes(8 if order.big else 4)) for tag in groups]
+    position = offset + len(pack_ifd([*main, *blank], offset, order))
     tail, placed = b"", []
-    for tag in pointers:
-        placed.append(Entry(tag, LONG, 1, struct.pack(order.prefix + "I", position + len(tail))))
-        tail += pack_ifd(tags.exif if tag == EXIF_IFD else tags.gps, position + len(tail), order)
+    for tag, group in groups.items():
+        placed.append(Entry(tag, kind, 1, struct.pack(order.prefix + letter, position + len(tail))))
+        tail += pack_ifd(group, position + len(tail), order)
     return pack_ifd([*main, *placed], offset, order) + tail
 
 
 def pack_exif(tags: ExifTags) -> bytes:
     """항목들을 TIFF 구조의 EXIF 덩어리로 묶는다."""
     mark = b"II" if tags.order.prefix == "<" else b"MM"
-    return mark + struct.pack(tags.order.prefix + "HI", 42, 8) + pack_with_exif(tags.main, tags, 8)
+    return mark + struct.pack(tags.order.prefix + "HI", 42, 8) + pack_with_exif(tags.main, tags, 8, tags.order)
 
 
 # 읽기
 
-_RAW, _DEFLATE, _ANY_DEFLATE = 1, 8, (8, 32946)
-_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
+_RGB, _CMYK = 2, 5
 _MAX_PAGES = 100_000
+_PACKED_BITS = (1, 2, 4, 8, 12, 16)
+_COMPRESSIONS = {
+    34925: "LZMA",
+    50000: "ZSTD",
+    50001: "WebP",
+    50002: "JPEG XL",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    6: "옛 JPEG",
+}
 
 
 @dataclass(frozen=True)
-class TiffLayout:
-    """TIFF 첫 쪽의 배치.
+class TiffPage:
+    """한 쪽의 항목표.
 
     Attributes:
-        width, height: 저장된 크기(방향 적용 전).
-        bits: 채널마다의 비트 수. 채널끼리 다르면 0(직접 풀지 않는다).
-        samples: 픽셀 하나의 표본 수.
-        sample_format: 1 부호 없는 정수, 2 부호 있는 정수, 3 실수.
-        photometric: 0 흰색이 0인 회색, 1 회색, 2 RGB, 3 팔레트, 5 CMYK, 6 YCbCr, 8 LAB.
-        compression: 압축 방식 번호.
-        predictor: 2면 가로 차분(horizontal differencing).
-        fill_order: 2면 바이트 안의 비트 순서가 거꾸로다.
-        planar: 채널이 따로 놓였는가.
-        extra: 추가 채널의 뜻(0 모름, 1 곱한 알파, 2 곱하지 않은 알파).
-        orientation: EXIF와 같은 방향 번호.
-        rows_per_strip, offsets, counts: 띠(strip)의 줄 수, 위치, 바이트 수.
-        tiled: 띠가 아니라 타일로 나뉘었는가.
-        pages: 온전한 크기의 쪽 수.
+        index: 파일의 몇 번째 IFD인가.
         order: 바이트 순서.
+        entries: 항목들.
     """
 
-    width: int
-    height: int
-    bits: int
-    samples: int
-    sample_format: int
-    photometric: int
-    compression: int
-    predictor: int
-    fill_order: int
-    planar: bool
-    extra: tuple[int, ...]
-    orientation: int
-    rows_per_strip: int
-    offsets: tuple[int, ...]
-    counts: tuple[int, ...]
-    tiled: bool
-    pages: int
+    index: int
     order: ByteOrder
     entries: dict[int, Entry]
+
+    def integers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """태그의 정수들. 태그가 없거나 정수가 아니면 `default`."""
+        return (self.order.integers(self.entries[tag]) if tag in self.entries else ()) or default
+
+    def integer(self, tag: int, default: int = 0) -> int:
+        """태그의 첫 정수."""
+        return self.integers(tag, (default,))[0]
+
+    @property
+    def bits(self) -> int:
+        """채널마다의 비트 수. 채널마다 다르면 0."""
+        bits = self.integers(258, (1,))
+        return bits[0] if len(set(bits)) == 1 else 0
 
     @property
     def alpha(self) -> bool:
         """알파 채널이 있는가. 뜻을 적지 않은 넷째 채널은 알파로 본다."""
-        base = 3 if self.photometric == _RGB else 1
-        return any(kind in (1, 2) for kind in self.extra[:1]) or (not self.extra and self.samples == base + 1)
+        base = 3 if self.integer(262, 1) == _RGB else 1
+        extra = self.integers(338)
+        return extra[:1] in ((1,), (2,)) or (not extra and self.integer(277, 1) == base + 1)
 
     @property
-    def deep(self) -> bool:
-        """16비트로 읽는 배치인가."""
-        return self.bits in (12, 16) and self.sample_format == 1 and self.photometric in (0, 1, 2)
+    def info(self) -> ImageInfo:
+        """이 쪽의 크기와 종류."""
+        width, height = self.integer(256), self.integer(257)
+        size = (height, width) if self.orientation >= 5 else (width, height)
+        photometric = self.integer(262, 1)
+        mode: Mode = "RGBA" if photometric <= _RGB and self.alpha else "L" if photometric < _RGB else "RGB"
+        deep = self.bits in (12, 16) and photometric <= _RGB
+        return ImageInfo(*size, "TIFF", 1, mode, 16 if deep else 8)
 
     @property
-    def simple(self) -> bool:
-        """여기서 풀 수 있는 압축과 배치인가."""
-        packed = self.compression == _RAW or self.compression in _ANY_DEFLATE
-        plain = self.sample_format == 1 and self.photometric in (0, 1, 2) and self.fill_order == 1
-        return packed and plain and self.bits in (8, 16) and not self.tiled and self.predictor in (1, 2)
+    def orientation(self) -> int:
+        """EXIF와 같은 방향 번호."""
+        value = self.integer(274, 1)
+        return value if 1 <= value <= 8 else 1
 
-    @property
-    def mode(self) -> Mode:
-        """읽었을 때의 배열 종류."""
-        grey = self.photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK)
-        if self.photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB) and self.alpha:
-            return "RGBA"
-        return "L" if grey else "RGB"
-
-    @property
-    def dpi(self) -> tuple[float, float] | None:
-        """인치당 점의 수."""
-        unit = _integers(self.order, self.entries, 296, (2,))[0]
-        if unit not in (2, 3) or 282 not in self.entries or 283 not in self.entries:
-            return None
-        factor = 2.54 if unit == 3 else 1.0
-        return self.order.rational(self.entries[282]) * factor, self.order.rational(self.entries[283]) * factor
-
-    def payload(self, tag: int) -> bytes | None:
-        """태그의 날것 바이트."""
-        return self.entries[tag].payload if tag in self.entries else None
-
-
-def _integers(order: ByteOrder, entries: dict[int, Entry], tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """태그의 정수들. 태그가 없거나 정수가 아니면 `default`."""
-    return (order.integers(entries[tag]) if tag in entries else ()) or default
+    def metadata(self, file: BinaryIO) -> dict[str, Any]:
+        """Pillow의 `info`와 같은 이름의 메타데이터. 픽셀 배치를 적은 태그는 뺀다."""
+        try:
+            tags = _exif_of(file, self.entries, self.order)
+            exif = pack_exif(tags) if tags else None
+        except (ValueError, struct.error):
+            exif = None
+        payload = {tag: self.entries[tag].payload for tag in (_ICC, _XMP, _IPTC, _PHOTOSHOP) if tag in self.entries}
+        unit, dpi = self.integer(296, 2), None
+        if unit in (2, 3) and 282 in self.entries and 283 in self.entries:
+            dpi = tuple(self.order.rational(self.entries[tag]) * (2.54 if unit == 3 else 1.0) for tag in (282, 283))
+        iptc = payload.get(_IPTC) or iptc_of_photoshop(payload.get(_PHOTOSHOP, b""))
+        return {"exif": exif, "xmp": payload.get(_XMP), "icc_profile": payload.get(_ICC), "dpi": dpi, "iptc": iptc}
 
 
 def read_header(file: BinaryIO) -> Header:
-    """첫 쪽의 머리를 읽는다. `detail`은 `TiffLayout`이다.
+    """쪽들의 머리를 읽는다. 픽셀은 읽지 않는다. 크기는 첫 쪽의 것이고 `detail`은 쪽마다의 머리들이다.
 
     Raises:
         TruncatedError, DamagedError: 잘렸거나 망가졌을 때.
-    """
-    layout = read_layout(file)
-    size = (layout.height, layout.width) if layout.orientation >= 5 else (layout.width, layout.height)
-    info = ImageInfo(*size, "TIFF", layout.pages, layout.mode, 16 if layout.deep else 8)
-    return Header(info, layout.orientation, layout)
-
-
-def read_layout(file: BinaryIO) -> TiffLayout:
-    """항목표를 읽어 첫 쪽의 배치를 알아낸다. 픽셀은 읽지 않는다.
-
-    Raises:
-        TruncatedError: 항목표나 픽셀 자료가 파일 밖에 있을 때.
-        DamagedError: 크기가 적혀 있지 않을 때.
+        UnsupportedError: 담을 수 없는 종류일 때.
     """
     try:
-        order, first = read_tiff_head(file)
-        entries, following = read_ifd(file, first, order)
-        pages = 1 + _count_pages(file, following, order)
+        pages = list(_read_pages(file))
     except (struct.error, ValueError) as error:
         raise TruncatedError from error
-
-    integers = partial(_integers, order, entries)
-    width, height = integers(256, (0,))[0], integers(257, (0,))[0]
-    bits = integers(258, (1,))
-    tiled = 324 in entries
-    layout = TiffLayout(
-        width=width,
-        height=height,
-        bits=bits[0] if len(set(bits)) == 1 else 0,
-        samples=integers(277, (1,))[0],
-        sample_format=max(integers(339, (1,))),
-        photometric=integers(262, (_MIN_IS_BLACK,))[0],
-        compression=integers(259, (_RAW,))[0],
-        predictor=integers(317, (1,))[0],
-        fill_order=integers(266, (1,))[0],
-        planar=integers(284, (1,))[0] == 2,
-        extra=integers(338),
-        orientation=integers(274, (1,))[0] if 1 <= integers(274, (1,))[0] <= 8 else 1,
-        rows_per_strip=min(integers(278, (height,))[0], max(height, 1)),
-        offsets=integers(324 if tiled else 273),
-        counts=integers(325 if tiled else 279),
-        tiled=tiled,
-        pages=pages,
-        order=order,
-        entries=entries,
-    )
-    _check_extent(file, layout)
-    return layout
+    headers = []
+    for page in pages:
+        _check_extent(file, page)
+        headers.append(Header(page.info, page.orientation, page.metadata(file) | {"page": page}))
+    first = headers[0]
+    info = replace(first.info, frames=len(headers), pages=len(headers) > 1)
+    return Header(info, first.orientation, headers)
 
 
-def _check_extent(file: BinaryIO, layout: TiffLayout) -> None:
-    """픽셀 자료가 파일 안에 다 있는지 본다."""
-    if layout.width < 1 or layout.height < 1 or not layout.offsets or layout.rows_per_strip < 1:
-        raise DamagedError
-    end = file.seek(0, os.SEEK_END)
-    # 띠가 하나뿐인 옛 파일은 길이를 적지 않기도 하므로 적혀 있는 것만 본다.
-    counts = layout.counts or (1,) * len(layout.offsets)
-    if any(offset + count > end for offset, count in zip(layout.offsets, counts, strict=False)):
-        raise TruncatedError
-
-
-def _count_pages(file: BinaryIO, following: int, order: ByteOrder) -> int:
-    """이어지는 쪽을 센다. 축소판과 마스크(NewSubfileType의 1번, 3번 비트)는 세지 않는다."""
-    pages = 0
+def _read_pages(file: BinaryIO) -> Iterator[TiffPage]:
+    """쪽들. 첫 쪽이 아닌 축소판과 마스크(NewSubfileType의 1번, 3번 비트)는 뺀다."""
+    order, following = read_tiff_head(file)
     seen: set[int] = set()
     while following and following not in seen and len(seen) < _MAX_PAGES:
         seen.add(following)
         entries, following = read_ifd(file, following, order)
-        kind = order.integers(entries[254]) if 254 in entries else ()
-        pages += not (kind and kind[0] & 0b101)
-    return pages
+        page = TiffPage(len(seen) - 1, order, entries)
+        if page.index == 0 or not page.integer(254) & 0b101:
+            yield page
+    if not seen:
+        raise struct.error("쪽이 없다")
 
 
-def decode(data: bytes, header: Header) -> Picture:
-    """첫 쪽을 푼다. 12비트는 16비트로 늘린다.
+def _check_extent(file: BinaryIO, page: TiffPage) -> None:
+    """픽셀 자료가 파일 안에 다 있는지 본다. libvips는 잘린 것을 알리지 않는다."""
+    tiled = 324 in page.entries
+    offsets, counts = page.integers(324 if tiled else 273), page.integers(325 if tiled else 279)
+    width, height = page.integer(256), page.integer(257)
+    if width < 1 or height < 1 or not offsets:
+        raise DamagedError
+    planes = page.integer(277, 1) if page.integer(284, 1) == 2 else 1
+    if tiled:
+        across, down = max(page.integer(322), 1), max(page.integer(323), 1)
+        needed = -(-width // across) * -(-height // down) * planes
+    else:
+        rows = min(page.integer(278, height), height)
+        if rows < 1:
+            raise DamagedError
+        needed = -(-height // rows) * planes
+    if len(offsets) < needed:
+        raise TruncatedError
+    end = file.seek(0, os.SEEK_END)
+    if page.integer(259, 1) == 1 and not tiled and counts:
+        bits = sum(page.integers(258, (1,))) if planes == 1 else page.bits
+        bits *= page.integer(277, 1) if len(page.integers(258, (1,))) == 1 and planes == 1 else 1
+        if sum(counts) * planes < (width * bits + 7) // 8 * height:
+            raise TruncatedError
+    # 띠가 하나뿐인 옛 파일은 길이를 적지 않기도 하므로 적혀 있는 것만 본다.
+    if any(offset + count > end for offset, count in zip(offsets, counts or (1,) * len(offsets), strict=False)):
+        raise TruncatedError
+
+
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+    """쪽들을 푼다. 12비트는 16비트로 늘린다. 여러 쪽은 돌 때마다 한 쪽씩 푼다.
 
     Raises:
-        UnsupportedError: 여러 쪽, 실수, 부호 있는 정수처럼 담을 수 없는 종류일 때.
-        TruncatedError, DamagedError: 자료가 모자라거나 어긋날 때.
-        Exception: Pillow의 디코더가 내는 여러 가지 예외.
+        UnsupportedError: 실수, 부호 있는 정수처럼 담을 수 없는 종류일 때.
+        UnreadableError: 자료가 모자라거나 어긋나거나, 풀 것이 없을 때.
     """
-    layout: TiffLayout = header.detail
-    _check_supported(layout)
-    if not layout.deep and not layout.simple:
-        # Pillow는 TIFF를 풀면서 방향까지 적용한다.
-        image = open_image("TIFF", io.BytesIO(data))
-        image.load()
-        return decode_still(image, replace(header, orientation=1), **_metadata_info(data, layout))
-    pixels = _arrange(_decode_strips(data, layout) if layout.simple else _decode_elsewhere(data, layout), layout)
-    grey = layout.photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK)
-    icc = layout.payload(_ICC)
-    icc = matching_icc(icc, "L" if grey else "RGB") if icc else None
-    metadata, notes = collect_metadata(_metadata_info(data, layout), icc)
-    array = apply_orientation(pixels, layout.orientation)
-    return Picture((Frame(array),), metadata=metadata, format="TIFF", gray_alpha=grey and layout.alpha, notes=notes)
+    headers: list[Header] = header.detail
+    for page in headers:
+        _check_supported(page.detail["page"])
+    if len(headers) == 1:
+        return _decode_page(source, headers[0], lazy=lazy)
+    frames = Pages(source, tuple(headers))
+    # 긴 작업을 시작하기 전에 모든 쪽을 한 번 풀어 망가진 쪽을 찾는다.
+    pictures = [_decode_page(source, page, lazy=True) for page in headers]
+    notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
+    return Picture(frames, len(headers), pictures[0].metadata, format="TIFF", notes=notes, pages=True)
 
 
-def _check_supported(layout: TiffLayout) -> None:
+@dataclass(frozen=True)
+class Pages:
+    """돌 때마다 처음부터 한 쪽씩 풀어 내는 쪽들."""
+
+    source: Path
+    headers: tuple[Header, ...]
+
+    def __iter__(self) -> Iterator[Frame]:
+        for header in self.headers:
+            picture = _decode_page(self.source, header, lazy=False)
+            yield replace(picture.first, metadata=picture.metadata)
+
+
+def _check_supported(page: TiffPage) -> None:
     """담을 수 없는 종류를 풀기 전에 거른다."""
-    if layout.pages > 1:
-        raise UnsupportedError(
-            f"여러 쪽({layout.pages}쪽)이 든 TIFF는 지원하지 않습니다. 쪽마다 크기와 종류가 다를 수 있습니다."
-        )
-    if layout.sample_format != 1 or layout.bits > 16:
-        kind = {2: "부호 있는 정수", 3: "실수"}.get(layout.sample_format, "정수")
-        raise UnsupportedError(
-            f"{layout.bits}비트 {kind} TIFF는 8비트나 16비트로 옮기면 값이 바뀌므로 지원하지 않습니다."
-        )
+    sample_format = max(page.integers(339, (1,)))
+    bits = max(page.integers(258, (1,)))
+    if sample_format != 1 or bits > 16:
+        kind = {2: "부호 있는 정수", 3: "실수"}.get(sample_format, "정수")
+        raise UnsupportedError(f"{bits}비트 {kind} TIFF는 8비트나 16비트로 옮기면 값이 바뀌므로 지원하지 않습니다.")
+    if page.bits not in _PACKED_BITS:
+        raise UnsupportedError(f"채널마다 {bits}비트인 TIFF는 지원하지 않습니다.")
 
 
-def _metadata_info(data: bytes, layout: TiffLayout) -> dict[str, Any]:
-    """Pillow의 `info`와 같은 이름의 메타데이터. 픽셀 배치를 적은 태그는 뺀다."""
+def _decode_page(source: Path, header: Header, *, lazy: bool) -> Picture:
+    page: TiffPage = header.detail["page"]
     try:
-        tags = read_exif_tags(io.BytesIO(data))
-        exif = pack_exif(tags) if tags else None
-    except (ValueError, struct.error):
-        exif = None
-    return {"exif": exif, "xmp": layout.payload(_XMP), "dpi": layout.dpi}
+        if page.integer(262, 1) > _RGB:
+            return decode_still("tiffload", source, header, lazy=lazy, page=page.index, unlimited=True)
+        image = _load_pixels(source, page)
+        grey = page.integer(262, 1) < _RGB
+        bands = (1 if grey else 3) + page.alpha
+        if image.bands > bands:
+            # 뜻을 모르는 추가 채널은 버린다.
+            image = image.extract_band(0, n=bands).copy(interpretation=image.interpretation)
+        return finish_still(image, header, lazy=lazy)
+    except UnreadableError as error:
+        name = _COMPRESSIONS.get(page.integer(259, 1))
+        if isinstance(error, TruncatedError) or (page.bits not in (8, 12) and name is None):
+            raise
+        return _decode_with_pillow(source, header, page, error, name)
 
 
-def _decode_strips(data: bytes, layout: TiffLayout) -> Array:
-    """띠를 차례로 풀어 `(H, W, samples)`를 만든다."""
-    planes, per_pixel = (layout.samples, 1) if layout.planar else (1, layout.samples)
-    dtype = np.dtype(layout.order.prefix + f"u{layout.bits // 8}")
-    pixels: Array = np.empty((planes, layout.height, layout.width, per_pixel), dtype.newbyteorder("="))
-    tops = range(0, layout.height, layout.rows_per_strip)
-    if len(layout.offsets) < planes * len(tops):
-        raise TruncatedError
-    for index, offset in enumerate(layout.offsets[: planes * len(tops)]):
-        plane, top = divmod(index, len(tops))
-        rows = pixels[plane, tops[top] : tops[top] + layout.rows_per_strip]
-        count = layout.counts[index] if index < len(layout.counts) else rows.nbytes
-        raw = data[offset : offset + count]
-        if layout.compression != _RAW:
-            try:
-                raw = zlib.decompressobj().decompress(raw, rows.nbytes)
-            except zlib.error as error:
-                raise DamagedError from error
-        if len(raw) < rows.nbytes:
-            raise TruncatedError
-        rows[...] = np.frombuffer(raw, dtype, rows.size).reshape(rows.shape)
-        if layout.predictor == 2:
-            np.add.accumulate(rows, axis=1, out=rows)
-    return pixels[0] if planes == 1 else np.ascontiguousarray(pixels[..., 0].transpose(1, 2, 0))
+def _load_pixels(source: Path, page: TiffPage) -> Any:
+    """쪽의 픽셀을 libvips 이미지로."""
+    if page.integer(284, 1) != 2 or page.integer(277, 1) != 2:
+        return load("tiffload", source, page=page.index, unlimited=True)
+    # libvips는 채널이 따로 놓인(planar) 회색+알파의 둘째 줄부터를 틀리게 읽는다. 채널마다 회색인 파일로 보고 읽는다.
+    data, planes = source.read_bytes(), []
+    offsets = page.entries[273]
+    count = offsets.count // 2
+    for index in range(2):
+        part = slice(index * count, (index + 1) * count)
+        entries = {tag: entry for tag, entry in page.entries.items() if tag not in (338, 284, _ICC)}
+        for tag in (273, 279):
+            values = page.integers(tag)[part]
+            letter = _LETTERS[entries[tag].kind]
+            entries[tag] = replace(
+                entries[tag], count=count, payload=struct.pack(f"{page.order.prefix}{count}{letter}", *values)
+            )
+        entries[277] = Entry(277, SHORT, 1, struct.pack(page.order.prefix + "H", 1))
+        entries[258] = Entry(258, SHORT, 1, struct.pack(page.order.prefix + "H", page.bits))
+        start = len(data) + len(data) % 2
+        head = data[:8] + struct.pack(page.order.prefix + "Q", start) if page.order.big else data[:4]
+        head += b"" if page.order.big else struct.pack(page.order.prefix + "I", start)
+        whole = head + data[len(head) :] + bytes(len(data) % 2) + pack_ifd(entries.values(), start, page.order)
+        planes.append(load("tiffload", whole))
+    return planes[0].bandjoin(planes[1]).copy(interpretation=planes[0].interpretation)
 
 
-def _decode_elsewhere(data: bytes, layout: TiffLayout) -> Array:
-    """LZW 같은 다른 압축의 16비트는 OpenCV(여러 채널)와 Pillow(회색)에 맡긴다."""
-    if layout.samples == 1:
-        pixels: Array = np.asarray(open_image("TIFF", io.BytesIO(data))).astype(np.uint16)
-        # Pillow가 적용한 방향을 되돌린다. 6과 8은 서로의 반대이고 나머지는 두 번 하면 제자리다.
-        return apply_orientation(pixels, {6: 8, 8: 6}.get(layout.orientation, layout.orientation))[..., None]
-    if layout.planar or layout.samples not in (3, 4) or layout.bits != 16:
-        raise UnsupportedError("이 압축과 채널 배치의 16비트 TIFF는 읽을 수 없습니다.")
-    cv2 = import_cv2()
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.shape != (layout.height, layout.width, layout.samples) or decoded.dtype != np.uint16:
-        raise DamagedError
-    return np.ascontiguousarray(decoded[..., [2, 1, 0, 3][: layout.samples]])
+def _decode_with_pillow(
+    source: Path, header: Header, page: TiffPage, error: UnreadableError, name: str | None
+) -> Picture:
+    """libvips가 모르는 배치나 압축을 Pillow로 풀어 본다. Pillow도 못 풀면 무엇이 없는지 말한다."""
+    from realesrgan.media.pillow import decode_still as decode_pillow
+    from realesrgan.media.pillow import open_image
 
-
-def _arrange(pixels: Array, layout: TiffLayout) -> Array:
-    """`(H, W, samples)`를 회색, BGR, BGRA로 정리한다."""
-    if layout.bits == 12:
-        pixels = (pixels << 4) | (pixels >> 8)
-    base = 3 if layout.photometric == _RGB else 1
-    if pixels.shape[2] < base:
-        raise DamagedError
-    colour, alpha = pixels[..., :base], pixels[..., base : base + 1]
-    if layout.photometric == _MIN_IS_WHITE:
-        colour = np.iinfo(colour.dtype).max - colour
-    if not layout.alpha:
-        return np.ascontiguousarray(colour[..., 0] if base == 1 else colour[..., ::-1])
-    if layout.extra[:1] == (1,):
-        # 알파를 곱해 둔(associated) 색을 곱하지 않은 색으로 되돌린다.
-        top = int(np.iinfo(colour.dtype).max)
-        wide = colour.astype(np.uint64) * top + alpha // 2
-        colour = np.minimum(wide // np.maximum(alpha, 1), top).astype(colour.dtype)
-    bgr = np.repeat(colour, 3, axis=2) if base == 1 else colour[..., ::-1]
-    return np.ascontiguousarray(np.concatenate([bgr, alpha], axis=2))
+    if page.bits in (8, 12):
+        try:
+            image = open_image("TIFF", io.BytesIO(source.read_bytes()))
+            image.seek(page.index)
+            image.load()
+        except (OSError, ValueError, SyntaxError, KeyError, TypeError) as failure:
+            if name is None:
+                raise error from failure
+        else:
+            # Pillow는 TIFF를 풀면서 방향까지 적용한다.
+            picture = decode_pillow(image, replace(header, orientation=1), **header.detail)
+            if page.bits == 12:
+                array = picture.first.array
+                picture = replace(picture, frames=(Frame((array << 4) | (array >> 8)),))
+            return picture
+    raise MissingDecoderError(
+        "PNG나, 압축하지 않았거나 Deflate로 압축한 TIFF로 바꾸어 저장한 뒤 다시 하세요.",
+        f"파일은 멀쩡하지만 {name} 압축의 {page.bits}비트 TIFF를 푸는 디코더가 설치된 라이브러리에 없습니다.",
+    ) from error
 
 
 # 쓰기
 
-_MAX_FILE = 2**32 - 1
-_HORIZONTAL, _STRAIGHT_ALPHA = 2, 2
+_CLASSIC_LIMIT = 4_000_000_000
 _BYTE, _UNDEFINED = 1, 7
+_LEVELS = {8: 2, 16: 1}
+# libvips가 적은 것 가운데 버리고 다시 적을 태그: 해상도, 방향.
+_REWRITTEN = frozenset((282, 283, 296, 274))
+_OFFSETS = (273, 324)
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임 하나를 TIFF로 쓴다.
+    """프레임마다 한 쪽씩 TIFF로 쓴다. Deflate로 누르고, 4GB를 넘을 수 있으면 BigTIFF가 된다.
 
-    EXIF가 있으면 그 바이트 순서를 파일 전체의 바이트 순서로 삼아, EXIF의 값을 풀지 않고 그대로 옮긴다.
+    libvips는 픽셀만 쓴다. 항목표는 메타데이터와 함께 파일 끝에 다시 적고, 앞 쪽이 그것을 가리키게 한다.
 
     Returns:
         옮기지 못한 것을 알리는 문장들.
-
-    Raises:
-        ImageWriteError: 파일이 TIFF의 한도 4GB를 넘을 때.
     """
-    frame = next(iter(frames))
-    tags, notes = _exif_tags(job.metadata.exif)
-    order = tags.order
-    file.write((b"II" if order.prefix == "<" else b"MM") + struct.pack(order.prefix + "HI", 42, 0))
-    ranges = strip_ranges(job.height, job.row_bytes)
-    offsets, counts, position = [], [], 8
-    for block in ordered_map(partial(_encode_strip, frame, job, order), ranges):
-        offsets.append(position)
-        counts.append(len(block))
-        position += len(block)
-        if position > _MAX_FILE - (1 << 20):
-            raise ImageWriteError(
-                "TIFF로 쓰지 못했습니다.\n  이유: 파일이 TIFF의 한도 4GB를 넘습니다.\n  해결: --ext png 를 쓰세요."
-            )
-        file.write(block)
-    file.write(b"\0" * (position % 2))
-    position += position % 2
-    entries = _entries(job, order, ranges[0][1], offsets, counts)
-    file.write(pack_with_exif([*entries, *tags.main], tags, position))
-    file.seek(4)
-    file.write(struct.pack(order.prefix + "I", position))
-    file.seek(0, io.SEEK_END)
-    return notes
+    notes: list[str] = []
+    size = job.width * job.height * len(job.kind) * job.depth // 8
+    big = size * job.count > _CLASSIC_LIMIT
+    link = 8 if big else 4
+    for frame in frames:
+        page = job.pages(frame) if job.pages else job
+        base = file.seek(0, os.SEEK_END)
+        base += base % 2
+        file.seek(base)
+        level = _LEVELS[page.depth] if job.compression is None else job.compression
+        save(
+            file,
+            page.image(frame),
+            ".tif",
+            compression="deflate" if level else "none",
+            predictor="horizontal",
+            level=level or 1,
+            bigtiff=big,
+        )
+        order, at = read_tiff_head(file, base)
+        pixels = _moved(read_ifd(file, base + at, order, base)[0], order, base)
+        tags, lost = _exif_tags(page.metadata.exif)
+        notes += lost
+        position = file.seek(0, os.SEEK_END)
+        position += position % 2
+        file.seek(position)
+        entries = {entry.tag: entry for entry in (*tags.main, *_metadata_entries(page.metadata), *pixels)}
+        packed = pack_with_exif(entries.values(), tags, position, order)
+        file.write(packed)
+        # 앞 쪽의 끝(첫 쪽이면 파일의 머리)이 이 쪽을 가리키게 한다.
+        file.seek(link)
+        file.write(struct.pack(order.prefix + ("Q" if big else "I"), position))
+        link = position + (8 + 20 * len(_listed(entries, tags)) if big else 2 + 12 * len(_listed(entries, tags)))
+    file.seek(0, os.SEEK_END)
+    return tuple(dict.fromkeys(notes))
 
 
-def _exif_tags(exif: bytes | None) -> tuple[ExifTags, tuple[str, ...]]:
-    """EXIF를 항목표로 푼다. 망가졌으면 비우고 그렇다고 알린다."""
+def _listed(entries: dict[int, Entry], tags: ExifTags) -> list[int]:
+    """첫 항목표에 놓인 태그들."""
+    return [*entries, *(tag for tag, group in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if group)]
+
+
+def _moved(entries: dict[int, Entry], order: ByteOrder, base: int) -> list[Entry]:
+    """libvips가 적은 항목들에서 다시 적을 것을 빼고, 픽셀의 위치를 파일 전체의 것으로 옮긴다."""
+    kept = []
+    for tag, entry in entries.items():
+        if tag in _OFFSETS and base:
+            values = [value + base for value in order.integers(entry)]
+            payload = struct.pack(f"{order.prefix}{len(values)}{_LETTERS[entry.kind]}", *values)
+            kept.append(replace(entry, payload=payload))
+        elif tag not in _REWRITTEN:
+            kept.append(entry)
+    return kept
+
+
+def _exif_tags(exif: bytes | None) -> tuple[ExifTags, list[str]]:
+    """EXIF를 작은 자리부터(little endian)의 항목표로 푼다. 망가졌으면 비우고 그렇다고 알린다."""
     if exif:
         try:
-            return read_exif_tags(io.BytesIO(exif)), ()
+            tags = read_exif_tags(io.BytesIO(exif))
+            return tags if tags.order.prefix == "<" else tags.swapped(), []
         except (ValueError, struct.error):
-            return ExifTags(ByteOrder("<")), ("EXIF의 구조가 망가져 있어 옮기지 않았습니다.",)
-    return ExifTags(ByteOrder("<")), ()
+            return ExifTags(ByteOrder("<")), ["EXIF의 구조가 망가져 있어 옮기지 않았습니다."]
+    return ExifTags(ByteOrder("<")), []
 
 
-def _encode_strip(frame: Frame, job: EncodeJob, order: ByteOrder, bounds: tuple[int, int]) -> bytes:
-    """띠 하나를 RGB 순서로 바꾸고, 왼쪽 픽셀과의 차이를 압축한다."""
-    cv2 = import_cv2()
-    strip = job.strip(frame, *bounds)
-    if job.kind in ("BGR", "BGRA"):
-        strip = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB if job.kind == "BGR" else cv2.COLOR_BGRA2RGBA)
-    difference = strip.copy()
-    difference[:, 1:] -= strip[:, :-1]
-    if job.depth == 16:
-        difference = difference.astype(np.dtype(order.prefix + "u2"), copy=False)
-    data = difference.tobytes()
-    return b"\x78\x9c" + deflate(data, last=True) + struct.pack(">I", zlib.adler32(data))
-
-
-def _entries(
-    job: EncodeJob, order: ByteOrder, rows_per_strip: int, offsets: list[int], counts: list[int]
-) -> list[Entry]:
-    """픽셀의 배치와 ICC, XMP, DPI를 적은 기본 항목들."""
-
-    def numbers(tag: int, kind: int, *values: int) -> Entry:
-        return Entry(
-            tag, kind, len(values), struct.pack(f"{order.prefix}{len(values)}{'H' if kind == SHORT else 'I'}", *values)
-        )
-
-    entries = [
-        numbers(256, LONG, job.width),
-        numbers(257, LONG, job.height),
-        numbers(258, SHORT, *[job.depth] * len(job.kind)),
-        numbers(259, SHORT, _DEFLATE),
-        numbers(262, SHORT, 1 if job.kind in ("L", "LA") else 2),
-        numbers(273, LONG, *offsets),
-        numbers(277, SHORT, len(job.kind)),
-        numbers(278, LONG, rows_per_strip),
-        numbers(279, LONG, *counts),
-        numbers(317, SHORT, _HORIZONTAL),
-    ]
-    if job.kind in ("LA", "BGRA"):
-        entries.append(numbers(338, SHORT, _STRAIGHT_ALPHA))
-    return entries + _metadata_entries(job.metadata, order)
-
-
-def _metadata_entries(metadata: Metadata, order: ByteOrder) -> list[Entry]:
-    """DPI, ICC, XMP의 항목들."""
+def _metadata_entries(metadata: Metadata) -> list[Entry]:
+    """DPI, ICC, XMP, IPTC의 항목들."""
     entries = []
     if metadata.dpi:
         for tag, value in zip((282, 283), metadata.dpi, strict=True):
             ratio = Fraction(value).limit_denominator(1000)
-            packed = struct.pack(order.prefix + "II", ratio.numerator, ratio.denominator)
-            entries.append(Entry(tag, RATIONAL, 1, packed))
-        entries.append(Entry(296, SHORT, 1, struct.pack(order.prefix + "H", 2)))
-    if metadata.icc:
-        entries.append(Entry(_ICC, _UNDEFINED, len(metadata.icc), metadata.icc))
-    if metadata.xmp:
-        entries.append(Entry(_XMP, _BYTE, len(metadata.xmp), metadata.xmp))
-    return entries
+            entries.append(Entry(tag, RATIONAL, 1, struct.pack("<II", ratio.numerator, ratio.denominator)))
+        entries.append(Entry(296, SHORT, 1, struct.pack("<H", 2)))
+    blocks: tuple[tuple[int, int, bytes | None], ...] = (
+        (_ICC, _UNDEFINED, metadata.icc),
+        (_XMP, _BYTE, metadata.xmp),
+        (_IPTC, _UNDEFINED, metadata.iptc),
+    )
+    return entries + [Entry(tag, kind, len(value), value) for tag, kind, value in blocks if value]

@@ -1,4 +1,8 @@
-"""WebP를 읽고 쓴다(RFC 9649). 인코더는 OpenCV와 Pillow의 것을 쓰고, 파일의 구조(RIFF)는 여기서 적는다."""
+"""WebP를 읽고 쓴다(RFC 9649). 픽셀은 Pillow가 풀고 누른다.
+
+파일의 구조(RIFF)를 여기서 적는 까닭은, 라이브러리들이 애니메이션의 프레임을 모두 모은 뒤에야 쓰고 같은 프레임을 합치기
+때문이다.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,12 @@ import io
 import os
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
-from realesrgan.media.animation import decode_any
 from realesrgan.media.picture import Frame, Header, Picture, TruncatedError
-from realesrgan.media.reader import pillow_header
-from realesrgan.media.writer import EncodeJob, require_encoder, to_image
-from realesrgan.util.optional import import_cv2
+from realesrgan.media.pillow import decode_any, metadata_options, pillow_header, require_encoder, to_image
+from realesrgan.media.writer import EncodeJob
 
 _LOSSLESS = 100
 _ANIMATION_FLAG, _XMP_FLAG, _EXIF_FLAG, _ALPHA_FLAG, _ICC_FLAG = 0x02, 0x04, 0x08, 0x10, 0x20
@@ -36,16 +37,20 @@ def read_header(file: BinaryIO) -> Header:
     return pillow_header(file, "WEBP")
 
 
-def decode(data: bytes, header: Header) -> Picture:
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """정지 이미지나 애니메이션을 푼다."""
-    return decode_any(data, header)
+    return decode_any(source.read_bytes(), header)
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
     """WebP로 쓴다. 품질 100은 무손실이다. 프레임이 둘 이상이면 애니메이션이 된다."""
     require_encoder("webp")
     metadata = job.metadata
-    flags = (_ANIMATION_FLAG if job.count > 1 else 0) | (_ALPHA_FLAG if job.kind == "BGRA" else 0)
+    if job.count == 1:
+        options = _options(job) | metadata_options(metadata)
+        to_image(job.pixels(next(iter(frames)))).save(file, "WEBP", **options)
+        return ()
+    flags = _ANIMATION_FLAG | (_ALPHA_FLAG if job.kind == "RGBA" else 0)
     flags |= (_ICC_FLAG if metadata.icc else 0) | (_EXIF_FLAG if metadata.exif else 0)
     flags |= _XMP_FLAG if metadata.xmp else 0
     canvas = _uint24(job.width - 1) + _uint24(job.height - 1)
@@ -53,10 +58,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     _write_chunk(file, b"VP8X", struct.pack("<I", flags) + canvas)
     if metadata.icc:
         _write_chunk(file, b"ICCP", metadata.icc)
-    if job.count > 1:
-        _write_animation(file, frames, job, canvas)
-    else:
-        file.write(_bitstream(_encode(next(iter(frames)), job)))
+    _write_animation(file, frames, job, canvas)
     for name, value in ((b"EXIF", metadata.exif), (b"XMP ", metadata.xmp)):
         if value:
             _write_chunk(file, name, value)
@@ -68,10 +70,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
 
 
 def _write_animation(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob, canvas: bytes) -> None:
-    """프레임마다 정지 이미지로 인코딩해 ANMF 조각에 담는다(RFC 9649 2.7.1.1절).
-
-    Pillow의 애니메이션 저장은 모든 프레임을 메모리에 모으고 같은 프레임을 합친다. 여기서는 한 장씩 쓰고 수를 지킨다.
-    """
+    """프레임마다 정지 이미지로 인코딩해 ANMF 조각에 담는다(RFC 9649 2.7.1.1절)."""
     _write_chunk(file, b"ANIM", struct.pack("<IH", 0, min(job.loop, 65535)))
     for frame in frames:
         duration = min(round(frame.duration), _MAX_DURATION)
@@ -80,21 +79,15 @@ def _write_animation(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob, ca
         _write_chunk(file, b"ANMF", head + _bitstream(_encode(frame, job)))
 
 
+def _options(job: EncodeJob) -> dict[str, object]:
+    # exact는 투명한 픽셀의 색도 지킨다. 다시 키울 때 테두리가 생기지 않게 한다.
+    return {"quality": job.quality, "lossless": job.quality == _LOSSLESS, "method": 4, "exact": True}
+
+
 def _encode(frame: Frame, job: EncodeJob) -> bytes:
     """프레임 하나를 메타데이터 없는 WebP로 인코딩한다."""
-    lossless = job.quality == _LOSSLESS
-    pixels = job.strip(frame, 0, job.height)
-    if job.kind == "BGR":
-        # OpenCV는 BGR을 복사하지 않고 넘겨 Pillow의 절반쯤의 메모리를 쓴다. 100보다 큰 값은 무손실을 뜻한다.
-        cv2 = import_cv2()
-        options = [cv2.IMWRITE_WEBP_QUALITY, 101 if lossless else job.quality]
-        ok, encoded = cv2.imencode(".webp", np.ascontiguousarray(pixels), options)
-        if not ok:
-            raise OSError("WebP encoder failed")
-        return encoded.tobytes()
     output = io.BytesIO()
-    # exact는 투명한 픽셀의 색도 지킨다. 다시 키울 때 테두리가 생기지 않게 한다.
-    to_image(pixels).save(output, "WEBP", quality=job.quality, lossless=lossless, method=4, exact=True)
+    to_image(job.pixels(frame)).save(output, "WEBP", **_options(job))
     return output.getvalue()
 
 

@@ -526,13 +526,13 @@ def test_a_second_run_into_the_same_folder_redoes_only_the_originals(run: Callab
 
 def test_pictures_that_cannot_be_read_are_counted(run: Callable[..., Any], tmp_path: Path) -> None:
     _draw(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.psd").write_bytes(b"8BPS")
+    (tmp_path / "in" / "b.psb").write_bytes(b"8BPS")
     done = run("-i", "in", "-o", "out", "--report", "r.json")
-    assert done.returncode == 0 and "완료 1, 건너뜀 1" in done.stdout and "in/b.psd" in done.stdout
+    assert done.returncode == 0 and "완료 1, 건너뜀 1" in done.stdout and "in/b.psb" in done.stdout
     files = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["files"]
     assert [(item["status"], bool(item["reason"])) for item in files] == [("done", False), ("skipped", True)]
-    assert run("-i", "in/b.psd", "-o", "out").returncode == 1
-    assert "b.psd" in run("-i", "in", "-o", "out", "--dry_run").stdout
+    assert run("-i", "in/b.psb", "-o", "out").returncode == 1
+    assert "b.psb" in run("-i", "in", "-o", "out", "--dry_run").stdout
 
 
 @pytest.mark.parametrize("scale", [1, 2])

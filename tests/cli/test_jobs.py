@@ -356,8 +356,8 @@ def test_special_files_of_a_folder_are_named_and_never_opened(tmp_path: Path) ->
 def test_pictures_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     data = _draw(tmp_path / "a.png").read_bytes()
     for name, content in {
-        "b.psd": b"8BPS",
-        "c.jxl": b"\xff\x0a",
+        "b.psb": b"8BPS",
+        "c.jxr": b"II\xbc\x01",
         "d": data,
         "e.dat": b"\x00\x00\x00\x0cJXL \r\n\x87\n",
         "f.txt": "이미지가 아닌 글".encode(),
@@ -367,14 +367,14 @@ def test_pictures_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(content)
     jobs = _plan([tmp_path], tmp_path / "out")
     assert {job.source.name: job.skip is None for job in jobs} == {
-        "a.png": True, "b.psd": False, "c.jxl": False, "d": False, "e.dat": False,
+        "a.png": True, "b.psb": False, "c.jxr": False, "d": False, "e.dat": False,
     }  # fmt: skip
     (tmp_path / "a.png").unlink()
-    with pytest.raises(UsageError, match=r"지원하지 않는 이미지 4개: b\.psd, c\.jxl, d 등"):
+    with pytest.raises(UsageError, match=r"지원하지 않는 이미지 4개: b\.psb, c\.jxr, d 등"):
         _plan([tmp_path], tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["x.jxl", "x.psd", "x.SVG", "x.cr2"])
+@pytest.mark.parametrize("name", ["x.jxl", "x.psb", "x.SVG", "x.cr2"])
 def test_an_output_of_a_picture_kind_we_cannot_write_is_not_a_folder(tmp_path: Path, name: str) -> None:
     path = _draw(tmp_path / "a.png")
     with pytest.raises(UsageError, match="쓸 수 있는 형식"):

@@ -188,10 +188,6 @@ def test_unsupported_tiffs_are_refused_with_a_reason(tmp_path: Path) -> None:
     integers = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.int32)).save(integers, "TIFF")
     refused(tmp_path / "a", integers.getvalue(), "32비트 .*정수")
-    pages = io.BytesIO()
-    page = Image.fromarray(photo())
-    page.save(pages, "TIFF", save_all=True, append_images=[page])
-    refused(tmp_path / "a", pages.getvalue(), "2쪽")
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

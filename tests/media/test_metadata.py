@@ -9,21 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realesrgan.media.colour import matching_icc, srgb_icc
 from realesrgan.media.metadata import (
     clean_dpi,
     collect_metadata,
     exif_dpi,
     exif_orientation,
-    matching_icc,
     neutral_exif,
     neutral_xmp,
     resized_exif,
     resized_xmp,
-    srgb_icc,
     with_dpi,
 )
 from realesrgan.media.picture import EXIF_PREFIX, Metadata
-from tests.media.samples import exif_bytes, parsed_exif, profile, srgb
+from tests.media.samples import exif_bytes, parsed_exif, profile
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])
@@ -38,9 +37,9 @@ def test_orientation_is_read_and_reset(orientation: Any, endian: Any) -> None:
     assert parsed_exif(neutral).get_ifd(0x8825)[1] == "N"
 
 
-def test_missing_or_invalid_orientation_is_one() -> None:
-    assert exif_orientation(b"") == exif_orientation(exif_bytes()) == 1
-    assert exif_orientation(exif_bytes(0)) == exif_orientation(exif_bytes(9)) == 1
+def test_missing_or_invalid_orientation_is_zero() -> None:
+    assert exif_orientation(b"") == exif_orientation(exif_bytes()) == 0
+    assert exif_orientation(exif_bytes(0)) == exif_orientation(exif_bytes(9)) == 0
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])
@@ -136,7 +135,6 @@ def test_meaningless_dpi_is_dropped(dpi: Any) -> None:
 def test_srgb_profile_is_deterministic_and_valid() -> None:
     assert srgb_icc() == srgb_icc()
     assert matching_icc(srgb_icc(), "RGB") == srgb_icc()
-    assert len(srgb_icc()) == len(srgb())
 
 
 @pytest.mark.parametrize("icc", [b"", b"short", bytes(200)])

@@ -13,10 +13,6 @@ from PIL import Image, ImageOps
 from realesrgan.media.picture import (
     apply_orientation,
     fill_transparent_colour,
-    flatten_on_white,
-    reduce_depth,
-    spread_grey,
-    to_grey,
 )
 from tests.media.samples import random_array
 
@@ -73,23 +69,3 @@ def test_every_orientation_agrees_with_exif_transpose(orientation: Any) -> None:
     assert (result == expected).all()
     assert result.flags["C_CONTIGUOUS"]
     assert (apply_orientation(array[..., 0], orientation) == expected[..., 0]).all()
-
-
-def test_reduction_is_the_nearest_eight_bit_value() -> None:
-    values = np.arange(65536, dtype=np.uint16)[None]
-    assert (reduce_depth(values) == np.round(values / 257)).all()
-    assert reduce_depth(random_array(3, 4, 3, dtype=np.uint16)).shape == (3, 4, 3)
-
-
-@given(st.integers(0, 255), st.integers(0, 255))
-def test_flattening_blends_with_white(colour: Any, alpha: Any) -> None:
-    pixel = np.array([[[colour, colour, colour, alpha]]], np.uint8)
-    assert abs(int(flatten_on_white(pixel)[0, 0, 0]) - (colour * alpha + 255 * (255 - alpha)) / 255) <= 0.5
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_gray_is_exact_both_ways(dtype: Any) -> None:
-    gray = random_array(40, 50, dtype=dtype)
-    assert (to_grey(spread_grey(gray)) == gray).all()
-    both = to_grey(np.dstack([gray, gray, gray, gray[::-1]]))
-    assert (both[..., 0] == gray).all() and (both[..., 1] == gray[::-1]).all()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageWriteError
-from realesrgan.media import tiff, writer
+from realesrgan.media import tiff
 from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
 from realesrgan.media.tiff import (
     ByteOrder,
@@ -37,14 +37,10 @@ ENTRIES = st.dictionaries(st.integers(1, 65535), st.binary(min_size=1, max_size=
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(33, 21), (33, 21, 3), (33, 21, 4)])
 @pytest.mark.parametrize("endian", ["<", ">"])
-def test_opencv_and_pillow_read_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Any, dtype: Any, endian: Any
-) -> None:
-    monkeypatch.setattr(writer, "STRIP_BYTES", 400)
+def test_opencv_and_pillow_read_it(tmp_path: Path, shape: Any, dtype: Any, endian: Any) -> None:
     array = random_array(*shape, dtype=dtype)
     write_image(tmp_path / "a.tif", still(array, Metadata(exif=exif_bytes(1, endian=endian))))
     data = np.frombuffer((tmp_path / "a.tif").read_bytes(), np.uint8)
-    assert bytes(data[:2]) == {"<": b"II", ">": b"MM"}[endian]
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if shape[-1] != 4 or dtype == np.uint16:  # OpenCV는 8비트 RGBA의 색에 알파를 곱해서 돌려준다.
         assert (decoded.reshape(shape) == array).all()
@@ -79,11 +75,35 @@ def test_metadata_of_a_tiff_survives_two_trips(tmp_path: Path) -> None:
     assert 0x0100 not in exif and 273 not in exif
 
 
-def test_file_beyond_four_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiff, "_MAX_FILE", 1 << 20)
-    with pytest.raises(ImageWriteError, match="4GB"):
-        write_image(tmp_path / "a.tif", still(photo()))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("pages", [1, 2])
+def test_file_that_may_pass_four_gigabytes_is_a_bigtiff(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    monkeypatch.setattr(tiff, "_CLASSIC_LIMIT", 1000)
+    arrays = [random_array(48, 64, 3, seed=seed) for seed in range(pages)]
+    metadata = Metadata(icc=srgb(), exif=exif_bytes(1, endian=">"), xmp=b"<x/>", dpi=(300.5, 150))
+    frames = [Frame(array) for array in arrays]
+    write_image(tmp_path / "a.tif", Picture(frames, pages, metadata, pages=pages > 1))
+    assert (tmp_path / "a.tif").read_bytes()[:4] == b"II+\0"
+    picture = read_image(tmp_path / "a.tif")
+    assert all((frame.array == array).all() for frame, array in zip(picture.frames, arrays, strict=True))
+    assert parsed_exif(picture.metadata.exif)[0x010F] == "Maker"
+    assert (picture.metadata.icc, picture.metadata.dpi) == (srgb(), (300.5, 150))
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.n_frames == pages
+
+
+def test_pages_of_different_kinds_come_back_one_by_one(tmp_path: Path) -> None:
+    arrays = [random_array(9, 7, 3), random_array(5, 6, dtype=np.uint16), random_array(4, 8, 4)]
+    frames = [Frame(array, metadata=Metadata(dpi=(100 + index, 72))) for index, array in enumerate(arrays)]
+    assert write_image(tmp_path / "a.tif", Picture(frames, 3, pages=True)) == ()
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.pages and picture.frame_count == 3
+    for index, frame in enumerate(picture.frames):
+        assert (frame.array == arrays[index]).all() and frame.array.dtype == arrays[index].dtype
+        assert frame.metadata.dpi == (100 + index, 72)
+    with pytest.raises(ImageWriteError, match=r"3쪽[\s\S]*--ext tif"):
+        write_image(tmp_path / "a.png", picture)
 
 
 @given(ENTRIES, st.sampled_from("<>"), st.integers(0, 50).map(lambda value: value * 2))

@@ -7,13 +7,9 @@ import io
 import os
 import subprocess
 import sys
-import threading
-import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageWriteError, UsageError
-from realesrgan.media import avif, formats, writer
+from realesrgan.media import avif, formats
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
-from realesrgan.media.writer import MAX_WORKERS, ordered_map, plan_job, strip_ranges
+from realesrgan.media.writer import plan_job
 from tests.media.samples import exif_bytes, names_in, parsed_exif, photo, profile, random_array, srgb
 
 SHAPES = [(13, 17), (13, 17, 3), (13, 17, 4)]
@@ -305,7 +301,7 @@ def test_interrupt_in_the_middle_leaves_nothing(
     def interrupt(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("realesrgan.media.writer.EncodeJob.strip", interrupt)
+    monkeypatch.setattr("realesrgan.media.writer.EncodeJob.image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_image(path, still(photo()))
     assert names_in(tmp_path) == [path.name]
@@ -414,82 +410,27 @@ def test_cmyk_profile_never_reaches_the_output(tmp_path: Path) -> None:
 def test_plan_keeps_to_what_the_format_can_hold(target: Any, dtype: Any, shape: Any) -> None:
     frame = Frame(random_array(*shape, dtype=dtype))
     plan = plan_job(frame, Picture((frame,)), target)
-    result = plan.strip(frame, 0, 4)
+    result = plan.pixels(frame)
     channels = 1 if result.ndim == 2 else result.shape[2]
-    assert channels == {"L": 1, "LA": 2, "BGR": 3, "BGRA": 4}[plan.kind]
+    assert channels == len(plan.kind)
     assert result.dtype.itemsize * 8 == plan.depth
     assert plan.depth == 8 or target.sixteen_bit
-    assert plan.kind in ("L", "BGR") or target.alpha
+    assert plan.kind in ("L", "RGB") or target.alpha
     assert plan.kind != "L" or target.gray
-    gave_up = (dtype == np.uint16 and plan.depth == 8) or (shape[-1] == 4 and channels in (1, 3))
+    gave_up = (dtype == np.uint16 and plan.bits < 16) or (shape[-1] == 4 and channels in (1, 3))
     assert bool(plan.notes) == gave_up
 
 
-def test_nothing_given_up_means_no_note_and_no_copy() -> None:
+def test_nothing_given_up_means_no_note_and_no_step() -> None:
     array = photo()
     plan = plan_job(Frame(array), still(array, Metadata(icc=srgb(), dpi=(72, 72))), formats.FORMATS[0])
-    assert plan.notes == () and plan.steps == () and np.shares_memory(plan.strip(Frame(array), 0, 9), array)
+    assert plan.notes == () and plan.steps == ()
 
 
 # 가로 띠와 순서 있는 병렬 처리
 
 
-@given(st.integers(1, 5000), st.integers(1, 1 << 22), st.sampled_from([1, 8]), st.sampled_from([None, 8, 64]))
-def test_strips_cover_exactly_with_multiple_and_limit(height: Any, row_bytes: Any, multiple: Any, limit: Any) -> None:
-    ranges = strip_ranges(height, row_bytes, multiple, limit)
-    assert ranges[0][0] == 0 and ranges[-1][1] == height
-    assert all(first[1] == second[0] for first, second in pairwise(ranges))
-    assert all((bottom - top) % multiple == 0 for top, bottom in ranges[:-1])
-    assert limit is None or all(bottom - top <= limit for top, bottom in ranges)
-
-
-def test_results_come_in_order() -> None:
-    def slow(value: int) -> int:
-        time.sleep(0.002 * (value % 3))
-        return value * 2
-
-    assert list(ordered_map(slow, range(20))) == [value * 2 for value in range(20)]
-
-
-def test_work_ahead_is_bounded() -> None:
-    started = []
-    results = ordered_map(lambda value: started.append(value) or value, range(100))
-    next(results)
-    time.sleep(0.05)
-    assert len(started) <= MAX_WORKERS + 2
-    results.close()
-
-
-def test_exception_reaches_the_caller_and_threads_end() -> None:
-    before = threading.active_count()
-
-    def fail(value: int) -> int:
-        if value == 3:
-            raise KeyError("x")
-        return value
-
-    with pytest.raises(KeyError):
-        list(ordered_map(fail, range(50)))
-    assert threading.active_count() == before
-
-
 # JPEG: 띠를 잇는 다시 시작 표시, 메타데이터 조각
-
-
-@pytest.mark.parametrize("shape", [(100, 70), (100, 70, 3), (8, 8, 3), (1, 1), (257, 9, 3), (7, 300, 3)])
-def test_joined_strips_decode_exactly_like_one_piece(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Any
-) -> None:
-    array = random_array(*shape)
-    path = tmp_path / "a.jpg"
-    write_image(path, still(array))
-    whole = read_image(path).first.array
-    monkeypatch.setattr(writer, "STRIP_BYTES", 8 * shape[1])
-    write_image(path, still(array))
-    assert (read_image(path).first.array == whole).all()
-    data = path.read_bytes()
-    assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) == whole).all()
-    assert (b"\xff\xdd\x00\x04" in data) == (shape[0] > 8)
 
 
 def test_colour_is_not_subsampled(tmp_path: Path) -> None:

@@ -1,0 +1,244 @@
+"""JPEG의 조각(segment)을 읽고 끼운다(ITU-T T.81). 픽셀은 libvips가 풀고 쓴다."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from realesrgan.media.metadata import (
+    PHOTOSHOP_PREFIX,
+    find_orientation,
+    iptc_of_photoshop,
+    photoshop_of_iptc,
+)
+from realesrgan.media.picture import (
+    EXIF_PREFIX,
+    DamagedError,
+    Frame,
+    Header,
+    ImageInfo,
+    Metadata,
+    Picture,
+    TruncatedError,
+    UnsupportedError,
+)
+from realesrgan.media.reader import decode_still
+from realesrgan.media.vips import save
+from realesrgan.media.writer import EncodeJob
+
+_ICC_HEAD, _XMP_HEAD = b"ICC_PROFILE\0", b"http://ns.adobe.com/xap/1.0/\0"
+_MORE_XMP_HEAD, _MPF_HEAD = b"http://ns.adobe.com/xmp/extension/\0", b"MPF\0"
+_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MAX_SEGMENT = 65533
+_ENTRY = 16
+
+
+def read_header(file: BinaryIO) -> Header:
+    """픽셀 앞의 조각들을 읽는다. `detail`은 Pillow의 `info`와 같은 이름의 메타데이터다.
+
+    Raises:
+        TruncatedError, DamagedError: 조각 가운데에서 끝나거나 크기가 없을 때.
+        UnsupportedError: 채널마다 8비트가 아닐 때.
+    """
+    file.seek(2)
+    frame, info = b"", dict[str, Any]()
+    profile: dict[int, bytes] = {}
+    while True:
+        marker, body, place = _next_segment(file)
+        if marker == _SOS:
+            break
+        if marker in _FRAMES:
+            frame = body
+        elif marker == 0xE2 and body.startswith(_ICC_HEAD) and len(body) > 14:
+            profile[body[12]] = body[14:]
+        elif marker == 0xE2 and body.startswith(_MPF_HEAD):
+            info["mpf"] = (body[4:], place + 4)
+        else:
+            _note_segment(info, marker, body)
+    if len(frame) < 6 or 0 in (height_width := struct.unpack_from(">HH", frame, 1)):
+        raise DamagedError
+    if frame[0] != 8:
+        raise UnsupportedError(f"채널마다 {frame[0]}비트인 JPEG는 풀 수 없습니다.")
+    if profile:
+        info["icc_profile"] = b"".join(profile[index] for index in sorted(profile))
+    _find_other_images(file, info)
+    orientation = find_orientation(info.get("exif"), info.get("xmp"))
+    if orientation != 1 and info.pop("gain_map", None):
+        info["notes"] = [*info.get("notes", ()), "이득 지도(gain map)는 이미지와 함께 돌릴 수 없어 뺐습니다."]
+    height, width = height_width if orientation < 5 else height_width[::-1]
+    return Header(ImageInfo(width, height, "JPEG", 1, "L" if frame[5] == 1 else "RGB", 8), orientation, info)
+
+
+def _next_segment(file: BinaryIO) -> tuple[int, bytes, int]:
+    """다음 조각의 `(표시, 내용, 내용의 위치)`."""
+    byte = file.read(1)
+    while byte and byte != b"\xff":
+        # 조각 사이에 남은 바이트를 둔 파일이 있다. 디코더들은 건너뛴다.
+        byte = file.read(1)
+    while byte == b"\xff":
+        byte = file.read(1)
+    if not byte or byte[0] == _EOI:
+        raise TruncatedError
+    if byte[0] == 0 or byte[0] == 1 or 0xD0 <= byte[0] <= _SOI:
+        return byte[0], b"", file.tell()
+    size = file.read(2)
+    length = int.from_bytes(size, "big") - 2
+    place = file.tell()
+    body = file.read(max(length, 0))
+    if len(size) < 2 or length < 0 or len(body) < length:
+        raise TruncatedError
+    return byte[0], body, place
+
+
+def _note_segment(info: dict[str, Any], marker: int, body: bytes) -> None:
+    """메타데이터 조각 하나를 `info`에 더한다. 같은 것이 또 나오면 처음 것을 쓴다."""
+    if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
+        unit, x, y = struct.unpack_from(">BHH", body, 7)
+        if unit in (1, 2):
+            info.setdefault("dpi", (x, y) if unit == 1 else (x * 2.54, y * 2.54))
+    elif marker == 0xE1 and body.startswith(EXIF_PREFIX):
+        info.setdefault("exif", body)
+    elif marker == 0xE1 and body.startswith(_XMP_HEAD):
+        info.setdefault("xmp", body[len(_XMP_HEAD) :])
+    elif marker == 0xE1 and body.startswith(_MORE_XMP_HEAD):
+        info["lost"] = info.get("lost", set()) | {"확장 XMP(깊이 지도 등)"}
+    elif marker == 0xED and body.startswith(PHOTOSHOP_PREFIX) and (iptc := iptc_of_photoshop(body)):
+        info.setdefault("iptc", iptc)
+    elif marker == _COM:
+        comment = body.rstrip(b"\0")
+        try:
+            text = comment.decode("utf-8")
+        except UnicodeDecodeError:
+            text = comment.decode("latin-1")
+        info["text"] = [*info.get("text", ()), ("Comment", text)]
+
+
+def _find_other_images(file: BinaryIO, info: dict[str, Any]) -> None:
+    """함께 든 다른 이미지(CIPA DC-007의 MPF)와 움직이는 사진을 찾는다. 이득 지도는 들고, 나머지는 이름을 댄다."""
+    xmp = info.get("xmp", b"")
+    parts = _extra_images(file, *info.pop("mpf")) if "mpf" in info else []
+    lost = info.pop("lost", set())
+    if b"hdrgm:Version" in xmp and parts:
+        gain_map = next(
+            (part for part in parts if b"hdrgm:" in part[:65536] or b"urn:iso:std:iso:ts:21496" in part[:65536]), None
+        )
+        if gain_map is not None and b"Item:Mime" in xmp and xmp.count(b"Item:Semantic") == 2:
+            info["gain_map"] = gain_map
+            parts.remove(gain_map)
+    elif b"hdrgm:Version" in xmp or (b"hdrgm" in xmp and b"GainMap" in xmp):
+        lost |= {"이득 지도(gain map)"}
+    if parts:
+        lost |= {f"함께 든 다른 이미지 {len(parts)}장"}
+    if b"MotionPhoto" in xmp or b"MicroVideo" in xmp:
+        lost |= {"움직이는 사진의 비디오"}
+    if b"GDepth" in xmp or (b"Depth" in xmp and b"Item:Semantic" in xmp):
+        lost |= {"깊이 지도"}
+    if lost:
+        info["notes"] = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {', '.join(sorted(lost))}."]
+
+
+def _extra_images(file: BinaryIO, body: bytes, base: int) -> list[bytes]:
+    """MPF의 목록이 가리키는, 대표가 아닌 이미지들의 바이트."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(body[:4])
+    found: list[bytes] = []
+    if order is None:
+        return found
+    try:
+        at = struct.unpack_from(order + "I", body, 4)[0]
+        for index in range(struct.unpack_from(order + "H", body, at)[0]):
+            tag, _, size, offset = struct.unpack_from(order + "HHII", body, at + 2 + 12 * index)
+            if tag != 0xB002:
+                continue
+            for entry in range(1, min(size // _ENTRY, 64)):
+                length, where = struct.unpack_from(order + "II", body, offset + _ENTRY * entry + 4)
+                file.seek(base + where)
+                if where and (data := file.read(min(length, 1 << 28))).startswith(b"\xff\xd8"):
+                    found.append(data)
+    except struct.error:
+        return found
+    return found
+
+
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+    """픽셀을 푼다. CMYK는 색 프로파일을 거친다."""
+    return decode_still("jpegload", source, header, lazy=lazy)
+
+
+# 쓰기
+
+
+def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
+    """프레임 하나를 기본(baseline) JPEG로 쓴다. 색은 줄이지 않는다(4:4:4).
+
+    Returns:
+        크기 때문에 담지 못한 메타데이터를 알리는 문장들.
+    """
+    frame = next(iter(frames))
+    segments, notes = _metadata_segments(job.metadata)
+    gain_map = job.metadata.gain_map
+    place = 2 + len(segments)
+    if gain_map:
+        segments += _mpf_segment(0, 0, len(gain_map))
+    head = b"\xff\xd8" + segments
+    save(
+        file,
+        job.image(frame),
+        ".jpg",
+        start=lambda data: head + data[2:] if len(data) >= 2 else None,
+        Q=job.quality,
+        subsample_mode="off",
+    )
+    if gain_map:
+        end = file.tell()
+        file.write(gain_map)
+        file.seek(place)
+        # 위치는 MPF의 TIFF 머리(표시, 길이, `MPF` 다음)에서 센다.
+        file.write(_mpf_segment(end, end - (place + 8), len(gain_map)))
+        file.seek(0, os.SEEK_END)
+    return notes
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _metadata_segments(metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
+    """JFIF, EXIF, XMP, ICC, IPTC, 설명의 조각들. 한 조각(64KB)에 들지 않는 것은 빼고 알린다."""
+    dpi = [min(max(round(value), 1), 65535) for value in metadata.dpi] if metadata.dpi else [1, 1]
+    result = _segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if metadata.dpi else 0, *dpi, 0, 0))
+    notes = []
+    parts = [
+        ("EXIF", 0xE1, EXIF_PREFIX + metadata.exif if metadata.exif else b""),
+        ("XMP", 0xE1, _XMP_HEAD + metadata.xmp if metadata.xmp else b""),
+        ("IPTC", 0xED, photoshop_of_iptc(metadata.iptc) if metadata.iptc else b""),
+        *(("설명", _COM, text.encode()) for _, text in metadata.text),
+    ]
+    for name, marker, body in parts:
+        if body and len(body) <= _MAX_SEGMENT:
+            result += _segment(marker, body)
+        elif body:
+            notes.append(f"{name} 정보({len(body):,}바이트)가 jpg의 한도 64KB를 넘어 뺐습니다.")
+    if metadata.icc:
+        size = _MAX_SEGMENT - len(_ICC_HEAD) - 2
+        pieces = [metadata.icc[at : at + size] for at in range(0, len(metadata.icc), size)]
+        for index, piece in enumerate(pieces, 1):
+            result += _segment(0xE2, _ICC_HEAD + bytes((index, len(pieces))) + piece)
+    return result, tuple(notes)
+
+
+def _mpf_segment(primary: int, offset: int, length: int) -> bytes:
+    """대표 이미지와 이득 지도 두 장의 목록(CIPA DC-007 5.2절).
+
+    Args:
+        primary: 대표 이미지의 바이트 수.
+        offset, length: 이득 지도의 위치와 바이트 수.
+    """
+    entries = struct.pack(">IIIHH", 0x030000, primary, 0, 0, 0) + struct.pack(">IIIHH", 0, length, offset, 0, 0)
+    table = struct.pack(">H", 3)
+    table += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, 2)
+    table += struct.pack(">HHII", 0xB002, 7, len(entries), 8 + 2 + 12 * 3 + 4) + bytes(4)
+    return _segment(0xE2, _MPF_HEAD + b"MM\0*\0\0\0\x08" + table + entries)

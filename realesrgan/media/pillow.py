@@ -1,0 +1,365 @@
+"""Pillow로 이미지를 읽는다: libvips의 wheel이 다루지 않는 형식, CMYK와 LAB, 애니메이션."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from realesrgan.errors import ImageWriteError
+from realesrgan.media.colour import icc_of_numbers, matching_icc, srgb_icc
+from realesrgan.media.metadata import collect_metadata, find_orientation
+from realesrgan.media.picture import (
+    Array,
+    DamagedError,
+    Frame,
+    Header,
+    ImageInfo,
+    Metadata,
+    MissingDecoderError,
+    Mode,
+    Picture,
+    UnsupportedError,
+    apply_orientation,
+)
+from realesrgan.media.writer import EncodeJob
+from realesrgan.util.optional import is_installed
+
+_BMP_LIMIT = 2**32 - 1 - 2048
+_DECODERS = {
+    "PNG": "PngImagePlugin.PngImageFile",
+    "JPEG": "JpegImagePlugin.JpegImageFile",
+    "GIF": "GifImagePlugin.GifImageFile",
+    "BMP": "BmpImagePlugin.BmpImageFile",
+    "TIFF": "TiffImagePlugin.TiffImageFile",
+    "WEBP": "WebPImagePlugin.WebPImageFile",
+    "AVIF": "AvifImagePlugin.AvifImageFile",
+    "TGA": "TgaImagePlugin.TgaImageFile",
+    "JPEG2000": "Jpeg2KImagePlugin.Jpeg2KImageFile",
+    "PPM": "PpmImagePlugin.PpmImageFile",
+    "ICO": "IcoImagePlugin.IcoImageFile",
+    "DDS": "DdsImagePlugin.DdsImageFile",
+    "QOI": "QoiImagePlugin.QoiImageFile",
+    "PCX": "PcxImagePlugin.PcxImageFile",
+    "SGI": "SgiImagePlugin.SgiImageFile",
+    "PSD": "PsdImagePlugin.PsdImageFile",
+}
+_STANDARD_MODES = {
+    **{"1": "L", "L": "L", "LA": "LA", "La": "LA"},
+    **{"RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"},
+    **{"RGBA": "RGBA", "RGBa": "RGBA", "PA": "RGBA"},
+}
+
+
+_ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
+_DEEP_GREY = ("PPM",)
+
+
+def pillow_header(file: BinaryIO, name: str) -> Header:
+    """Pillow의 디코더가 머리만 읽게 한다. 픽셀은 풀지 않는다."""
+    image = open_image(name, file)
+    orientation = find_orientation(image.info.get("exif"), image.info.get("xmp"))
+    width, height = image.size[::-1] if orientation >= 5 else image.size
+    if width < 1 or height < 1:
+        raise DamagedError
+    mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
+    frames = getattr(image, "n_frames", 1) if name in _ANIMATED else 1
+    deep = image.mode.startswith("I;16") or (name in _DEEP_GREY and image.mode == "I")
+    mode = "L" if deep else mode
+    return Header(ImageInfo(width, height, name, frames, mode, 16 if deep else 8), orientation)
+
+
+def open_image(name: str, file: BinaryIO) -> Image.Image:
+    """형식 이름에 맞는 Pillow의 디코더로 파일을 연다. 픽셀은 아직 풀지 않는다.
+
+    `Image.open`을 쓰지 않는 까닭은 두 가지다. 모르는 형식의 디코더까지 불려 나오지 않게 하고,
+    Pillow의 전역 한도(`MAX_IMAGE_PIXELS`)를 건드리지 않으면서 우리의 한도만 쓰기 위해서다.
+
+    Args:
+        name: `'PNG'` 같은 형식 이름.
+        file: 이진 파일. 처음으로 되감는다.
+
+    Raises:
+        MissingDecoderError: 설치된 Pillow가 그 형식을 다루지 못할 때.
+        Exception: 파일이 망가져 있을 때 디코더가 내는 여러 가지 예외.
+    """
+    file.seek(0)
+    if name in ("WEBP", "AVIF"):
+        # 이 둘은 Pillow를 만든 방법에 따라 빠져 있을 수 있다.
+        from PIL import features
+
+        if not features.check(name.lower()):
+            remedy = f"설치된 Pillow가 {name} 형식을 지원하지 않습니다. pip install -U pillow 를 해 보세요."
+            raise MissingDecoderError(remedy)
+    if name == "JXL":
+        if not is_installed("pillow_jxl"):
+            raise MissingDecoderError(
+                "JPEG XL을 다루려면 추가 패키지가 필요합니다. pip install pillow-jxl-plugin 을 실행하세요."
+            )
+        opened: Image.Image = import_module("pillow_jxl.JpegXLImagePlugin").JXLImageFile(file)
+        return opened
+    module, _, decoder = _DECODERS[name].partition(".")
+    image: Image.Image = getattr(import_module(f"PIL.{module}"), decoder)(file)
+    return image
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Pillow만 읽는 형식의 머리를 읽는다."""
+    from realesrgan.media.formats import sniff_format
+
+    file.seek(0)
+    return pillow_header(file, sniff_format(file.read(64)) or "TGA")
+
+
+def decode_with(source: Path | bytes, header: Header) -> Picture:
+    """libvips가 풀지 않는 색(CMYK, LAB)의 정지 이미지를 푼다. 메타데이터는 머리에서 이미 읽었다."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    image = open_image(header.info.format, io.BytesIO(data))
+    known: dict[str, Any] = {key: value for key, value in header.detail.items() if value}
+    return decode_still(image, header, **known)
+
+
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+    """Pillow만 읽는 형식을 푼다. 언제나 배열로 읽는다."""
+    return decode_any(source.read_bytes(), header)
+
+
+def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
+    """Pillow가 온전히 푸는 이미지를 `Picture`로 만든다.
+
+    Args:
+        image: 머리만 읽은 이미지.
+        header: 그 머리. `orientation`을 픽셀에 적용한다.
+        known: Pillow의 `info`보다 앞서는 메타데이터(`exif`, `xmp`, `dpi`).
+
+    Raises:
+        UnsupportedError: 8비트나 16비트로 옮길 수 없는 종류일 때.
+        Exception: 디코더가 내는 여러 가지 예외.
+    """
+    image.load()
+    array, gray_alpha, icc, notes = to_array(image)
+    if header.info.mode == "L" and array.ndim == 3 and not gray_alpha:
+        # 머리에서는 회색이라 했다. 옛 Pillow는 회색 AVIF도 RGB로 푼다.
+        array, icc = np.ascontiguousarray(array[..., 1]), None
+    info: dict[Any, Any] = {**image.info, **known}
+    numbers = info.get("cicp")
+    icc = icc or (icc_of_numbers(*numbers, grey=array.ndim == 2 or gray_alpha) if numbers else None)
+    metadata, more = collect_metadata(info, icc)
+    return Picture(
+        frames=(Frame(apply_orientation(array, header.orientation)),),
+        metadata=metadata,
+        format=header.info.format,
+        gray_alpha=gray_alpha,
+        notes=(*notes, *more),
+    )
+
+
+def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, ...]]:
+    """Pillow 이미지를 회색, BGR, BGRA 배열로 바꾼다.
+
+    팔레트(palette)는 펴고, 회색+알파는 BGRA로 펴며, CMYK와 LAB는 프로파일을 거쳐 sRGB로 옮긴다.
+
+    Returns:
+        `(배열, 회색+알파였는가, 결과와 맞는 ICC 또는 None, 알릴 문장들)`.
+
+    Raises:
+        UnsupportedError: 담을 수 없는 종류(실수, 32비트 정수)일 때.
+    """
+    icc = image.info.get("icc_profile") or None
+    if image.mode in ("CMYK", "LAB"):
+        converted, icc, notes = _through_profile(image, icc)
+        return np.ascontiguousarray(np.asarray(converted)[..., ::-1]), False, icc, notes
+    if image.mode == "P":
+        target = "RGBA" if image.has_transparency_data else "RGB"
+    else:
+        target = _STANDARD_MODES.get(image.mode, "")
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        deep: Array = np.asarray(image).astype(np.uint16)
+        return deep, False, matching_icc(icc, "L") if icc else None, ()
+    if not target:
+        raise UnsupportedError(
+            f"채널이 실수이거나 32비트 정수인 이미지({image.mode})는 8비트나 16비트로 옮길 수 없습니다."
+        )
+    if "transparency" in image.info and target in ("L", "RGB"):
+        target = {"L": "LA", "RGB": "RGBA"}[target]
+    pixels: Array = np.asarray(image if image.mode == target else image.convert(target))
+    if icc:
+        icc = matching_icc(icc, "L" if target in ("L", "LA") else "RGB")
+    if target == "L":
+        return pixels.copy(), False, icc, ()
+    order = {"LA": [0, 0, 0, 1], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[target]
+    return np.ascontiguousarray(pixels[..., order]), target == "LA", icc, ()
+
+
+def _through_profile(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
+    """CMYK와 LAB를 sRGB로 바꾼다. 프로파일이 없거나 못 쓰는 CMYK는 단순한 보색 계산을 쓴다."""
+    profile = matching_icc(icc, "CMYK") if icc else None
+    converter = _srgb_converter(profile, image.mode) if profile or image.mode == "LAB" else None
+    if converter is None:
+        note = "색 프로파일이 없는 CMYK를 RGB로 바꾸어 읽었습니다. 색이 조금 다를 수 있습니다."
+        return image.convert("RGB"), None, (note,)
+    how = "LAB 색을" if image.mode == "LAB" else "CMYK를 색 프로파일을 거쳐"
+    return converter(image), srgb_icc(), (f"{how} sRGB로 바꾸어 읽었습니다.",)
+
+
+def _srgb_converter(icc: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image] | None:
+    """CMYK나 LAB의 Pillow 이미지를 sRGB로 바꾸는 함수. 프로파일을 쓸 수 없으면 None. LAB는 표준 프로파일을 쓴다."""
+    from PIL import ImageCms
+
+    try:
+        # 파일의 바이트를 거친다. Pillow가 만든 LAB 프로파일을 그대로 쓰면 색이 조금 다르다.
+        data = icc or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+        source = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+@dataclass(frozen=True)
+class AnimationFrames:
+    """돌 때마다 처음부터 다시 풀어 내는 프레임들.
+
+    앞 프레임 위에 겹쳐 그리는 지시(disposal, blending)는 모두 적용해, 언제나 온전한 한 장을 낸다.
+    파일의 바이트만 들고 있으므로 긴 애니메이션도 메모리에는 한 장씩만 올라온다.
+
+    Attributes:
+        data: 파일 전체.
+        format: 형식 이름.
+        count: 프레임 수.
+        start: 첫 프레임의 번호. APNG의 대체 이미지(default image)를 건너뛸 때 1이다.
+        orientation: 적용할 EXIF 방향.
+        alpha: 알파 채널을 남길지.
+    """
+
+    data: bytes
+    format: str
+    count: int
+    start: int = 0
+    orientation: int = 1
+    alpha: bool = True
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Frame]:
+        image = open_image(self.format, io.BytesIO(self.data))
+        for index in range(self.start, self.start + self.count):
+            image.seek(index)
+            image.load()
+            duration = float(image.info.get("duration", 0) or 0)
+            array = to_array(image)[0]
+            yield Frame(apply_orientation(self._unify(array), self.orientation), duration)
+
+    def _unify(self, array: Array) -> Array:
+        """프레임마다 다를 수 있는 채널 수를 BGR 또는 BGRA로 맞춘다."""
+        if array.ndim == 2:
+            array = np.repeat(array[..., None], 3, axis=2)
+        if self.alpha and array.shape[2] == 3:
+            opaque = np.full((*array.shape[:2], 1), 255, np.uint8)
+            return np.concatenate([array, opaque], axis=2)
+        return array if self.alpha else np.ascontiguousarray(array[..., :3])
+
+
+def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
+    """Pillow가 푸는 정지 이미지나 애니메이션을 `Picture`로 만든다.
+
+    애니메이션은 긴 작업을 시작하기 전에 모든 프레임을 한 번 풀어 망가진 프레임을 찾고, 투명한 곳이 하나도 없으면
+    쓸모없는 알파를 뗀다.
+
+    Args:
+        data: 파일 전체.
+        header: 그 머리.
+        known: Pillow의 `info`보다 앞서는 값(`exif`, `loop`).
+
+    Raises:
+        Exception: 풀 수 없는 프레임이 있을 때 디코더가 내는 여러 가지 예외.
+    """
+    image = open_image(header.info.format, io.BytesIO(data))
+    if header.info.frames == 1:
+        return decode_still(image, header, **known)
+    info: dict[Any, Any] = {**image.info, **known}
+    # APNG의 대체 이미지는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
+    start = 1 if getattr(image, "default_image", False) else 0
+    frames = AnimationFrames(data, header.info.format, header.info.frames, start, header.orientation)
+    transparent = False
+    for frame in frames:
+        transparent = transparent or bool((frame.array[..., 3] != 255).any())
+    icc = info.get("icc_profile")
+    icc = matching_icc(icc, "RGB") if icc else None
+    numbers = info.get("cicp")
+    icc = icc or (icc_of_numbers(*numbers, grey=False) if numbers else None)
+    metadata, notes = collect_metadata(info, icc)
+    return Picture(
+        frames=replace(frames, alpha=transparent),
+        frame_count=header.info.frames,
+        metadata=metadata,
+        loop=int(info.get("loop", 0) or 0),
+        format=header.info.format,
+        notes=notes,
+    )
+
+
+# 쓰기
+
+
+def to_image(array: Array) -> Image.Image:
+    """`(H, W)`, RGB, RGBA의 uint8 배열을 Pillow 이미지로."""
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def require_encoder(feature: str) -> None:
+    """Pillow가 `webp`나 `avif`를 쓸 수 있는지 본다.
+
+    Raises:
+        ImageWriteError: 지원하지 않을 때.
+    """
+    from PIL import features
+
+    if not features.check(feature):
+        raise ImageWriteError(
+            f"{feature}로 쓰지 못했습니다.\n  이유: 설치된 Pillow가 {feature}를 지원하지 않습니다.\n"
+            f"  해결: pip install -U pillow 를 실행하거나 --ext png 를 쓰세요."
+        )
+
+
+def metadata_options(metadata: Metadata) -> dict[str, Any]:
+    """Pillow의 인코더들에 줄 메타데이터."""
+    named = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    return {name: value for name, value in named.items() if value}
+
+
+def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
+    """프레임 하나를 BMP나 JPEG XL로 쓴다. JPEG XL의 품질 100은 무손실이다.
+
+    Returns:
+        빈 튜플. 다른 쓰기 함수와 모양을 맞추기 위한 것이다.
+
+    Raises:
+        ImageWriteError: 파일이 BMP의 한도 4GB를 넘거나, JPEG XL의 패키지가 없을 때.
+    """
+    if job.format == "JXL":
+        if not is_installed("pillow_jxl"):
+            raise ImageWriteError(
+                "JPEG XL로 쓰지 못했습니다.\n  이유: pillow_jxl이 설치되어 있지 않습니다.\n"
+                "  해결: pip install pillow-jxl-plugin 을 실행하세요."
+            )
+        import_module("pillow_jxl")
+        options: dict[str, Any] = {
+            "quality": job.quality,
+            "lossless": job.quality == 100,
+            **metadata_options(job.metadata),
+        }
+    else:
+        if (job.width * len(job.kind) + 3) * job.height > _BMP_LIMIT:
+            raise ImageWriteError(
+                "BMP로 쓰지 못했습니다.\n  이유: 파일이 BMP의 한도 4GB를 넘습니다.\n  해결: --ext png 를 쓰세요."
+            )
+        options = {"dpi": job.metadata.dpi} if job.metadata.dpi else {}
+    to_image(job.pixels(next(iter(frames)))).save(file, job.format, **options)
+    return ()

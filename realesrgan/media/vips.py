@@ -1,0 +1,250 @@
+"""libvips(pyvips)로 이미지를 읽고 쓰는 바탕. 배열과 libvips의 이미지 사이를 오가고, 파일의 일부만 읽고 쓴다."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from copy import copy
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, UnreadableError
+from realesrgan.util.machine import available_cores
+from realesrgan.util.optional import import_optional
+
+MAX_WORKERS = 4
+"""libvips가 쓰는 스레드 수의 한도. 더 늘려도 인코더가 따라오지 못하고 메모리만 는다."""
+RAW_BYTES = 64 << 20
+"""결과가 이보다 크면 메모리가 아니라 대상 곁의 임시 파일에 모은다."""
+
+_FORMATS = {"uint8": "uchar", "uint16": "ushort"}
+_SPACES = {(1, "uint8"): "b-w", (1, "uint16"): "grey16", (3, "uint8"): "srgb", (3, "uint16"): "rgb16"}
+# 내용이 사라진 것이 아닌, 흔한 카메라의 JPEG에서 나는 경고.
+_HARMLESS = ("extraneous bytes before marker 0xd9", "Unknown Adobe color transform", "Invalid SOS parameters")
+
+
+@lru_cache(maxsize=1)
+def import_vips() -> Any:
+    """`pyvips`를 늦게 불러오고, 메모리가 늘지 않게 설정한다.
+
+    Raises:
+        MissingPackageError: 설치되어 있지 않거나 불러올 수 없을 때.
+    """
+    # 푼 크기가 이보다 크면 메모리가 아니라 임시 파일에 풀어 필요한 곳만 읽는다. 처음 불러올 때만 읽히는 값이다.
+    os.environ.setdefault("VIPS_DISC_THRESHOLD", str(RAW_BYTES))
+    os.environ.setdefault("VIPS_CONCURRENCY", str(min(available_cores(), MAX_WORKERS)))
+    # 라이브러리의 영어 경고가 터미널로 새지 않게 한다. 실패는 예외로 온다.
+    logging.getLogger("pyvips").addHandler(logging.NullHandler())
+    logging.getLogger("pyvips").propagate = False
+    pyvips = import_optional("pyvips", "이미지를 읽고 쓰려면", 'pip install "pyvips[binary]" 를 실행하세요.')
+    # 같은 이름의 파일이 바뀌어도 예전 것을 돌려주는 캐시를 끈다.
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
+def unreadable(error: Exception) -> UnreadableError:
+    """libvips의 예외를 이유를 담은 예외로 바꾼다."""
+    text = str(error)
+    if "not configured" in text or "not support" in text or "No codec" in text or "Unsupported codec" in text:
+        name = text.partition(" compression support")[0].rpartition(" ")[2] if "compression support" in text else ""
+        what = f"{name} 압축" if name else "이 파일의 압축"
+        return MissingDecoderError(
+            "PNG나, 압축하지 않았거나 Deflate로 압축한 TIFF로 바꾸어 저장한 뒤 다시 하세요.",
+            f"파일은 멀쩡하지만 {what}을 푸는 디코더가 설치된 libvips에 없습니다.",
+        )
+    if any(word in text.lower() for word in ("premature end", "truncat", "end of stream", "out of data", "short read")):
+        return TruncatedError()
+    return DamagedError()
+
+
+def load(loader: str, source: Path | bytes, **options: Any) -> Any:
+    """`loader`(`pngload` 등)로 머리를 열고 픽셀을 한 번 끝까지 풀어, 망가진 곳이 없는 이미지를 돌려준다.
+
+    큰 이미지는 임시 파일에 풀리므로 메모리는 크기와 상관없이 거의 같다.
+
+    Raises:
+        UnreadableError: 풀 수 없을 때.
+    """
+    pyvips = import_vips()
+    name = loader if isinstance(source, Path) else loader + "_buffer"
+    # 유니코드가 아닌 이름도 그대로 넘긴다.
+    argument = os.fsencode(source) if isinstance(source, Path) else source
+    # 경고까지 실패로 보아야 조용히 회색이 되는 JPEG를 찾는다. 해가 없는 경고뿐이면 다시 연다.
+    for strictness in ("warning", "truncated") if loader == "jpegload" else ("error",):
+        try:
+            image = pyvips.Operation.call(name, argument, access="random", fail_on=strictness, **options)
+            pyvips.Region.new(image).fetch(0, image.height - 1, 1, 1)
+            return image
+        except pyvips.Error as error:
+            if strictness == "warning" and any(word in str(error) for word in _HARMLESS):
+                continue
+            raise unreadable(error) from error
+    raise AssertionError
+
+
+class LazyImage:
+    """libvips의 이미지를 `(H, W[, C])` RGB 배열처럼 쓴다. 자른 곳만 그때 읽는다.
+
+    Args:
+        image: 회색이나 RGB(A)의 8비트 또는 16비트 이미지.
+    """
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
+        self.dtype = np.dtype(np.uint8 if image.format == "uchar" else np.uint16)
+        self.shape = (image.height, image.width, *((image.bands,) if image.bands > 1 else ()))
+        self.ndim = len(self.shape)
+        self._region = import_vips().Region.new(image)
+
+    def __getitem__(self, key: Any) -> Array:
+        rows, columns = (part.indices(size) for part, size in zip(key[:2], self.shape, strict=False))
+        height, width = rows[1] - rows[0], columns[1] - columns[0]
+        data = self._region.fetch(columns[0], rows[0], width, height)
+        return np.frombuffer(data, self.dtype).reshape(height, width, *self.shape[2:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array: Array = self[:, :].copy()
+        return array if dtype is None else array.astype(dtype)
+
+
+class RawImage:
+    """대상 곁의 임시 파일에 있는, `(H, W[, C])` 배열처럼 쓸 수 있는 결과.
+
+    적을 때마다 그 줄만 사상(mmap)하고 곧 놓으므로 상주 메모리가 크기를 따르지 않는다. 다 쓰면 `close`로 지운다.
+
+    Args:
+        folder: 임시 파일을 둘 폴더.
+        shape, dtype: 배열의 모양과 자료형.
+        bgr: 채널의 차례가 BGR인지. 아니면 RGB다.
+
+    Raises:
+        OSError: 만들 수 없을 때.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any, *, bgr: bool) -> None:
+        self.path = folder / f".realesrgan-{secrets.token_hex(8)}.raw"
+        self.shape, self.dtype, self.ndim, self.bgr = shape, np.dtype(dtype), len(shape), bgr
+        self._channels: Any = None
+        self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
+        with self.path.open("xb") as file:
+            try:
+                file.truncate(shape[0] * self._row_bytes)
+            except OSError:
+                self.close()
+                raise
+
+    def __getitem__(self, key: Any) -> Any:
+        rows, columns, *channels = key
+        if channels and rows == columns == slice(None):
+            # 색이나 알파만 고른다.
+            part = copy(self)
+            part._channels = channels[0]
+            return part
+        start, stop, _ = rows.indices(self.shape[0])
+        shape = (stop - start, *self.shape[1:])
+        pixels = np.memmap(self.path, self.dtype, "r+", start * self._row_bytes, shape)[:, columns]
+        return pixels if self._channels is None else pixels[..., self._channels]
+
+    def __setitem__(self, key: Any, value: Array) -> None:
+        part = self[key]
+        rows = slice(0, self.shape[0])
+        (part[rows, slice(None)] if isinstance(part, RawImage) else part)[...] = value
+
+    def image(self) -> Any:
+        """libvips의 이미지. 필요한 줄만 읽는다."""
+        height, width, *channels = self.shape
+        bands = channels[0] if channels else 1
+        raw = import_vips().Image.rawload(
+            os.fsencode(self.path), width, height, bands, format=_FORMATS[self.dtype.name]
+        )
+        return raw.copy(interpretation=_SPACES[1 if bands == 1 else 3, self.dtype.name])
+
+    def close(self) -> None:
+        """임시 파일을 지운다."""
+        self.path.unlink(missing_ok=True)
+
+
+def from_array(array: Any) -> Any:
+    """`(H, W)` 회색, BGR, BGRA 배열(이나 `LazyImage`, `RawImage`)을 RGB 순서의 libvips 이미지로. 복사하지 않는다."""
+    if isinstance(array, LazyImage):
+        return array.image
+    if isinstance(array, RawImage):
+        image, bgr = array.image(), array.bgr
+    else:
+        array = np.ascontiguousarray(array)
+        height, width, *channels = array.shape
+        bands = channels[0] if channels else 1
+        image, bgr = (
+            import_vips().Image.new_from_memory(array.data, width, height, bands, _FORMATS[array.dtype.name]),
+            True,
+        )
+        image = image.copy(interpretation=_SPACES[1 if bands == 1 else 3, array.dtype.name])
+    if bgr and image.bands >= 3:
+        ordered = image[2].bandjoin([image[1], image[0], *([image[3]] if image.bands == 4 else [])])
+        image = ordered.copy(interpretation=image.interpretation)
+    return image
+
+
+def to_array(image: Any) -> Array:
+    """libvips의 RGB(A)나 회색 이미지를 배열로. 채널의 차례는 그대로다."""
+    dtype = np.uint8 if image.format == "uchar" else np.uint16
+    shape = (image.height, image.width, *((image.bands,) if image.bands > 1 else ()))
+    return np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
+
+
+def save(
+    file: BinaryIO, image: Any, suffix: str, *, start: Callable[[bytes], bytes | None] | None = None, **options: Any
+) -> None:
+    """이미지를 `suffix`(`'.png'` 등)의 형식으로 줄마다 인코딩하며 쓴다. `keep`이 없으면 메타데이터는 뺀다.
+
+    Args:
+        file: 읽고 쓰고 되감을 수 있는 파일. 지금 자리부터 쓴다.
+        image: 쓸 이미지.
+        suffix: 형식.
+        start: 처음의 바이트들을 받아, 그 대신 쓸 것을 주는 함수. 더 받아야 하면 None. 메타데이터를 끼울 때 쓴다.
+        options: 그 형식의 선택.
+
+    Raises:
+        OSError: 쓸 수 없을 때. 인코더의 실패에는 errno가 없다.
+    """
+    pyvips = import_vips()
+    base, failure = file.tell(), list[BaseException]()
+    held: bytes | None = b"" if start else None
+
+    def guard(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            # 여기서 난 예외는 libvips를 거치지 못하므로 두었다가 밖에서 낸다.
+            try:
+                return call(*arguments)
+            except BaseException as error:
+                failure.append(error)
+                return -1
+
+        return run
+
+    def write(data: bytes) -> int:
+        nonlocal held
+        if held is None or start is None:
+            return file.write(data)
+        held += bytes(data)
+        if (first := start(held)) is not None:
+            file.write(first)
+            held = None
+        return len(data)
+
+    target = pyvips.TargetCustom()
+    target.on_write(guard(write))
+    target.on_seek(guard(lambda offset, whence: file.seek(offset + (base if whence == 0 else 0), whence) - base))
+    target.on_read(guard(file.read))
+    try:
+        image.write_to_target(target, suffix, **({"keep": "none"} | options))
+    except pyvips.Error as error:
+        if not failure:
+            raise OSError(str(error).strip().splitlines()[-1]) from error
+    if failure:
+        raise failure[0]
