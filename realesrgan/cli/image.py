@@ -97,7 +97,8 @@ class FileResult(Result):
     def details(self) -> tuple[str, list[str]]:
         """결과와 크기."""
         before, after = ("x".join(map(str, size or ())) for size in (self.input_size, self.output_size))
-        frames = f", {self.frames}프레임" if self.frames > 1 else ""
+        unit = "쪽" if str(self.output).lower().endswith((".tif", ".tiff")) else "프레임"
+        frames = f", {self.frames}{unit}" if self.frames > 1 else ""
         size = f"{before} -> {after}, {self.outscale:g}배{frames}, {self.seconds:.1f}초"
         return f" -> {shown(self.output)} ({size})", []
 
@@ -175,6 +176,8 @@ class PictureCommand(Command["Job", FileResult]):
             alpha_upsampler=args.alpha_upsampler,
             steps=tuple(args.steps),
             quality=args.quality,
+            compression=args.png_compression,
+            keep_time=args.keep_time and not job.piped,
             max_output_pixels=args.max_pixels,
         )
         made = upscale_file(job.source, job.target, model=model, settings=settings, progress=progress)

@@ -297,13 +297,14 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], output: Pat
     if not extension or os.path.isdir(output) or not is_known_picture_name(output):  # noqa: PTH112
         return None
     if not is_writable_extension(extension):
-        heif = format_of_name(output) is not None
+        known = format_of_name(output)
+        package = known.package if known is not None else None
         raise UsageError(
             f"쓸 수 없는 형식입니다: {output} \n"
             f"  쓸 수 있는 형식: {' '.join(writable_extensions())}\n"
             + (
-                "  해결: HEIC를 쓰려면 pip install pillow-heif를 실행하세요."
-                if heif
+                f"  해결: 이 형식을 쓰려면 pip install {package[1]} 를 실행하세요."
+                if package
                 else "  해결: 이 가운데 하나로 이름을 바꾸세요. 폴더의 이름이면 폴더를 먼저 만드세요."
             )
         )
@@ -481,7 +482,10 @@ def check_target(job: Job, outscale: float | None, skip_existing: bool = False) 
     elif size is not None and max(size) > target.max_side:
         why = f"결과 {size[0]:,}x{size[1]:,}: {job.target.suffix}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다."
         remedy = "--ext png를 주거나 -s를 줄이세요."
-    elif job.info.frames > 1 and job.info.format != "TIFF" and not target.animation:
+    elif job.info.pages and target.name != "TIFF":
+        why = f"{job.info.frames}쪽의 TIFF를 {job.target.suffix}에는 담을 수 없습니다."
+        remedy = "--ext tif 를 쓰거나, 쪽을 나누어 저장한 뒤 다시 하세요."
+    elif job.info.frames > 1 and not job.info.pages and not target.animation:
         why = f"{job.info.frames}프레임의 애니메이션을 {job.target.suffix}에는 담을 수 없습니다."
         remedy = f"애니메이션을 담는 형식을 쓰세요: {' '.join(animated_extensions())}"
     else:

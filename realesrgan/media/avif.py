@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realesrgan.errors import ImageWriteError
+from realesrgan.media.colour import srgb_icc
 from realesrgan.media.formats import sniff_format
 from realesrgan.media.metadata import find_orientation
 from realesrgan.media.picture import (
@@ -37,6 +38,8 @@ from realesrgan.media.writer import EncodeJob
 from realesrgan.util.optional import is_installed
 
 _HEAD_BYTES = 1 << 16
+# libheif이 RGB를 바꿀 때 쓰는 행렬(BT.601)과 온전한 범위.
+_MATRIX = (6, 0x80)
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -199,9 +202,16 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     else:
         _save_avif(output, frames, job)
     data = output.getbuffer()
-    if job.metadata.cicp and (at := output.getvalue()[:_HEAD_BYTES].find(b"colrnclx")) >= 0:
-        # 행렬과 범위는 인코더가 쓴 그대로 두고 원색과 전달 특성만 바꾼다.
-        struct.pack_into(">HH", data, at + 8, *job.metadata.cicp)
+    if job.metadata.cicp:
+        head = bytes(data[:_HEAD_BYTES])
+        if (at := head.find(b"colrnclx")) >= 0:
+            # 행렬과 범위는 인코더가 쓴 그대로 두고 원색과 전달 특성만 바꾼다.
+            struct.pack_into(">HH", data, at + 8, *job.metadata.cicp)
+        elif (at := head.find(b"colr")) >= 0:
+            # 상자의 나머지는 읽는 이들이 건너뛴다. 크기를 바꾸면 다른 상자가 적은 위치가 모두 어긋난다.
+            length = struct.unpack_from(">I", data, at - 4)[0] - 8
+            box = b"nclx" + struct.pack(">HHHB", *job.metadata.cicp, *_MATRIX)
+            data[at + 4 : at + 4 + length] = box + bytes(length - len(box))
     file.write(data)
     if job.count > 1 and job.loop:
         return (f"재생 횟수({job.loop}번)를 avif에 담지 못해 끝없이 되풀이됩니다.",)
@@ -230,7 +240,9 @@ def _save_deep(output: io.BytesIO, frame: Frame, job: EncodeJob) -> None:
     image = job.image(frame)
     image = ((image * (top / 65535)).rint() * 2**gap).cast("ushort").copy(interpretation=image.interpretation)
     exif = job.metadata.exif
-    for name, value in (("icc-profile-data", job.metadata.icc), ("xmp-data", job.metadata.xmp)):
+    # libvips는 색의 번호를 적지 않는다. 프로파일의 자리를 만들게 하고 그것을 번호로 바꾼다.
+    icc = srgb_icc() if job.metadata.cicp else job.metadata.icc
+    for name, value in (("icc-profile-data", icc), ("xmp-data", job.metadata.xmp)):
         if value:
             image.set_type(pyvips.GValue.blob_type, name, value)
     if exif:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,15 +123,13 @@ def _find_other_images(file: BinaryIO, info: dict[str, Any]) -> None:
     xmp = info.get("xmp", b"")
     parts = _extra_images(file, *info.pop("mpf")) if "mpf" in info else []
     lost = info.pop("lost", set())
-    if b"hdrgm:Version" in xmp and parts:
-        gain_map = next(
-            (part for part in parts if b"hdrgm:" in part[:65536] or b"urn:iso:std:iso:ts:21496" in part[:65536]), None
-        )
-        if gain_map is not None and b"Item:Mime" in xmp and xmp.count(b"Item:Semantic") == 2:
+    if b"hdrgm:Version" in xmp or (b"hdrgm" in xmp and b"GainMap" in xmp):
+        gain_map = _gain_map(file, xmp)
+        parts = [part for part in parts if part != gain_map and b"hdrgm:" not in part[:_MAX_SEGMENT]]
+        if gain_map:
             info["gain_map"] = gain_map
-            parts.remove(gain_map)
-    elif b"hdrgm:Version" in xmp or (b"hdrgm" in xmp and b"GainMap" in xmp):
-        lost |= {"이득 지도(gain map)"}
+        else:
+            lost |= {"이득 지도(gain map)"}
     if parts:
         lost |= {f"함께 든 다른 이미지 {len(parts)}장"}
     if b"MotionPhoto" in xmp or b"MicroVideo" in xmp:
@@ -139,6 +138,20 @@ def _find_other_images(file: BinaryIO, info: dict[str, Any]) -> None:
         lost |= {"깊이 지도"}
     if lost:
         info["notes"] = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {', '.join(sorted(lost))}."]
+
+
+def _gain_map(file: BinaryIO, xmp: bytes) -> bytes | None:
+    """XMP의 목록(Container:Directory)이 대표 다음에 이득 지도 하나만 있다고 하면 그 JPEG. 다른 것도 있으면 None."""
+    items = re.findall(rb"<Container:Item\b[^>]*>", xmp)
+    lengths = [re.search(rb'Item:Length\s*=\s*"(\d+)"', item) for item in items]
+    if len(items) != 2 or b'"GainMap"' not in items[1] or lengths[1] is None:
+        return None
+    size = int(lengths[1][1])
+    if not 4 <= size <= file.seek(0, os.SEEK_END) - 4:
+        return None
+    file.seek(-size, os.SEEK_END)
+    data = file.read(size)
+    return data if data.startswith(b"\xff\xd8\xff") else None
 
 
 def _extra_images(file: BinaryIO, body: bytes, base: int) -> list[bytes]:

@@ -233,6 +233,7 @@ class AnimationFrames:
         format: 형식 이름.
         count: 프레임 수.
         start: 첫 프레임의 번호. APNG의 대체 이미지(default image)를 건너뛸 때 1이다.
+        size: 화면의 `(너비, 높이)`, 방향을 적용하기 전의 픽셀. 화면보다 큰 프레임은 잘라 맞춘다.
         orientation: 적용할 EXIF 방향.
         alpha: 알파 채널을 남길지.
     """
@@ -240,6 +241,7 @@ class AnimationFrames:
     data: bytes
     format: str
     count: int
+    size: tuple[int, int]
     start: int = 0
     orientation: int = 1
     alpha: bool = True
@@ -260,6 +262,11 @@ class AnimationFrames:
         """프레임마다 다를 수 있는 채널 수를 BGR 또는 BGRA로 맞춘다."""
         if array.ndim == 2:
             array = np.repeat(array[..., None], 3, axis=2)
+        width, height = self.size
+        array = array[:height, :width]
+        if array.shape[:2] != (height, width):
+            room = ((0, height - array.shape[0]), (0, width - array.shape[1]), (0, 0))
+            array = np.pad(array, room)
         if self.alpha and array.shape[2] == 3:
             opaque = np.full((*array.shape[:2], 1), 255, np.uint8)
             return np.concatenate([array, opaque], axis=2)
@@ -286,7 +293,9 @@ def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
     info: dict[Any, Any] = {**image.info, **known}
     # APNG의 대체 이미지는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
     start = 1 if getattr(image, "default_image", False) else 0
-    frames = AnimationFrames(data, header.info.format, header.info.frames, start, header.orientation)
+    info_size = (header.info.width, header.info.height)
+    size = info_size[::-1] if header.orientation >= 5 else info_size
+    frames = AnimationFrames(data, header.info.format, header.info.frames, size, start, header.orientation)
     transparent = False
     for frame in frames:
         transparent = transparent or bool((frame.array[..., 3] != 255).any())

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError, MissingPackageError
-from realesrgan.media.colour import HDR_NAMES, icc_of_numbers, icc_of_png, matching_icc
+from realesrgan.media.colour import icc_of_numbers, icc_of_png, matching_icc
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, FORMATS, ImageFormat, format_of_name, sniff_format
 from realesrgan.media.metadata import collect_metadata
 from realesrgan.media.picture import (
@@ -90,9 +90,10 @@ def read_image(
             header = read_header(file, path)
             info = header.info
             if max_output_pixels is not None:
-                size = scaled_size(info.width, info.height, max(outscale, 1.0))
-                if size[0] * size[1] * info.frames > max_output_pixels:
-                    raise _too_large(path, info, size, max_output_pixels)
+                pages = [page.info for page in header.detail] if info.pages else [info] * info.frames
+                sizes = [scaled_size(page.width, page.height, max(outscale, 1.0)) for page in pages]
+                if (total := sum(width * height for width, height in sizes)) > max_output_pixels:
+                    raise _too_large(path, info, sizes[0], total, max_output_pixels)
         module = import_module(f"realesrgan.media.{_format_named(info.format).module}")
         picture: Picture = module.decode(path, header, lazy=lazy)
         return picture
@@ -143,10 +144,9 @@ def _unreadable(path: Path, error: Exception) -> ImageReadError:
     return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
-def _too_large(path: Path, info: ImageInfo, size: tuple[int, int], limit: int) -> ImageTooLargeError:
-    """결과의 크기 `(너비, 높이)`가 픽셀 수의 한도를 넘는다는 오류."""
-    total = size[0] * size[1] * info.frames
-    frames = f" x {info.frames:,}프레임" if info.frames > 1 else ""
+def _too_large(path: Path, info: ImageInfo, size: tuple[int, int], total: int, limit: int) -> ImageTooLargeError:
+    """결과(첫 프레임의 크기 `(너비, 높이)`)가 픽셀 수의 한도를 넘는다는 오류."""
+    frames = f" x {info.frames:,}{'쪽' if info.pages else '프레임'}" if info.frames > 1 else ""
     return ImageTooLargeError(
         f"이미지가 너무 큽니다: {path}\n"
         f"  이유: 입력 {info.width:,}x{info.height:,}의 결과가 {size[0]:,}x{size[1]:,}{frames} = {total:,}픽셀로, "
@@ -233,9 +233,6 @@ def still_metadata(info: dict[str, Any], *, grey: bool) -> tuple[Metadata, tuple
         icc = icc_of_numbers(*numbers, grey=grey)
     elif icc is None and not info.get("srgb"):
         icc = icc_of_png(info.get("gama"), info.get("chrm"), grey=grey)
-    elif numbers and numbers[1] not in HDR_NAMES:
-        # 프로파일이 더 자세하다. 둘이 어긋나는 결과를 만들지 않는다.
-        info = info | {"cicp": None}
     return collect_metadata(info, icc)
 
 

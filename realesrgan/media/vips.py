@@ -21,6 +21,7 @@ MAX_WORKERS = 4
 """libvips가 쓰는 스레드 수의 한도. 더 늘려도 인코더가 따라오지 못하고 메모리만 는다."""
 RAW_BYTES = 64 << 20
 """결과가 이보다 크면 메모리가 아니라 대상 곁의 임시 파일에 모은다."""
+_SOURCE_BYTES = 8 << 20
 
 _FORMATS = {"uint8": "uchar", "uint16": "ushort"}
 _SPACES = {(1, "uint8"): "b-w", (1, "uint16"): "grey16", (3, "uint8"): "srgb", (3, "uint16"): "rgb16"}
@@ -36,7 +37,7 @@ def import_vips() -> Any:
         MissingPackageError: 설치되어 있지 않거나 불러올 수 없을 때.
     """
     # 푼 크기가 이보다 크면 메모리가 아니라 임시 파일에 풀어 필요한 곳만 읽는다. 처음 불러올 때만 읽히는 값이다.
-    os.environ.setdefault("VIPS_DISC_THRESHOLD", str(RAW_BYTES))
+    os.environ.setdefault("VIPS_DISC_THRESHOLD", str(_SOURCE_BYTES))
     os.environ.setdefault("VIPS_CONCURRENCY", str(min(available_cores(), MAX_WORKERS)))
     # 라이브러리의 영어 경고가 터미널로 새지 않게 한다. 실패는 예외로 온다.
     logging.getLogger("pyvips").addHandler(logging.NullHandler())
