@@ -358,6 +358,11 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
         *ENGINE_ROWS,
     ),
     "그 밖": (
+        row(
+            "--tune",
+            action="store_true",
+            help="엔진, 정밀도, 띠의 높이, 작업자를 2분 안에 -n의 모델로 재어, 다음부터 auto가 쓸 것을 고릅니다.",
+        ),
         row("--list_models", action="store_true", help="모델 목록을 보이고 끝냅니다."),
         *PLUGIN_ROWS,
         *OTHER_ROWS,
@@ -509,6 +514,14 @@ def build_model(args: argparse.Namespace, weights: Weights | None = None, device
     )
     _ = model.engine
     return model
+
+
+def engine_line(model: Model) -> str:
+    """무엇으로 계산하는지 한 줄로 적는다."""
+    engine = model.engine
+    place = getattr(engine, "place", engine.device)
+    tuned = " (--tune이 고름)" if model.compute.backend == AUTO and model.tuned is not None else ""
+    return f"엔진: {engine.name}, 장치: {place}, 정밀도: {engine.precision}{tuned}"
 
 
 def source_of(model: Model, args: argparse.Namespace) -> str:

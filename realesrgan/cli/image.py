@@ -18,6 +18,7 @@ from realesrgan.cli.arguments import (
     STANDARD,
     build_model,
     check_extensions,
+    engine_line,
     open_chosen,
     parse_arguments,
     source_of,
@@ -43,6 +44,10 @@ def _work(argv: Sequence[str] | None = None) -> int:
         return EXIT_DONE
     if args.plugin or args.steps or args.backend != AUTO:
         check_extensions(args)
+    if args.tune:
+        from realesrgan.cli.tune import run_tune
+
+        return run_tune(args)
     with ExitStack() as stack:
         command = PictureCommand(args, stack)
         if args.output == STANDARD:
@@ -159,6 +164,8 @@ class PictureCommand(Command["Job", FileResult]):
         if self._model is not None:
             named = self._args.model_path is None
             self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
+            if ranks.leads:
+                self.tell(engine_line(self._model))
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
         """이미지 하나를 키워 쓴다."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from realesrgan.cli.arguments import AUTO, STANDARD, build_model, check_extensions, open_chosen, source_of
+from realesrgan.cli.arguments import AUTO, STANDARD, build_model, check_extensions, engine_line, open_chosen, source_of
 from realesrgan.cli.console import configure_logging, guarded, run_and_leave, say_error, shown
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.cli.video_arguments import parse_arguments, to_settings
@@ -75,6 +75,9 @@ class FileResult(Result):
     preview: str | None = None
     steps: tuple[str, ...] = ()
     holes: tuple[Any, ...] = ()
+    backend: str | None = None
+    device: str | None = None
+    precision: str | None = None
 
     def details(self) -> tuple[str, list[str]]:
         """결과와 크기, 시간이 간 곳."""
@@ -152,6 +155,8 @@ class VideoCommand(Command["VideoJob", FileResult]):
         first = build_model(options, weights, devices[0])
         self._models = [first, *(first.with_compute(device=device) for device in devices[1:])]
         self._model_name, self._ranks = source_of(first, options), ranks
+        if ranks.leads:
+            self.tell(engine_line(first))
 
     def process(self, job: VideoJob, progress: Callable[[int, int], None]) -> FileResult:
         """비디오 한 편을 키운다."""
@@ -170,7 +175,10 @@ class VideoCommand(Command["VideoJob", FileResult]):
                 )
         except KeyboardInterrupt:
             return self.result(job, "interrupted", _interrupted(job))
-        return FileResult(**{**asdict(made), "model": self._model_name})
+        engine = self._models[0].engine
+        used = {"backend": engine.name, "precision": engine.precision}
+        place = str(getattr(engine, "place", engine.device))
+        return FileResult(**{**asdict(made), **used, "device": place, "model": self._model_name})
 
     def result(self, job: VideoJob, status: str, reason: str | None = None) -> FileResult:
         """하지 못한 일의 결과."""

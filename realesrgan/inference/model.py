@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from realesrgan.archs.base import network_scale, size_multiple
 from realesrgan.errors import InvalidValueError, UsageError
-from realesrgan.inference.engines.base import AUTO, Engine, create_engine
+from realesrgan.inference.engines.base import AUTO, Engine, create_engine, engine_packages
+from realesrgan.inference.engines.choices import Choice, remembered
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale
 from realesrgan.util.numbers import scaled_size
@@ -112,9 +113,24 @@ class Model:
     def upscaler(self) -> Upscaler:
         """이 설정의 업스케일러. 메모리에 맞추어 줄어든 타일을 기억하므로 이어서 쓴다."""
         compute = self.compute
-        return Upscaler(
+        made = Upscaler(
             self.engine, tile=compute.tile, tile_pad=compute.tile_pad, pre_pad=compute.pre_pad, batch=compute.batch
         )
+        made.strip_bytes = None if self.tuned is None else self.tuned.strip_bytes
+        return made
+
+    @cached_property
+    def tuned(self) -> Choice | None:
+        """이 기계에서 `--tune`이 골라 둔 것. 없거나, 지금의 설정이 다른 엔진을 쓰면 None."""
+        found = remembered(self.network, engine_packages())
+        engine = self.engine
+        place = getattr(engine, "place", engine.device).type
+        same = found is not None and (found.backend, found.device, found.precision) == (
+            engine.name,
+            place,
+            engine.precision,
+        )
+        return found if same else None
 
     def with_compute(self, **changes: Any) -> Model:
         """같은 네트워크를 다른 설정(`ComputeSettings`의 이름들)으로 쓰는 모델. 파일을 다시 읽지 않는다."""

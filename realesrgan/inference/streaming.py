@@ -144,7 +144,19 @@ class StreamPlan:
         """높이 `rows`, 너비 `width`의 띠로 이어 돌릴 때 드는 메모리의 어림(바이트)."""
         return int(width * itemsize * (self.waiting_values() + rows * self.strip_values()))
 
-    def choose_cut(self, height: int, width: int, budget: int, itemsize: int, multiple: int = 1) -> StripCut | None:
+    def bytes_per_row(self, width: int, itemsize: int) -> int:
+        """너비 `width`의 한 줄이 키우기 전의 크기에서 갖는 활성값(바이트)."""
+        return width * max(value.channels for value in self.values if value.rate <= 1) * itemsize
+
+    def choose_cut(
+        self,
+        height: int,
+        width: int,
+        budget: int,
+        itemsize: int,
+        multiple: int = 1,
+        comfortable: int = COMFORTABLE_STRIP_BYTES,
+    ) -> StripCut | None:
         """이미지를 어떻게 띠로 나눌지 정한다. 긴 변을 따라 흘리므로 메모리는 짧은 변을 따른다.
 
         예산에 드는 가장 낮은 띠보다도 짧은 변이 길면 흐르는 방향으로 몇 줄기(column)로 나눈다. 줄기는 수용 영역만큼
@@ -155,6 +167,7 @@ class StreamPlan:
             budget: 써도 되는 메모리(바이트).
             itemsize: 값 하나의 바이트 수.
             multiple: 띠와 줄기가 맞출 배수.
+            comfortable: 예산이 넉넉할 때 띠 하나가 가질 활성값(바이트).
 
         Returns:
             나누는 법. 예산이 너무 작으면 None.
@@ -169,10 +182,9 @@ class StreamPlan:
                 return None
         column = side if widest >= side else (widest - 2 * margin) // multiple * multiple
         across = column + 2 * margin
-        channels = max(value.channels for value in self.values if value.rate <= 1)
-        comfortable = COMFORTABLE_STRIP_BYTES // (across * channels * itemsize)
+        wanted = comfortable // self.bytes_per_row(across, itemsize)
         affordable = int((budget / (across * itemsize) - self.waiting_values()) / self.strip_values())
-        rows = max(min(comfortable, affordable) // multiple * multiple, lowest)
+        rows = max(min(wanted, affordable) // multiple * multiple, lowest)
         return StripCut(axis, rows, column, margin, self.memory(rows, across, itemsize))
 
 

@@ -218,6 +218,8 @@ class Upscaler:
         self.multiple = multiple or engine.multiple
         # 한 배치의 활성값에 써도 되는 메모리(바이트). 없으면 남은 메모리를 보고 정한다. 함께 도는 것들은 나누어 갖는다.
         self.budget: int | None = None
+        # 띠 하나의 활성값(바이트). 없으면 `streaming.COMFORTABLE_STRIP_BYTES`다.
+        self.strip_bytes: int | None = None
         # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
         self._affordable: int | None = None
         self._affordable_rows: int | None = None
@@ -232,7 +234,7 @@ class Upscaler:
             return self
         settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
         other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
-        other.budget = self.budget
+        other.budget, other.strip_bytes = self.budget, self.strip_bytes
         return other
 
     def tile_for(self, height: int, width: int) -> int:
@@ -294,7 +296,9 @@ class Upscaler:
         ):
             return None
         budget = self._budget(self.engine.memory(1, 1))
-        cut = plan.choose_cut(height, width, budget, PRECISION_DTYPES[self.engine.precision].itemsize, self.multiple)
+        itemsize = PRECISION_DTYPES[self.engine.precision].itemsize
+        given = {} if self.strip_bytes is None else {"comfortable": self.strip_bytes}
+        cut = plan.choose_cut(height, width, budget, itemsize, self.multiple, **given)
         if cut is not None and self._affordable_rows is not None:
             cut = replace(cut, rows=min(cut.rows, self._affordable_rows))
         return cut

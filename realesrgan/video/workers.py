@@ -96,7 +96,8 @@ def plan_workers(
     padded = (size[1] + settings.pre_pad, size[0] + settings.pre_pad)
     on_cpu = model.engine.device.type == "cpu"
     batch = settings.batch or (1 if on_cpu else DEVICE_BATCH)
-    count = settings.workers or (max(cores, 1) if on_cpu else 1)
+    tuned = None if model.tuned is None else model.tuned.workers
+    count = settings.workers or (min(tuned or cores, max(cores, 1)) if on_cpu else 1)
     chosen = _tile(model, padded, count * batch, wanted, settings.tile_pad)
     while settings.workers is None and wanted == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
         count //= 2

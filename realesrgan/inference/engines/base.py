@@ -17,6 +17,7 @@ from torch import Tensor
 
 from realesrgan.archs.base import activation_values, network_scale, size_multiple
 from realesrgan.errors import DeviceError, OutOfMemoryError, UsageError
+from realesrgan.inference.engines.choices import remembered
 from realesrgan.inference.engines.mixed_precision import prefers_bf16
 from realesrgan.util.machine import available_memory
 from realesrgan.util.optional import import_optional, is_installed
@@ -299,7 +300,9 @@ def create_engine(
         DeviceError: 장치나 정밀도를 쓸 수 없을 때.
         MissingPackageError: 필요한 패키지가 없을 때.
     """
-    row = choose_engine(_fastest(network, device, precision) if backend == AUTO else backend)
+    if backend == AUTO:
+        backend, device, precision = _fastest(network, device, precision)
+    row = choose_engine(backend)
     place, level = _settle(row, device, precision, network)
     if level == "fp16" and not getattr(network, "supports_half", True):
         logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
@@ -345,16 +348,31 @@ def _settle(
     return Place(kind, int(number) if number else None), level
 
 
-def _fastest(network: Any, device: str | torch.device | None, precision: str) -> str:
-    """잰 것으로 아는 가장 빠른 엔진. CPU의 fp32는 ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다."""
+def engine_packages() -> tuple[str, ...]:
+    """표의 엔진들에 필요한 패키지들."""
+    return tuple(dict.fromkeys(row.package for row in ENGINES.values() if row.package))
+
+
+def _fastest(
+    network: Any, device: str | torch.device | None, precision: str
+) -> tuple[str, str | torch.device | None, str]:
+    """가장 빠른 `(엔진, 장치, 정밀도)`. 이 기계에서 재어 고른 것(`--tune`)이 있으면 그것, 없으면 잰 것으로 아는 것이다.
+
+    CPU의 fp32는 ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다.
+    """
     kind = str(device or AUTO).partition(":")[0]
+    chosen = remembered(network, engine_packages()) if isinstance(network, torch.nn.Module) else None
+    if chosen is not None and kind in (AUTO, chosen.device) and precision in (AUTO, chosen.precision):
+        place = chosen.device if kind == AUTO else device
+        if chosen.backend in ENGINES and not hasattr(network, "_orig_mod"):
+            return chosen.backend, place, chosen.precision
     if kind == "vulkan":
-        return "ncnn"
+        return "ncnn", device, precision
     on_cpu = kind == "cpu" or (kind == AUTO and choose_device().type == "cpu")
     written = on_cpu and hasattr(network, "write_ncnn") and not hasattr(network, "_orig_mod")
     if not written or choose_precision(precision, torch.device("cpu"), network) != "fp32":
-        return "torch"
-    return "ncnn" if is_installed("ncnn") else "torch"
+        return "torch", device, precision
+    return "ncnn" if is_installed("ncnn") else "torch", device, precision
 
 
 def estimate_memory(network: Any, precision: str, height: int, width: int) -> int:

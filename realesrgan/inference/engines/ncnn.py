@@ -20,6 +20,8 @@ from realesrgan.zoo.ncnn import INPUT, OUTPUT, load_net, write_ncnn
 _NO_MEMORY = -100
 # Winograd의 변환까지 함께 사는, 가장 큰 텐서만 한 것의 수. 공식 모델들에서 잰 최대 상주 메모리에 맞추었다.
 _TENSORS = 14
+# Vulkan 장치의 종류 가운데 CPU(ncnn의 gpu.h).
+_SOFTWARE = 3
 # 한 엔진을 여러 작업자가 함께 부른다. 엔진마다 두면 복사할 수 없다.
 _LOAD_LOCK = threading.Lock()
 
@@ -32,6 +34,13 @@ def create(network: Any, device: Place, precision: str, scale: int, multiple: in
         DeviceError: 그 Vulkan 장치가 없을 때.
     """
     return NcnnEngine(network, device, precision, scale=scale, multiple=multiple)
+
+
+def present_devices() -> tuple[str, ...]:
+    """이 기계에서 쓸 만한 장치의 종류. 소프트웨어로 흉내 낸 Vulkan 장치(llvmpipe)는 느려서 세지 않는다."""
+    ncnn = import_optional("ncnn", "ncnn 엔진을 쓰려면", ENGINES["ncnn"].install)
+    cards = [ncnn.get_gpu_info(index) for index in range(ncnn.get_gpu_count())]
+    return ("cpu", "vulkan") if any(card.type() != _SOFTWARE for card in cards) else ("cpu",)
 
 
 class NcnnEngine:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from realesrgan.errors import DeviceError, ExportError, OutOfMemoryError
 from realesrgan.inference.engines.base import ENGINES, Place, estimate_memory, is_out_of_memory
 from realesrgan.inference.engines.compiled import compiled_folder, load_compiled, model_key
-from realesrgan.util.optional import import_optional
+from realesrgan.util.optional import import_optional, is_installed
 
 DEFAULT_OPSET = 17
 _TRACED_SIDE = 12
@@ -109,6 +109,15 @@ def create(network: nn.Module, device: Place, precision: str, scale: int, multip
     engine = load_compiled(model_key(network, "onnx", DEFAULT_OPSET, multiple, half), make, load)
     engine.network = network
     return engine
+
+
+def present_devices() -> tuple[str, ...]:
+    """설치된 제공자들의 짧은 이름. onnx가 없으면 바꿀 수 없으므로 비어 있다."""
+    if not is_installed("onnx"):
+        return ()
+    runtime = import_optional("onnxruntime", "ONNX 모델을 돌리려면", ENGINES["onnxruntime"].install)
+    present = runtime.get_available_providers()
+    return tuple(name for name, full in PROVIDERS.items() if full in present)
 
 
 def find_provider(name: str) -> str:

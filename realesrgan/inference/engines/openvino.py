@@ -78,6 +78,11 @@ def create(network: nn.Module, device: Place, precision: str, scale: int, multip
     return engine
 
 
+def present_devices() -> tuple[str, ...]:
+    """이 기계에 있는 장치의 종류."""
+    return tuple(name.partition(".")[0].lower() for name in _core().available_devices)
+
+
 def find_device(place: Place) -> str:
     """OpenVINO가 부르는 장치의 이름(`CPU`, `GPU`, `GPU.1`, `NPU`).
 
