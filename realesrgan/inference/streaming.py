@@ -35,7 +35,7 @@ SMALLEST_STRIP = 16
 
 _POINTWISE_MODULES = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid),
-    *(nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Softplus, nn.Softsign, nn.Identity, nn.Dropout, nn.Dropout2d),
+    *(nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Softplus, nn.Softsign, nn.Dropout, nn.Dropout2d),
     nn.BatchNorm2d,
 )
 _POINTWISE_FUNCTIONS = {
@@ -278,7 +278,9 @@ class _Planner:
     def _add(self, node: fx.Node) -> None:
         target: Any = self._modules[str(node.target)] if node.op == "call_module" else node.target
         by_method = node.op == "call_method"
-        if isinstance(target, nn.Conv2d):
+        if isinstance(target, nn.Identity):
+            self._streams[node] = self._streams[node.all_input_nodes[0]]
+        elif isinstance(target, nn.Conv2d):
             self._convolution(node, target)
         elif isinstance(target, (nn.PixelShuffle, nn.PixelUnshuffle)) or target in (F.pixel_shuffle, F.pixel_unshuffle):
             self._shuffle(node, target)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 # 마지막 합성곱을 나누어 할 줄 수. fp32로 바꾼 특징이 캐시에 든다.
 _BLOCK_ROWS = 16
-# 견줄 합성곱의 크기와 횟수. 두 코어에서 0.02초쯤이다.
-_PROBE = (1, 64, 96, 96)
-_PROBE_RUNS = 4
+# 견줄 합성곱의 크기와 횟수. 0.04초쯤이다.
+_PROBE = (1, 64, 64, 64)
+_PROBE_RUNS = 8
 
 
 class EdgeConv(nn.Conv2d):
@@ -132,9 +132,15 @@ def _bf16_is_faster() -> bool:
     for dtype in (torch.float32, torch.bfloat16):
         made = copy.deepcopy(layer).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         pairs.append((made, torch.zeros(_PROBE, dtype=dtype).contiguous(memory_format=torch.channels_last), []))
-    for _ in range(_PROBE_RUNS):
-        for made, batch, times in pairs:
-            began = time.perf_counter()
-            made(batch)
-            times.append(time.perf_counter() - began)
+    # 스레드 하나로 잰다. 여럿이면 다른 프로그램이 코어를 쓸 때 서로 기다려, 부를 때마다 답이 달라진다.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(_PROBE_RUNS):
+            for made, batch, times in pairs:
+                began = time.perf_counter()
+                made(batch)
+                times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(threads)
     return min(pairs[1][2]) < min(pairs[0][2])
