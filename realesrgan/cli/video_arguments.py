@@ -137,7 +137,16 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             action="store_true",
             help="이미지 시퀀스의 빠진 번호를 앞 이미지로 메웁니다. 없으면 시작하지 않습니다.",
         ),
-        row("--deinterlace", action="store_true", help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다."),
+        row(
+            "--deinterlace",
+            nargs="?",
+            choices=("single", "double"),
+            const="single",
+            default=False,
+            help="비월(interlaced) 비디오를 펴서(bwdif) 키웁니다. double은 필드마다 한 프레임이라 속도가 두 배입니다.",
+        ),
+        row("--ivtc", action="store_true", help="2:3 풀다운으로 늘린 필름을 본래의 초당 24프레임으로 되돌려 키웁니다."),
+        row("--progressive", action="store_true", help="비월이라는 표시나 판단이 틀렸을 때, 그대로 키웁니다."),
         row(
             "--on_change",
             choices=("stop", "scale"),
@@ -241,6 +250,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
     if args.start is not None and args.end is not None and args.start >= args.end:
         parser.error("--end는 --start보다 뒤여야 합니다.")
+    if sum(map(bool, (args.deinterlace, args.ivtc, args.progressive))) > 1:
+        parser.error("--deinterlace, --ivtc, --progressive는 하나만 주세요.")
     if args.retime and args.fps is None:
         parser.error("--retime은 --fps와 함께 씁니다.")
     if args.bitrate is not None and args.crf is not None:
@@ -301,6 +312,8 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         start=args.start,
         end=args.end,
         deinterlace=args.deinterlace,
+        ivtc=args.ivtc,
+        progressive=args.progressive,
         on_damage=args.on_damage,
         on_change=args.on_change,
         alpha_upsampler=args.alpha_upsampler,

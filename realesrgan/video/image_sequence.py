@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from realesrgan.errors import ImageReadError, VideoDamagedError, VideoReadError, VideoWriteError
 from realesrgan.media.formats import format_of_name
 from realesrgan.media.image import probe_image, read_image, still, write_image
+from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import (
     Colour,
     EncodePlan,
@@ -76,7 +77,8 @@ class ImageSequence:
         self._layout = rgb_layout(bits, alpha)
         self.missing = missing_numbers(self.paths)
         self.fill_gaps = False
-        self.deinterlace = self.keep_going = self.fit_changes = False
+        self.deinterlace: Deinterlace = ""
+        self.keep_going = self.fit_changes = False
         self.info = VideoInfo(
             name=name,
             width=width,

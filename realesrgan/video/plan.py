@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from realesrgan.errors import UsageError, VideoFormatError
 from realesrgan.inference.yuv import KNOWN_MATRICES
 from realesrgan.media.video.encode_plan import plan_encoding
+from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
-from realesrgan.video.timing import Timing, constant_rate, grid_base
+from realesrgan.video.timing import Timing, constant_rate, film_rate, grid_base
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -55,7 +56,7 @@ class VideoPlan:
         encoding: 결과의 인코딩. 이미지 시퀀스면 배치와 크기만 뜻이 있다.
         spans: 조각들.
         start, end: 키울 구간(원본의 pts).
-        deinterlace: 실제로 비월을 펼지.
+        deinterlace: 실제로 비월을 푸는 법. 비었으면 그대로 키운다.
         frames: 키울 프레임 수의 어림. 모르면 None.
         timing: 결과의 시각을 정하는 법.
         content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
@@ -68,7 +69,7 @@ class VideoPlan:
     spans: tuple[Span, ...]
     start: int | None
     end: int | None
-    deinterlace: bool
+    deinterlace: Deinterlace
     frames: int | None
     timing: Timing
     content: str = ""
@@ -98,6 +99,7 @@ def plan_video(
     if settings.start and source.file is not None and not source.is_stream:
         info = reader.info
         reader.describe_at(info.start - -settings.start // info.time_base)  # type: ignore[union-attr]
+    reader.deinterlace = deinterlace = _deinterlacing(reader, settings)
     info = reader.info
     if info.colour.matrix not in KNOWN_MATRICES and info.layout.family == "yuv":
         raise VideoFormatError(
@@ -117,7 +119,6 @@ def plan_video(
         wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
         request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
         encoding = plan_encoding(info, request, target.container, size, even=True)
-    deinterlace = _needs_deinterlacing(reader, settings.deinterlace)
     start, end = pts_range(info, index, settings.start, settings.end)
     whole = Span(start, end)
     inside = [pts for pts in index.pts if whole.holds(pts)]
@@ -180,9 +181,16 @@ def plan_timing(
         return fps, Timing(base, 1 / fps, step=1)
     if fps is not None:
         return fps, Timing(base, grid_base(fps), rate=fps, origin=info.start, resampled=True)
-    rate = constant_rate(index.pts, base, info.rate) if target.container in ("mp4", "mov") else None
+    if settings.ivtc:
+        return info.rate, Timing(base, grid_base(info.rate), rate=info.rate, origin=info.start)
+    # 훑은 것은 패킷의 시각이다. 필드마다 한 프레임이면 속도는 그 두 배다.
+    fields = 2 if settings.deinterlace == "double" and not settings.progressive else 1
+    rate = film_rate(index.pts, base) if fields == 1 else None
+    if rate is None and target.container in ("mp4", "mov"):
+        rate = constant_rate(index.pts, base, info.rate / fields)
     if rate is None:
         return None, Timing(base, base)
+    rate *= fields
     return rate, Timing(base, grid_base(rate), rate=rate, origin=index.pts[0])
 
 
@@ -192,17 +200,28 @@ def _frame_count(info: VideoInfo, inside: Sequence[int], timing: Timing, whole: 
     return len(inside) or (info.frames if whole == Span() and not timing.resampled else None)
 
 
-def _needs_deinterlacing(reader: VideoReader | ImageSequence, wanted: bool) -> bool:
+def _deinterlacing(reader: VideoReader | ImageSequence, settings: VideoSettings) -> Deinterlace:
+    """비월을 풀 방법을 정한다.
+
+    Raises:
+        VideoFormatError: 비월인데 어떻게 할지 말하지 않았을 때.
+    """
+    wanted: Deinterlace = "single" if settings.deinterlace is True else settings.deinterlace or ""
+    if settings.progressive:
+        return ""
+    if settings.ivtc:
+        return "ivtc"
     found = reader.looks_interlaced()
     if found and not wanted:
         raise VideoFormatError(
             f"비월(interlaced) 비디오입니다: {reader.info.name}\n"
             "  두 시각의 줄이 한 프레임에 섞여 있어 그대로 키우면 빗살 무늬가 커집니다.\n"
-            "  해결: --deinterlace를 주어 펴서 키우세요."
+            "  해결: --deinterlace(또는 필드마다 한 프레임인 --deinterlace double)로 펴서 키우세요.\n"
+            "  필름을 2:3 풀다운으로 옮긴 것이면 --ivtc를, 표시나 판단이 틀렸으면 --progressive를 주세요."
         )
     if wanted and not found:
         logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", reader.info.name)
-    return found
+    return wanted if found else ""
 
 
 def plan_spans(

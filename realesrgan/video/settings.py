@@ -43,7 +43,10 @@ class VideoSettings:
         retime: `fps`를 바꿀 때 프레임 수를 그대로 두고 길이를 바꿀지. 소리와 자막도 그만큼 빨라지거나 느려진다.
         gaps: 이미지 시퀀스의 빠진 번호를 그 앞의 이미지로 메울지. 아니면 빠진 번호가 있을 때 시작하지 않는다.
         start, end: 키울 구간(초). 0초는 첫 프레임이다. None은 처음과 끝.
-        deinterlace: 비월(interlaced) 비디오를 펴서 키울지.
+        deinterlace: 비월(interlaced) 비디오를 펴서 키울지. `single`(True도 같다)은 프레임마다 하나, `double`은 필드마다
+            하나로 편다.
+        ivtc: 2:3 풀다운으로 늘린 필름(hard telecine)을 본래의 프레임으로 되돌려 키울지.
+        progressive: 비월이라는 표시와 판단을 따르지 않고 그대로 키울지.
         on_damage: 원본이 깨진 곳에서 할 일. `stop`은 성한 앞부분만 남기고 그친다. `continue`는 앞 프레임을 되풀이하며
             계속하고 깨진 곳을 모두 알린다.
         on_change: 도중에 화면의 크기나 형식이 바뀔 때 할 일. `stop`은 그 앞까지만 남기고 그친다. `scale`은 처음의
@@ -72,7 +75,9 @@ class VideoSettings:
     gaps: bool = False
     start: Fraction | None = None
     end: Fraction | None = None
-    deinterlace: bool = False
+    deinterlace: bool | Literal["single", "double"] = False
+    ivtc: bool = False
+    progressive: bool = False
     on_damage: Literal["stop", "continue"] = "stop"
     on_change: Literal["stop", "scale"] = "stop"
     alpha_upsampler: Literal["realesrgan", "bicubic"] = "realesrgan"

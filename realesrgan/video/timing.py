@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from realesrgan.media.video.types import VideoFrame
 
@@ -41,6 +42,27 @@ def constant_rate(pts: Sequence[int], time_base: Fraction, rate: Fraction) -> Fr
             fits.append((worst, candidate))
     worst, best = min(fits, key=lambda item: item[0], default=(Fraction(0), rate))
     return best if worst else None
+
+
+def film_rate(pts: Sequence[int], time_base: Fraction) -> Fraction | None:
+    """디스크의 2:3 풀다운 표시(soft telecine)가 붙은 필름이면 그 본래의 속도 24000/1001, 아니면 None.
+
+    재생기는 표시를 따라 프레임을 세 필드와 두 필드씩 번갈아 보인다. 화면을 바꾸지 않고 시각에만 그 흔적이 남는다.
+
+    Args:
+        pts: 오름차순의 시각.
+        time_base: 그 단위(초).
+    """
+    field, film = Fraction(1001, 60000) / time_base, Fraction(24000, 1001)
+    shown = [round((second - first) / field) for first, second in pairwise(pts)]
+    if len(shown) < 4 or field < 2:
+        return None
+    turns = sum({first, second} == {2, 3} for first, second in pairwise(shown))
+    spots = [(moment - pts[0]) * time_base * film for moment in pts]
+    # 편집한 자리에서 차례가 한두 번 어긋나도 된다. 고른 자리에서 반 프레임 넘게 벗어나면 필름만 든 것이 아니다.
+    near = all(abs(spot - round(spot)) < Fraction(9, 20) for spot in spots)
+    apart = all(round(second) > round(first) for first, second in pairwise(spots))
+    return film if near and apart and turns >= (len(shown) - 1) * 9 // 10 else None
 
 
 @dataclass(frozen=True)

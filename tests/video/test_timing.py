@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realesrgan.media.video.types import VideoFrame
-from realesrgan.video.timing import Timing, at_rate, constant_rate, grid_base
+from realesrgan.video.timing import Timing, at_rate, constant_rate, film_rate, grid_base
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 PLANES = (np.zeros((2, 2), np.uint8),)
@@ -76,3 +77,17 @@ def test_repeated_and_lost_frames_are_not_computed_again() -> None:
     slow = Timing(Fraction(1, 25), grid_base(Fraction(5)), rate=Fraction(5), resampled=True)
     found = list(at_rate([(VideoFrame(PLANES, place, 1), place == 3) for place in range(10)], slow, None, None))
     assert [(frame.pts, same) for frame, same in found] == [(0, False), (1, False)]
+
+
+def test_soft_pulldown_gives_back_the_rate_of_the_film() -> None:
+    """디스크의 2:3 표시는 프레임을 세 필드와 두 필드씩 번갈아 보인다."""
+    fields = list(itertools.accumulate([3, 2] * 40, initial=0))
+    base = Fraction(1, 90000)
+    pts = [900 + round(count * Fraction(1001, 60000) / base) for count in fields]
+    assert film_rate(pts, base) == NTSC_FILM
+    timing = Timing(base, grid_base(NTSC_FILM), rate=NTSC_FILM, origin=pts[0])
+    assert [timing.place(moment) for moment in pts] == list(range(len(pts)))
+    assert film_rate([*pts, pts[-1] + round(5 * Fraction(1001, 60000) / base)], base) == NTSC_FILM
+    video = [round(2 * count * Fraction(1001, 60000) / base) for count in range(50)]
+    assert film_rate(video, base) is None
+    assert film_rate([*pts, *(pts[-1] + 10 + moment for moment in video)], base) is None

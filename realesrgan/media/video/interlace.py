@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,17 +151,41 @@ def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tupl
     return int((near & around).sum()), int((far & around).sum())
 
 
-def deinterlaced(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
-    """PyAV 프레임들을 bwdif로 하나씩 펴서(send_frame) 낸다. 프레임 수와 시각은 그대로다.
+Deinterlace = Literal["", "single", "double", "ivtc"]
+"""비월을 푸는 법. `single`은 프레임마다 하나, `double`은 필드마다 하나, `ivtc`는 2:3 풀다운을 되돌린다."""
+_CHAINS: dict[str, tuple[tuple[str, str], ...]] = {
+    "single": (("bwdif", "mode=send_frame:parity=auto:deint=all"),),
+    "double": (("bwdif", "mode=send_field:parity=auto:deint=all"),),
+    # 짝이 되는 필드를 찾지 못해 빗살이 남은 프레임만 편다.
+    "ivtc": (("fieldmatch", "combmatch=full"), ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")),
+}
+FILM_CYCLE = 5
+"""2:3 풀다운은 필름 네 프레임을 다섯 프레임으로 늘린다."""
 
-    앞뒤 프레임을 보므로 한 프레임 늦게 나온다.
+
+def deinterlaced(frames: Iterable[Any], info: VideoInfo, mode: Deinterlace) -> Iterator[Any]:
+    """PyAV 프레임들을 FFmpeg의 필터로 펴서 낸다. 앞뒤 프레임을 보므로 조금 늦게 나온다.
+
+    `single`과 `ivtc`는 프레임 수와 시각이 그대로다(`ivtc`의 겹치는 프레임은 `without_repeats`가 뺀다). `double`은
+    프레임마다 둘이고, 시각의 단위가 반(`info.time_base / 2`)이 된다.
+
+    Args:
+        frames: 잇닿은 프레임들.
+        info: 원본의 정보.
+        mode: 푸는 법.
     """
     graph = None
     times: list[tuple[int | None, int]] = []
+    usual = max(1, round(1 / (info.rate * info.time_base)))
     for frame in frames:
         if graph is None:
-            graph = _graph(frame, info)
-        times.append((frame.pts, frame.duration))
+            graph = _graph(frame, info, mode)
+        if mode == "double":
+            length = frame.duration or usual
+            first = None if frame.pts is None else 2 * frame.pts
+            times += [(first, length), (None if first is None else first + length, length)]
+        else:
+            times.append((frame.pts, frame.duration))
         graph.push(frame)
         yield from _pull(graph, times)
     if graph is not None:
@@ -167,19 +193,17 @@ def deinterlaced(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
         yield from _pull(graph, times)
 
 
-def _graph(frame: Any, info: VideoInfo) -> Any:
-    av = import_av()
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=info.time_base
-    )
-    bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=all")
-    # 필터가 다른 형식을 고르면 값이 달라질 수 있으므로 들어온 형식으로 못박는다.
-    same = graph.add("format", f"pix_fmts={frame.format.name}")
-    sink = graph.add("buffersink")
-    source.link_to(bwdif)
-    bwdif.link_to(same)
-    same.link_to(sink)
+def _graph(frame: Any, info: VideoInfo, mode: Deinterlace) -> Any:
+    graph = import_av().filter.Graph()
+    nodes = [
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=info.time_base),
+        *(graph.add(name, options) for name, options in _CHAINS[mode]),
+        # 필터가 다른 형식을 고르면 값이 달라질 수 있으므로 들어온 형식으로 못박는다.
+        graph.add("format", f"pix_fmts={frame.format.name}"),
+        graph.add("buffersink"),
+    ]
+    for first, second in pairwise(nodes):
+        first.link_to(second)
     graph.configure()
     return graph
 
@@ -187,10 +211,48 @@ def _graph(frame: Any, info: VideoInfo) -> Any:
 def _pull(graph: Any, times: list[tuple[int | None, int]]) -> Iterator[Any]:
     """다 된 프레임을 꺼내 원본의 시각을 붙인다. 필터가 시각을 다른 단위로 바꾸기 때문이다."""
     av = import_av()
-    while True:
+    while times:
         try:
             frame = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
         frame.pts, frame.duration = times.pop(0)
+        yield frame
+
+
+def without_repeats(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
+    """풀다운으로 늘어난 프레임을 다섯마다 하나씩 빼고, 나머지를 고른 간격에 놓는다.
+
+    다섯 프레임의 묶음은 비디오의 처음부터 센 번호로 정해지므로 어디서부터 읽어도 같은 프레임을 뺀다. 묶음에서는 앞
+    프레임과 가장 비슷한 것을 뺀다.
+
+    Args:
+        frames: 필드를 짝지은 프레임들(`deinterlaced`의 `ivtc`).
+        info: 원본의 정보.
+    """
+    step = 1 / (info.rate * info.time_base)
+    group: list[tuple[int, float, Any]] = []
+    previous: NDArray[np.int32] | None = None
+    current: int | None = None
+    for frame in frames:
+        number = round((frame.pts - info.start) / step) if frame.pts is not None else (group[-1][0] + 1 if group else 0)
+        luma = frame.reformat(format="gray").to_ndarray()[::2, ::4].astype(np.int32)
+        change = float("inf") if previous is None else float(np.abs(luma - previous).mean())
+        if current is not None and number // FILM_CYCLE != current:
+            yield from _kept_of(group, info, step)
+            group = []
+        previous, current = luma, number // FILM_CYCLE
+        group.append((number, change, frame))
+    yield from _kept_of(group, info, step)
+
+
+def _kept_of(group: list[tuple[int, float, Any]], info: VideoInfo, step: Fraction) -> Iterator[Any]:
+    kept = list(group)
+    if len(kept) == FILM_CYCLE:
+        kept.remove(min(kept, key=lambda item: item[1]))
+    for place, (number, _, frame) in enumerate(kept):
+        begin = number // FILM_CYCLE * FILM_CYCLE
+        # 네 프레임을 다섯 프레임의 길이에 고르게 놓는다. 모자란 묶음(비디오의 끝)은 제 번호를 따른다.
+        moment = begin + (place if len(group) == FILM_CYCLE else min(number - begin, 3)) * Fraction(5, 4)
+        frame.pts, frame.duration = info.start + round(moment * step), round(step * Fraction(5, 4))
         yield frame

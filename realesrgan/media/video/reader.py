@@ -18,7 +18,15 @@ from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
 from realesrgan.media.video.files import Source, import_av, open_container, source_name
-from realesrgan.media.video.interlace import SAMPLE_FRAMES, count_fields, is_interlaced
+from realesrgan.media.video.interlace import (
+    FILM_CYCLE,
+    SAMPLE_FRAMES,
+    Deinterlace,
+    count_fields,
+    deinterlaced,
+    is_interlaced,
+    without_repeats,
+)
 from realesrgan.media.video.layouts import cropped, layout_of, planes_of
 from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
@@ -216,11 +224,12 @@ class VideoReader:
 
     Args:
         source: 경로, 또는 바이너리 파일 객체(표준 입력. 되감지 않는다).
-        deinterlace: 비월(interlaced) 프레임을 bwdif로 펴는지. 프레임 수와 시각은 그대로다.
+        deinterlace: 비월(interlaced)을 푸는 법(`interlace.Deinterlace`). 비었으면 그대로 낸다.
 
     Attributes:
         info: 비디오의 정보.
-        deinterlace: 다음에 부를 `frames`가 비월 프레임을 펼지.
+        deinterlace: 다음에 부를 `frames`가 비월을 푸는 법. `double`이면 `info`의 time_base가 반이 되고 속도가 두 배,
+            `ivtc`면 속도가 5분의 4가 된다.
         fit_changes: 도중에 화면의 모양이 바뀌면 처음의 모양에 맞출지. 아니면 거기서 그친다.
         keep_going: 다음에 부를 `frames`가 깨진 곳을 지나 계속할지. 잃은 프레임의 자리에는 평면이 빈 프레임을 낸다.
 
@@ -230,9 +239,9 @@ class VideoReader:
         VideoDependencyError: PyAV가 없을 때.
     """
 
-    def __init__(self, source: Source, deinterlace: bool = False) -> None:
+    def __init__(self, source: Source, deinterlace: Deinterlace = "") -> None:
         self._source = source
-        self.deinterlace = deinterlace
+        self._mode: Deinterlace = ""
         self.keep_going = self.fit_changes = False
         self._fitted: Any = None
         self._stream = not isinstance(source, (str, os.PathLike))
@@ -245,10 +254,26 @@ class VideoReader:
         self._index: PacketIndex | None = None
         self._packets: Iterator[Any] = iter(())
         try:
-            self.info = self._probe(self._opening)
+            self.info = self._plain = self._probe(self._opening)
         except BaseException:
             self.close()
             raise
+
+        self.deinterlace = deinterlace
+
+    @property
+    def deinterlace(self) -> Deinterlace:
+        """비월을 푸는 법."""
+        return self._mode
+
+    @deinterlace.setter
+    def deinterlace(self, mode: Deinterlace) -> None:
+        plain = self._plain
+        if mode == "double":
+            self.info = replace(plain, time_base=plain.time_base / 2, rate=2 * plain.rate, start=2 * plain.start)
+        else:
+            self.info = replace(plain, rate=plain.rate * 4 / 5) if mode == "ivtc" else plain
+        self._mode = mode
 
     def close(self) -> None:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""
@@ -316,9 +341,13 @@ class VideoReader:
             VideoDamagedError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때(`fit_changes`가 아니면).
         """
         if not self._stream:
+            # 두 배로 센 시각은 원본의 것으로 되돌려 찾는다. 다섯 프레임의 묶음은 통째로 있어야 하므로 앞에서 시작한다.
+            place = start if start is None or self._mode != "double" else start // 2
+            if place is not None and self._mode == "ivtc":
+                place -= round(2 * FILM_CYCLE / (self._plain.rate * self._plain.time_base))
             with self._borrowed() as opening:
                 self._fresh, self._pending = False, []
-                yield from self._decoded(opening, opening.packets_from(start), start, end)
+                yield from self._decoded(opening, opening.packets_from(place), start, end)
             return
         if self._used or self._opening is None:
             raise VideoReadError(
@@ -333,7 +362,7 @@ class VideoReader:
         self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
         base = self.info.time_base
-        watch = damage.DamageMonitor(opening, self.info, self._shortage, self.keep_going)
+        watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going)
         clock = Clock(max(1, round(1 / (self.info.rate * base))), max(1, int(_JUMP_SECONDS / base)))
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
@@ -341,10 +370,10 @@ class VideoReader:
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
-        if self.deinterlace:
-            from realesrgan.media.video.interlace import deinterlaced
-
-            frames = deinterlaced(frames, self.info)
+        if self._mode:
+            frames = deinterlaced(frames, self._plain, self._mode)
+        if self._mode == "ivtc":
+            frames = without_repeats(frames, self._plain)
         if self.keep_going:
             yield from self._through_holes(opening, frames, watch, clock, start, end)
             return
@@ -380,13 +409,10 @@ class VideoReader:
                 if frame.pts is not None and frame.pts < start:
                     continue
                 found = describe(opening.container, opening.stream, frame, opening.name, frame.format.name)
-                same = (found.width, found.height, found.layout) == (
-                    self.info.width,
-                    self.info.height,
-                    self.info.layout,
-                )
-                if not same and opening.decoder is opening.stream.codec_context:
-                    self.info = replace(found, start=self.info.start)
+                shapes = [(one.width, one.height, one.layout) for one in (found, self._plain)]
+                if shapes[0] != shapes[1] and opening.decoder is opening.stream.codec_context:
+                    self._plain = replace(found, start=self._plain.start)
+                    self.deinterlace = self._mode
                 break
             opening.stream.codec_context.flush_buffers()
 
@@ -490,6 +516,9 @@ class VideoReader:
                 packets = chain(self._pending, self._packets) if self._fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
                 self._index = _read_index(opening, packets, self.info)
+        if self._mode == "double":
+            pts, keys = (tuple(2 * moment for moment in times) for times in (self._index.pts, self._index.keyframes))
+            return PacketIndex(pts, keys, self._index.digest)
         return self._index
 
     def looks_interlaced(self) -> bool:

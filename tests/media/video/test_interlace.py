@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ def test_telecine_with_a_flag_counts_as_interlaced() -> None:
 
 def test_deinterlacing_keeps_count_times_and_format_and_removes_the_comb(tmp_path: Path) -> None:
     path = samples.weave_video(tmp_path / "f.mp4", flagged=True)
-    with closing(VideoReader(path)) as reader, closing(VideoReader(path, deinterlace=True)) as clean:
+    with closing(VideoReader(path)) as reader, closing(VideoReader(path, deinterlace="single")) as clean:
         woven, smooth = list(reader.frames()), list(clean.frames())
         assert clean.info.layout == reader.info.layout
     assert [frame.pts for frame in smooth] == [frame.pts for frame in woven]
@@ -56,7 +58,7 @@ def test_deinterlacing_keeps_count_times_and_format_and_removes_the_comb(tmp_pat
 
 def test_deinterlacing_a_range_keeps_its_times(tmp_path: Path) -> None:
     path = samples.weave_video(tmp_path / "f.mp4", flagged=True)
-    with closing(VideoReader(path, deinterlace=True)) as reader:
+    with closing(VideoReader(path, deinterlace="single")) as reader:
         whole = list(reader.frames())
         part = list(reader.frames(whole[10].pts, whole[20].pts))
     assert samples.same_frames(part, whole[10:20])
@@ -66,3 +68,43 @@ def test_deinterlacing_a_range_keeps_its_times(tmp_path: Path) -> None:
 def test_fine_moving_patterns_are_not_taken_for_fields(tmp_path: Path, source: str, size: str) -> None:
     """idet는 시험 화면의 자잘한 무늬를 비월로 본다. 표시가 없으면 빗살을 따로 확인한다."""
     assert not detect_interlaced(samples.lavfi_video(tmp_path / "f.mp4", source, size))
+
+
+def test_each_field_can_become_a_frame(tmp_path: Path) -> None:
+    path = samples.weave_video(tmp_path / "f.mp4", flagged=True)
+    with closing(VideoReader(path)) as reader, closing(VideoReader(path, deinterlace="double")) as fields:
+        woven, smooth = list(reader.frames()), list(fields.frames())
+        assert fields.info.rate == 2 * reader.info.rate and fields.info.time_base == reader.info.time_base / 2
+        assert fields.packet_index().pts == tuple(2 * pts for pts in reader.packet_index().pts)
+        part = list(fields.frames(smooth[21].pts, smooth[50].pts))
+    assert len(smooth) == 2 * len(woven)
+    gaps = {b.pts - a.pts for a, b in itertools.pairwise(smooth)}
+    assert len(gaps) == 1 and smooth[0].pts == 2 * woven[0].pts
+    assert samples.same_frames(part, smooth[21:50])
+    # 한 프레임에 엮인 두 때가 서로 다른 프레임이 된다.
+    assert np.abs(smooth[40].planes[0].astype(int) - smooth[41].planes[0]).mean() > 1
+
+
+@pytest.fixture(scope="module")
+def telecined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """초당 24000/1001프레임의 필름과, 그것을 2:3 풀다운으로 옮긴 비디오."""
+    folder = tmp_path_factory.mktemp("telecine")
+    for name, steps, count in (("film.mp4", "null", 80), ("tape.mp4", "telecine=pattern=23", 100)):
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x96:r=24000/1001:d=4", "-vf", steps, "-frames:v", str(count),
+                       "-c:v", "libx264", "-crf", "4", "-g", "12", folder / name)  # fmt: skip
+    return folder / "film.mp4", folder / "tape.mp4"
+
+
+def test_inverse_telecine_gives_back_the_frames_of_the_film(telecined: tuple[Path, Path]) -> None:
+    film, tape = telecined
+    with closing(VideoReader(film)) as reader, closing(VideoReader(tape, deinterlace="ivtc")) as back:
+        wanted, found = list(reader.frames()), list(back.frames())
+        assert back.info.rate == Fraction(24000, 1001)
+        part = list(back.frames(found[33].pts, found[60].pts))
+    assert len(found) == len(wanted) == 80
+    places = [(frame.pts - found[0].pts) * back.info.time_base * back.info.rate for frame in found]
+    assert [round(place) for place in places] == list(range(80))
+    assert max(abs(place - round(place)) for place in places) < Fraction(1, 20)
+    error = [np.abs(a.planes[0].astype(int) - b.planes[0]).mean() for a, b in zip(wanted, found, strict=True)]
+    assert np.median(error) < 3
+    assert samples.same_frames(part, found[33:60])
