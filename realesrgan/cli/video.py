@@ -218,14 +218,15 @@ class VideoCommand(Command["VideoJob", FileResult]):
 
 
 def _interrupted(job: VideoJob) -> str:
+    from realesrgan.video.frame_store import is_worth_keeping
     from realesrgan.video.workspace import Workspace, workspace_folder
 
     if job.target.path is None:
         return "사용자가 중단했습니다."
     workspace = Workspace(workspace_folder(job.target.path))
-    count = len(workspace.records())
-    if count:
-        return f"중단했습니다. 마친 조각 {count}개는 남아 있습니다.\n  이어 하기: 같은 명령에 --resume을 더하세요."
+    if is_worth_keeping(workspace):
+        kept = f"마친 조각 {len(workspace.records())}개와 하던 조각의 프레임은 남아 있습니다."
+        return f"중단했습니다. {kept}\n  이어 하기: 같은 명령에 --resume을 더하세요."
     return "중단했습니다. 아직 마친 조각이 없어 남은 것이 없습니다.\n  다시 하기: 같은 명령을 다시 실행하세요."
 
 

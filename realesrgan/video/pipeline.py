@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from realesrgan.video.workspace import SegmentRecord, Workspace
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
+    from realesrgan.video.frame_store import FrameStore
     from realesrgan.video.image_sequence import ImageSequence
 
 Source = TypeVar("Source")
@@ -256,12 +257,14 @@ class SegmentFrame:
         frame: 프레임. None이면 그 조각이 다 왔다는 표시다.
         repeats: 앞 프레임과 똑같은지.
         holes: 여기까지 오며 지나온, 원본의 깨진 곳들.
+        order: 조각에서 몇 번째로 키울 프레임인지. 되풀이는 세지 않는다.
     """
 
     segment: int
     frame: VideoFrame | None
     repeats: bool = False
     holes: tuple[Hole, ...] = ()
+    order: int = -1
 
 
 def segment_frames(
@@ -332,6 +335,31 @@ def paced(
             yield Entry(seen[0], repeats=True)
 
 
+def numbered(entries: Iterable[Entry[SegmentFrame]]) -> Iterator[Entry[SegmentFrame]]:
+    """키울 프레임마다 조각 안의 번호를 붙인다. 다시 해도 같은 프레임이 같은 번호를 갖는다."""
+    segment, order = -1, 0
+    for entry in entries:
+        if entry.value.segment != segment:
+            segment, order = entry.value.segment, 0
+        if entry.repeats:
+            yield entry
+        else:
+            yield Entry(replace(entry.value, order=order))
+            order += 1
+
+
+def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[SegmentFrame]], list[Planes]]:
+    """적어 둔 프레임은 그것을 쓰고 나머지만 키우는 작업자."""
+
+    def work(items: list[SegmentFrame]) -> list[Planes]:
+        found = [None if store is None else store.get(item.segment, item.order) for item in items]
+        missing = [item.frame.planes for item, kept in zip(items, found, strict=True) if kept is None and item.frame]
+        made = iter(worker(missing) if missing else [])
+        return [next(made) if kept is None else kept for kept in found]
+
+    return work
+
+
 class Writer(Protocol):
     """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
 
@@ -376,6 +404,7 @@ class SegmentSink:
         repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
         records: 마친 조각들의 기록.
         holes: 지금까지 지나온, 원본의 깨진 곳들.
+        store: 쓰는 중인 조각의 키운 프레임을 적어 둘 곳. None이면 적지 않는다.
     """
 
     workspace: Workspace | None
@@ -386,6 +415,7 @@ class SegmentSink:
     repeats: int = 0
     records: list[SegmentRecord] = field(default_factory=list)
     holes: list[Hole] = field(default_factory=list)
+    store: FrameStore | None = None
     _writer: Writer | None = None
     _index: int = -1
     _offset: int = 0
@@ -408,6 +438,8 @@ class SegmentSink:
                 holes, self._told = tuple(self.holes[self._told :]), len(self.holes)
                 values = {"frames": done.frames, "offset": done.offset, "repeats": repeats}
                 self.records.append(self.workspace.commit(done.index, **values, holes=holes))
+                if self.store is not None:
+                    self.store.finish(item.segment)
             return
         if self._writer is None:
             path = None if self.workspace is None else self.workspace.segment_path(item.segment)
@@ -416,6 +448,8 @@ class SegmentSink:
             self._offset = self.timing.ticks(item.frame, 0)[0]
         ticks, duration = self.timing.ticks(item.frame, self.frames - self._before[0])
         self._writer.write(planes, ticks - self._offset, duration, item.frame.captions)
+        if self.store is not None and not item.repeats:
+            self.store.put(item.segment, item.order, planes)
         self.frames += 1
         self.repeats += item.repeats
         if self.frames % GIVE_BACK_FRAMES == 0:
@@ -492,8 +526,8 @@ def run_stages(
     entries = segment_frames(reader, spans, claim, damage)
     if sink.timing.resampled:
         entries = paced(entries, sink.timing, spans)
-    calls = [lambda items, work=worker: work([item.frame.planes for item in items]) for worker in workers]
-    stages: Stages[SegmentFrame, Planes] = Stages(entries, calls, sink.write, batch=batch)
+    calls = [with_stored(worker, sink.store) for worker in workers]
+    stages: Stages[SegmentFrame, Planes] = Stages(numbered(entries), calls, sink.write, batch=batch)
     try:
         times = stages.run(tick)
         partial = sink.finish()

@@ -18,6 +18,7 @@ from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.machine import available_cores
+from realesrgan.video.frame_store import FrameStore, is_worth_keeping
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
@@ -175,8 +176,8 @@ class VideoTask:
                 run = self.upscale(work, reader, partial(next, iter(work.remaining), None))
                 return self.finish(work, [run])
             except BaseException:
-                # 마친 조각이 없으면 이어 할 것도 없으므로 빈 작업 폴더를 남기지 않는다.
-                if self.workspace is not None and not self.workspace.records():
+                # 키운 것이 없으면 이어 할 것도 없으므로 빈 작업 폴더를 남기지 않는다.
+                if self.workspace is not None and not is_worth_keeping(self.workspace):
                     self.workspace.remove()
                 raise
 
@@ -213,7 +214,10 @@ class VideoTask:
             engine = {**model_identity(self.models[0]), "타일": workers.tile}
             marks = fingerprint(plan, settings, engine, outscale)
             overwrite = settings.overwrite or self.source.is_stream
-            done = workspace.prepare(path, marks, plan.spans, resume=settings.resume, overwrite=overwrite)
+            left = is_worth_keeping(workspace)
+            done = workspace.prepare(
+                path, marks, plan.spans, resume=settings.resume, overwrite=overwrite, unfinished=left
+            )
         remaining = tuple(index for index in range(len(plan.spans)) if index not in done)
         frames = sum(record.frames for record in done.values())
         for warning in plan.warnings:
@@ -246,6 +250,8 @@ class VideoTask:
 
         reader.deinterlace = plan.deinterlace
         workers = make_workers(self.models, work.workers, plan, settings)
+        keeps = workspace is not None and self.target.container != IMAGES
+        sink.store = FrameStore(workspace) if workspace is not None and keeps else None
         run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
         tick()
         run.preview = None if preview is None else preview.written

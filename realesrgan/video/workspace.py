@@ -110,6 +110,7 @@ class Workspace:
         *,
         resume: bool,
         overwrite: bool,
+        unfinished: bool = False,
     ) -> dict[int, SegmentRecord]:
         """작업 폴더를 새로 만들거나, 이어 할 것을 확인한다.
 
@@ -119,6 +120,7 @@ class Workspace:
             spans: 조각들.
             resume: 남은 것을 이어 할지.
             overwrite: 이어 하지 않고 처음부터 다시 할지.
+            unfinished: 끝난 조각이 없어도 이어 할 프레임이 있는지.
 
         Returns:
             이미 끝난 조각들.
@@ -136,7 +138,8 @@ class Workspace:
         if found is not None and resume:
             _refuse_other_work(found, content, target)
             return self.verified()
-        if found is not None and not overwrite and (finished := len(self.records())):
+        finished = len(self.records())
+        if found is not None and not overwrite and (finished or unfinished):
             raise UsageError(
                 f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(found['segments'])}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
@@ -164,6 +167,10 @@ class Workspace:
     def segment_path(self, index: int) -> Path:
         """조각의 비디오 파일."""
         return self.folder / f"{index:06d}.seg"
+
+    def frames_path(self, index: int) -> Path:
+        """쓰는 중인 조각의 키운 프레임을 적어 두는 파일(`frame_store`)."""
+        return self.folder / f"{index:06d}.frames"
 
     def commit(
         self, index: int, *, frames: int, offset: int, repeats: int, holes: tuple[Hole, ...] = ()

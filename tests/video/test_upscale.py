@@ -20,13 +20,14 @@ from realesrgan.inference.model import Model, load
 from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
-from realesrgan.video import workspace
+from realesrgan.video import frame_store, workspace
+from realesrgan.video.frame_store import stored_frames
 from realesrgan.video.pipeline import SegmentFrame, SegmentSink, run_stages, segment_frames
 from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range, sampled_hash
 from realesrgan.video.settings import VideoProgress, VideoSettings, find_source, find_target
 from realesrgan.video.timing import Timing
 from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
-from realesrgan.video.workers import WorkerPlan, make_workers
+from realesrgan.video.workers import FrameWorker, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace, workspace_folder
 from tests.media.video.samples import weave_video
 from tests.video.samples import hashes, make_video, pixels
@@ -360,6 +361,37 @@ def test_stopping_before_the_first_segment_leaves_nothing(tmp_path, model, monke
     with pytest.raises(KeyboardInterrupt):
         upscale_video(source, tmp_path / "b.mp4", model=model)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model, monkeypatch):
+    """조각 하나뿐인 비디오를 가운데에서 멈추어도, 적어 둔 프레임은 다시 키우지 않고 결과가 같다."""
+    source = make_video(tmp_path / "a.mp4", 90)
+    upscale_video(source, tmp_path / "whole.mp4", model=model)
+    monkeypatch.setattr(frame_store, "_LARGEST_SHARE", 100)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 70))
+        upscale_video(source, tmp_path / "b.mp4", model=model)
+    work = Workspace(workspace_folder(tmp_path / "b.mp4"))
+    assert not work.records()
+    path = work.frames_path(0)
+    kept = len(stored_frames(path))
+    assert kept > 70 - 60
+    # 마지막 기록이 쓰이다가 끊겨도 그 앞까지 쓴다.
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UsageError, match="--resume"):
+        upscale_video(source, tmp_path / "b.mp4", model=model)
+    counted: list[int] = []
+    plain = FrameWorker.__call__
+
+    def count(self, frames):
+        counted.append(len(frames))
+        return plain(self, frames)
+
+    monkeypatch.setattr(FrameWorker, "__call__", count)
+    upscale_video(source, tmp_path / "b.mp4", model=model, settings=VideoSettings(resume=True))
+    assert sum(counted) == 90 - (kept - 1)
+    assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "whole.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]
 
 
 def test_options_are_judged_before_the_result_that_is_there(tmp_path, model):
