@@ -131,7 +131,9 @@ class VideoCommand(Command["VideoJob", FileResult]):
             raise UsageError(
                 "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
             )
-        jobs = plan_jobs(args.input, args.output, suffix=args.suffix, ext=args.ext, fps=args.fps)
+        jobs = plan_jobs(
+            args.input, args.output, suffix=args.suffix, ext=args.ext, fps=args.fps, recursive=args.recursive
+        )
         if self._settings.preview is not None:
             others = [path for job in jobs for path in job.paths]
             reports = [] if args.report is None else [expand_user(args.report)]
@@ -211,6 +213,8 @@ class VideoCommand(Command["VideoJob", FileResult]):
             ]
             if frames is not None:
                 lines.append(f"네트워크에만 약 {describe_seconds(frames * found.seconds_per_frame)}")
+            if found.size is not None:
+                lines.append(f"비디오의 크기 약 {describe_bytes(found.size)}(소리 빼고 어림)")
             if found.preview is not None:
                 lines.append(f"미리보기: {found.preview}")
             self.tell("\n    ".join([head, *lines, *(f"알림: {note}" for note in found.plan.warnings)]))

@@ -104,8 +104,13 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
             type=_extension,
             default="auto",
             metavar="EXT",
-            help="auto(mp4), mp4, mkv, mov, webm. png, jpg 같은 이미지 형식이면 결과는 이미지가 든 폴더입니다. "
-            "표준 출력은 nut나 y4m. 기본: auto",
+            help="auto(원본과 같은 형식, 쓸 수 없는 것이면 mp4), mp4, mkv, mov, webm. png, jpg 같은 이미지 형식이면 "
+            "결과는 이미지가 든 폴더입니다. 표준 출력은 nut나 y4m. 기본: auto",
+        ),
+        row(
+            "--recursive",
+            action="store_true",
+            help="하위 폴더의 비디오까지 키웁니다. 결과도 같은 하위 폴더에 놓입니다.",
         ),
         row("--resume", action="store_true", help="중단된 작업을 이어서 합니다."),
         row("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다."),

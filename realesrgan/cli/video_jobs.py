@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,9 @@ _NAMES = (
     "wmv y4m"
 )
 VIDEO_EXTENSIONS = frozenset(_NAMES.split())
+_SHOWN = 10
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,13 @@ class VideoJob:
 
 
 def plan_jobs(
-    inputs: Sequence[str], output: str, *, suffix: str, ext: str, fps: Fraction | None = None
+    inputs: Sequence[str],
+    output: str,
+    *,
+    suffix: str,
+    ext: str,
+    fps: Fraction | None = None,
+    recursive: bool = False,
 ) -> list[VideoJob]:
     """입력을 모두 찾아 결과의 이름을 정한다.
 
@@ -56,19 +66,28 @@ def plan_jobs(
         inputs: 파일, 폴더, 또는 `-`(표준 입력).
         output: 결과 폴더, 입력이 하나면 결과 파일, 또는 `-`(표준 출력).
         suffix: 결과 이름 뒤에 붙일 글자.
-        ext: `auto`나 점 없는 확장자. 이미지의 형식이면 결과는 이미지가 든 폴더다.
+        ext: `auto`(원본과 같은 컨테이너, 쓸 수 없는 것이면 mp4)나 점 없는 확장자. 이미지의 형식이면 결과는 이미지가 든
+            폴더다.
         fps: 이미지 시퀀스를 읽을 속도. None이면 기본.
+        recursive: 하위 폴더의 비디오까지 볼지. 결과도 같은 하위 폴더에 놓인다.
 
     Raises:
         UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력을 덮어쓸 때.
     """
-    sources = [source for text in inputs for source in _find(text, fps, expand_user(output))]
+    found = [item for text in inputs for item in _find(text, fps, expand_user(output), recursive)]
+    sources = [source for source, _ in found]
     if not sources:
         raise UsageError(f"키울 비디오가 없습니다: {', '.join(inputs)}\n  폴더에 비디오나 이미지가 없습니다.")
     jobs = []
-    for source in sources:
+    taken: set[str] = set()
+    for source, below in found:
         read = () if source.is_stream else (Path(source.name), *source.images)
-        target = _target(source, output, suffix, ext, alone=len(sources) == 1)
+        target = _target(source, output, suffix, ext, below, alone=len(sources) == 1)
+        if below is not None and target.path is not None and identity(target.path) in taken:
+            # 폴더에서 찾은, 확장자만 다른 비디오들의 결과가 같은 파일이 되지 않게 한다.
+            own = Path(source.name).suffix.lstrip(".")
+            target = _target(source, output, f"{own}_{suffix}" if suffix else own, ext, below, alone=False)
+        taken |= set() if target.path is None else {identity(target.path)}
         jobs.append(VideoJob(source, target, source.name, read))
     named = {identity(expand_user(text)) for text in inputs if text != STANDARD}
     if any(identity(path) not in named for job in jobs for path in job.inputs):
@@ -80,28 +99,37 @@ def plan_jobs(
     return jobs
 
 
-def _find(text: str, fps: Fraction | None, output: Path) -> list[VideoSource]:
+def _find(text: str, fps: Fraction | None, output: Path, recursive: bool) -> list[tuple[VideoSource, Path | None]]:
+    """입력들과, 폴더에서 찾은 것이면 그 폴더에서의 하위 폴더."""
     path = expand_user(text)
     if text == STANDARD or not path.is_dir():
-        return [find_source(sys.stdin.buffer if text == STANDARD else path)]
+        return [(find_source(sys.stdin.buffer if text == STANDARD else path), None)]
     # 결과 파일이 입력 폴더 안에 있으면 지난번의 결과를 입력으로 삼지 않는다.
     own = identity(output)
-    listed = (item for item in path.iterdir() if not item.name.startswith(".") and identity(item) != own)
-    files = sorted((item for item in listed if item.is_file()), key=natural_key)
+    files = sorted(_files(path, own, recursive), key=natural_key)
     videos = [item for item in files if item.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS]
-    images = tuple(item for item in files if is_image_name(item))
-    if videos and images:
-        raise UsageError(
-            f"폴더에 비디오 {len(videos)}개와 이미지 {len(images)}장이 함께 있습니다: {path}\n"
-            "  이미지들을 한 편의 비디오로 볼지 알 수 없습니다.\n"
-            "  해결: 비디오 파일의 이름을 직접 주거나 폴더를 나누세요."
-        )
-    if images:
-        return [VideoSource(str(path), images=images, rate=fps)]
-    return [VideoSource(str(video), file=video) for video in videos]
+    images = tuple(item for item in files if is_image_name(item) and item.parent == path)
+    if images and not videos:
+        return [(VideoSource(str(path), images=images, rate=fps), None)]
+    others = [str(item.relative_to(path)) for item in files if item not in set(videos)]
+    if others:
+        more = f" 그 밖에 {len(others) - _SHOWN}개" if len(others) > _SHOWN else ""
+        logger.warning("비디오가 아니라 건너뜁니다: %s%s", ", ".join(others[:_SHOWN]), more)
+    return [(VideoSource(str(video), file=video), video.parent.relative_to(path)) for video in videos]
 
 
-def _target(source: VideoSource, output: str, suffix: str, ext: str, *, alone: bool) -> VideoTarget:
+def _files(folder: Path, own: str, recursive: bool) -> Iterator[Path]:
+    """폴더의 파일들. 숨은 것과 결과의 폴더(`own`)는 보지 않는다."""
+    for item in folder.iterdir():
+        if item.name.startswith(".") or identity(item) == own:
+            continue
+        if item.is_file():
+            yield item
+        elif recursive and item.is_dir() and not item.is_symlink():
+            yield from _files(item, own, recursive)
+
+
+def _target(source: VideoSource, output: str, suffix: str, ext: str, below: Path | None, *, alone: bool) -> VideoTarget:
     if output == STANDARD:
         if not alone:
             raise UsageError("표준 출력(-)에는 비디오 하나만 쓸 수 있습니다.\n  해결: 입력을 하나만 주세요.")
@@ -115,7 +143,11 @@ def _target(source: VideoSource, output: str, suffix: str, ext: str, *, alone: b
     else:
         name = Path(source.name).resolve().stem if source.file else Path(os.path.realpath(source.name)).name or "images"
     stem = f"{name}_{suffix}" if suffix else name
-    extension = "mp4" if ext == "auto" else ext
+    path = path if below is None else path / below
+    own = Path(source.name).suffix.lower().lstrip(".") if source.file is not None and not source.is_stream else ""
+    extension = ext if ext != "auto" else own if own in CONTAINERS else "mp4"
+    if extension in CONTAINERS and extension not in FILE_FORMATS:
+        return VideoTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
     if extension in FILE_FORMATS:
         return VideoTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
     return VideoTarget(path / stem, IMAGES, extension)

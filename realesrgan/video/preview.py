@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,13 @@ from realesrgan.inference.model import Model
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.image import still, write_image
 from realesrgan.media.picture import Array
+from realesrgan.media.video.encoders import set_up
+from realesrgan.media.video.files import import_av
+from realesrgan.media.video.layouts import frame_of
 from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_cores
 from realesrgan.video.plan import VideoPlan, plan_video
-from realesrgan.video.settings import VideoSettings, VideoSource, VideoTarget
+from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.workers import WorkerPlan, as_models, make_workers, plan_workers
 
 logger = logging.getLogger(__name__)
@@ -80,6 +84,7 @@ class VideoEstimate:
         outscale: 쓸 배율.
         seconds_per_frame: 프레임 하나에 드는 벽시계 시간(초).
         preview: 적어 둔 미리보기의 경로.
+        size: 결과에서 비디오의 크기(바이트). 모르면 None.
     """
 
     plan: VideoPlan
@@ -87,6 +92,36 @@ class VideoEstimate:
     outscale: float
     seconds_per_frame: float
     preview: Path | None = None
+    size: int | None = None
+
+
+SAMPLE_FRAMES = 24
+
+
+def estimate_size(plan: VideoPlan, settings: VideoSettings, frames: Sequence[Planes]) -> int | None:
+    """결과의 크기를 어림한다(바이트). 앞의 몇 프레임을 보간으로 키워 정해진 대로 인코딩해 본다.
+
+    Args:
+        plan: 계획.
+        settings: 설정. 비트율을 정했으면 그것으로 셈한다.
+        frames: 원본의 잇닿은 프레임들.
+    """
+    encoding, count = plan.encoding, plan.frames
+    if count is None or encoding.container in (IMAGES, *STREAM_CONTAINERS.values()) or not frames:
+        return None
+    if settings.bitrate is not None:
+        return round(settings.bitrate * count / encoding.rate / 8)
+    context = import_av().CodecContext.create(encoding.codec, "w")
+    set_up(context, encoding)
+    total = 0
+    for number, planes in enumerate(frames):
+        frame = frame_of(planes, plan.info.layout).reformat(
+            encoding.width, encoding.height, encoding.pix_fmt or encoding.layout.pix_fmt
+        )
+        frame.pts, frame.time_base = number * round(1 / (encoding.rate * encoding.time_base)), encoding.time_base
+        total += sum(packet.size for packet in context.encode(frame))
+    total += sum(packet.size for packet in context.encode(None))
+    return total * count // len(frames)
 
 
 def estimate_video(
@@ -107,17 +142,19 @@ def estimate_video(
     with closing(source.open()) as reader:
         plan = plan_video(source, target, settings, reader, outscale)
         workers = plan_workers(models[0], plan.info.display_size, settings, cores=available_cores())
-        frame = next(iter(reader.frames(plan.start, plan.end)), None)
-    if frame is None:
+        taken = islice((item for item in reader.frames(plan.start, plan.end) if item.planes), SAMPLE_FRAMES)
+        frames = [item.planes for item in taken]
+    if not frames:
         raise VideoReadError(
             f"구간에서 프레임을 하나도 디코딩하지 못했습니다: {source.name}\n  해결: 구간을 확인하세요."
         )
     made = make_workers(models, workers, plan, settings)
     began = time.perf_counter()
-    (planes,) = made[0]([frame.planes])
+    (planes,) = made[0]([frames[0]])
     seconds = (time.perf_counter() - began) / len(made)
     preview = None
     if settings.preview is not None:
         preview = Preview(settings.preview, plan.encoding)
         preview.offer(planes)
-    return VideoEstimate(plan, workers, outscale, seconds, None if preview is None else preview.written)
+    size = estimate_size(plan, settings, frames)
+    return VideoEstimate(plan, workers, outscale, seconds, None if preview is None else preview.written, size)

@@ -387,6 +387,14 @@ def test_an_interlaced_video_needs_the_option(run, tmp_path):
     assert len(pixels(tmp_path / "b.mp4")) == 40
 
 
+def test_dry_run_tells_the_size(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 48, size=(64, 48))
+    guessed = run("-i", "a.mp4", "-o", "b.mp4", "--dry_run")
+    assert guessed.returncode == 0 and "비디오의 크기 약" in guessed.stdout
+    given = run("-i", "a.mp4", "-o", "b.mp4", "--dry_run", "--bitrate", "4M")
+    assert "1.0MB" in given.stdout.replace(" ", "") or "976" in given.stdout or "1,000" in given.stdout
+
+
 def test_dry_run_writes_nothing_but_the_preview(run, tmp_path):
     make_video(tmp_path / "a.mp4", 12)
     before = sorted(path.name for path in tmp_path.iterdir())

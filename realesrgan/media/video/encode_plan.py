@@ -77,8 +77,33 @@ def plan_encoding(
         )
     if info.packing and encoder.name != "libx264":
         warnings.append(f"입체 비디오의 표시는 {encoder.name}에 담지 못합니다. 지키려면 --codec h264를 쓰세요.")
+    warnings += _player_limits(plan)
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
+
+
+_H264_BLOCKS = 36864  # 수준(level) 5.2의 프레임 한도(매크로블록). ITU-T H.264 표 A-1
+_H264_BLOCK_RATE = 2_073_600  # 그 초당 한도
+_H265_PIXELS = 35_651_584  # 수준 6.2의 프레임 한도(휘도 표본). ITU-T H.265 표 A.8
+
+
+def _player_limits(plan: EncodePlan) -> list[str]:
+    """흔한 재생기가 보이지 못할 결과와 할 일."""
+    notes, size = [], f"{plan.width}x{plan.height}"
+    blocks = -(-plan.width // 16) * -(-plan.height // 16)
+    h264, h265 = plan.codec in ("libx264", "h264_nvenc"), plan.codec in ("libx265", "hevc_nvenc")
+    if h264 and (blocks > _H264_BLOCKS or blocks * plan.rate > _H264_BLOCK_RATE):
+        notes.append(
+            f"{size} {float(plan.rate):g}fps는 H.264의 수준 5.2를 넘어 하드웨어로 재생하지 못하는 기기가 많습니다. "
+            "--codec h265를 쓰거나 배율을 줄이세요."
+        )
+    if h265 and plan.width * plan.height > _H265_PIXELS:
+        notes.append(f"{size}는 H.265의 가장 높은 수준도 넘어 재생하지 못하는 기기가 많습니다. 배율을 줄이세요.")
+    if h265 and plan.layout.bits > 10:
+        notes.append("12비트 H.265를 재생하는 기기는 드뭅니다. 널리 재생하려면 --pix_fmt yuv420p10le를 쓰세요.")
+    if h264 and plan.layout.bits > 8:
+        notes.append("10비트 H.264를 재생하는 기기는 드뭅니다. 널리 재생하려면 --codec h265를 쓰세요.")
+    return notes
 
 
 def _even_size(size: tuple[int, int], layout: PixelLayout, warnings: list[str]) -> tuple[int, int]:

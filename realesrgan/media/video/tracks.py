@@ -172,6 +172,11 @@ class Tracks:
             return None
         name = stream.codec_context.codec.canonical_name
         if name in self._rules.audio and self._window.speed == 1:
+            if name == "dts" and self._rules.muxer in ("mp4", "mov"):
+                self.warnings.append(
+                    f"{stream_label(stream)}: mp4와 mov의 DTS를 재생하지 못하는 기기가 많습니다. "
+                    "널리 재생하려면 mkv로 쓰세요."
+                )
             return self._copy(stream)
         from realesrgan.media.video.conversion import AudioEncoding, exact_encoder
 

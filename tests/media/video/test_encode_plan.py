@@ -234,3 +234,19 @@ def test_a_bitrate_is_a_quality_too() -> None:
 def test_two_qualities_at_once_are_refused(request_: EncodeRequest, container: str, words: str) -> None:
     with pytest.raises(VideoFormatError, match=words):
         plan_encoding(BASE, request_, container, (128, 96))
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "size", "words"),
+    [
+        ("libx264", "yuv420p", (5120, 2880), "수준 5.2"),
+        ("libx264", "yuv420p10le", (128, 96), "10비트 H.264"),
+        ("libx265", "yuv420p12le", (128, 96), "12비트 H.265"),
+        ("libx264", "yuv420p", (3840, 2160), ""),
+        ("libx265", "yuv420p10le", (128, 96), ""),
+    ],
+)
+def test_what_common_players_cannot_show_is_told(codec: str, pix_fmt: str, size: tuple[int, int], words: str) -> None:
+    source = info(pix_fmt)
+    notes = plan_encoding(source, EncodeRequest(codec=codec, pix_fmt=pix_fmt), "mp4", size).warnings
+    assert any(words in note for note in notes) if words else not notes

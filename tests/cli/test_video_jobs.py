@@ -1,0 +1,59 @@
+"""어떤 비디오를 읽어 어디에 쓸지 정한다."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from realesrgan.cli.video_jobs import plan_jobs
+
+
+def planned(inputs: list[Path], output: Path, **changes: object) -> dict[str, str]:
+    """입력의 이름과 결과의 경로."""
+    options = {"suffix": "out", "ext": "auto", **changes}
+    jobs = plan_jobs([str(path) for path in inputs], str(output), **options)  # type: ignore[arg-type]
+    return {
+        Path(job.source.name).name: job.target.path.relative_to(output).as_posix() for job in jobs if job.target.path
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "films"
+    for name in ("a.mkv", "a.avi", "b.MOV", "notes.txt", "cover.png", "deep/a.mkv", "deep/c.m4v", ".hidden/x.mp4"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def test_the_container_follows_the_source_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:
+    files = [folder / "a.mkv", folder / "b.MOV", folder / "deep/c.m4v"]
+    results = tmp_path / "results"
+    assert planned(files, results) == {"a.mkv": "a_out.mkv", "b.MOV": "b_out.mov", "c.m4v": "c_out.m4v"}
+    assert set(planned(files, results, ext="webm").values()) == {"a_out.webm", "b_out.webm", "c_out.webm"}
+    assert planned([folder / "a.avi"], results) == {"a.avi": "a_out.mp4"}
+
+
+def test_a_folder_skips_other_files_by_name(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = planned([folder], tmp_path / "results", ext="mp4")
+    # 확장자만 다른 둘은 이름을 나눈다.
+    assert found == {"a.avi": "a_out.mp4", "a.mkv": "a_mkv_out.mp4", "b.MOV": "b_out.mp4"}
+    assert "notes.txt" in caplog.text and "cover.png" in caplog.text
+
+
+def test_recursion_keeps_videos_of_one_name_apart(folder: Path, tmp_path: Path) -> None:
+    jobs = plan_jobs([str(folder)], str(tmp_path / "results"), suffix="out", ext="auto", recursive=True)
+    made = {job.target.path.relative_to(tmp_path / "results").as_posix() for job in jobs if job.target.path}
+    assert made == {"a_out.mp4", "a_out.mkv", "b_out.mov", "deep/a_out.mkv", "deep/c_out.m4v"}
+
+
+def test_results_below_the_folder_are_not_taken_for_inputs(folder: Path) -> None:
+    results = folder / "results"
+    (results / "deep").mkdir(parents=True)
+    (results / "deep/a_out.mkv").write_bytes(b"x")
+    jobs = plan_jobs([str(folder)], str(results), suffix="out", ext="auto", recursive=True)
+    assert not any(results in Path(job.source.name).parents for job in jobs)
