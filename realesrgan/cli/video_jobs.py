@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from realesrgan.cli.arguments import STANDARD
-from realesrgan.cli.video_arguments import FILE_FORMATS
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.util.files import expand_user, identity, natural_key
@@ -146,9 +145,7 @@ def _target(source: VideoSource, output: str, suffix: str, ext: str, below: Path
     path = path if below is None else path / below
     own = Path(source.name).suffix.lower().lstrip(".") if source.file is not None and not source.is_stream else ""
     extension = ext if ext != "auto" else own if own in CONTAINERS else "mp4"
-    if extension in CONTAINERS and extension not in FILE_FORMATS:
-        return VideoTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
-    if extension in FILE_FORMATS:
+    if extension in CONTAINERS and ext != "webp":
         return VideoTarget(path / f"{stem}.{extension}", CONTAINERS[extension])
     return VideoTarget(path / stem, IMAGES, extension)
 

@@ -48,12 +48,12 @@ def rgb_layout(bits: int, alpha: bool) -> PixelLayout:
     return PixelLayout(name, "rgb", bits, alpha=alpha)
 
 
-def plan_images(info: VideoInfo, extension: str, size: tuple[int, int]) -> EncodePlan:
+def plan_images(info: VideoInfo, extension: str, size: tuple[int, int], container: str = IMAGES) -> EncodePlan:
     """비디오를 이미지들로 쓸 때의 배치. 형식이 16비트를 담으면 깊은 비디오는 16비트로 쓴다."""
     found = format_of_name(f"x.{extension}")
     deep = info.layout.bits > 8 and found is not None and found.sixteen_bit
     layout = rgb_layout(16 if deep else 8, info.layout.alpha)
-    return EncodePlan(IMAGES, extension, layout, SRGB, *size, info.time_base, info.rate)
+    return EncodePlan(container, extension, layout, SRGB, *size, info.time_base, info.rate)
 
 
 class ImageSequence:
@@ -79,6 +79,11 @@ class ImageSequence:
         self.fill_gaps = False
         self.deinterlace: Deinterlace = ""
         self.keep_going = self.fit_changes = False
+        self._shape = (name, width, height)
+        self._describe(1 / rate, rate, len(self.paths))
+
+    def _describe(self, time_base: Fraction, rate: Fraction, frames: int) -> None:
+        name, width, height = self._shape
         self.info = VideoInfo(
             name=name,
             width=width,
@@ -86,11 +91,14 @@ class ImageSequence:
             rotation=0,
             layout=self._layout,
             colour=SRGB,
-            time_base=1 / rate,
+            time_base=time_base,
             rate=rate,
-            frames=len(self.paths),
-            duration=float(len(self.paths) / rate),
+            frames=frames,
+            duration=float(frames / rate),
         )
+
+    def describe_at(self, start: int) -> None:
+        """이미지들은 크기가 모두 같다."""
 
     def looks_interlaced(self) -> bool:
         """이미지에는 비월이 없다."""
@@ -232,9 +240,11 @@ class ImageSegmentWriter:
     Args:
         folder: 이미지를 둘 폴더. 다 쓴 뒤에야 이 이름으로 나타난다.
         extension: 점 없는 확장자.
+        timed: 이름을 차례가 아니라 시각으로 지을지.
     """
 
-    def __init__(self, folder: Path, extension: str) -> None:
+    def __init__(self, folder: Path, extension: str, timed: bool = False) -> None:
+        self._timed = timed
         self._folder = folder
         self._temporary = folder.with_name(folder.name + ".part")
         self._extension = extension
@@ -251,7 +261,8 @@ class ImageSegmentWriter:
         Raises:
             ImageWriteError: 쓸 수 없을 때.
         """
-        write_image(image_path(self._temporary, self._count, self._extension), still(to_array(planes)))
+        number = pts if self._timed else self._count
+        write_image(image_path(self._temporary, number, self._extension), still(to_array(planes)))
         self._count += 1
 
     def finish(self) -> int:

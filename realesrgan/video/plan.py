@@ -17,7 +17,7 @@ from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
 from realesrgan.util.numbers import scaled_size
-from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
+from realesrgan.video.settings import PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.timing import Timing, constant_rate, film_rate, grid_base
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def plan_video(
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     rate, timing = plan_timing(source, target, settings, info, index)
     size = scaled_size(*info.display_size, outscale)
-    if target.container == IMAGES:
+    if target.container in PICTURES:
         from realesrgan.video.image_sequence import plan_images
 
-        encoding = plan_images(info, target.extension, size)
+        encoding = plan_images(info, target.extension, size, target.container)
     else:
         wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
         request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
@@ -124,8 +124,8 @@ def plan_video(
     inside = [pts for pts in index.pts if whole.holds(pts)]
     refuse_reset_clock(info, index, inside)
     notes: tuple[str, ...] = ()
-    if target.container == IMAGES:
-        notes = () if source.file is None else (IMAGE_NOTE,)
+    if target.container in PICTURES:
+        notes = () if source.file is None or source.is_animation else (IMAGE_NOTE,)
     elif target.path is not None and not source.is_stream:
         notes = reader.check_tracks(target.path, encoding)
     steps: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ def plan_video(
         deinterlace=deinterlace,
         frames=_frame_count(info, inside, timing, whole),
         timing=timing,
-        content=index.digest if source.images == () else sampled_hash(source.images),
+        content=sampled_hash(source.images or (Path(source.name),)) if source.has_images else index.digest,
         steps=steps,
         warnings=(*info.warnings, *encoding.warnings, *notes),
     )
@@ -175,8 +175,8 @@ def plan_timing(
     mp4와 mov에는 고른 속도의 원본을 고르게 적는다. Matroska에서 온 시각은 1/1000초로 반올림되어 있기 때문이다.
     """
     base, fps = info.time_base, settings.fps
-    if source.images:
-        return info.rate, Timing(base, base)
+    if source.images or (source.is_animation and fps is None):
+        return info.rate if source.images else None, Timing(base, base)
     if fps is not None and settings.retime:
         return fps, Timing(base, 1 / fps, step=1)
     if fps is not None:

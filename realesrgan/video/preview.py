@@ -25,7 +25,7 @@ from realesrgan.media.video.layouts import frame_of
 from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_cores
 from realesrgan.video.plan import VideoPlan, plan_video
-from realesrgan.video.settings import IMAGES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
+from realesrgan.video.settings import PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.workers import WorkerPlan, as_models, make_workers, plan_workers
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def estimate_size(plan: VideoPlan, settings: VideoSettings, frames: Sequence[Pla
         frames: 원본의 잇닿은 프레임들.
     """
     encoding, count = plan.encoding, plan.frames
-    if count is None or encoding.container in (IMAGES, *STREAM_CONTAINERS.values()) or not frames:
+    if count is None or encoding.container in (*PICTURES, *STREAM_CONTAINERS.values()) or not frames:
         return None
     if settings.bitrate is not None:
         return round(settings.bitrate * count / encoding.rate / 8)

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # 컨테이너를 고르는 확장자와 FFmpeg의 이름. 표준 출력에는 되감지 않고 쓸 수 있는 것만 쓴다.
+ANIMATION = "animation"
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mkv": "matroska", "mov": "mov", "qt": "mov", "webm": "webm"}
+CONTAINERS |= dict.fromkeys(("gif", "webp", "apng"), ANIMATION)
 STREAM_CONTAINERS = {"nut": "nut", "y4m": "yuv4mpegpipe"}
 IMAGES = "images"
+PICTURES = (IMAGES, ANIMATION)
+"""프레임을 이미지로 쓰는 결과: 이미지가 든 폴더와, 움직이는 이미지 하나."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,7 @@ class VideoSource:
         images: 이미지들, 보일 차례대로. 비디오 파일이면 비어 있다.
         rate: 이미지의 초당 프레임.
         is_stream: 되감을 수 없는지.
+        is_animation: `file`이 움직이는 이미지(GIF, WebP, APNG)인지.
     """
 
     name: str
@@ -208,6 +213,12 @@ class VideoSource:
     images: tuple[Path, ...] = ()
     rate: Fraction | None = None
     is_stream: bool = False
+    is_animation: bool = False
+
+    @property
+    def has_images(self) -> bool:
+        """비디오 파일이 아니라 이미지들이나 움직이는 이미지인지."""
+        return bool(self.images) or self.is_animation
 
     def open(self) -> VideoReader | ImageSequence:
         """리더를 연다.
@@ -219,6 +230,10 @@ class VideoSource:
             from realesrgan.video.image_sequence import ImageSequence
 
             return ImageSequence(self.images, self.name, self.rate)
+        if self.is_animation:
+            from realesrgan.video.animation import Animation
+
+            return Animation(Path(self.name))
         from realesrgan.media.video.reader import VideoReader
 
         return VideoReader(self.file)
@@ -230,7 +245,7 @@ class VideoTarget:
 
     Attributes:
         path: 결과 파일이나 폴더(이미지 시퀀스). 표준 출력이면 None.
-        container: FFmpeg의 컨테이너 이름, 또는 `images`.
+        container: FFmpeg의 컨테이너 이름, 또는 `images`(이미지가 든 폴더)나 `animation`(움직이는 이미지).
         extension: 이미지 시퀀스일 때 점 없는 확장자.
         stream: `path`가 없을 때 쓸 곳. 되감지 않는다.
     """
@@ -271,10 +286,13 @@ def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None 
     if not path.exists():
         raise UsageError(f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")
     if is_image_name(path):
+        from realesrgan.video.animation import is_animation
+
+        if is_animation(path):
+            return VideoSource(str(path), file=path, is_animation=True)
         raise UsageError(
-            f"이미지 파일은 비디오가 아닙니다: {path}\n"
-            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 이미지가 차례대로 든 폴더를 주세요.\n"
-            "  사진 명령은 움직이는 이미지(gif, apng, webp, avif)의 프레임과 시간도 지킵니다."
+            f"움직이지 않는 이미지는 비디오가 아닙니다: {path}\n"
+            "  해결: 사진 명령(python inference_realesrgan.py)으로 키우거나, 이미지가 차례대로 든 폴더를 주세요."
         )
     return VideoSource(str(path), file=path)
 

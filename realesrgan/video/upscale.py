@@ -22,7 +22,9 @@ from realesrgan.video.frame_store import FrameStore, is_worth_keeping
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
+    ANIMATION,
     IMAGES,
+    PICTURES,
     Processes,
     Progress,
     VideoProgress,
@@ -125,6 +127,7 @@ class VideoTask:
         source, target, models, settings, progress: `upscale_video`의 인자와 같다.
         processes: 조각을 나누어 맡을 둘 이상의 프로세스. 혼자면 None.
         workspace: 작업 폴더. 표준 출력이면 None.
+        loop, tail: 움직이는 이미지인 원본의 재생 횟수(0은 끝없이)와 마지막 프레임의 길이(밀리초).
     """
 
     source: VideoSource
@@ -134,6 +137,8 @@ class VideoTask:
     progress: Progress | None
     processes: Processes | None
     workspace: Workspace | None
+    loop: int = 0
+    tail: int | None = None
 
     def finished_before(self) -> VideoResult | None:
         """이어 하려는데 결과가 이미 있고 남은 일이 없으면 그렇다는 결과."""
@@ -150,7 +155,7 @@ class VideoTask:
         """되감을 수 없는 입력을 키운다. 비디오 파일로 만들 때는 소리를 꺼낼 수 있게 적어 두며 읽는다."""
         from realesrgan.video.input_copy import InputCopy
 
-        to_video = self.target.path is not None and self.target.container != IMAGES
+        to_video = self.target.path is not None and self.target.container not in PICTURES
         folder = self.target.path.parent if to_video and self.target.path is not None else None
         with InputCopy(self.source.file, folder) as copied:  # type: ignore[arg-type]
             self.source = replace(self.source, file=copied)  # type: ignore[arg-type]
@@ -168,6 +173,7 @@ class VideoTask:
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
             reader.keep_going = self.settings.on_damage == "continue"
+            self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
             reader.fit_changes = self.settings.on_change == "scale"
             if self.processes is not None:
                 return self.run_together(reader, self.processes)
@@ -250,7 +256,7 @@ class VideoTask:
 
         reader.deinterlace = plan.deinterlace
         workers = make_workers(self.models, work.workers, plan, settings)
-        keeps = workspace is not None and self.target.container != IMAGES
+        keeps = workspace is not None and self.target.container not in PICTURES
         sink.store = FrameStore(workspace) if workspace is not None and keeps else None
         run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
         tick()
@@ -312,7 +318,15 @@ class VideoTask:
             from realesrgan.video.image_sequence import join_images
 
             folders = [workspace.segment_path(record.index) for record in usable]
-            return () if self.source.file is None else (IMAGE_NOTE,), join_images(folders, path, target.extension)
+            return () if self.source.has_images else (IMAGE_NOTE,), join_images(folders, path, target.extension)
+        if target.container == ANIMATION:
+            from realesrgan.video.animation import join_animation
+
+            parts = [(workspace.segment_path(record.index), record.offset) for record in usable]
+            tail = round(1000 / (self.settings.fps or plan.info.rate))
+            if self.tail is not None and self.settings.fps is None and plan.end is None:
+                tail = self.tail
+            return join_animation(parts, path, plan.timing.target, tail, self.loop)
         from realesrgan.media.video.join import join_video
 
         timing, before = plan.timing, 0
@@ -321,7 +335,7 @@ class VideoTask:
             offset = record.offset if timing.step is None else before * timing.step
             segments.append(Segment(str(workspace.segment_path(record.index)), offset, record.frames))
             before += record.frames
-        tracks: Any = self.source.file
+        tracks: Any = None if self.source.is_animation else self.source.file
         if self.source.is_stream:
             # 마지막 프레임 뒤에도 소리가 남아 있을 수 있으므로 끝까지 키웠으면 남은 입력도 읽는다.
             tracks = tracks.copied(to_the_end=plan.end is None)
@@ -362,10 +376,11 @@ def agree(processes: Processes, work: Callable[[], T]) -> T:
 
 def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:
     """조각의 경로(표준 출력이면 None)를 받아 라이터를 여는 함수."""
-    if target.container == IMAGES:
+    if target.container in PICTURES:
         from realesrgan.video.image_sequence import ImageSegmentWriter
 
-        return lambda path: ImageSegmentWriter(path, target.extension)
+        timed = target.container == ANIMATION
+        return lambda path: ImageSegmentWriter(path, target.extension, timed)
     if target.path is None:
         from realesrgan.media.video.stream import StreamWriter
 
