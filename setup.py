@@ -26,7 +26,8 @@ def read_requirements() -> list[str]:
 EXTRAS = {
     "heic": ["pillow-heif>=1.0"],
     # torch를 먼저 설치한 뒤 `--no-build-isolation`으로 설치한다(basicsr의 설치가 torch를 부른다).
-    "training": ["basicsr==1.4.2", "scipy>=1.11", "torchvision>=0.25"],
+    # msgspec(BSD-3)은 옵션의 선언을 검사하고 편집기의 스키마를 만든다. 딸린 패키지가 없다.
+    "training": ["basicsr==1.4.2", "msgspec>=0.19", "scipy>=1.11", "torchvision>=0.25"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "openvino": ["openvino>=2025.0"],
     # 이 프로젝트의 것이 아닌 초해상도 네트워크 40여 가지. torchvision도 함께 설치된다.
@@ -42,6 +43,7 @@ EXTRAS = {
     ],
     "test": [
         "hypothesis>=6.100",
+        "jsonschema>=4.20",  # 옵션의 스키마를 옵션 파일에 견주는 시험
         "imageio-ffmpeg>=0.5",  # 비디오의 시험을 따로 판단하는 ffmpeg 프로그램
         "lmdb>=1.4",
         "onnx>=1.17",

@@ -102,6 +102,16 @@ def _fix_model_to_device() -> None:
     cls.model_to_device = model_to_device
 
 
+def _share_networks() -> None:
+    """BasicSR의 모듈에서 불러온 네트워크의 이름도 이 패키지의 클래스를 가리키게 한다.
+
+    왜: `isinstance(net, basicsr.archs.rrdbnet_arch.RRDBNet)`으로 가르는 코드가 이 패키지의 네트워크를 알아보지 못한다.
+    """
+    homes = {"RRDBNet": "rrdbnet_arch", "SRVGGNetCompact": "srvgg_arch", "UNetDiscriminatorSN": "discriminator_arch"}
+    for name, home in homes.items():
+        setattr(importlib.import_module(f"basicsr.archs.{home}"), name, PROJECT_ARCHS.get(name))
+
+
 def replace_entry(registry: Any, obj: Any) -> Any:
     """BasicSR 등록부에 `obj`를 제 이름으로 넣는다. 같은 이름이 있으면 갈아 끼운다.
 
@@ -150,6 +160,7 @@ _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
 _fix_model_to_device()
+_share_networks()
 
 from basicsr.archs import build_network  # noqa: E402
 from basicsr.data import build_dataset  # noqa: E402

@@ -103,6 +103,10 @@ class DatasetError(TrainingError):
     """데이터셋(dataset)을 열 수 없거나 읽지 못한 이미지가 허용치를 넘을 때."""
 
 
+class DatasetValueError(DatasetError, ValueError):
+    """데이터셋에 준 값을 쓸 수 없을 때(lmdb 폴더의 이름 등). 원본처럼 `ValueError`이기도 하다."""
+
+
 class CheckpointError(TrainingError):
     """체크포인트(checkpoint)가 없거나 깨졌거나 이 훈련과 맞지 않을 때."""
 

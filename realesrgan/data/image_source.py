@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from realesrgan.basicsr_bridge import FileClient
-from realesrgan.errors import DatasetError, ImageReadError
+from realesrgan.errors import DatasetError, DatasetValueError, ImageReadError
 
 LOGGER = logging.getLogger("basicsr")
 # `(H, W, 3)` BGR uint8이나 uint16.
@@ -85,7 +85,7 @@ def list_lmdb(folder: str | Path) -> list[str]:
         DatasetError: 이름이 `.lmdb`로 끝나지 않거나 목록이 없을 때.
     """
     if not str(folder).endswith(".lmdb"):
-        raise DatasetError(
+        raise DatasetValueError(
             f"lmdb 폴더의 이름이 .lmdb로 끝나지 않습니다: {folder}\n"
             "  io_backend의 type이 lmdb이면 dataroot가 lmdb 폴더여야 합니다.\n"
             "  해결: dataroot를 고치거나 io_backend의 type을 disk로 바꾸세요."

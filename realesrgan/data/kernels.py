@@ -100,6 +100,33 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+class KernelAttributes:
+    """원본의 데이터셋처럼 커널의 옵션을 속성으로 내준다: `dataset.kernel_list`, `dataset.betag_range2` 등.
+
+    바꾸면 다음 항목부터 따른다. 이미 태어난 작업자에게는 닿지 않으므로 로더를 다시 만들어야 한다.
+    """
+
+    opt: Mapping[str, Any]
+    first: KernelOptions
+    second: KernelOptions
+
+    def __getattr__(self, name: str) -> Any:
+        if name in KERNEL_KEYS:
+            return self.opt.get(name, PADDED_SIZE)
+        if name == "io_backend_opt":
+            return self.opt["io_backend"]
+        if name == "gt_folder":
+            return self.opt["dataroot_gt"]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in KERNEL_KEYS:
+            super().__setattr__(name, value)
+            return
+        self.opt = {**self.opt, name: value}
+        self.first, self.second = KernelOptions.from_options(self.opt), KernelOptions.from_options(self.opt, "2")
+
+
 @dataclass(frozen=True)
 class KernelDraw:
     """뽑아 놓은 커널 하나. 그리면 언제나 같은 커널이 된다.

@@ -22,7 +22,15 @@ from realesrgan.data.image_source import (
     read_lines,
     to_tensor,
 )
-from realesrgan.data.kernels import PADDED_SIZE, KernelOptions, draw_final_sinc, draw_kernel, pad_kernel, render_kernel
+from realesrgan.data.kernels import (
+    PADDED_SIZE,
+    KernelAttributes,
+    KernelOptions,
+    draw_final_sinc,
+    draw_kernel,
+    pad_kernel,
+    render_kernel,
+)
 from realesrgan.data.resumable_sampler import ItemKey, split_key
 from realesrgan.errors import ImageReadError
 
@@ -45,7 +53,7 @@ def find_gt_paths(options: Mapping[str, Any]) -> list[str]:
 
 
 @DATASET_REGISTRY.register()
-class RealESRGANDataset(Dataset[dict[str, Any]]):
+class RealESRGANDataset(KernelAttributes, Dataset[dict[str, Any]]):
     """GT 조각과 세 블러 커널을 주는 데이터셋. Real-ESRGAN 4.1절.
 
     항목은 `gt (3, crop, crop)` RGB float32 0..1, `kernel1`·`kernel2`·`sinc_kernel` 각 `(21, 21)` float32, `gt_path`.
@@ -70,7 +78,6 @@ class RealESRGANDataset(Dataset[dict[str, Any]]):
         self.second = KernelOptions.from_options(opt, "2")
         # 배치로 쌓으려면 항목마다 같은 크기여야 한다.
         self.kernel_size = max(PADDED_SIZE, self.first.max_size, self.second.max_size)
-        self.final_sinc_prob = float(opt["final_sinc_prob"])
         self.bad_files = BadFiles(self.paths, float(opt.get("max_bad_ratio", DEFAULT_BAD_RATIO)))
         self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"]})
 
@@ -93,7 +100,7 @@ class RealESRGANDataset(Dataset[dict[str, Any]]):
         draws = (
             draw_kernel(rng, self.first),
             draw_kernel(rng, self.second),
-            draw_final_sinc(rng, self.final_sinc_prob),
+            draw_final_sinc(rng, float(self.opt["final_sinc_prob"])),
         )
         first, second, final = (torch.from_numpy(pad_kernel(render_kernel(draw), self.kernel_size)) for draw in draws)
         return {"gt": to_tensor(patch), "kernel1": first, "kernel2": second, "sinc_kernel": final, "gt_path": path}

@@ -106,6 +106,10 @@ class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
+        self.io_backend_opt = opt["io_backend"]
+        self.gt_folder, self.lq_folder = opt["dataroot_gt"], opt["dataroot_lq"]
+        self.filename_tmpl = opt.get("filename_tmpl") or "{}"
+        self.mean, self.std = opt.get("mean"), opt.get("std")
         self.scale = int(opt["scale"])
         self.training = opt["phase"] == "train"
         self.pairs = find_pairs(opt)
@@ -136,10 +140,10 @@ class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
             index = int(rng.integers(len(self.pairs)))
 
     def _normalise(self, image: torch.Tensor) -> torch.Tensor:
-        if self.opt.get("mean") is None and self.opt.get("std") is None:
+        if self.mean is None and self.std is None:
             return image
-        mean = torch.tensor(self.opt.get("mean") or [0.0] * 3).view(3, 1, 1)
-        std = torch.tensor(self.opt.get("std") or [1.0] * 3).view(3, 1, 1)
+        mean = torch.tensor(self.mean or [0.0] * 3).view(3, 1, 1)
+        std = torch.tensor(self.std or [1.0] * 3).view(3, 1, 1)
         return (image - mean) / std
 
     def __getitem__(self, key: int | ItemKey) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import MODEL_REGISTRY, build_loss, build_network
-from realesrgan.data.degradations import usm_sharpen
 from realesrgan.errors import OptionError
 from realesrgan.models.stepper import Losses, StepResult, at_least_float32, hold_spectral_norm
 from realesrgan.models.training_model import TrainingModel
@@ -59,11 +58,12 @@ class RealESRGANModel(TrainingModel):
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """배치를 받아 LQ, GT, 선명화한 GT를 준비한다."""
         if self.synthesises:
-            self.lq, self.gt = self._synthesise(data, sharpen=True, keep_sharp=False)
+            lq, gt = self._synthesise(data, sharpen=True, keep_sharp=False)
         else:
-            self.lq, self.gt = self._paired(data)
-        self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
-        self.gt_usm = self._arrange(usm_sharpen(self.gt)) if self.is_train else self.gt
+            lq, gt = self._paired(data)
+        self._keep(lq, gt)
+        if self.is_train:
+            self.gt_usm = self._arrange(self.usm_sharpener(self.gt))
 
     def _target(self, key: str) -> Tensor:
         return self.gt_usm if self.opt.get(key, True) else self.gt
@@ -110,6 +110,7 @@ class RealESRGANModel(TrainingModel):
         self.net_d.requires_grad_(False)
         generator, outputs = self._step_generator(current_iter)
         self.net_d.requires_grad_(True)
+        self.output = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         if generator.bad:
             self._finish_step([generator], current_iter)
             return

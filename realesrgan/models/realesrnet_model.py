@@ -22,17 +22,20 @@ class RealESRNetModel(TrainingModel):
     원본처럼 선명화하지 않는다.
     """
 
+    outputs: list[Tensor]
+
     @torch.no_grad()
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """배치를 받아 LQ와 GT를 준비한다. 합성하는 훈련이면 `gt`와 커널을, 짝 자료면 `lq`와 `gt`를 쓴다."""
         if self.synthesises:
-            self.lq, self.gt = self._synthesise(data, bool(self.opt.get("gt_usm", True)), keep_sharp=True)
+            lq, gt = self._synthesise(data, bool(self.opt.get("gt_usm", True)), keep_sharp=True)
         else:
-            self.lq, self.gt = self._paired(data)
-        self.lq, self.gt = self._arrange(self.lq), self._arrange(self.gt)
+            lq, gt = self._paired(data)
+        self._keep(lq, gt)
 
     def _losses(self, lq: Tensor, gt: Tensor) -> Losses:
         output = at_least_float32(self.net_g(lq))
+        self.outputs.append(output.detach())
         losses: Losses = {}
         if self.cri_pix is not None:
             losses["l_pix"] = self.cri_pix(output, gt)
@@ -49,5 +52,7 @@ class RealESRNetModel(TrainingModel):
         """
         parts = self.stepper.split(self.lq, self.gt)
         closures = [functools.partial(self._losses, *part) for part in parts]
+        self.outputs = []
         result = self.stepper.run(self.net_g, self.optimizer_g, self.scalers["g"], closures, len(parts))
+        self.output = torch.cat(self.outputs) if len(self.outputs) > 1 else self.outputs[0]
         self._finish_step([result], current_iter)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from realesrgan.basicsr_bridge import SRModel, build_loss, build_network
-from realesrgan.data.degradations import DegradationRandom
+from realesrgan.data.degradations import DegradationRandom, jpeg_compress, usm_sharpen
 from realesrgan.data.pair_pool import PairPool
-from realesrgan.data.pipeline import Kernels, PipelineOptions, random_crop, synthesise
+from realesrgan.data.pipeline import PIPELINE_KEYS, Kernels, PipelineOptions, random_crop, synthesise
 from realesrgan.errors import CheckpointError, OptionError
 from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
 from realesrgan.models.checkpoint import read_network
@@ -23,12 +23,14 @@ from realesrgan.models.resume_options import schedule_values
 from realesrgan.models.step_options import StepOptions, checkpoint_blocks
 from realesrgan.models.stepper import NonFiniteGuard, Stepper, StepResult
 from realesrgan.models.validation import (
+    WHOLE_PIXELS,
     MetricSums,
     Picture,
     infer,
     is_set_metric,
     measure_picture,
     measure_set,
+    side_by_side,
     to_picture,
     write_picture,
 )
@@ -69,12 +71,48 @@ class TrainingModel(SRModel):
         self.scalers: dict[str, torch.amp.GradScaler] = {}
         self.log_dict: dict[str, float] = {}
         super().__init__(opt)
-        self.synthesises = bool(self.is_train and opt.get("high_order_degradation", True))
+        self._pipeline: tuple[str, PipelineOptions] | None = None
         if self.synthesises:
-            self.pipeline = PipelineOptions.from_options(opt)
+            PipelineOptions.from_options(opt)
         seed, rank = int(opt.get("manual_seed") or 0), int(opt.get("rank", 0))
         self.random = DegradationRandom.from_seed(seed, rank, device=self.device)
         self.pool = PairPool(int(opt.get("queue_size", DEFAULT_POOL)))
+
+    # ----------------------------------------------------------------- 원본의 모델을 고쳐 쓰는 사람이 기대하는 것
+
+    @property
+    def synthesises(self) -> bool:
+        """지금 LQ를 합성하는지. 검증하느라 `is_train`을 끄면 짝을 그대로 받는다."""
+        return bool(self.is_train and self.opt.get("high_order_degradation", True))
+
+    @property
+    def pipeline(self) -> PipelineOptions:
+        """열화의 옵션. 훈련하는 동안 `model.opt`의 값을 바꾸면(커리큘럼) 다음 배치부터 따른다."""
+        values = repr([self.opt.get(key) for key in (*PIPELINE_KEYS, "scale")])
+        if self._pipeline is None or self._pipeline[0] != values:
+            self._pipeline = (values, PipelineOptions.from_options(self.opt))
+        return self._pipeline[1]
+
+    @staticmethod
+    def usm_sharpener(images: Tensor) -> Tensor:
+        """`(B, 3, H, W)`를 선명화(USM)한다."""
+        return usm_sharpen(images)
+
+    def jpeger(self, images: Tensor, quality: Tensor | float) -> Tensor:
+        """`(B, 3, H, W)` 0..1을 JPEG로 누른다. `quality`는 수 하나나 장마다의 `(B,)`, 1..100."""
+        each = torch.as_tensor(quality, dtype=torch.float32, device=images.device).expand(images.shape[0])
+        return jpeg_compress(images, each)
+
+    @torch.no_grad()
+    def test(self) -> None:
+        """`feed_data`가 받은 LQ를 키워 `output`에 둔다. EMA가 있으면 EMA로."""
+        self.output = self.upscale(self.lq)
+
+    def upscale(self, lq: Tensor) -> Tensor:
+        """EMA(없으면 생성자)로 `(B, C, H, W)`를 키운다. 큰 이미지는 나누어 돌린다."""
+        network = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        limit = int((self.opt.get("val") or {}).get("whole_pixels") or WHOLE_PIXELS)
+        return infer(network, self._to_device(lq), limit)
 
     # ----------------------------------------------------------------- 만들기
 
@@ -210,14 +248,23 @@ class TrainingModel(SRModel):
         Raises:
             OptionError: 배치에 LQ나 GT가 없을 때.
         """
-        missing = [name for name in ("lq", "gt") if name not in data]
+        missing = [name for name in ("lq", "gt") if name not in data and (name == "lq" or self.is_train)]
         if missing:
             raise OptionError(
                 f"짝 자료의 배치에 {', '.join(missing)}가 없습니다.\n  데이터셋이 준 것은 {', '.join(data)}입니다.\n"
                 "  해결: 정답만 있는 자료라면 high_order_degradation: false를 지우고, 직접 만든 데이터셋이라면 항목에 "
                 "lq와 gt를 넣으세요."
             )
-        return self._to_device(data["lq"]), self._to_device(data["gt"])
+        lq = self._to_device(data["lq"])
+        return lq, self._to_device(data["gt"]) if "gt" in data else lq.new_empty(0)
+
+    def _keep(self, lq: Tensor, gt: Tensor) -> None:
+        """배치를 `lq`와 `gt`에 둔다. 정답이 없는 배치면 앞 배치의 정답이 남지 않게 지운다."""
+        self.lq = self._arrange(lq)
+        if gt.numel():
+            self.gt = self._arrange(gt)
+        elif hasattr(self, "gt"):
+            del self.gt
 
     # ----------------------------------------------------------------- 걸음
 
@@ -235,18 +282,30 @@ class TrainingModel(SRModel):
 
     # ----------------------------------------------------------------- 검증
 
-    def validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
-        """검증 자료를 재고 기록한다. 훈련 중이던 배치와 상태는 건드리지 않는다."""
+    def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """검증 자료를 재고 기록한다. 훈련 중이던 배치와 상태는 건드리지 않는다.
+
+        `validation`이 부른다. 원본의 모델을 이어받은 클래스가 앞뒤로 할 일을 더하는 자리다.
+        """
+        self._validate(dataloader, current_iter, tb_logger, save_img)
+
+    def dist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """여러 프로세스의 검증. 프로세스마다 제 몫을 재고 모은다."""
+        self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
+
+    def _validate(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         name = dataloader.dataset.opt["name"]
         metrics: dict[str, Any] = (self.opt.get("val") or {}).get("metrics") or {}
         sums = MetricSums((key for key, value in metrics.items() if not is_set_metric(value)), self.device)
         sets = {key: value["metric"] for key, value in metrics.items() if is_set_metric(value)}
         set_folder = Path(self.opt["path"]["visualization"]) / "_sets" / name / str(current_iter)
-        for data in dataloader:
+        for count, data in enumerate(dataloader):
             picture, gt = self._restore(data)
-            stem = Path(data["lq_path"][0]).stem
+            stem = Path(data.get("lq_path", data.get("gt_path", [f"{count:04d}"]))[0]).stem
             if save_img:
                 write_picture(self._picture_path(name, stem, current_iter), picture)
+            if (self.opt.get("val") or {}).get("side_by_side"):
+                self._compare(data["lq"], picture, gt, (name, stem, current_iter), tb_logger)
             if sets and gt is not None:
                 write_picture(set_folder / "result" / f"{stem}.png", picture)
                 write_picture(set_folder / "gt" / f"{stem}.png", gt)
@@ -258,9 +317,18 @@ class TrainingModel(SRModel):
             self._log_metrics(values, name, current_iter, tb_logger)
 
     def _restore(self, data: Mapping[str, Any]) -> tuple[Picture, Picture | None]:
-        network = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
-        output = infer(network, self._to_device(data["lq"]))
-        return to_picture(output), to_picture(data["gt"]) if "gt" in data else None
+        return to_picture(self.upscale(data["lq"])), to_picture(data["gt"]) if "gt" in data else None
+
+    def _compare(
+        self, lq: Tensor, picture: Picture, gt: Picture | None, place: tuple[str, str, int], tb_logger: Any
+    ) -> None:
+        """LQ, 결과, 정답을 나란히 남긴다. TensorBoard를 쓰면 거기에도 적는다."""
+        dataset, stem, iteration = place
+        sheet = side_by_side(to_picture(lq), picture, gt)
+        path = self._picture_path(dataset, stem, iteration)
+        write_picture(path.with_name(f"{path.stem}_side_by_side.png"), sheet)
+        if tb_logger is not None and self.opt.get("rank", 0) == 0:
+            tb_logger.add_image(f"{dataset}/{stem}", sheet[..., ::-1].copy(), iteration, dataformats="HWC")
 
     def _picture_path(self, dataset: str, stem: str, iteration: int) -> Path:
         root = Path(self.opt["path"]["visualization"])

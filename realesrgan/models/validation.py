@@ -18,26 +18,36 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import METRIC_REGISTRY, calculate_metric
-from realesrgan.errors import RealESRGANError, TrainingError
+from realesrgan.errors import NotStreamableError, RealESRGANError, TrainingError
+from realesrgan.inference.streaming import Stream, plan_stream
+from realesrgan.inference.tiling import plan_tiles
 
 LOGGER = logging.getLogger("basicsr")
 Picture = NDArray[np.uint8]
 # 집합 전체를 한 번에 견주는 pyiqa 지표. 이미지 한 장에는 값이 없다.
 SET_METRICS = ("fid",)
+# 이보다 픽셀이 많은 LQ는 나누어 검증한다.
+WHOLE_PIXELS = 512 * 512
+STRIP_ROWS = 64
+TILE, TILE_PAD = 384, 32
 # 시작할 때 지표를 재어 볼 이미지의 한 변. NIQE는 96픽셀 칸이 넷은 있어야 한다.
 _TRIAL_SIDE = 208
 
 
 @torch.no_grad()
-def infer(network: nn.Module, lq: Tensor) -> Tensor:
+def infer(network: nn.Module, lq: Tensor, whole_pixels: int = WHOLE_PIXELS) -> Tensor:
     """네트워크를 평가 상태로 한 번 돌리고 본래 상태로 되돌린다.
+
+    큰 이미지는 추론과 같은 길로 띠(strip)로 이어 돌린다. 통째로 돌린 것과 같으면서 메모리는 너비만 따른다. 이어 돌릴 수
+    없는 네트워크면 겹치는 타일로 나눈다.
 
     Args:
         network: 생성자. `size_multiple`과 `scale` 속성이 있으면 크기를 맞추는 데 쓴다.
-        lq: `(B, 3, H, W)`, 0..1.
+        lq: `(B, C, H, W)`, 0..1.
+        whole_pixels: 이보다 픽셀이 많으면 나눈다.
 
     Returns:
-        `(B, 3, H * scale, W * scale)`.
+        `(B, C, H * scale, W * scale)`.
     """
     multiple = int(getattr(network, "size_multiple", 1))
     height, width = lq.shape[-2:]
@@ -45,15 +55,51 @@ def infer(network: nn.Module, lq: Tensor) -> Tensor:
     training = network.training
     network.eval()
     try:
-        output = network(padded)
+        large = padded.shape[-2] * padded.shape[-1] > whole_pixels
+        output = _in_parts(network, padded, multiple) if large else network(padded)
     finally:
         network.train(training)
     scale = output.shape[-1] // padded.shape[-1]
     return output[..., : height * scale, : width * scale]
 
 
+def _in_parts(network: nn.Module, lq: Tensor, multiple: int) -> Tensor:
+    try:
+        plan = plan_stream(network, lq.shape[1])
+    except NotStreamableError as error:
+        LOGGER.info("띠로 이어 돌릴 수 없어 타일로 검증합니다: %s", error)
+        return _in_tiles(network, lq, multiple)
+    rows = -(-STRIP_ROWS // multiple) * multiple
+    stream = Stream(plan, lq.shape[2])
+    found = (stream.push(lq[:, :, top : top + rows].contiguous()) for top in range(0, lq.shape[2], rows))
+    return torch.cat([part for part in found if part is not None], 2)
+
+
+def _in_tiles(network: nn.Module, lq: Tensor, multiple: int) -> Tensor:
+    output = lq.new_empty(0)
+    for tile in plan_tiles(lq.shape[2], lq.shape[3], TILE, TILE_PAD, multiple):
+        rows, columns = tile.read.slices()
+        part = network(lq[..., rows, columns])
+        scale = part.shape[-1] // tile.read.shape[1]
+        if not output.numel():
+            output = part.new_empty(*part.shape[:2], lq.shape[2] * scale, lq.shape[3] * scale)
+        inner, outer = tile.crop.slices(scale), tile.write.slices(scale)
+        output[..., outer[0], outer[1]] = part[..., inner[0], inner[1]]
+    return output
+
+
+def side_by_side(lq: Picture, result: Picture, gt: Picture | None) -> Picture:
+    """LQ(최근접 확대), 결과, (있으면) 정답을 나란히 놓은 `(H, W * 2나 3, 3)`."""
+    height, width = result.shape[:2]
+    enlarged = np.asarray(cv2.resize(lq, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    pictures = [enlarged, result] + ([] if gt is None else [gt[:height, :width]])
+    return np.concatenate([one for one in pictures if one.shape == result.shape], 1)
+
+
 def to_picture(image: Tensor) -> Picture:
-    """`(1, 3, H, W)` RGB 0..1을 `(H, W, 3)` BGR uint8로 바꾼다."""
+    """`(1, C, H, W)` RGB나 회색 0..1을 `(H, W, 3)` BGR uint8로 바꾼다."""
+    if image.shape[1] == 1:
+        image = image.expand(-1, 3, -1, -1)
     planes = (image[0].detach().float().cpu().clamp(0, 1) * 255.0).round().to(torch.uint8)
     return np.ascontiguousarray(planes.permute(1, 2, 0).numpy()[..., ::-1])
 

@@ -75,7 +75,7 @@ def train(
     record = _record(options, content, overrides or {})
     apply_overrides(content, overrides or {})
     import_user_modules(plugins)
-    check_options(content)
+    check_options(content, None if isinstance(options, Mapping) else options)
     if debug:
         apply_debug(content)
     rank, world_size = distributed.start(launcher, content.get("dist_params"))

@@ -1,15 +1,16 @@
-"""옵션의 키를 검사한다. 모르는 키가 있으면 가장 가까운 아는 키를 알려 준다."""
+"""옵션을 검사한다. 선언(`option_types`)과 클래스의 서명에 견주고, 값들이 서로 맞는지 본다."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
+from msgspec import Struct, structs
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
 from realesrgan.basicsr_bridge import (
@@ -31,42 +32,19 @@ from realesrgan.errors import OptionError
 from realesrgan.models.perceptual_loss import PerceptualLoss
 from realesrgan.models.realesrgan_model import RealESRGANModel
 from realesrgan.models.realesrnet_model import RealESRNetModel
-from realesrgan.models.step_options import STEP_KEYS
 from realesrgan.models.validation import calculate_pyiqa
+from realesrgan.training.option_reading import check_keys, describe, label, nearest, read_block, read_value
+from realesrgan.training.option_types import (
+    DATASETS,
+    HARMLESS,
+    DegradedDatasetOptions,
+    KernelKeys,
+    LoaderOptions,
+    TrainingOptions,
+    TrainOptions,
+)
 from realesrgan.util.plugins import import_folder, load_plugins
 
-TOP_KEYS = (
-    *("name", "model_type", "scale", "num_gpu", "manual_seed", "find_unused_parameters"),
-    *("gt_usm", "l1_gt_usm", "percep_gt_usm", "gan_gt_usm", "high_order_degradation", "gt_size", "queue_size"),
-    *PIPELINE_KEYS,
-    *("datasets", "network_g", "network_d", "path", "train", "val", "logger", "dist_params"),
-)
-LOADER_KEYS = (
-    *("name", "type", "io_backend", "use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio"),
-    *("prefetch_mode", "num_prefetch_queue", "pin_memory", "persistent_workers"),
-)
-_GT_KEYS = ("dataroot_gt", "meta_info", "crop_size", "max_bad_ratio", "gt_size", "use_hflip", "use_rot")
-_PAIR_KEYS = ("dataroot_gt", "dataroot_lq", "filename_tmpl", "gt_size", "use_hflip", "use_rot", "mean", "std")
-# 데이터셋은 옵션 사전을 통째로 받아 서명(signature)으로 알 수 없으므로 따로 적는다.
-DATASET_KEYS = {
-    "RealESRGANDataset": (*_GT_KEYS, *KERNEL_KEYS),
-    "RealESRGANPairedDataset": (*_PAIR_KEYS, "meta_info", "max_bad_ratio"),
-    "RealESRGANDegradedDataset": ("dataroot_gt", "meta_info", "seed", "crop_size", *KERNEL_KEYS, *PIPELINE_KEYS),
-    "PairedImageDataset": (*_PAIR_KEYS, "meta_info_file", "color"),
-    "SingleImageDataset": ("dataroot_lq", "meta_info_file", "mean", "std", "color"),
-}
-PATH_KEYS = (
-    *("pretrain_network_g", "param_key_g", "strict_load_g", "resume_state", "resume_options"),
-    *("pretrain_network_d", "param_key_d", "strict_load_d", "ignore_resume_networks"),
-)
-TRAIN_KEYS = (
-    *("ema_decay", "optim_g", "optim_d", "scheduler", "total_iter", "warmup_iter"),
-    *("pixel_opt", "perceptual_opt", "gan_opt", "net_d_iters", "net_d_init_iters"),
-    *STEP_KEYS,
-)
-VAL_KEYS = ("val_freq", "save_img", "pbar", "metrics", "suffix")
-LOGGER_KEYS = ("print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb")
-REQUIRED_TOP = ("name", "model_type", "scale", "datasets", "network_g", "path", "train", "logger")
 SCHEDULERS = {
     "MultiStepLR": MultiStepRestartLR,
     "MultiStepRestartLR": MultiStepRestartLR,
@@ -80,34 +58,6 @@ _OWN_CLASSES = (
     *(RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN, PerceptualLoss, calculate_pyiqa),
     *(RealESRGANDataset, RealESRGANPairedDataset, RealESRGANDegradedDataset),
 )
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """가장 가까운 이름을 알리는 문장. 가까운 것이 없으면 아는 이름을 모두 적는다."""
-    names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"혹시 '{close[0]}'입니까?" if close else f"쓸 수 있는 이름: {', '.join(names)}"
-
-
-def check_keys(where: str, options: Any, known: Iterable[str]) -> None:
-    """사전의 키가 모두 `known`에 있는지 본다.
-
-    Raises:
-        OptionError: 사전이 아니거나 모르는 키가 있을 때.
-    """
-    if not isinstance(options, Mapping):
-        raise OptionError(
-            f"사전이 아닌 옵션입니다: {where}={options!r}\n  이 자리에는 '키: 값'들이 와야 합니다.\n"
-            "  해결: options/의 본보기와 들여쓰기를 견주어 고치세요."
-        )
-    known = tuple(known)
-    for key in options:
-        if key not in known:
-            label = key if where == "맨 위" else f"{where}:{key}"
-            raise OptionError(
-                f"모르는 옵션입니다: {label}\n  철자가 틀린 옵션은 조용히 무시되므로 멈춥니다.\n"
-                f"  해결: {nearest(str(key), known)}"
-            )
 
 
 def _is_ours(target: Any) -> bool:
@@ -149,12 +99,23 @@ def check_class_block(
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in given]
     if ignores_rest or not any(p.kind == p.VAR_KEYWORD for p in parameters):
         check_keys(where, options, ("type", "better", *(p.name for p in named)))
+    _check_argument_types(where, options, target)
     missing = [p.name for p in named if p.default is p.empty and p.name not in options]
     if missing:
         raise OptionError(
             f"옵션이 빠졌습니다: {where}의 {', '.join(missing)}\n"
             f"  이것 없이는 만들 수 없는 클래스입니다: {options['type']}\n  해결: 값을 적으세요."
         )
+
+
+def _check_argument_types(where: str, options: Mapping[str, Any], target: Any) -> None:
+    """이 패키지의 클래스라면 값의 자료형도 본다. 다른 패키지의 표기는 믿을 수 없어 보지 않는다."""
+    if target not in _OWN_CLASSES:
+        return
+    hints = get_type_hints(vars(target)["__init__"] if isinstance(target, type) else target)
+    for name, value in options.items():
+        if name in hints and hints[name] in (int, float, bool, str) and value is not None:
+            read_value(hints[name], value, f"{where}:{name}")
 
 
 def _finder(registry: Any) -> tuple[Callable[[str], Any], list[str]]:
@@ -177,9 +138,94 @@ def _check_datasets(datasets: Any, own_model: bool) -> None:
                 f"모르는 데이터셋입니다: {where}:type={kind}\n  그런 이름으로 등록된 것이 없습니다.\n"
                 f"  해결: {nearest(str(kind), names)}"
             )
-        known = DATASET_KEYS.get(options["type"])
-        if own_model and known is not None and _is_ours(find(options["type"])):
-            check_keys(where, options, (*LOADER_KEYS, *known))
+        declared = DATASETS.get(options["type"])
+        if declared is not None and _is_ours(find(options["type"])):
+            _check_dataset(where, options, declared, own_model)
+
+
+def _check_dataset(where: str, options: Mapping[str, Any], declared: type[LoaderOptions], own_model: bool) -> None:
+    """아는 데이터셋의 블록을 본다. 다른 데이터셋의 키(쓰지 않는 폴더 등)는 받아 준다."""
+    harmless = {*HARMLESS["datasets"], *(name for one in DATASETS.values() for name in one.__struct_fields__)}
+    if declared is DegradedDatasetOptions:
+        harmless |= set(PIPELINE_KEYS)
+        types = {one.name: one.type for kind in (KernelKeys, TrainingOptions) for one in structs.fields(kind)}
+        for name in (*PIPELINE_KEYS, *KERNEL_KEYS):
+            if options.get(name) is not None:
+                read_value(types[name], options[name], f"{where}:{name}")
+    read_block(declared, options, where, harmless if own_model else None)
+    if where == "datasets:train":
+        needed = ["batch_size_per_gpu"] + (["gt_size"] if options["type"] in _PAIRED else [])
+        _need(where, options, needed, declared)
+
+
+def _need(where: str, options: Mapping[str, Any], names: Iterable[str], declared: type[Struct]) -> None:
+    """이 자리에서만 꼭 있어야 하는 키가 있는지 본다."""
+    described = {one.name: one.type for one in structs.fields(declared)}
+    missing = [name for name in names if options.get(name) is None]
+    if missing:
+        places = ", ".join(label(where, name) for name in missing)
+        raise OptionError(
+            f"옵션이 빠졌습니다: {places}\n  이 훈련에는 꼭 있어야 합니다.\n"
+            f"  해결: 값을 적으세요. 올 수 있는 값: {describe(described[missing[0]])}"
+        )
+
+
+# 배율을 정하는 인자의 이름과, 배율마다 입력의 변이 되어야 하는 배수.
+_SCALE_ARGUMENT = {RRDBNet: "scale", SRVGGNetCompact: "upscale"}
+_INPUT_MULTIPLE = {RRDBNet: {2: 2, 1: 4}}
+# UNetDiscriminatorSN은 세 번 줄였다 키우며 더한다.
+_DISCRIMINATOR_MULTIPLE = 8
+
+
+def _check_sizes(options: Mapping[str, Any]) -> None:
+    """배율과 조각과 쌍 풀의 크기가 서로 맞는지 본다.
+
+    Raises:
+        OptionError: 네트워크의 배율이 다르거나, 조각이 배수가 아니거나, 쌍 풀이 배치로 나누어떨어지지 않을 때.
+    """
+    scale = int(options["scale"])
+    find, _ = _finder(ARCH_REGISTRY)
+    network = find(str(options["network_g"]["type"]))
+    multiple = scale * _INPUT_MULTIPLE.get(network, {}).get(scale, 1)
+    if network in _SCALE_ARGUMENT:
+        name = _SCALE_ARGUMENT[network]
+        own = options["network_g"].get(name, inspect.signature(network).parameters[name].default)
+        if own != scale:
+            raise OptionError(
+                f"배율이 다릅니다: scale={scale}, network_g:{name}={own}\n"
+                f"  {network.__name__}은 적지 않으면 {inspect.signature(network).parameters[name].default}배입니다.\n"
+                f"  해결: network_g:{name}을 {scale}로 적거나 scale을 {own}로 바꾸세요."
+            )
+    if (options.get("network_d") or {}).get("type") == "UNetDiscriminatorSN":
+        multiple = math.lcm(multiple, _DISCRIMINATOR_MULTIPLE)
+    train = options["datasets"].get("train") or {}
+    for where, size in (("gt_size", options.get("gt_size")), ("datasets:train:gt_size", train.get("gt_size"))):
+        if isinstance(size, int) and size % multiple:
+            raise OptionError(
+                f"조각의 크기가 맞지 않습니다: {where}={size}\n"
+                f"  배율과 네트워크가 나누어떨어지려면 {multiple}의 배수여야 합니다.\n"
+                f"  해결: {size // multiple * multiple or multiple}이나 {(size // multiple + 1) * multiple}로 바꾸세요."
+            )
+    if options.get("high_order_degradation", True) and train.get("type") == "RealESRGANDataset":
+        _check_synthesis(options, train)
+
+
+def _check_synthesis(options: Mapping[str, Any], train: Mapping[str, Any]) -> None:
+    _need("맨 위", options, ("gt_size", *PIPELINE_KEYS), TrainingOptions)
+    pool, batch = int(options.get("queue_size") or 180), int(train["batch_size_per_gpu"])
+    if pool % batch:
+        raise OptionError(
+            f"쌍 풀이 배치로 나누어떨어지지 않습니다: queue_size={pool}, datasets:train:batch_size_per_gpu={batch}\n"
+            "  쌍 풀을 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
+            f"  해결: queue_size를 {max(pool // batch, 1) * batch}로 바꾸세요."
+        )
+    size, crop = int(options["gt_size"]), int(train.get("crop_size") or 400)
+    if size > crop:
+        raise OptionError(
+            f"조각이 데이터셋이 주는 것보다 큽니다: gt_size={size}, datasets:train:crop_size={crop}\n"
+            "  열화를 마친 이미지에서 그만한 조각을 잘라 낼 수 없습니다.\n"
+            "  해결: gt_size를 줄이거나 crop_size를 키우세요."
+        )
 
 
 # 짝(LQ와 GT)을 주는 데이터셋과, GT만 주는 데이터셋.
@@ -259,12 +305,34 @@ def _check_boards(logger: Mapping[str, Any]) -> None:
         )
 
 
-def check_options(options: Any) -> None:
+REQUIRED_TOP = ("name", "model_type", "scale", "datasets", "network_g", "path", "train", "logger")
+# train 블록을 이 선언대로 읽는 BasicSR의 모델.
+_BASICSR_MODELS = ("SRModel", "SRGANModel", "ESRGANModel", "SwinIRModel")
+
+
+def check_options(options: Any, source: object = None) -> TrainingOptions | None:
     """옵션 파일 전체를 검사한다. 값은 바꾸지 않는다.
 
+    Args:
+        options: 옵션 파일의 내용.
+        source: 오류에 적을 파일.
+
+    Returns:
+        읽어 굳힌 옵션. 모델이 이 패키지의 것이 아니면 옵션을 어디에 두는지 알 수 없어 None이다.
+
     Raises:
-        OptionError: 빠졌거나 모르는 키, 모르는 클래스가 있을 때.
+        OptionError: 빠졌거나 모르는 키, 틀린 값, 모르는 클래스가 있을 때. 자리와 값과 올 수 있는 값을 담는다.
     """
+    try:
+        return _check(options)
+    except OptionError as error:
+        if source is None:
+            raise
+        first, _, rest = str(error).partition("\n")
+        raise OptionError(f"{first}\n  옵션 파일: {source}\n{rest}") from error
+
+
+def _check(options: Any) -> TrainingOptions | None:
     if not isinstance(options, Mapping):
         raise OptionError(
             "옵션 파일이 비었거나 사전이 아닙니다.\n  '키: 값'들이 와야 합니다.\n  해결: 파일을 확인하세요."
@@ -275,6 +343,8 @@ def check_options(options: Any) -> None:
             f"꼭 있어야 할 옵션이 없습니다: {', '.join(missing)}\n  이것 없이는 훈련을 시작할 수 없습니다.\n"
             "  해결: options/의 본보기에서 옮겨 적으세요."
         )
+    for key in ("datasets", "network_g", "path", "train", "logger"):
+        check_keys(key, options[key], options[key] if isinstance(options[key], Mapping) else ())
     find_model, models = _finder(MODEL_REGISTRY)
     model = find_model(str(options["model_type"]))
     if model is None:
@@ -282,14 +352,7 @@ def check_options(options: Any) -> None:
             f"모르는 모델입니다: model_type={options['model_type']}\n  그런 이름으로 등록된 것이 없습니다.\n"
             f"  해결: {nearest(str(options['model_type']), models)}"
         )
-    if model in OWN_MODELS:
-        check_keys("맨 위", options, TOP_KEYS)
-        check_keys("train", options["train"], TRAIN_KEYS)
-        check_keys("path", options["path"], PATH_KEYS)
-        check_keys("val", options.get("val") or {}, VAL_KEYS)
-        check_keys("logger", options["logger"], LOGGER_KEYS)
-        _check_boards(options["logger"])
-        check_keys("dist_params", options.get("dist_params") or {}, ("backend", "port"))
+    found = _read_blocks(options, model)
     _check_datasets(options["datasets"], model in OWN_MODELS)
     find_arch, archs = _finder(ARCH_REGISTRY)
     for key in options:
@@ -298,10 +361,27 @@ def check_options(options: Any) -> None:
     _check_train(options["train"], model in OWN_MODELS)
     if model in OWN_MODELS:
         _check_pairing(options)
+        _check_sizes(options)
     _check_batches(options)
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
         check_class_block(f"val:metrics:{name}", block, find_metric, metrics, ("img", "img2"), ignores_rest=True)
+    return found
+
+
+def _read_blocks(options: Mapping[str, Any], model: Any) -> TrainingOptions | None:
+    """선언대로 읽는다. 사용자의 모델이면 훈련 루프가 읽는 것만 본다."""
+    if model in OWN_MODELS:
+        found = read_block(TrainingOptions, options, "맨 위", HARMLESS)
+        _check_boards(options["logger"])
+        if model is RealESRGANModel:
+            _need("train", options["train"], ("optim_d", "gan_opt"), TrainOptions)
+            _need("맨 위", options, ("network_d",), TrainingOptions)
+        return found
+    if model.__name__ in _BASICSR_MODELS and _is_ours(model):
+        read_block(TrainOptions, options["train"], "train", None)
+    _need("train", options["train"], ("total_iter",), TrainOptions)
+    return None
 
 
 def import_user_modules(plugins: Iterable[str | os.PathLike[str]] = ()) -> list[str]:

@@ -17,6 +17,7 @@ from realesrgan.data.pipeline import PIPELINE_KEYS
 from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
 from realesrgan.training.option_schema import check_options
+from realesrgan.training.option_types import LoggerOptions
 
 LOGGER = logging.getLogger("basicsr")
 DEBUG_FREQ = 8
@@ -167,6 +168,8 @@ def prepare_options(
     """
     options |= {"is_train": True, "dist": distributed, "rank": rank, "world_size": world_size}
     options["root_path"] = str(root)
+    for key in ("print_freq", "save_checkpoint_freq"):
+        options["logger"].setdefault(key, getattr(LoggerOptions(), key))
     # 여러 GPU는 torchrun으로만 쓴다. 한 프로세스가 여러 GPU를 나눠 쓰는 DataParallel은 느리고 상태가 갈린다.
     available = torch.cuda.device_count()
     wanted = options.get("num_gpu", "auto")
@@ -222,5 +225,5 @@ def load_recipe(path: Path) -> Recipe:
         OptionError: 읽을 수 없거나, 모르는 키가 있거나, 이차 열화의 옵션이 아닐 때.
     """
     options = load_yaml(path)
-    check_options(options)
+    check_options(options, path)
     return Recipe.from_options(options)
