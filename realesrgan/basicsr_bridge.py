@@ -102,6 +102,19 @@ def _fix_model_to_device() -> None:
     cls.model_to_device = model_to_device
 
 
+def _fix_get_optimizer() -> None:
+    """BasicSR의 모델이 torch의 다른 옵티마이저도 쓰게 한다.
+
+    왜: `get_optimizer`가 Adam만 알고 나머지에는 NotImplementedError를 낸다.
+    """
+    cls = importlib.import_module("basicsr.models.base_model").BaseModel
+
+    def get_optimizer(_self: Any, optim_type: str, params: Any, lr: float, **rest: Any) -> Any:
+        return getattr(torch.optim, optim_type)(params, lr=lr, **rest)
+
+    cls.get_optimizer = get_optimizer
+
+
 def _share_networks() -> None:
     """BasicSR의 모듈에서 불러온 네트워크의 이름도 이 패키지의 클래스를 가리키게 한다.
 
@@ -117,8 +130,13 @@ def replace_entry(registry: Any, obj: Any) -> Any:
 
     왜: BasicSR은 같은 이름을 다시 등록하면 AssertionError를 내는데, RRDBNet과 PerceptualLoss는 이미 들어 있다.
     """
-    registry._obj_map[obj.__name__] = obj
+    add_entry(registry, obj.__name__, obj)
     return obj
+
+
+def add_entry(registry: Any, name: str, obj: Any) -> None:
+    """BasicSR 등록부에 `obj`를 `name`으로 넣는다. 같은 이름이 있으면 갈아 끼운다."""
+    registry._obj_map[name] = obj
 
 
 def sync_archs() -> None:
@@ -160,6 +178,7 @@ _import_basicsr()
 _fix_filter2d()
 _fix_diffjpeg()
 _fix_model_to_device()
+_fix_get_optimizer()
 _share_networks()
 
 from basicsr.archs import build_network  # noqa: E402
@@ -202,6 +221,7 @@ __all__ = [
     "MessageLogger",
     "MultiStepRestartLR",
     "SRModel",
+    "add_entry",
     "build_dataset",
     "build_loss",
     "build_model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +19,17 @@ from realesrgan.models.checkpoint import (
     CheckpointFolders,
     global_random_state,
     hash_content,
+    list_states,
     nonfinite_tensors,
     read_file,
     restore_global_random,
+    strip_wrapper,
     write_file,
 )
 from realesrgan.models.model_state import gather_hashes, rank_and_count
 from realesrgan.models.training_model import TrainingModel
 from realesrgan.util.files import file_sha256
+from realesrgan.zoo.weights import save_safetensors
 
 LOGGER = logging.getLogger("basicsr")
 
@@ -166,3 +170,54 @@ def resume_checkpoint(model: Any, state: Mapping[str, Any], path: Path) -> None:
     if file.is_file():
         restore_global_random(read_file(file)["global"])
     model.last_checkpoint = str(path)
+
+
+def remove_old_checkpoints(folders: CheckpointFolders, keep: int) -> None:
+    """가장 새 `keep`개만 남기고 앞의 체크포인트를 지운다. 확정인 `.state`부터 지운다.
+
+    Args:
+        folders: 체크포인트의 폴더들.
+        keep: 남길 수. 0이면 지우지 않는다.
+    """
+    for state in list_states(folders)[keep:] if keep else ():
+        state.unlink(missing_ok=True)
+        rest = [*folders.models.glob(f"*_{state.stem}.pth"), *folders.states.glob(f"{state.stem}.*.pth")]
+        for path in rest:
+            path.unlink(missing_ok=True)
+
+
+def save_best(model: Any, dataset: str, metric: str, iteration: int) -> Path | None:
+    """지표가 지금까지 가운데 가장 좋으면 생성자를 `net_g_best.pth`로 남긴다. 첫 프로세스만 부른다.
+
+    Args:
+        model: 방금 검증한 모델.
+        dataset: 검증 데이터셋의 이름.
+        metric: 지표의 이름.
+        iteration: 지금의 반복.
+
+    Returns:
+        썼으면 그 파일.
+    """
+    best = getattr(model, "best_metric_results", {}).get(dataset, {}).get(metric, {})
+    if best.get("iter") != iteration:
+        return None
+    parts = {"params": model.net_g} | ({"params_ema": model.net_g_ema} if hasattr(model, "net_g_ema") else {})
+    path = CheckpointFolders.from_options(model.opt).network("net_g", "best")
+    write_file(path, {key: dict(strip_wrapper(model.get_bare_model(net).state_dict())) for key, net in parts.items()})
+    LOGGER.info("%s가 가장 좋은 가중치를 남겼습니다: %s (%s, 반복 %d)", metric, path, f"{best['val']:.4f}", iteration)
+    return path
+
+
+def save_for_inference(model: Any, options: Mapping[str, Any]) -> Path:
+    """생성자(EMA가 있으면 EMA)를 `net_g_latest.safetensors`로 쓴다. 네트워크의 이름과 인자를 함께 적는다."""
+    network = model.get_bare_model(getattr(model, "net_g_ema", model.net_g))
+    arguments = {key: value for key, value in options["network_g"].items() if key != "type"}
+    path = CheckpointFolders.from_options(model.opt).models / "net_g_latest.safetensors"
+    notes = {"arch": str(options["network_g"]["type"]), "arch_args": json.dumps(arguments)}
+    save_safetensors(dict(strip_wrapper(network.state_dict())), path, notes)
+    return path
+
+
+def size_on_disk(folders: CheckpointFolders) -> int:
+    """체크포인트가 디스크에서 차지하는 바이트."""
+    return sum(path.stat().st_size for folder in (folders.models, folders.states) for path in folder.glob("*.*"))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import MODEL_REGISTRY, build_loss, build_network
 from realesrgan.errors import OptionError
+from realesrgan.models.losses import TARGETS
 from realesrgan.models.stepper import Losses, StepResult, at_least_float32, hold_spectral_norm
 from realesrgan.models.training_model import TrainingModel
 
@@ -68,7 +69,9 @@ class RealESRGANModel(TrainingModel):
     def _target(self, key: str) -> Tensor:
         return self.gt_usm if self.opt.get(key, True) else self.gt
 
-    def _generator_losses(self, outputs: list[Tensor], lq: Tensor, l1_gt: Tensor, percep_gt: Tensor) -> Losses:
+    def _generator_losses(
+        self, outputs: list[Tensor], iteration: int, lq: Tensor, l1_gt: Tensor, percep_gt: Tensor, *targets: Tensor
+    ) -> Losses:
         first = not outputs
         output = at_least_float32(self.net_g(lq))
         outputs.append(output.detach())
@@ -78,6 +81,8 @@ class RealESRGANModel(TrainingModel):
         if self.cri_perceptual is not None:
             found = zip(("l_g_percep", "l_g_style"), self.cri_perceptual(output, percep_gt), strict=True)
             losses |= {name: value for name, value in found if value is not None}
+        if self.loss_entries:
+            losses |= self._listed_losses(output, lq, dict(zip(TARGETS, targets, strict=True)), iteration)
         # 판별자의 그래디언트는 쓰지 않으므로 분산 래퍼를 거치지 않는다.
         bare = self.get_bare_model(self.net_d)
         with hold_spectral_norm(bare, held=not first):
@@ -92,10 +97,11 @@ class RealESRGANModel(TrainingModel):
         return {f"l_d_{name}": self.cri_gan(judged, real, is_disc=True), f"out_d_{name}": judged.detach().mean()}
 
     def _step_generator(self, current_iter: int) -> tuple[StepResult, list[Tensor]]:
-        parts = self.stepper.split(self.lq, self._target("l1_gt_usm"), self._target("percep_gt_usm"))
+        targets = (self.gt, self.gt_usm) if self.loss_entries else ()
+        parts = self.stepper.split(self.lq, self._target("l1_gt_usm"), self._target("percep_gt_usm"), *targets)
         outputs: list[Tensor] = []
         if current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters:
-            closures = [functools.partial(self._generator_losses, outputs, *part) for part in parts]
+            closures = [functools.partial(self._generator_losses, outputs, current_iter, *part) for part in parts]
             result = self.stepper.run(self.net_g, self.optimizer_g, self.scalers["g"], closures, len(parts))
             return result, outputs
         with torch.no_grad(), self.stepper.autocast():

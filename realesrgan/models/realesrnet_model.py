@@ -33,7 +33,7 @@ class RealESRNetModel(TrainingModel):
             lq, gt = self._paired(data)
         self._keep(lq, gt)
 
-    def _losses(self, lq: Tensor, gt: Tensor) -> Losses:
+    def _losses(self, iteration: int, lq: Tensor, gt: Tensor) -> Losses:
         output = at_least_float32(self.net_g(lq))
         self.outputs.append(output.detach())
         losses: Losses = {}
@@ -42,7 +42,15 @@ class RealESRNetModel(TrainingModel):
         if self.cri_perceptual is not None:
             found = zip(("l_percep", "l_style"), self.cri_perceptual(output, gt), strict=True)
             losses |= {name: value for name, value in found if value is not None}
+        if self.loss_entries:
+            sharp = self.usm_sharpener(gt) if self._needs_sharp() else gt
+            losses |= self._listed_losses(output, lq, {"gt": gt, "gt_usm": sharp}, iteration)
         return losses
+
+    def _needs_sharp(self) -> bool:
+        # 합성하며 선명화한 정답을 쓰는 훈련에서는 정답이 이미 선명하다.
+        already = self.synthesises and bool(self.opt.get("gt_usm", True))
+        return not already and any(one.target == "gt_usm" for one in self.loss_entries)
 
     def optimize_parameters(self, current_iter: int) -> None:
         """한 걸음 나아간다.
@@ -51,7 +59,7 @@ class RealESRNetModel(TrainingModel):
             NonFiniteLossError: 손실이 잇달아 너무 많이 유한하지 않을 때.
         """
         parts = self.stepper.split(self.lq, self.gt)
-        closures = [functools.partial(self._losses, *part) for part in parts]
+        closures = [functools.partial(self._losses, current_iter, *part) for part in parts]
         self.outputs = []
         result = self.stepper.run(self.net_g, self.optimizer_g, self.scalers["g"], closures, len(parts))
         self.output = torch.cat(self.outputs) if len(self.outputs) > 1 else self.outputs[0]

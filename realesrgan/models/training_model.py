@@ -18,10 +18,12 @@ from realesrgan.data.pipeline import PIPELINE_KEYS, Kernels, PipelineOptions, ra
 from realesrgan.errors import CheckpointError, OptionError
 from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
 from realesrgan.models.checkpoint import read_network
+from realesrgan.models.losses import build_entries
 from realesrgan.models.model_state import resume_model, save_model
+from realesrgan.models.optimizers import make_optimizer, make_scheduler
 from realesrgan.models.resume_options import schedule_values
 from realesrgan.models.step_options import StepOptions, checkpoint_blocks
-from realesrgan.models.stepper import NonFiniteGuard, Stepper, StepResult
+from realesrgan.models.stepper import Losses, NonFiniteGuard, Stepper, StepResult, at_least_float32
 from realesrgan.models.validation import (
     WHOLE_PIXELS,
     MetricSums,
@@ -174,16 +176,17 @@ class TrainingModel(SRModel):
         self.cri_pix = self._make_loss("pixel_opt")
         self.cri_perceptual = self._make_loss("perceptual_opt")
         self._init_extra_networks()
+        self.loss_entries = build_entries(train.get("losses") or (), self.device, self.ema_decay > 0)
         if not self._has_losses():
             raise OptionError(
-                "쓸 손실이 하나도 없습니다.\n  train 블록에 pixel_opt도 perceptual_opt도 없습니다.\n"
+                "쓸 손실이 하나도 없습니다.\n  train 블록에 pixel_opt도 perceptual_opt도 losses도 없습니다.\n"
                 "  해결: pixel_opt를 적으세요."
             )
         self.setup_optimizers()
         self.setup_schedulers()
 
     def _has_losses(self) -> bool:
-        return self.cri_pix is not None or self.cri_perceptual is not None
+        return self.cri_pix is not None or self.cri_perceptual is not None or bool(self.loss_entries)
 
     def _init_extra_networks(self) -> None:
         """이어받는 클래스가 판별자처럼 더 필요한 것을 만든다. 바탕은 만들 것이 없다."""
@@ -211,11 +214,32 @@ class TrainingModel(SRModel):
         self.scalers["g"] = self.stepper.make_scaler()
 
     def _make_optimizer(self, network: nn.Module, key: str) -> torch.optim.Optimizer:
-        options = dict(self.opt["train"][key])
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer: torch.optim.Optimizer = getattr(torch.optim, options.pop("type"))(parameters, **options)
+        optimizer = make_optimizer(parameters, self.opt["train"][key])
         self.optimizers.append(optimizer)
         return optimizer
+
+    def setup_schedulers(self) -> None:
+        """옵티마이저마다 스케줄러를 만든다."""
+        self.schedulers += [make_scheduler(one, self.opt["train"]["scheduler"]) for one in self.optimizers]
+
+    # ----------------------------------------------------------------- 목록의 손실
+
+    def _listed_losses(self, output: Tensor, lq: Tensor, targets: Mapping[str, Tensor], iteration: int) -> Losses:
+        """`train:losses` 가운데 이 반복에서 쓰는 것들.
+
+        Args:
+            output: 생성자의 출력 `(B, C, H, W)`.
+            lq: 그 입력.
+            targets: `gt`와 `gt_usm`에서 정답으로의 표.
+            iteration: 지금의 반복.
+        """
+        active = [one for one in self.loss_entries if one.active(iteration)]
+        average = None
+        if any(getattr(one.loss, "needs_average", False) for one in active):
+            with torch.no_grad():
+                average = at_least_float32(self.net_g_ema(lq))
+        return {f"l_{one.name}": one.measure(output, targets[one.target], average) for one in active}
 
     # ----------------------------------------------------------------- 자료
 

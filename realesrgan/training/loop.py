@@ -19,10 +19,15 @@ from realesrgan.errors import DatasetError, NonFiniteLossError, RealESRGANError
 from realesrgan.models.any_model_state import (
     is_training_model,
     point_to_networks,
+    remove_old_checkpoints,
     resume_checkpoint,
+    save_best,
     save_checkpoint,
+    save_for_inference,
+    size_on_disk,
 )
 from realesrgan.models.checkpoint import CheckpointFolders, nonfinite_tensors
+from realesrgan.models.optimizers import averaged_weights, is_schedule_free
 from realesrgan.models.resume_options import FreshSchedule, schedule_values, settle
 from realesrgan.models.step_options import StepOptions
 from realesrgan.models.stepper import NonFiniteGuard
@@ -191,13 +196,18 @@ class Trainer:
 
     def validate(self, iteration: int) -> None:
         """모든 검증 데이터셋을 잰다."""
-        if self.options.get("val"):
-            for loader in self.loaders.validation:
+        if not self.options.get("val"):
+            return
+        best = self.options["logger"].get("keep_best")
+        with averaged_weights(self.model):
+            for number, loader in enumerate(self.loaders.validation):
                 self.model.validation(loader, iteration, self.tb_logger, bool(self.options["val"].get("save_img")))
                 if self.options["val"].get("metrics"):
                     dataset: Any = loader.dataset
                     # BasicSR의 모델은 첫 프로세스에서만 잰다.
                     self.metrics[dataset.opt["name"]] = dict(getattr(self.model, "metric_results", {}))
+                    if best and number == 0 and self.options["rank"] == 0:
+                        save_best(self.model, dataset.opt["name"], best, iteration)
 
     def run(self, place: Place) -> None:
         """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다.
@@ -213,8 +223,11 @@ class Trainer:
         iteration = self.iteration = place.iteration
         if iteration and iteration >= self.total:
             LOGGER.info("이미 마친 훈련입니다: 반복 %d, total_iter %d", iteration, self.total)
-            save_checkpoint(self.model, -1, -1)
+            self._save(-1, -1, 0)
             return
+        for optimizer in self.model.optimizers:
+            if is_schedule_free(optimizer):
+                optimizer.train()
         asks = self._agree(self.progress is not None)
         for epoch, position, data in _batches(self.loaders, place):
             if iteration >= self.total:
@@ -230,8 +243,7 @@ class Trainer:
             stopping = asks and self._agree(stopping)
             if stopping or self._due("logger", "save_checkpoint_freq", iteration):
                 LOGGER.info("네트워크와 훈련 상태를 저장합니다.")
-                if save_checkpoint(self.model, epoch, iteration, position):
-                    self.checkpoint = self.model.last_checkpoint
+                self._save(epoch, iteration, position)
             if self._due("val", "val_freq", iteration):
                 self.validate(iteration)
             if stopping:
@@ -240,7 +252,7 @@ class Trainer:
             step_timer.start()
         self.iteration = iteration
         LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
-        if not save_checkpoint(self.model, -1, -1) and nonfinite_tensors({"net_g": self.model.net_g}):
+        if not self._save(-1, -1, 0) and nonfinite_tensors({"net_g": self.model.net_g}):
             raise NonFiniteLossError(
                 f"훈련이 끝났지만 가중치에 NaN이나 Inf가 있습니다(반복 {iteration}).\n"
                 f"  가중치가 모두 유한한 마지막 체크포인트: {self.model.last_checkpoint or '없음'}\n"
@@ -248,6 +260,22 @@ class Trainer:
             )
         if not self._due("val", "val_freq", iteration):
             self.validate(iteration)
+
+    def _save(self, epoch: int, iteration: int, position: int) -> bool:
+        """체크포인트를 쓰고 오래된 것을 지운다. 끝(`iteration`이 -1)이면 추론에 쓸 파일도 쓴다."""
+        settings, folders = self.options["logger"], CheckpointFolders.from_options(self.options)
+        first = self.options["rank"] == 0
+        with averaged_weights(self.model):
+            saved = save_checkpoint(self.model, epoch, iteration, position)
+            if saved and iteration == -1 and first and settings.get("save_safetensors"):
+                LOGGER.info("추론에 쓸 가중치: %s", save_for_inference(self.model, self.options))
+        if saved and iteration != -1:
+            self.checkpoint = self.model.last_checkpoint
+            if first:
+                remove_old_checkpoints(folders, int(settings.get("keep_checkpoints") or 0))
+        if saved and iteration == -1 and first:
+            LOGGER.info("체크포인트의 크기: %.1fMB (%s)", size_on_disk(folders) / 1e6, folders.models.parent)
+        return saved
 
     def _watch_losses(self, iteration: int) -> None:
         """손실을 스스로 지키지 않는 모델(BasicSR의 것)의 손실이 유한한지 본다."""

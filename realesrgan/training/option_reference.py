@@ -28,6 +28,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("train: optim_*", T.OptimizerOptions),
     ("train: scheduler", T.SchedulerOptions),
     ("train: *_opt", T.LossOptions),
+    ("train: losses", T.LossEntryOptions),
     ("val", T.ValOptions),
     ("logger", T.LoggerOptions),
     ("logger: wandb", T.WandbOptions),

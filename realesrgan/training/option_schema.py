@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
 from msgspec import Struct, structs
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
@@ -19,8 +18,7 @@ from realesrgan.basicsr_bridge import (
     LOSS_REGISTRY,
     METRIC_REGISTRY,
     MODEL_REGISTRY,
-    CosineAnnealingRestartLR,
-    MultiStepRestartLR,
+    add_entry,
     sync_archs,
 )
 from realesrgan.data.kernels import KERNEL_KEYS
@@ -29,6 +27,8 @@ from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset
 from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset
 from realesrgan.errors import OptionError
+from realesrgan.models.losses import ENTRY_KEYS, FocalFrequencyLoss, LDLLoss, MSSSIMLoss, PyiqaLoss
+from realesrgan.models.optimizers import BASICSR_SCHEDULERS, OPTIMIZER_NAMES, SCHEDULERS, find_optimizer
 from realesrgan.models.perceptual_loss import PerceptualLoss
 from realesrgan.models.realesrgan_model import RealESRGANModel
 from realesrgan.models.realesrnet_model import RealESRNetModel
@@ -40,22 +40,20 @@ from realesrgan.training.option_types import (
     DegradedDatasetOptions,
     KernelKeys,
     LoaderOptions,
+    LossEntryOptions,
     TrainingOptions,
     TrainOptions,
 )
 from realesrgan.util.plugins import import_folder, load_plugins
+from realesrgan.zoo import community
 
-SCHEDULERS = {
-    "MultiStepLR": MultiStepRestartLR,
-    "MultiStepRestartLR": MultiStepRestartLR,
-    "CosineAnnealingRestartLR": CosineAnnealingRestartLR,
-}
 # 옵션을 어디에 두는지 아는 모델. 다른 모델은 제 옵션을 어디에 둘지 스스로 정한다.
 OWN_MODELS = (RealESRNetModel, RealESRGANModel)
 # 이 패키지들과 아래 클래스의 서명만 따진다. 사용자가 등록한 것은 어느 폴더에 있든 무엇을 받든 그 클래스의 일이다.
-_KNOWN_PACKAGES = ("basicsr", "torch")
+_KNOWN_PACKAGES = ("basicsr", "torch", "spandrel")
 _OWN_CLASSES = (
     *(RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN, PerceptualLoss, calculate_pyiqa),
+    *(LDLLoss, MSSSIMLoss, FocalFrequencyLoss, PyiqaLoss),
     *(RealESRGANDataset, RealESRGANPairedDataset, RealESRGANDegradedDataset),
 )
 
@@ -279,7 +277,7 @@ def _check_batches(options: Mapping[str, Any]) -> None:
 
 
 def _check_train(train: Mapping[str, Any], own_model: bool) -> None:
-    optimizers = {name: getattr(torch.optim, name) for name in torch.optim.__all__ if name[0].isupper()}
+    schedulers = SCHEDULERS if own_model else {name: SCHEDULERS[name] for name in BASICSR_SCHEDULERS}
     find_loss, losses = _finder(LOSS_REGISTRY)
     for key, options in train.items():
         where = f"train:{key}"
@@ -287,11 +285,26 @@ def _check_train(train: Mapping[str, Any], own_model: bool) -> None:
             # 사용자의 모델이 제 방식으로 읽는 블록이다.
             continue
         if key.startswith("optim_"):
-            check_class_block(where, options, optimizers.get, optimizers, ("params",))
+            check_class_block(where, options, find_optimizer, OPTIMIZER_NAMES, ("params",))
         elif key == "scheduler":
-            check_class_block(where, options, SCHEDULERS.get, SCHEDULERS, ("optimizer",))
+            check_class_block(where, options, schedulers.get, schedulers, ("optimizer",))
         elif key.endswith("_opt") and options is not None:
             check_class_block(where, options, find_loss, losses)
+        elif key == "losses" and own_model:
+            for number, entry in enumerate(options or ()):
+                own = read_block(LossEntryOptions, entry, f"{where}:{number}", None)
+                rest = {name: value for name, value in entry.items() if name not in ENTRY_KEYS}
+                check_class_block(f"{where}:{number}", {"type": own.type, **rest}, find_loss, losses)
+
+
+def _check_best(options: Mapping[str, Any]) -> None:
+    best = options["logger"].get("keep_best")
+    metrics = (options.get("val") or {}).get("metrics") or {}
+    if best and best not in metrics:
+        raise OptionError(
+            f"재지 않는 지표입니다: logger:keep_best={best}\n  val:metrics에 그런 이름이 없습니다.\n"
+            f"  해결: {nearest(str(best), metrics) if metrics else 'val:metrics에 지표를 적으세요.'}"
+        )
 
 
 def _check_boards(logger: Mapping[str, Any]) -> None:
@@ -354,6 +367,7 @@ def _check(options: Any) -> TrainingOptions | None:
         )
     found = _read_blocks(options, model)
     _check_datasets(options["datasets"], model in OWN_MODELS)
+    _register_borrowed(options)
     find_arch, archs = _finder(ARCH_REGISTRY)
     for key in options:
         if key.startswith("network_") and options[key] is not None:
@@ -369,11 +383,20 @@ def _check(options: Any) -> TrainingOptions | None:
     return found
 
 
+def _register_borrowed(options: Mapping[str, Any]) -> None:
+    """`spandrel:`로 시작하는 네트워크를 등록부에 올린다."""
+    for key, block in options.items():
+        name = block.get("type") if key.startswith("network_") and isinstance(block, Mapping) else None
+        if isinstance(name, str) and name.startswith(community.PREFIX):
+            add_entry(ARCH_REGISTRY, name, community.network_builder(name))
+
+
 def _read_blocks(options: Mapping[str, Any], model: Any) -> TrainingOptions | None:
     """선언대로 읽는다. 사용자의 모델이면 훈련 루프가 읽는 것만 본다."""
     if model in OWN_MODELS:
         found = read_block(TrainingOptions, options, "맨 위", HARMLESS)
         _check_boards(options["logger"])
+        _check_best(options)
         if model is RealESRGANModel:
             _need("train", options["train"], ("optim_d", "gan_opt"), TrainOptions)
             _need("맨 위", options, ("network_d",), TrainingOptions)

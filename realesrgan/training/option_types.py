@@ -198,6 +198,17 @@ class LossOptions(_Options, frozen=True, kw_only=True):
     ] = None
 
 
+class LossEntryOptions(_Options, frozen=True, kw_only=True):
+    """`train:losses`의 항목 하나. 나머지 키는 손실 클래스의 인자다."""
+
+    type: Annotated[str, key("등록된 손실 클래스의 이름. LDLLoss, MSSSIMLoss, FocalFrequencyLoss, PyiqaLoss 등")]
+    weight: Annotated[Weight, key("비중")] = 1.0
+    start_iter: Annotated[Annotated[int, Meta(ge=0)], key("쓰기 시작하는 반복")] = 0
+    end_iter: Annotated[Count | None, key("그만 쓰는 반복. 없으면 끝까지")] = None
+    target: Annotated[Literal["gt", "gt_usm"], key("견줄 정답: 본래 것, 선명화한 것")] = "gt"
+    name: Annotated[str | None, key("로그에 적을 이름. 없으면 type")] = None
+
+
 class TrainOptions(_Options, frozen=True, kw_only=True):
     """`train` 블록."""
 
@@ -210,6 +221,7 @@ class TrainOptions(_Options, frozen=True, kw_only=True):
     pixel_opt: Annotated[LossOptions | None, key("픽셀 손실")] = None
     perceptual_opt: Annotated[LossOptions | None, key("지각 손실. `path`로 VGG19 가중치 파일을 가리킬 수 있다")] = None
     gan_opt: Annotated[LossOptions | None, key("적대 손실. RealESRGANModel에는 꼭 있어야 한다")] = None
+    losses: Annotated[list[Block] | None, key("더 쓸 손실의 목록. 항목의 키는 아래 표에 있다")] = None
     net_d_iters: Annotated[Count, key("판별자를 몇 번 움직일 때마다 생성자를 한 번 움직일지")] = 1
     net_d_init_iters: Annotated[Annotated[int, Meta(ge=0)], key("처음에 판별자만 움직이는 반복")] = 0
     amp: Annotated[Literal["bf16", "fp16"] | None, key("혼합 정밀도(AMP)의 자료형")] = None
@@ -249,6 +261,11 @@ class LoggerOptions(_Options, frozen=True, kw_only=True):
     save_checkpoint_freq: Annotated[
         Annotated[int, Meta(ge=0)], key("체크포인트를 저장하는 간격(반복). 0이면 끝에만 쓴다")
     ] = 5000
+    keep_checkpoints: Annotated[Annotated[int, Meta(ge=0)], key("남길 체크포인트의 수. 0이면 모두 남긴다")] = 0
+    keep_best: Annotated[
+        str | None, key("이 지표가 가장 좋은 가중치를 net_g_best.pth로 남긴다. 검증 자료가 여럿이면 첫째의 것")
+    ] = None
+    save_safetensors: Annotated[bool, key("net_g_latest.safetensors도 쓴다(EMA가 있으면 EMA)")] = False
     use_tb_logger: Annotated[bool, key("TensorBoard에 적는다")] = False
     wandb: Annotated[WandbOptions | None, key("Weights & Biases. use_tb_logger가 켜져 있어야 한다")] = None
 

@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import importlib
+import inspect
+import logging
+import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realesrgan.archs.base import StateDict
-from realesrgan.errors import MissingPackageError, WeightsError
+from realesrgan.errors import MissingPackageError, UsageError, WeightsError
 from realesrgan.util.optional import import_optional, prepare_torchvision
 
+logger = logging.getLogger(__name__)
 PREFIX = "spandrel:"
 INSTALL = 'pip install "realesrgan[spandrel]" 또는 pip install spandrel'
 # 그 네트워크에만 있는 이름들. 모두 들어 있으면 그 네트워크로 본다. 자세한 것이 앞에 온다.
@@ -36,6 +44,46 @@ _SIGNS = (
     ("GFPGAN", ("toRGB.0.weight", "stylegan_decoder.style_mlp.1.weight")),
     ("ESRGAN+", ("model.1.sub.0.RDB1.conv1x1.weight",)),
 )
+
+
+def network_builder(name: str) -> Callable[..., nn.Module]:
+    """`spandrel:SPAN` 같은 이름의 네트워크를 훈련할 수 있게 짓는 함수를 찾는다. 인자는 그 클래스의 것이다.
+
+    지은 네트워크의 가중치 이름은 본래 것 그대로라, 저장한 파일이 spandrel을 쓰는 어느 프로그램에서나 실린다.
+
+    Raises:
+        MissingPackageError: spandrel이 없을 때.
+        UsageError: 그런 네트워크가 없을 때. 가까운 이름을 담는다.
+    """
+    prepare_torchvision()
+    spandrel = import_optional("spandrel", "이 네트워크를 훈련하려면", INSTALL)
+    home = importlib.import_module("spandrel.architectures")
+    found: dict[str, Any] = {}
+    for module in pkgutil.iter_modules(home.__path__):
+        if not module.name.startswith("_"):
+            values = vars(importlib.import_module(f"spandrel.architectures.{module.name}"))
+            found |= {n: v for n, v in values.items() if inspect.isclass(v) and issubclass(v, nn.Module)}
+    wanted = name.removeprefix(PREFIX)
+    if wanted not in found:
+        close = difflib.get_close_matches(wanted, found, n=1, cutoff=0.4)
+        raise UsageError(
+            f"spandrel에 없는 네트워크입니다: {name}\n  설치된 버전에 그런 이름이 없습니다.\n"
+            f"  해결: {f'혹시 {PREFIX}{close[0]}입니까?' if close else ', '.join(sorted(found))}"
+        )
+    network = found[wanted]
+
+    @functools.wraps(network, updated=())
+    def build(**arguments: Any) -> nn.Module:
+        made: nn.Module = network(**arguments)
+        try:
+            known = spandrel.ModelLoader().load_from_state_dict(made.state_dict())
+            vars(made)["size_multiple"] = int(known.size_requirements.multiple_of)
+        except Exception as error:  # 알아보지 못하는 크기로 지은 것. 배수를 모를 뿐 훈련은 된다.
+            logger.info("spandrel이 알아보지 못하는 인자입니다: %s (%s)", name, error)
+        return made
+
+    build.__signature__ = inspect.signature(network)  # type: ignore[attr-defined]
+    return build
 
 
 def guess_architecture(state: StateDict) -> str | None:

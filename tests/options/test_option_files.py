@@ -1,4 +1,5 @@
 import copy
+import importlib.util
 import re
 from pathlib import Path
 
@@ -8,12 +9,19 @@ from tests.training.extra import require_training_extra
 
 require_training_extra()
 
+from realesrgan.archs.base import network_scale  # noqa: E402
 from realesrgan.basicsr_bridge import build_network  # noqa: E402
 from realesrgan.data.kernels import KernelOptions  # noqa: E402
 from realesrgan.data.pipeline import PipelineOptions  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
 from realesrgan.training.options import load_yaml, prepare_options  # noqa: E402
 from tests.data.recipe import DEGRADATION, KERNELS  # noqa: E402
+
+
+def require_spandrel() -> None:
+    if importlib.util.find_spec("spandrel") is None:
+        pytest.skip("spandrel이 없습니다")
+
 
 FOLDER = Path(__file__).resolve().parents[2] / "options"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -29,6 +37,8 @@ NAMES = {
     "train_realesrnet_compact_x4_animevideo",
     "train_realesrgan_compact_x4_animevideo",
     "quickstart_cpu",
+    "finetune_my_pictures",
+    "train_realesrgan_span_x4",
 }
 
 
@@ -44,12 +54,15 @@ def test_every_file_is_here():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_file_passes_the_schema_and_builds(path, tmp_path):
     options = load_yaml(path)
+    if options["network_g"]["type"].startswith("spandrel:"):
+        pytest.importorskip("torchvision")
+        require_spandrel()
     before = copy.deepcopy(options)
     check_options(options)
     assert options == before
     prepare_options(options, tmp_path)
     network = build_network(options["network_g"])
-    assert network.scale == options["scale"]
+    assert network_scale(network) == options["scale"]
     train = options["datasets"]["train"]
     if options.get("high_order_degradation", True):
         PipelineOptions.from_options(options)
