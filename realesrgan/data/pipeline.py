@@ -36,8 +36,11 @@ STAGE_KEYS = (
     "gray_noise_prob",
     "jpeg_range",
 )
-# 옵션 파일의 맨 위에서 파이프라인이 읽는 키 모두.
+# 옵션 파일의 맨 위에서 파이프라인이 꼭 읽어야 하는 키 모두.
 PIPELINE_KEYS = (*STAGE_KEYS, *(f"{key}2" for key in STAGE_KEYS), "second_blur_prob")
+# 적지 않으면 레시피 그대로인 키.
+STEP_CHOICES = ("resize_modes", "noise_prob", "jpeg_prob")
+EXTRA_PIPELINE_KEYS = ("first_blur_prob", *STEP_CHOICES, *(f"{key}2" for key in STEP_CHOICES), "lq_usm_prob")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class StageOptions:
         poisson_range: 푸아송 잡음의 배수 범위.
         gray_prob: 장마다 회색 잡음일 확률.
         jpeg_range: JPEG 품질의 범위, 1..100.
+        resize_modes: 크기를 바꾸는 방식들. 고르게 뽑는다.
+        noise_prob: 잡음을 더할 확률, 배치마다 뽑는다.
+        jpeg_prob: JPEG로 누를 확률, 배치마다 뽑는다.
     """
 
     resize_prob: tuple[float, float, float]
@@ -61,6 +67,9 @@ class StageOptions:
     poisson_range: tuple[float, float]
     gray_prob: float
     jpeg_range: tuple[float, float]
+    resize_modes: tuple[str, ...] = RESIZE_MODES
+    noise_prob: float = 1.0
+    jpeg_prob: float = 1.0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], suffix: str = "") -> StageOptions:
@@ -80,17 +89,32 @@ class StageOptions:
         values = [options[key + suffix] for key in STAGE_KEYS]
         up, down, keep = (float(v) for v in values[0])
         pairs = [(float(values[i][0]), float(values[i][1])) for i in (1, 3, 4, 6)]
-        return cls((up, down, keep), pairs[0], float(values[2]), pairs[1], pairs[2], float(values[5]), pairs[3])
+        chances = [options.get(f"{key}{suffix}") for key in ("noise_prob", "jpeg_prob")]
+        return cls(
+            *((up, down, keep), pairs[0], float(values[2]), pairs[1], pairs[2], float(values[5]), pairs[3]),
+            tuple(options.get(f"resize_modes{suffix}") or RESIZE_MODES),
+            *(1.0 if one is None else float(one) for one in chances),
+        )
 
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """열화 전체의 옵션. `second_blur_prob`은 둘째 블러를 할 확률, `scale`은 정답과 저품질 이미지의 배율이다."""
+    """열화 전체의 옵션.
+
+    Args:
+        first, second: 두 차례의 옵션.
+        second_blur_prob: 둘째 블러를 할 확률.
+        scale: 정답과 저품질 이미지의 배율.
+        first_blur_prob: 첫 블러를 할 확률.
+        lq_usm_prob: 마지막에 LQ를 선명화할 확률. 지나치게 선명화한 사진과 비디오를 흉내 낸다.
+    """
 
     first: StageOptions
     second: StageOptions
     second_blur_prob: float
     scale: int
+    first_blur_prob: float = 1.0
+    lq_usm_prob: float = 0.0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> PipelineOptions:
@@ -105,12 +129,17 @@ class PipelineOptions:
                 "열화 옵션이 빠졌습니다: second_blur_prob\n  둘째 블러를 할 확률을 알 수 없습니다.\n"
                 "  해결: 옵션 파일에 second_blur_prob: 0.8을 적으세요."
             )
-        return cls(first, second, float(options["second_blur_prob"]), int(options.get("scale", 1)))
+        blur, usm = options.get("first_blur_prob"), options.get("lq_usm_prob")
+        return cls(
+            *(first, second, float(options["second_blur_prob"]), int(options.get("scale", 1))),
+            1.0 if blur is None else float(blur),
+            0.0 if usm is None else float(usm),
+        )
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """열화 한 차례에서 뽑은 값. 배율과 방식은 배치마다, 튜플은 장마다의 값이다."""
+    """열화 한 차례에서 뽑은 값. 배율과 방식과 할지 말지는 배치마다, 튜플은 장마다의 값이다."""
 
     factor: float
     mode: str
@@ -118,6 +147,8 @@ class StagePlan:
     strength: tuple[float, ...]
     gray: tuple[bool, ...]
     quality: tuple[float, ...]
+    noise: bool = True
+    jpeg: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,10 +160,17 @@ class DegradationPlan:
     second_blur: bool
     jpeg_last: bool
     final_mode: str
+    first_blur: bool = True
+    lq_usm: bool = False
 
 
-def _draw_mode(rng: np.random.Generator) -> str:
-    return RESIZE_MODES[int(rng.integers(len(RESIZE_MODES)))]
+def _draw_mode(rng: np.random.Generator, modes: tuple[str, ...] = RESIZE_MODES) -> str:
+    return modes[int(rng.integers(len(modes)))]
+
+
+def _chance(rng: np.random.Generator, probability: float) -> bool:
+    """일어날지. 언제나와 결코에는 난수를 쓰지 않아, 켜지 않은 옵션이 레시피의 난수열을 움직이지 않는다."""
+    return probability >= 1 or (probability > 0 and bool(rng.random() < probability))
 
 
 def _draw_factor(rng: np.random.Generator, options: StageOptions) -> float:
@@ -146,12 +184,14 @@ def _draw_factor(rng: np.random.Generator, options: StageOptions) -> float:
 
 
 def _draw_stage(rng: np.random.Generator, options: StageOptions, batch: int) -> StagePlan:
-    factor, mode = _draw_factor(rng, options), _draw_mode(rng)
+    factor, mode = _draw_factor(rng, options), _draw_mode(rng, options.resize_modes)
     gaussian = bool(rng.random() < options.gaussian_prob)
     strength = rng.uniform(*(options.noise_range if gaussian else options.poisson_range), size=batch)
     gray = rng.random(batch) < options.gray_prob
     quality = rng.uniform(*options.jpeg_range, size=batch)
-    return StagePlan(factor, mode, gaussian, tuple(strength.tolist()), tuple(gray.tolist()), tuple(quality.tolist()))
+    noise, jpeg = _chance(rng, options.noise_prob), _chance(rng, options.jpeg_prob)
+    drawn = tuple(strength.tolist()), tuple(gray.tolist()), tuple(quality.tolist())
+    return StagePlan(factor, mode, gaussian, *drawn, noise=noise, jpeg=jpeg)
 
 
 def draw_plan(rng: np.random.Generator, options: PipelineOptions, batch: int) -> DegradationPlan:
@@ -159,7 +199,9 @@ def draw_plan(rng: np.random.Generator, options: PipelineOptions, batch: int) ->
     first = _draw_stage(rng, options.first, batch)
     second_blur = bool(rng.random() < options.second_blur_prob)
     second = _draw_stage(rng, options.second, batch)
-    return DegradationPlan(first, second, second_blur, bool(rng.random() < 0.5), _draw_mode(rng))
+    jpeg_last, mode = bool(rng.random() < 0.5), _draw_mode(rng)
+    blur, usm = _chance(rng, options.first_blur_prob), _chance(rng, options.lq_usm_prob)
+    return DegradationPlan(first, second, second_blur, jpeg_last, mode, blur, usm)
 
 
 def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
@@ -177,6 +219,8 @@ def _rescale(images: Tensor, factor: float, mode: str) -> Tensor:
 
 
 def _add_noise(images: Tensor, plan: StagePlan, random: DegradationRandom) -> Tensor:
+    if not plan.noise:
+        return images.clamp(0, 1)
     make = gaussian_noise if plan.gaussian else poisson_noise
     strength = torch.tensor(plan.strength, device=images.device)
     gray = torch.tensor(plan.gray, device=images.device, dtype=torch.float32)
@@ -184,6 +228,8 @@ def _add_noise(images: Tensor, plan: StagePlan, random: DegradationRandom) -> Te
 
 
 def _compress(images: Tensor, plan: StagePlan) -> Tensor:
+    if not plan.jpeg:
+        return images.clamp(0, 1)
     return jpeg_compress(images.clamp(0, 1), torch.tensor(plan.quality, device=images.device))
 
 
@@ -241,7 +287,7 @@ def degrade(
         scale: 업스케일 배율. LQ의 변은 `H // scale`, `W // scale`이다.
         random: 잡음의 샘.
         watch: 단계마다 불린다. 이름은 차례대로 `blur1`, `resize1`, `noise1`, `jpeg1`, (있으면) `blur2`, `resize2`,
-            `noise2`, 그리고 `resize3`·`sinc`와 `jpeg2`가 계획의 순서로 온다.
+            `noise2`, 그리고 `resize3`·`sinc`와 `jpeg2`가 계획의 순서로, (있으면) `usm2`가 마지막에 온다.
 
     Returns:
         `(B, 3, H // scale, W // scale)` float32, 8비트 눈금에 놓인 0..1.
@@ -257,7 +303,7 @@ def degrade(
 
     height, width = sharp.shape[-2:]
     target = (height // scale, width // scale)
-    out = seen("blur1", filter2d(sharp, kernels.first))
+    out = seen("blur1", filter2d(sharp, kernels.first) if plan.first_blur else sharp)
     out = seen("resize1", _rescale(out, plan.first.factor, plan.first.mode))
     out = seen("noise1", _add_noise(out, plan.first, random))
     out = seen("jpeg1", _compress(out, plan.first))
@@ -270,6 +316,8 @@ def degrade(
         out = seen("jpeg2", _compress(shrink(out), plan.second))
     else:
         out = shrink(seen("jpeg2", _compress(out, plan.second)))
+    if plan.lq_usm:
+        out = seen("usm2", usm_sharpen(out.clamp(0, 1)))
     return round_to_8bit(out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from realesrgan.data.kernels import (
     render_kernel,
 )
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, degrade, draw_plan
+from realesrgan.data.video_codec import CodecOptions, compress, describe_codec, draw_codec
 from realesrgan.errors import DatasetError, OptionError
 
 # 없어도 되는 커널 옵션.
@@ -37,6 +38,7 @@ class Recipe:
         final_sinc_prob: 마지막 sinc의 확률.
         pipeline: 나머지 단계의 옵션과 배율.
         sharpen: 훈련이 선명화(USM)한 정답을 열화시키는지.
+        codec: 마지막에 거는 비디오 코덱.
     """
 
     first: KernelOptions
@@ -44,6 +46,7 @@ class Recipe:
     final_sinc_prob: float
     pipeline: PipelineOptions
     sharpen: bool
+    codec: CodecOptions = field(default_factory=CodecOptions)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Recipe:
@@ -67,6 +70,7 @@ class Recipe:
             PipelineOptions.from_options(options),
             # RealESRGANModel은 언제나, 다른 모델은 gt_usm을 따라 선명화한 정답을 열화시킨다.
             options["model_type"] == "RealESRGANModel" or bool(options.get("gt_usm", True)),
+            CodecOptions.from_options(train),
         )
 
 
@@ -138,6 +142,10 @@ def degrade_picture(gt: Tensor, recipe: Recipe, seed: int, index: int, *, sharpe
         random,
         lambda name, images: stages.append(Stage(name, details[name] + _size(images), images[0].clone())),
     )[0]
+    if (draw := draw_codec(random.host, recipe.codec)) is not None:
+        image = (lq * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        lq = torch.from_numpy(compress(image, draw)).permute(2, 0, 1).float() / 255.0
+        stages.append(Stage("codec", describe_codec(draw), lq))
     return Degraded(gt, lq, (*stages, Stage("lq", f"8 bit{_size(lq[None])}", lq)))
 
 
@@ -162,20 +170,23 @@ def describe_plan(plan: DegradationPlan, draws: tuple[KernelDraw, KernelDraw, Ke
     """단계의 이름마다 뽑은 값을 적은 ASCII 글."""
     first, second = plan.first, plan.second
     return {
-        "blur1": describe_kernel(draws[0]),
+        "blur1": describe_kernel(draws[0]) if plan.first_blur else "no change",
         "resize1": f"{first.mode} x{first.factor:.3f}",
         "noise1": _describe_noise(first),
-        "jpeg1": f"quality={first.quality[0]:.1f}",
+        "jpeg1": f"quality={first.quality[0]:.1f}" if first.jpeg else "no change",
         "blur2": describe_kernel(draws[1]),
         "resize2": f"{second.mode} size/scale x{second.factor:.3f}",
         "noise2": _describe_noise(second),
         "resize3": f"{plan.final_mode} to size/scale",
         "sinc": describe_kernel(draws[2]),
-        "jpeg2": f"quality={second.quality[0]:.1f}",
+        "jpeg2": f"quality={second.quality[0]:.1f}" if second.jpeg else "no change",
+        "usm2": "radius=50 weight=0.5 threshold=10",
     }
 
 
 def _describe_noise(plan: StagePlan) -> str:
+    if not plan.noise:
+        return "no change"
     colour = "gray" if plan.gray[0] else "colour"
     if plan.gaussian:
         return f"gaussian {colour} sigma={plan.strength[0]:.1f}/255"

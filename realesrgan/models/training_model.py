@@ -14,7 +14,14 @@ from torch.nn.parallel import DistributedDataParallel
 from realesrgan.basicsr_bridge import SRModel, build_loss, build_network
 from realesrgan.data.degradations import DegradationRandom, jpeg_compress, usm_sharpen
 from realesrgan.data.pair_pool import PairPool
-from realesrgan.data.pipeline import PIPELINE_KEYS, Kernels, PipelineOptions, random_crop, synthesise
+from realesrgan.data.pipeline import (
+    EXTRA_PIPELINE_KEYS,
+    PIPELINE_KEYS,
+    Kernels,
+    PipelineOptions,
+    random_crop,
+    synthesise,
+)
 from realesrgan.errors import CheckpointError, OptionError
 from realesrgan.models import perceptual_loss  # noqa: F401  지각 손실을 등록한다
 from realesrgan.models.checkpoint import read_network
@@ -90,7 +97,7 @@ class TrainingModel(SRModel):
     @property
     def pipeline(self) -> PipelineOptions:
         """열화의 옵션. 훈련하는 동안 `model.opt`의 값을 바꾸면(커리큘럼) 다음 배치부터 따른다."""
-        values = repr([self.opt.get(key) for key in (*PIPELINE_KEYS, "scale")])
+        values = repr([self.opt.get(key) for key in (*PIPELINE_KEYS, *EXTRA_PIPELINE_KEYS, "scale")])
         if self._pipeline is None or self._pipeline[0] != values:
             self._pipeline = (values, PipelineOptions.from_options(self.opt))
         return self._pipeline[1]

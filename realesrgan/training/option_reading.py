@@ -15,7 +15,7 @@ from realesrgan.errors import OptionError
 
 T = TypeVar("T", bound=msgspec.Struct)
 # 두 수가 작은 것부터 와야 하는 키의 끝.
-_RANGES = ("_range", "_range2", "blur_sigma", "blur_sigma2")
+_RANGES = ("_range", "_range2", "blur_sigma", "blur_sigma2", "codec_crf")
 _NAMES = {int: "정수", float: "수", bool: "true나 false", str: "글", dict: "'키: 값'의 블록"}
 
 

@@ -20,6 +20,8 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("맨 위", T.TrainingOptions),
     ("datasets: RealESRGANDataset", T.RealESRGANDatasetOptions),
     ("datasets: RealESRGANPairedDataset", T.RealESRGANPairedDatasetOptions),
+    ("datasets: RealESRGANVideoDataset", T.RealESRGANVideoDatasetOptions),
+    ("datasets: RealESRGANMixedDataset", T.RealESRGANMixedDatasetOptions),
     ("datasets: RealESRGANDegradedDataset", T.DegradedDatasetOptions),
     ("datasets: PairedImageDataset", T.PairedImageDatasetOptions),
     ("datasets: SingleImageDataset", T.SingleImageDatasetOptions),

@@ -22,10 +22,12 @@ from realesrgan.basicsr_bridge import (
     sync_archs,
 )
 from realesrgan.data.kernels import KERNEL_KEYS
-from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.data.pipeline import EXTRA_PIPELINE_KEYS, PIPELINE_KEYS
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.realesrgan_degraded_dataset import RealESRGANDegradedDataset
+from realesrgan.data.realesrgan_mixed_dataset import RealESRGANMixedDataset
 from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset
+from realesrgan.data.realesrgan_video_dataset import RealESRGANVideoDataset
 from realesrgan.errors import OptionError
 from realesrgan.models.losses import ENTRY_KEYS, FocalFrequencyLoss, LDLLoss, MSSSIMLoss, PyiqaLoss
 from realesrgan.models.optimizers import BASICSR_SCHEDULERS, OPTIMIZER_NAMES, SCHEDULERS, find_optimizer
@@ -41,6 +43,7 @@ from realesrgan.training.option_types import (
     KernelKeys,
     LoaderOptions,
     LossEntryOptions,
+    RealESRGANVideoDatasetOptions,
     TrainingOptions,
     TrainOptions,
 )
@@ -55,6 +58,7 @@ _OWN_CLASSES = (
     *(RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN, PerceptualLoss, calculate_pyiqa),
     *(LDLLoss, MSSSIMLoss, FocalFrequencyLoss, PyiqaLoss),
     *(RealESRGANDataset, RealESRGANPairedDataset, RealESRGANDegradedDataset),
+    *(RealESRGANVideoDataset, RealESRGANMixedDataset),
 )
 
 
@@ -144,16 +148,35 @@ def _check_datasets(datasets: Any, own_model: bool) -> None:
 def _check_dataset(where: str, options: Mapping[str, Any], declared: type[LoaderOptions], own_model: bool) -> None:
     """아는 데이터셋의 블록을 본다. 다른 데이터셋의 키(쓰지 않는 폴더 등)는 받아 준다."""
     harmless = {*HARMLESS["datasets"], *(name for one in DATASETS.values() for name in one.__struct_fields__)}
-    if declared is DegradedDatasetOptions:
-        harmless |= set(PIPELINE_KEYS)
+    if declared in (DegradedDatasetOptions, RealESRGANVideoDatasetOptions):
+        harmless |= {*PIPELINE_KEYS, *EXTRA_PIPELINE_KEYS}
         types = {one.name: one.type for kind in (KernelKeys, TrainingOptions) for one in structs.fields(kind)}
-        for name in (*PIPELINE_KEYS, *KERNEL_KEYS):
+        for name in (*PIPELINE_KEYS, *EXTRA_PIPELINE_KEYS, *KERNEL_KEYS):
             if options.get(name) is not None:
                 read_value(types[name], options[name], f"{where}:{name}")
     read_block(declared, options, where, harmless if own_model else None)
     if where == "datasets:train":
+        for number, source in enumerate(options.get("sources") or ()):
+            _check_source(f"{where}:sources:{number}", source, options, own_model)
         needed = ["batch_size_per_gpu"] + (["gt_size"] if options["type"] in _PAIRED else [])
         _need(where, options, needed, declared)
+
+
+def _check_source(where: str, source: Any, around: Mapping[str, Any], own_model: bool) -> None:
+    """섞을 데이터셋 하나의 블록을 본다."""
+    check_keys(where, source, source if isinstance(source, Mapping) else ())
+    find, names = _finder(DATASET_REGISTRY)
+    kind = str(source.get("type"))
+    if find(kind) is None or kind in ("RealESRGANDataset", "RealESRGANMixedDataset"):
+        raise OptionError(
+            f"섞을 수 없는 데이터셋입니다: {where}:type={kind}\n  lq와 gt를 함께 주는 데이터셋이어야 합니다.\n"
+            f"  해결: {nearest(kind, [*_PAIRED[:3], *names])}"
+        )
+    declared = DATASETS.get(kind)
+    if declared is not None and _is_ours(find(kind)):
+        shared = {key: around[key] for key in ("io_backend", "gt_size") if around.get(key) is not None}
+        rest = {key: value for key, value in source.items() if key != "weight"}
+        _check_dataset(where, {**shared, **rest}, declared, own_model)
 
 
 def _need(where: str, options: Mapping[str, Any], names: Iterable[str], declared: type[Struct]) -> None:
@@ -227,7 +250,7 @@ def _check_synthesis(options: Mapping[str, Any], train: Mapping[str, Any]) -> No
 
 
 # 짝(LQ와 GT)을 주는 데이터셋과, GT만 주는 데이터셋.
-_PAIRED = ("RealESRGANPairedDataset", "PairedImageDataset")
+_PAIRED = ("RealESRGANPairedDataset", "PairedImageDataset", "RealESRGANVideoDataset", "RealESRGANMixedDataset")
 
 
 def _check_pairing(options: Mapping[str, Any]) -> None:

@@ -15,10 +15,12 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Crf = Annotated[float, Meta(ge=0, le=51)]
 Quality = Annotated[float, Meta(ge=1, le=100)]
 # 범위는 (작은 값, 큰 값)이다. 차례는 `options.read_block`이 본다.
 Range = tuple[Weight, Weight]
 KernelKind = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+ResizeMode = Literal["area", "bilinear", "bicubic"]
 Block = dict[str, Any]
 
 
@@ -85,6 +87,32 @@ class RealESRGANDatasetOptions(KernelKeys, frozen=True, kw_only=True):
     max_bad_ratio: Annotated[Probability, key("읽지 못한 이미지의 허용 비율")] = 0.01
 
 
+class RealESRGANVideoDatasetOptions(RealESRGANDatasetOptions, frozen=True, kw_only=True):
+    """`RealESRGANVideoDataset`: 작업자가 열화와 비디오 코덱까지 마친 짝. `high_order_degradation: false`로 쓴다."""
+
+    usm: Annotated[
+        Literal["none", "source", "both"],
+        key("source면 선명화한 정답을 열화시키고 본래 정답을, both면 선명화한 정답을 준다"),
+    ] = "source"
+    codec_prob: Annotated[Probability, key("비디오 코덱으로 누를 확률, 장마다")] = 0.0
+    codec_list: Annotated[list[Literal["h264", "h265", "av1"]] | None, key("코덱들. 없으면 셋 모두")] = None
+    codec_weights: Annotated[list[Weight] | None, key("코덱마다의 비중. 없으면 같다")] = None
+    codec_crf: Annotated[
+        tuple[Crf, Crf] | None, key("품질(CRF)의 범위, 없으면 18..35. 클수록 나쁘다. AV1은 63 눈금으로 옮긴다")
+    ] = None
+    codec_frames: Annotated[Count, key("클립의 길이(프레임). 마지막 프레임을 쓴다")] = 3
+    codec_motion: Annotated[Weight, key("프레임마다 움직이는 가장 큰 거리(LQ 픽셀)")] = 2.0
+
+
+class RealESRGANMixedDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
+    """`RealESRGANMixedDataset`: 여러 데이터셋을 확률로 섞는다."""
+
+    sources: Annotated[list[Block], key("데이터셋 블록들. weight(기본 1)가 고를 비중이다")]
+    gt_size: Annotated[Count | None, key("적지 않은 데이터셋에 물려줄 조각의 한 변. 훈련 자료에는 꼭 있어야 한다")] = (
+        None
+    )
+
+
 class _PairKeys(LoaderOptions, frozen=True, kw_only=True):
     dataroot_gt: Annotated[str, key("정답 이미지의 폴더 또는 .lmdb")]
     dataroot_lq: Annotated[str, key("저품질 이미지의 폴더 또는 .lmdb")]
@@ -143,6 +171,8 @@ HARMLESS: dict[str, tuple[str, ...]] = {
 DATASETS: dict[str, type[LoaderOptions]] = {
     "RealESRGANDataset": RealESRGANDatasetOptions,
     "RealESRGANPairedDataset": RealESRGANPairedDatasetOptions,
+    "RealESRGANVideoDataset": RealESRGANVideoDatasetOptions,
+    "RealESRGANMixedDataset": RealESRGANMixedDatasetOptions,
     "RealESRGANDegradedDataset": DegradedDatasetOptions,
     "PairedImageDataset": PairedImageDatasetOptions,
     "SingleImageDataset": SingleImageDatasetOptions,
@@ -311,6 +341,14 @@ class TrainingOptions(_Options, frozen=True, kw_only=True):
     poisson_scale_range2: Annotated[Range | None, key("(둘째) 푸아송 잡음의 배수")] = None
     gray_noise_prob2: Annotated[Probability | None, key("(둘째) 장마다 회색 잡음일 확률")] = None
     jpeg_range2: Annotated[tuple[Quality, Quality] | None, key("(둘째) JPEG 품질의 범위")] = None
+    first_blur_prob: Annotated[Probability, key("첫 블러를 할 확률")] = 1.0
+    resize_modes: Annotated[list[ResizeMode] | None, key("크기를 바꾸는 방식들. 없으면 셋 모두")] = None
+    noise_prob: Annotated[Probability, key("잡음을 더할 확률, 배치마다")] = 1.0
+    jpeg_prob: Annotated[Probability, key("JPEG로 누를 확률, 배치마다")] = 1.0
+    resize_modes2: Annotated[list[ResizeMode] | None, key("(둘째) 크기를 바꾸는 방식들. 없으면 셋 모두")] = None
+    noise_prob2: Annotated[Probability, key("(둘째) 잡음을 더할 확률, 배치마다")] = 1.0
+    jpeg_prob2: Annotated[Probability, key("(둘째) JPEG로 누를 확률, 배치마다")] = 1.0
+    lq_usm_prob: Annotated[Probability, key("마지막에 LQ를 선명화할 확률, 배치마다")] = 0.0
     datasets: Annotated[dict[str, Block], key("자료. train과, val로 시작하는 이름들")]
     network_g: Annotated[Block, key("생성자: type과 인자")]
     network_d: Annotated[Block | None, key("판별자: type과 인자")] = None

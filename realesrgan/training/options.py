@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from realesrgan.data.kernels import KERNEL_KEYS
-from realesrgan.data.pipeline import PIPELINE_KEYS
+from realesrgan.data.pipeline import EXTRA_PIPELINE_KEYS, PIPELINE_KEYS
 from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
 from realesrgan.training.option_schema import check_options
@@ -200,12 +200,15 @@ def prepare_options(
 
 
 def _fill_degraded_datasets(options: Mapping[str, Any]) -> None:
-    """씨앗으로 열화시키는 검증 데이터셋에 훈련의 열화와 커널을 물려준다. 적어 둔 값이 앞선다."""
+    """스스로 열화시키는 데이터셋에 맨 위의 열화와, 검증이면 훈련의 커널을 물려준다. 적어 둔 값이 앞선다."""
     train = options["datasets"].get("train") or {}
-    inherited = {key: options[key] for key in PIPELINE_KEYS if key in options}
-    inherited |= {key: train[key] for key in KERNEL_KEYS if key in train}
-    for dataset in options["datasets"].values():
+    inherited = {key: options[key] for key in (*PIPELINE_KEYS, *EXTRA_PIPELINE_KEYS) if key in options}
+    kernels = {key: train[key] for key in KERNEL_KEYS if key in train}
+    blocks = [*options["datasets"].values(), *(train.get("sources") or ())]
+    for dataset in blocks:
         if dataset["type"] == "RealESRGANDegradedDataset":
+            dataset |= {key: value for key, value in (inherited | kernels).items() if key not in dataset}
+        elif dataset["type"] == "RealESRGANVideoDataset":
             dataset |= {key: value for key, value in inherited.items() if key not in dataset}
 
 
