@@ -14,14 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
 from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
-from realesrgan.media.vips import RAW_BYTES, LazyImage, RawImage
+from realesrgan.media.vips import RAW_BYTES, RawImage
 from realesrgan.media.writer import check_target
 from realesrgan.util.files import make_writable_folder, os_reason
 from realesrgan.util.numbers import scaled_size
@@ -112,7 +110,7 @@ def upscale_file(
     sizes: list[tuple[int, int]] = []
     with ExitStack() as stack:
         frames = _enlarged_frames(
-            picture, model, outscale, settings, progress, sizes, partial(_raw, stack, target.parent)
+            picture, model, outscale, settings, progress, sizes, partial(_allocate, stack, target.parent)
         )
         enlarged = replace(picture, frames=frames)
         notes = write_image(target, enlarged, quality=settings.quality, compression=settings.compression)
@@ -181,11 +179,11 @@ def _enlarged_frames(
     settings: PictureSettings,
     progress: Progress | None,
     sizes: list[tuple[int, int]],
-    make_raw: Callable[..., RawImage],
+    allocate: Callable[..., RawImage],
 ) -> Iterator[Frame]:
     """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다.
 
-    큰 결과는 메모리가 아니라 `make_raw`가 만드는 임시 파일에 모은다.
+    큰 결과는 메모리가 아니라 `allocate`가 만드는 임시 파일에 모은다.
     """
     count = max(picture.frame_count, 1)
     for index, frame in enumerate(picture.frames):
@@ -197,8 +195,7 @@ def _enlarged_frames(
         part = progress
         if progress is not None and count > 1:
             part = partial(_report_part, progress, index, count)
-        bgr = not isinstance(array, LazyImage)
-        area = scaled_size(width, height, outscale)[0] * scaled_size(width, height, outscale)[1]
+        area = math.prod(scaled_size(width, height, outscale))
         large = area * math.prod(array.shape[2:]) * array.dtype.itemsize > RAW_BYTES
         output = model.upscale_array(
             array,
@@ -206,23 +203,17 @@ def _enlarged_frames(
             alpha_upsampler=settings.alpha_upsampler,
             steps=settings.steps,
             progress=part,
-            bgr=bgr,
-            allocate=partial(make_raw, bgr=bgr) if large else None,
+            bgr=not frame.rgb,
+            allocate=allocate if large else None,
         )
-        # 배율이 달라 마지막에 크기를 맞춘 결과는 메모리에 있다.
-        yield replace(frame, array=output if bgr or isinstance(output, RawImage) else _reversed(output))
+        yield replace(frame, array=output)
 
 
-def _raw(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any, *, bgr: bool) -> RawImage:
+def _allocate(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any) -> RawImage:
     """결과를 모을 임시 파일. `stack`이 닫힐 때 지운다."""
-    raw = RawImage(folder, shape, dtype, bgr=bgr)
+    raw = RawImage(folder, shape, dtype)
     stack.callback(raw.close)
     return raw
-
-
-def _reversed(array: NDArray[Any]) -> NDArray[Any]:
-    """RGB를 BGR로. 복사하지 않는다."""
-    return array if array.ndim == 2 else array[..., ::-1]
 
 
 def _report_part(progress: Progress, index: int, count: int, done: int, total: int) -> None:

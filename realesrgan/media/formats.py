@@ -164,6 +164,8 @@ FORMATS: tuple[ImageFormat, ...] = (
     _read_only("TGA", (".tga",)),
 )
 
+MODULES = {item.name: item.module for item in FORMATS}
+"""형식 이름마다 그 형식을 맡는 모듈."""
 _BY_EXTENSION = {extension: item for item in FORMATS for extension in item.extensions}
 
 # 이미지인 줄은 알지만 여기서 다루지 않는 형식. 조용히 건너뛰지 않고 이름을 대기 위한 것이다.

@@ -66,8 +66,9 @@ def read_header(file: BinaryIO) -> Header:
         raise UnsupportedError(f"채널마다 {frame[0]}비트인 JPEG는 풀 수 없습니다.")
     if profile:
         info["icc_profile"] = b"".join(profile[index] for index in sorted(profile))
-    _find_other_images(file, info)
-    orientation = find_orientation(info.get("exif"), info.get("xmp"))
+    if "xmp" in info or "mpf" in info or "lost" in info:
+        _find_other_images(file, info)
+    orientation = find_orientation(info.get("exif"), info.get("xmp")) if "exif" in info or "xmp" in info else 1
     if orientation != 1 and info.pop("gain_map", None):
         info["notes"] = [*info.get("notes", ()), "이득 지도(gain map)는 이미지와 함께 돌릴 수 없어 뺐습니다."]
     height, width = height_width if orientation < 5 else height_width[::-1]

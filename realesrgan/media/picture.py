@@ -134,6 +134,7 @@ class Frame:
         array: `(H, W)` 회색, `(H, W, 3)` BGR, `(H, W, 4)` BGRA(곱하지 않은(straight) 알파). uint8 또는 uint16.
         duration: 보이는 시간(밀리초). 정지 이미지는 0.
         metadata: 여러 쪽 TIFF에서 이 쪽의 메타데이터. 없으면 `Picture.metadata`.
+        rgb: 채널의 차례가 BGR이 아니라 RGB인지. `read_image(lazy=True)`가 준 것과 그것을 키운 것만 그렇다.
 
     `array`는 메모리의 배열이 아니라 파일의 일부를 그때그때 읽는 것(`vips.LazyImage`, `vips.RawImage`)이어도 된다.
     """
@@ -141,6 +142,7 @@ class Frame:
     array: Array
     duration: float = 0.0
     metadata: Metadata | None = None
+    rgb: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError, MissingPackageError
-from realesrgan.media.colour import icc_of_numbers, icc_of_png, matching_icc
-from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, FORMATS, ImageFormat, format_of_name, sniff_format
-from realesrgan.media.metadata import collect_metadata
+from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, MODULES, format_of_name, sniff_format
 from realesrgan.media.picture import (
     Array,
     Frame,
@@ -94,7 +92,7 @@ def read_image(
                 sizes = [scaled_size(page.width, page.height, max(outscale, 1.0)) for page in pages]
                 if (total := sum(width * height for width, height in sizes)) > max_output_pixels:
                     raise _too_large(path, info, sizes[0], total, max_output_pixels)
-        module = import_module(f"realesrgan.media.{_format_named(info.format).module}")
+        module = import_module(f"realesrgan.media.{MODULES[info.format]}")
         picture: Picture = module.decode(path, header, lazy=lazy)
         return picture
     except ImageTooLargeError:
@@ -177,12 +175,8 @@ def read_header(file: BinaryIO, path: Path | None = None) -> Header:
         raise UnreadableError(
             unknown if head else "빈 파일입니다(0바이트).", "PNG, JPEG, WebP 같은 이미지 파일을 주세요."
         )
-    header: Header = import_module(f"realesrgan.media.{_format_named(name).module}").read_header(file)
+    header: Header = import_module(f"realesrgan.media.{MODULES[name]}").read_header(file)
     return header
-
-
-def _format_named(name: str) -> ImageFormat:
-    return next(item for item in FORMATS if item.name == name)
 
 
 def decode_still(loader: str, source: Path | bytes, header: Header, *, lazy: bool = False, **options: Any) -> Picture:
@@ -206,26 +200,24 @@ def decode_still(loader: str, source: Path | bytes, header: Header, *, lazy: boo
     return finish_still(image, header, lazy=lazy)
 
 
-def finish_still(image: Any, header: Header, *, lazy: bool = False, bits: int = 0) -> Picture:
+def finish_still(image: Any, header: Header, *, lazy: bool = False) -> Picture:
     """libvips의 회색, RGB(알파) 이미지에 방향을 적용하고 메타데이터를 붙인다."""
-    grey = image.bands <= 2
-    metadata, notes = still_metadata(header.detail, grey=grey)
-    if lazy and image.bands in (1, 3):
-        array: Any = LazyImage(_turned(image, header.orientation))
+    metadata, notes = Metadata(), tuple[str, ...]()
+    if any(header.detail.values()):
+        metadata, notes = still_metadata(header.detail, grey=image.bands <= 2)
+    lazy = lazy and image.bands in (1, 3)
+    if lazy:
+        array: Any = LazyImage(image if header.orientation == 1 else _turned(image, header.orientation))
     else:
         array = apply_orientation(bgr_array(image), header.orientation)
-    return Picture(
-        frames=(Frame(array),),
-        metadata=metadata,
-        format=header.info.format,
-        gray_alpha=image.bands == 2,
-        notes=notes,
-        bits=bits,
-    )
+    return Picture((Frame(array, rgb=lazy),), 1, metadata, 0, header.info.format, image.bands == 2, notes)
 
 
 def still_metadata(info: dict[str, Any], *, grey: bool) -> tuple[Metadata, tuple[str, ...]]:
     """`info`를 다듬고, 색의 뜻을 적은 여러 방법 가운데 하나를 고른다. 프로파일이 없으면 번호와 감마로 만든다."""
+    from realesrgan.media.colour import icc_of_numbers, icc_of_png, matching_icc
+    from realesrgan.media.metadata import collect_metadata
+
     icc = info.get("icc_profile")
     icc = matching_icc(icc, "L" if grey else "RGB") if icc else None
     numbers = info.get("cicp")

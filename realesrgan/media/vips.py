@@ -121,15 +121,14 @@ class RawImage:
     Args:
         folder: 임시 파일을 둘 폴더.
         shape, dtype: 배열의 모양과 자료형.
-        bgr: 채널의 차례가 BGR인지. 아니면 RGB다.
 
     Raises:
         OSError: 만들 수 없을 때.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any, *, bgr: bool) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self.path = folder / f".realesrgan-{secrets.token_hex(8)}.raw"
-        self.shape, self.dtype, self.ndim, self.bgr = shape, np.dtype(dtype), len(shape), bgr
+        self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
         self._channels: Any = None
         self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
         with self.path.open("xb") as file:
@@ -156,39 +155,29 @@ class RawImage:
         rows = slice(0, self.shape[0])
         (part[rows, slice(None)] if isinstance(part, RawImage) else part)[...] = value
 
-    def image(self) -> Any:
-        """libvips의 이미지. 필요한 줄만 읽는다."""
-        height, width, *channels = self.shape
-        bands = channels[0] if channels else 1
-        raw = import_vips().Image.rawload(
-            os.fsencode(self.path), width, height, bands, format=_FORMATS[self.dtype.name]
-        )
-        return raw.copy(interpretation=_SPACES[1 if bands == 1 else 3, self.dtype.name])
-
     def close(self) -> None:
         """임시 파일을 지운다."""
         self.path.unlink(missing_ok=True)
 
 
-def from_array(array: Any) -> Any:
-    """`(H, W)` 회색, BGR, BGRA 배열(이나 `LazyImage`, `RawImage`)을 RGB 순서의 libvips 이미지로. 복사하지 않는다."""
+def from_array(array: Any, *, rgb: bool = False) -> Any:
+    """`(H, W)`, `(H, W, 3)`, `(H, W, 4)`의 배열이나 `LazyImage`, `RawImage`를 RGB 차례의 이미지로. 복사하지 않는다.
+
+    Args:
+        array: 배열.
+        rgb: 채널의 차례가 RGB인지. 아니면 BGR이다.
+    """
     if isinstance(array, LazyImage):
         return array.image
+    height, width, *channels = array.shape
+    bands, kind = (channels or [1])[0], _FORMATS[array.dtype.name]
     if isinstance(array, RawImage):
-        image, bgr = array.image(), array.bgr
+        image = import_vips().Image.rawload(os.fsencode(array.path), width, height, bands, format=kind)
     else:
-        array = np.ascontiguousarray(array)
-        height, width, *channels = array.shape
-        bands = channels[0] if channels else 1
-        image, bgr = (
-            import_vips().Image.new_from_memory(array.data, width, height, bands, _FORMATS[array.dtype.name]),
-            True,
-        )
-        image = image.copy(interpretation=_SPACES[1 if bands == 1 else 3, array.dtype.name])
-    if bgr and image.bands >= 3:
-        ordered = image[2].bandjoin([image[1], image[0], *([image[3]] if image.bands == 4 else [])])
-        image = ordered.copy(interpretation=image.interpretation)
-    return image
+        image = import_vips().Image.new_from_memory(np.ascontiguousarray(array).data, width, height, bands, kind)
+    if bands > 1 and not rgb:
+        image = image[2].bandjoin([image[1], image[0], *([image[3]] if bands == 4 else [])])
+    return image.copy(interpretation=_SPACES[1 if bands == 1 else 3, array.dtype.name])
 
 
 def to_array(image: Any) -> Array:

@@ -64,7 +64,7 @@ class EncodeJob:
 
     def image(self, frame: Frame) -> Any:
         """프레임을 `kind`와 `depth`의 libvips 이미지로."""
-        image = from_array(frame.array)
+        image = from_array(frame.array, rgb=frame.rgb)
         for step in self.steps:
             image = step(image)
         return image
