@@ -141,7 +141,9 @@ FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
         name="JXL",
         extensions=(".jxl",),
-        module="pillow",
+        # 플러그인이 ICC를 쓰지 않고 XMP를 읽지 않는다.
+        icc=False,
+        xmp=False,
         signatures=(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
         default_quality=95,
         dpi=False,

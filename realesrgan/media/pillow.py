@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -31,7 +32,11 @@ from realesrgan.media.picture import (
 from realesrgan.media.writer import EncodeJob
 from realesrgan.util.optional import is_installed
 
+# 망가진 파일에서 Pillow가 내는 영어 경고가 터미널로 새지 않게 한다. 실패는 예외로 온다.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _BMP_LIMIT = 2**32 - 1 - 2048
+_JXL_HEAD = 4096
+_JXL_REMEDY = "JPEG XL을 다루려면 추가 패키지가 필요합니다. pip install pillow-jxl-plugin 을 실행하세요."
 _DECODERS = {
     "PNG": "PngImagePlugin.PngImageFile",
     "JPEG": "JpegImagePlugin.JpegImageFile",
@@ -99,9 +104,7 @@ def open_image(name: str, file: BinaryIO) -> Image.Image:
             raise MissingDecoderError(remedy)
     if name == "JXL":
         if not is_installed("pillow_jxl"):
-            raise MissingDecoderError(
-                "JPEG XL을 다루려면 추가 패키지가 필요합니다. pip install pillow-jxl-plugin 을 실행하세요."
-            )
+            raise MissingDecoderError(_JXL_REMEDY)
         opened: Image.Image = import_module("pillow_jxl.JpegXLImagePlugin").JXLImageFile(file)
         return opened
     module, _, decoder = _DECODERS[name].partition(".")
@@ -114,7 +117,42 @@ def read_header(file: BinaryIO) -> Header:
     from realesrgan.media.formats import sniff_format
 
     file.seek(0)
-    return pillow_header(file, sniff_format(file.read(64)) or "TGA")
+    head = file.read(_JXL_HEAD)
+    name = sniff_format(head[:64]) or "TGA"
+    if name == "JXL":
+        # 이 플러그인은 머리만 읽지 못하고 통째로 푼다. 채널은 풀어 보아야 안다.
+        if not is_installed("pillow_jxl"):
+            raise MissingDecoderError(_JXL_REMEDY)
+        return Header(ImageInfo(*_jxl_size(head), "JXL", 1, "RGB", 8))
+    return pillow_header(file, name)
+
+
+def _jxl_size(head: bytes) -> tuple[int, int]:
+    """JPEG XL의 첫머리에 적힌 `(너비, 높이)`(ISO/IEC 18181-1의 SizeHeader).
+
+    Raises:
+        DamagedError: 첫머리가 잘렸을 때.
+    """
+    start = head.find(b"\xff\x0a") + 2
+    if start < 2 or len(head) < start + 9:
+        raise DamagedError
+    bits, at = int.from_bytes(head[start : start + 12], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        value = bits >> at & (1 << count) - 1
+        at += count
+        return value
+
+    small = take(1)
+
+    def side() -> int:
+        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = side()
+    ratio = take(3)
+    top, bottom = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
+    return (height * top // bottom if ratio else side()), height
 
 
 def decode_with(source: Path | bytes, header: Header) -> Picture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import struct
 from collections.abc import Callable
 from copy import copy
 from functools import lru_cache
@@ -131,9 +132,12 @@ class RawImage:
         self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
         self._channels: Any = None
         self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
+        head = _plain_tiff_head(shape, self.dtype.itemsize, self._row_bytes)
+        self._start = len(head)
         with self.path.open("xb") as file:
             try:
-                file.truncate(shape[0] * self._row_bytes)
+                file.write(head)
+                file.truncate(self._start + shape[0] * self._row_bytes)
             except OSError:
                 self.close()
                 raise
@@ -147,7 +151,7 @@ class RawImage:
             return part
         start, stop, _ = rows.indices(self.shape[0])
         shape = (stop - start, *self.shape[1:])
-        pixels = np.memmap(self.path, self.dtype, "r+", start * self._row_bytes, shape)[:, columns]
+        pixels = np.memmap(self.path, self.dtype, "r+", self._start + start * self._row_bytes, shape)[:, columns]
         return pixels if self._channels is None else pixels[..., self._channels]
 
     def __setitem__(self, key: Any, value: Array) -> None:
@@ -158,6 +162,36 @@ class RawImage:
     def close(self) -> None:
         """임시 파일을 지운다."""
         self.path.unlink(missing_ok=True)
+
+
+def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes:
+    """뒤에 픽셀만 이어지면 압축하지 않은 BigTIFF가 되는 머리.
+
+    머리 없는 파일을 libvips는 통째로 사상하므로 읽은 만큼 상주 메모리가 늘지만, TIFF는 띠마다 읽는다.
+    """
+    from realesrgan.media.tiff import LONG, SHORT, ByteOrder, Entry, pack_ifd
+
+    order = ByteOrder("<", big=True)
+    height, width, *channels = shape
+    bands = (channels or [1])[0]
+    rows = max((1 << 20) // row_bytes, 1)
+    tops = range(0, height, rows)
+
+    def pack(start: int) -> bytes:
+        numbers = {256: (LONG, (width,)), 257: (LONG, (height,)), 258: (SHORT, (size * 8,) * bands), 259: (SHORT, (1,))}
+        numbers |= {262: (SHORT, (2 if bands > 1 else 1,)), 273: (16, tuple(start + top * row_bytes for top in tops))}
+        numbers |= {277: (SHORT, (bands,)), 278: (LONG, (rows,)), 284: (SHORT, (1,))}
+        numbers |= {279: (16, tuple(min(rows, height - top) * row_bytes for top in tops))}
+        numbers |= {338: (SHORT, (2,))} if bands == 4 else {}
+        letters = {SHORT: "H", LONG: "I", 16: "Q"}
+        entries = (
+            Entry(tag, kind, len(values), struct.pack(f"<{len(values)}{letters[kind]}", *values))
+            for tag, (kind, values) in numbers.items()
+        )
+        table = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + pack_ifd(entries, 16, order)
+        return table + bytes(-len(table) % 16)
+
+    return pack(len(pack(0)))
 
 
 def from_array(array: Any, *, rgb: bool = False) -> Any:
@@ -172,7 +206,7 @@ def from_array(array: Any, *, rgb: bool = False) -> Any:
     height, width, *channels = array.shape
     bands, kind = (channels or [1])[0], _FORMATS[array.dtype.name]
     if isinstance(array, RawImage):
-        image = import_vips().Image.rawload(os.fsencode(array.path), width, height, bands, format=kind)
+        image = import_vips().Image.tiffload(os.fsencode(array.path), access="sequential")
     else:
         image = import_vips().Image.new_from_memory(np.ascontiguousarray(array).data, width, height, bands, kind)
     if bands > 1 and not rgb:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.MpoImagePlugin import MpoImageFile
 
-from realesrgan.errors import ImageReadError, ImageWriteError
+from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
 from realesrgan.media.metadata import photoshop_of_iptc
 from realesrgan.media.picture import MissingDecoderError
@@ -196,6 +196,20 @@ def test_deep_heic_keeps_its_depth(tmp_path: Path) -> None:
     picture = read_image(tmp_path / "a.heic")
     assert picture.first.array.dtype == np.uint16 and picture.bits > 8
     assert np.abs(picture.first.array.astype(int) - array).mean() < 700
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 9), (40, 300), (1, 700), (3000, 9)])
+def test_size_of_jxl_is_known_before_decoding(tmp_path: Path, size: tuple[int, int], monkeypatch: Any) -> None:
+    pytest.importorskip("pillow_jxl")
+    width, height = size
+    path = tmp_path / "a.jxl"
+    write_image(path, still(photo(height, width)), quality=90)
+    with monkeypatch.context() as patch:
+        patch.setattr("realesrgan.media.pillow.open_image", None)
+        assert (probe_image(path).width, probe_image(path).height) == size
+        with pytest.raises(ImageTooLargeError):
+            read_image(path, max_output_pixels=7)
+    assert read_image(path).first.array.shape[:2] == (height, width)
 
 
 # 함께 든 다른 것

@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from realesrgan.media.image import Frame, Picture, read_image, write_image
+from realesrgan.media.vips import RawImage
+from tests.media.samples import random_array
 
 CODE = """
 import re, sys
@@ -32,3 +37,57 @@ def test_writing_copies_no_whole_picture(tmp_path: Path, extension: Any) -> None
     path = tmp_path / f"a{extension}"
     done = subprocess.run([sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1.0, "띠로 쓰면 48MB 이미지에 필요한 것은 스레드마다 몇 MB뿐이다"
+
+
+RAW_CODE = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from realesrgan.media.image import Frame, Picture, write_image
+from realesrgan.media.vips import RawImage
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+folder = Path(sys.argv[1])
+def write(height):
+    raw = RawImage(folder, (height, 4000, 3), np.uint8)
+    for top in range(0, height, 200):
+        raw[top:top + 200, :][...] = top % 251
+    write_image(folder / sys.argv[2], Picture((Frame(raw, rgb=True),)))
+    raw.close()
+write(400)
+before = peak()
+write(8000)
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="최대 상주 메모리를 /proc에서 읽는다")
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+def test_a_result_in_a_file_takes_no_memory_of_its_size(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RAW_CODE, str(tmp_path), name], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 24, "96MB의 결과를 쓰는 데 드는 것은 띠 몇 개뿐이다"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(700, 900), (700, 900, 3), (700, 900, 4)])
+def test_a_result_in_a_file_is_written_like_an_array(tmp_path: Path, shape: Any, dtype: Any) -> None:
+    array = random_array(*shape, dtype=dtype)
+    raw = RawImage(tmp_path, shape, dtype)
+    if len(shape) == 3 and shape[2] == 4:
+        raw[:, :, :3][100:700, 0:500][...] = array[100:, :500, :3]
+        raw[:, :, :3][0:100, :][...] = array[:100, :, :3]
+        raw[:, :, :3][100:700, 500:900][...] = array[100:, 500:, :3]
+        raw[:, :, 3] = array[..., 3]
+    else:
+        raw[0:700, 300:900][...] = array[:, 300:]
+        raw[0:700, 0:300][...] = array[:, :300]
+    write_image(tmp_path / "a.png", Picture((Frame(raw),)))
+    raw.close()
+    assert (read_image(tmp_path / "a.png").first.array == array).all()
+    lazy = read_image(tmp_path / "a.png", lazy=True).first
+    wanted = array if array.ndim == 2 or shape[2] == 4 else array[..., ::-1]
+    assert (np.asarray(lazy.array) == wanted).all() and lazy.rgb == (array.shape[2:] != (4,))
+    if lazy.rgb:
+        assert (lazy.array[slice(30, 60), slice(7, 400)] == wanted[30:60, 7:400]).all()

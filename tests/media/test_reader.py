@@ -40,6 +40,9 @@ def load(tmp_path, data, **options):
     assert info.channels == (1 if frame.array.ndim == 2 else frame.array.shape[2])
     assert info.bit_depth == frame.array.dtype.itemsize * 8
     assert info.format == picture.format
+    lazy = read_image(path, **options, lazy=True).first
+    pixels = np.asarray(lazy.array)
+    assert ((pixels[..., ::-1] if lazy.rgb and pixels.ndim == 3 else pixels) == frame.array).all()
     return picture
 
 

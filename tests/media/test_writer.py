@@ -152,7 +152,7 @@ def test_metadata_is_carried_wherever_it_can_be(tmp_path: Path, extension: Any, 
         assert exif.get_ifd(0x8825)[1] == "N"
         assert exif.get_ifd(0x8769)[0xA002] == 40 and exif.get_ifd(0x8769)[0xA003] == 32
         assert exif.get(0x0100, 40) == 40
-        assert b"ImageWidth='40'" in result.xmp
+        assert not target.xmp or b"ImageWidth='40'" in result.xmp
     if extension == ".gif":
         assert any("EXIF, XMP, DPI" in note for note in notes)
     else:
