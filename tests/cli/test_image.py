@@ -19,6 +19,7 @@ import torch
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.cli.image import main
+from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.version import __version__
 from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
@@ -627,3 +628,43 @@ def test_one_file_adds_a_network_an_engine_and_a_step_to_the_command(tmp_path: P
     item = _file_of_report(tmp_path / "r.json")
     assert (item["backend"], item["steps"], item["outscale"]) == ("mine", ["invert=all"], 2)
     assert (_read(tmp_path / "b.png") == 255 - picture.repeat(2, 0).repeat(2, 1)).all()
+
+
+def test_a_large_result_gathered_in_a_file_is_the_same(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, channels, dtype in (("c.png", 3, np.uint8), ("g.png", 1, np.uint16), ("a.png", 4, np.uint8)):
+        _draw(tmp_path / "in" / name, channels=channels, dtype=dtype)
+    (tmp_path / "in" / "t.tif").write_bytes(cv2.imencode(".tif", _read(tmp_path / "in" / "c.png"))[1].tobytes())
+    assert run("-i", "in", "-o", "memory").returncode == 0
+    monkeypatch.setattr("realesrgan.inference.picture.RAW_BYTES", 0)
+    assert run("-i", "in", "-o", "file").returncode == 0
+    assert run("-i", "in", "-o", "scaled", "-s", "3.5").returncode == 0
+    for path in (tmp_path / "memory").iterdir():
+        assert (_read(path) == _read(tmp_path / "file" / path.name)).all()
+        assert _read(tmp_path / "scaled" / path.name).shape[0] == round(_read(path).shape[0] * 3.5 / 4)
+    assert _leftovers(tmp_path) == []
+
+
+def test_modification_time_is_kept_and_compression_changes_only_the_size(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    source = _draw(tmp_path / "a.png")
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    assert run("-i", source, "-o", "small.png", "--png_compression", 9, "--keep_time").returncode == 0
+    assert run("-i", source, "-o", "fast.png", "--png_compression", 0).returncode == 0
+    small, fast = tmp_path / "small.png", tmp_path / "fast.png"
+    assert small.stat().st_mtime == 1_000_000_000 and fast.stat().st_mtime > 1_000_000_000
+    assert small.stat().st_size < fast.stat().st_size and (_read(small) == _read(fast)).all()
+    assert run("-i", source, "-o", "b.png", "--png_compression", 10).returncode == 2
+
+
+def test_pages_of_a_tiff_are_upscaled_one_by_one_or_refused(run: Callable[..., Any], tmp_path: Path) -> None:
+    first, second = _read(_draw(tmp_path / "1.png")), _read(_draw(tmp_path / "2.png", channels=1))
+    write_image(tmp_path / "in.tif", Picture((Frame(first), Frame(second)), 2, pages=True))
+    done = run("-i", "in.tif", "-o", "out")
+    assert done.returncode == 0 and "2쪽" in done.stdout
+    pages = [frame.array.shape for frame in read_image(tmp_path / "out" / "in_out.tif").frames]
+    assert pages == [(first.shape[0] * 4, first.shape[1] * 4, 3), (second.shape[0] * 4, second.shape[1] * 4)]
+    done = run("-i", "in.tif", "-o", "out.png")
+    assert done.returncode == 2 and "--ext tif" in done.stderr
