@@ -6,9 +6,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -32,6 +34,9 @@ from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 if TYPE_CHECKING:
     from realesrgan.cli.jobs import Job
     from realesrgan.inference.model import Model
+
+# 이보다 작은 입력(픽셀)은 다른 이미지를 읽고 쓰는 동안 계산한다.
+OVERLAPPED_PIXELS = 1 << 19
 
 FAREWELL = "중단했습니다. 쓰다 만 파일은 남지 않았습니다."
 
@@ -124,6 +129,7 @@ class PictureCommand(Command["Job", FileResult]):
     _stack: ExitStack
     _model: Model | None = None
     _model_name: str | None = None
+    _compute: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "realesrgan-compute"))
 
     def plan(self, ranks: Ranks) -> list[Job]:
         """입력을 모두 찾아 결과의 이름을 정한다."""
@@ -164,8 +170,16 @@ class PictureCommand(Command["Job", FileResult]):
         if self._model is not None:
             named = self._args.model_path is None
             self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
+            self._model.upscaler.turn = self._in_turn
             if ranks.leads:
                 self.tell(engine_line(self._model))
+
+    def _in_turn(self, work: Callable[[], None]) -> None:
+        """겹쳐 하는 일들의 계산을 한 스레드에서 차례로 한다. 부르는 스레드마다 OpenMP의 스레드들이 생기면 느려진다."""
+        if threading.current_thread() is threading.main_thread():
+            work()
+        else:
+            self._compute.submit(work).result()
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
         """이미지 하나를 키워 쓴다."""
@@ -208,6 +222,12 @@ class PictureCommand(Command["Job", FileResult]):
             device=str(getattr(model.engine, "place", model.engine.device)),
             precision=model.engine.precision,
         )
+
+    def overlaps(self, job: Job) -> bool:
+        """작은 이미지 한 장이면 다른 이미지를 읽고 쓰는 동안 계산해도 메모리가 거의 늘지 않는다."""
+        if job.info is None or job.info.frames > 1 or job.piped or job.to_stdout or self._model is None:
+            return False
+        return job.info.width * job.info.height <= OVERLAPPED_PIXELS
 
     def result(self, job: Job, status: str, reason: str | None = None) -> FileResult:
         """하지 못한 일의 결과."""

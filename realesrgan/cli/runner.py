@@ -13,6 +13,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -166,6 +167,11 @@ class Command(ABC, Generic[J, R]):
     def process(self, job: J, progress: Callable[[int, int], None]) -> R:
         """일 하나를 한다. 예외는 틀이 실패로 적는다."""
 
+    def overlaps(self, job: J) -> bool:
+        """다른 일의 읽기와 쓰기에 겹쳐 해도 되는 작은 일인지. 그러면 `process`를 두 스레드가 함께 부른다."""
+        del job
+        return False
+
     @abstractmethod
     def result(self, job: J, status: str, reason: str | None = None) -> R:
         """하지 못한 일의 결과."""
@@ -222,13 +228,14 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
         reason = str(error).splitlines()[0]
         return [command.result(job, "failed", reason) for job in jobs]
     results: list[R] = []
+    pool = _Overlap(command, jobs if ranks.size == 1 else [])
     # 일 하나를 모두 함께 하면 막대는 그 일이 그린다. 여러 프로세스가 한 터미널에 그리면 섞인다.
     drawn = ranks.size == 1 and not command.together and sys.stderr is not None and sys.stderr.isatty()
     progress = Progress(len(jobs), sum(job.weight for job in jobs), True) if drawn else None
     try:
         for count, (index, job) in enumerate(numbered, 1):
             update = progress.start(Path(job.input).name, job.weight) if progress else lambda _done, _total: None
-            results.append(_attempt(command, job, update))
+            results.append(pool.take(count - 1) if pool.holds(count - 1) else _attempt(command, job, update))
             if ranks.size > 1:
                 ranks.publish(f"job/{index}", results[-1])
             tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
@@ -236,14 +243,63 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
                 progress.finish(results[-1].describe(), tell)
             elif ranks.leads or not command.together:
                 tell(f"[{count}/{len(jobs)}] {results[-1].describe()}")
-            if results[-1].status == "interrupted":
+            if results[-1].status == "interrupted" or pool.stopped:
                 break
     except KeyboardInterrupt:
         logger.info("결과를 알리다가 중단되었습니다.")
     finally:
         if progress is not None:
             progress.close()
-    return results + [command.result(job, "interrupted", INTERRUPTED) for job in jobs[len(results) :]]
+        rest = pool.close()
+    left = range(len(results), len(jobs))
+    return results + [rest.get(place) or command.result(jobs[place], "interrupted", INTERRUPTED) for place in left]
+
+
+class _Overlap(Generic[J, R]):
+    """작은 일 둘을 두 스레드로 겹쳐 한다. 한 일을 읽고 쓰는 동안 다른 일이 계산한다.
+
+    Args:
+        command: 명령.
+        jobs: 차례로 할 일들. 겹치지 않게 하려면 비운다.
+    """
+
+    def __init__(self, command: Command[J, R], jobs: Sequence[J]) -> None:
+        small = [command.overlaps(job) for job in jobs]
+        # 혼자인 작은 일은 겹칠 것이 없다.
+        near = [any(small[max(place - 1, 0) : place + 2 : 2 if place else 1]) for place in range(len(small))]
+        self._places = {place for place, (one, other) in enumerate(zip(small, near, strict=True)) if one and other}
+        self._places = self._places if len(self._places) > 1 else set()
+        self._command, self._jobs = command, jobs
+        self._pool = ThreadPoolExecutor(2, "realesrgan-overlap") if self._places else None
+        self._futures: dict[int, Future[R]] = {}
+        self.stopped = False
+
+    def holds(self, place: int) -> bool:
+        """그 자리의 일을 맡았는지."""
+        return place in self._places
+
+    def take(self, place: int) -> R:
+        """그 자리의 일의 결과를 기다린다. 다음 자리의 일도 시작해 둔다."""
+        for one in (place, place + 1):
+            if one in self._places and one not in self._futures and self._pool is not None and not self.stopped:
+                self._futures[one] = self._pool.submit(_attempt, self._command, self._jobs[one], self._check)
+        try:
+            return self._futures[place].result()
+        except KeyboardInterrupt:
+            # 하던 일은 곧 그치거나 끝난다. 끝났으면 끝난 것으로 적는다.
+            self.stopped = True
+            return self._futures[place].result()
+
+    def _check(self, _done: int, _total: int) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+
+    def close(self) -> dict[int, R]:
+        """하던 일을 거두고, 시작한 일들의 결과를 자리마다 돌려준다."""
+        if self._pool is None:
+            return {}
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        return {place: future.result() for place, future in self._futures.items() if not future.cancelled()}
 
 
 def _attempt(command: Command[J, R], job: J, progress: Callable[[int, int], None]) -> R:

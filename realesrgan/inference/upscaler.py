@@ -184,6 +184,10 @@ def resize_output(output: NDArray[Any], width: int, height: int) -> NDArray[Any]
     return np.clip(resized, 0, 1, out=resized) if output.dtype == np.float32 else resized
 
 
+def _call(work: Callable[[], None]) -> None:
+    work()
+
+
 class Upscaler:
     """엔진 하나로 이미지와 프레임을 키운다. 여러 스레드가 함께 불러도 된다.
 
@@ -220,6 +224,8 @@ class Upscaler:
         self.budget: int | None = None
         # 띠 하나의 활성값(바이트). 없으면 `streaming.COMFORTABLE_STRIP_BYTES`다.
         self.strip_bytes: int | None = None
+        # 이미지 한 장의 계산을 부르는 함수. 여러 스레드가 함께 부를 때 한 스레드에서만 계산하게 할 수 있다.
+        self.turn: Callable[[Callable[[], None]], None] = _call
         # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
         self._affordable: int | None = None
         self._affordable_rows: int | None = None
@@ -234,7 +240,7 @@ class Upscaler:
             return self
         settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
         other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
-        other.budget, other.strip_bytes = self.budget, self.strip_bytes
+        other.budget, other.strip_bytes, other.turn = self.budget, self.strip_bytes, self.turn
         return other
 
     def tile_for(self, height: int, width: int) -> int:
@@ -367,7 +373,8 @@ class Upscaler:
             give_back_freed_memory()
 
         read = partial(padded.read, device=self.engine.device)
-        self._run(read, store, (height + bottom, width + right), () if plain else self.steps, progress)
+        size, steps = (height + bottom, width + right), () if plain else self.steps
+        self.turn(partial(self._run, read, store, size, steps, progress))
 
     def _run(
         self,

@@ -292,6 +292,7 @@ def test_interrupt_leaves_no_half_written_file(
         text=True,
     )
     assert process.stdout is not None
+    assert process.stdout.readline().startswith("엔진: ")
     assert "완료" in process.stdout.readline()
     time.sleep(0.2)
     process.send_signal(kind)

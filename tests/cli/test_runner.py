@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,3 +170,49 @@ def test_a_summary_names_every_status_in_one_table():
     results = [Result("a", "b", status) for status in STATUSES]
     assert conclusion(results, 1) == (130, "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 중단 1 (1.0초)")
     assert conclusion(results[:3], 1)[0] == 1 and conclusion([results[2]], 1)[0] == 2
+
+
+class Overlapping(Toy):
+    """모든 일을 겹쳐 해도 되는 명령. 일을 시작하고 끝낸 차례를 적는다."""
+
+    def __init__(self, *names: str, delays: dict[str, float] | None = None) -> None:
+        super().__init__(*names)
+        self.delays = delays or {}
+        self.begun: list[str] = []
+
+    def overlaps(self, job):
+        return not job.input.startswith("large")
+
+    def process(self, job, progress):
+        self.begun.append(job.input)
+        until = time.monotonic() + self.delays.get(job.input, 0.0)
+        while time.monotonic() < until:
+            progress(0, 1)
+            time.sleep(0.01)
+        return super().process(job, progress)
+
+
+def test_small_jobs_overlap_and_are_told_in_order(capsys):
+    command = Overlapping("a", "b", "c", "large", "d", "e", delays={"a": 0.3, "c": 0.1})
+    began = time.monotonic()
+    assert run_command(command) == 0
+    shown = [line.split(": ")[1].split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+    assert shown == ["a", "b", "c", "large", "d", "e"]
+    assert set(command.begun) == {"a", "b", "c", "large", "d", "e"} and command.begun[:2] == ["a", "b"]
+    assert time.monotonic() - began < 5
+
+
+def test_an_interruption_of_overlapping_jobs_keeps_what_was_finished(tmp_path, capsys):
+    report = tmp_path / "r.json"
+    command = Overlapping("a", "b", "c", "d", delays={"a": 30.0})
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    began = time.monotonic()
+    try:
+        assert run_command(command, report=str(report)) == 130
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    statuses = [one["status"] for one in json.loads(report.read_text(encoding="utf-8"))["files"]]
+    assert statuses == ["interrupted", "done", "interrupted", "interrupted"]
+    assert time.monotonic() - began < 10 and command.begun == ["a", "b"]
