@@ -71,7 +71,7 @@ def test_a_video_is_enlarged_whole_with_its_sound(run, tmp_path, name):
     make_video(tmp_path / "in" / name if (tmp_path / "in").mkdir() is None else tmp_path, 20)
     done = run("-i", "in", "-o", "결과", "--report", "r.json")
     assert done.returncode == 0, done.stderr
-    out = tmp_path / "결과" / f"{Path(name).stem}_out.mp4"
+    out = tmp_path / "결과" / f"{Path(name).stem}_out{Path(name).suffix}"
     assert [image.shape for image in pixels(out)] == [(48, 64, 3)] * 20
     found = report(tmp_path / "r.json")
     assert (found["status"], found["frames"], found["output_size"]) == ("done", 20, [64, 48])

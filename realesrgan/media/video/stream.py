@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, BinaryIO, Protocol
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.encoders import set_up
@@ -31,11 +30,7 @@ def raw_layout(info: VideoInfo, request: EncodeRequest, container: str) -> tuple
     if container == "nut":
         return layout, []
     if request.pix_fmt and not _fits_y4m(layout):
-        raise VideoFormatError(
-            f"y4m에는 픽셀 형식 {request.pix_fmt}을(를) 담을 수 없습니다.\n"
-            "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
-            "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
-        )
+        raise _no_place(request.pix_fmt)
     if _fits_y4m(layout):
         return layout, []
     warnings = ["알파 채널은 y4m에 담을 수 없어 버립니다. 지키려면 NUT으로 쓰세요."] if layout.alpha else []
@@ -57,17 +52,6 @@ def _fits_y4m(layout: PixelLayout) -> bool:
 _NAME = "표준 출력"
 
 
-class _Format(Protocol):
-    def write(self, planes: Planes, pts: int, duration: int) -> None:
-        """프레임 하나를 `EncodePlan.time_base`의 시각과 길이로 쓴다."""
-
-    def finish(self) -> None:
-        """남은 것을 내보낸다. 파일은 닫지 않는다."""
-
-    def abandon(self) -> None:
-        """더 쓰지 않고 그만둔다."""
-
-
 class StreamWriter:
     """프레임을 `file`에 곧바로 쓴다. `SegmentWriter`와 같이 쓴다. `file`은 닫지 않는다.
 
@@ -87,14 +71,13 @@ class StreamWriter:
         self._frames = 0
         self._last = -1
         self._done = False
-        kinds: dict[str, type[_Nut] | type[_Y4m]] = {"nut": _Nut, "yuv4mpegpipe": _Y4m}
-        if plan.container not in kinds:
+        if plan.container not in ("nut", "yuv4mpegpipe"):
             raise VideoFormatError(
                 f"표준 출력에는 {plan.container}(으)로 쓸 수 없습니다.\n  이유: 되감을 수 없는 곳입니다.\n"
                 "  해결: NUT이나 y4m으로 쓰거나 -o에 파일을 지정하세요."
             )
         with korean_write_errors(_NAME):
-            self._format: _Format = kinds[plan.container](file, plan)
+            self._format = _Muxer(file, plan)
 
     def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
         """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.
@@ -151,20 +134,44 @@ class _Sink:
         self._file.flush()
 
 
-class _Nut:
+class _Muxer:
+    """압축하지 않은 프레임을 NUT이나 y4m(YUV4MPEG2)으로 쓴다."""
+
     def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
-        self._plan = plan
+        self._base = plan.time_base
         self._sink = _Sink(file)
-        self._container = import_av().open(self._sink, "w", format="nut")
+        self._even = plan.container == "yuv4mpegpipe"
+        self._written = 0
+        if self._even and not _fits_y4m(plan.layout):
+            raise _no_place(plan.layout.pix_fmt)
+        # y4m은 시각 없이 속도만 적는다. FFmpeg는 그 속도를 눈금에서 얻는다.
+        self._plan = plan = replace(plan, time_base=1 / plan.rate) if self._even else plan
+        # 8비트보다 깊은 y4m은 널리 쓰이지만 규격에는 없다.
+        options = {"strict": "unofficial"} if self._even else {}
+        self._container = import_av().open(self._sink, "w", format=plan.container, options=options)
         self._stream: Any = self._container.add_stream("rawvideo", rate=plan.rate)
         set_up(self._stream.codec_context, plan)
+        if plan.layout.subsampling == (2, 2):
+            self._stream.codec_context.options = {"chroma_sample_location": "left"}
         self._stream.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
-        """프레임 하나를 색의 정보와 함께 쓴다."""
+        """프레임 하나를 색의 정보와 함께 쓴다.
+
+        Raises:
+            VideoFormatError: 속도가 고르지 않아 y4m으로 적을 수 없을 때.
+        """
+        place = pts * self._base * self._plan.rate
+        if self._even and abs(place - self._written) >= Fraction(1, 2):
+            raise VideoFormatError(
+                f"y4m에는 속도가 고르지 않은 비디오를 쓸 수 없습니다({float(pts * self._base):.3f}초).\n"
+                f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
+                "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
+            )
         frame = coloured_frame(planes, self._plan)
-        frame.pts, frame.duration = pts, duration
+        frame.pts, frame.duration = (self._written, 1) if self._even else (pts, duration)
         self._container.mux(self._stream.encode(frame))
+        self._written += 1
 
     def finish(self) -> None:
         """남은 패킷을 내보내고 컨테이너를 마무리한다."""
@@ -173,74 +180,16 @@ class _Nut:
         self._sink.flush()
 
     def abandon(self) -> None:
-        """더 내보내지 않고 컨테이너를 닫는다."""
+        """더 내보내지 않고 컨테이너를 닫는다. 이미 쓴 것은 거둘 수 없다."""
         self._sink.silent = True
         # 이미 그만두기로 한 출력이므로 마무리하다 나는 오류는 뜻이 없다.
         with suppress(Exception):
             self._container.close()
 
 
-class _Y4m:
-    """YUV4MPEG2(mjpegtools의 yuv4mpeg(5))."""
-
-    def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
-        self._file = _Sink(file)
-        self._plan = plan
-        self._written = 0
-        self._file.write(y4m_header(plan))
-
-    def write(self, planes: Planes, pts: int, duration: int) -> None:
-        """프레임 하나를 쓴다.
-
-        Raises:
-            VideoFormatError: 속도가 고르지 않아 y4m으로 적을 수 없을 때.
-        """
-        place = Fraction(pts) * self._plan.time_base * self._plan.rate
-        if abs(place - self._written) >= Fraction(1, 2):
-            raise VideoFormatError(
-                f"y4m에는 속도가 고르지 않은 비디오를 쓸 수 없습니다({float(pts * self._plan.time_base):.3f}초).\n"
-                f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
-                "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
-            )
-        self._file.write(b"FRAME\n")
-        for plane in planes:
-            little = plane if plane.dtype == np.uint8 else plane.astype("<u2", copy=False)
-            self._file.write(little.tobytes())
-        self._written += 1
-
-    def finish(self) -> None:
-        """남은 것을 내보낸다."""
-        self._file.flush()
-
-    def abandon(self) -> None:
-        """이미 쓴 것은 거둘 수 없다."""
-
-
-def y4m_header(plan: EncodePlan) -> bytes:
-    """y4m의 첫 줄.
-
-    Raises:
-        VideoFormatError: 담을 수 없는 배치일 때.
-    """
-    aspect = plan.sample_aspect_ratio
-    full = "FULL" if plan.colour.full_range else "LIMITED"
-    return (
-        f"YUV4MPEG2 W{plan.width} H{plan.height} F{plan.rate.numerator}:{plan.rate.denominator} Ip "
-        f"A{aspect.numerator}:{aspect.denominator} C{_y4m_colour(plan.layout)} XCOLORRANGE={full}\n"
-    ).encode("ascii")
-
-
-def _y4m_colour(layout: PixelLayout) -> str:
-    deep = layout.bits > 8
-    if layout.family == "gray" and not layout.alpha and layout.bits in (8, 16):
-        return "mono16" if deep else "mono"
-    chroma = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}.get(layout.subsampling)
-    if layout.family != "yuv" or layout.alpha or chroma is None:
-        raise VideoFormatError(
-            f"y4m에는 픽셀 형식 {layout.pix_fmt}을(를) 담을 수 없습니다.\n"
-            "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
-            "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
-        )
-    if deep:
-        return f"{chroma}p{layout.bits} XYSCSS={chroma}P{layout.bits}"
-    return "420mpeg2 XYSCSS=420MPEG2" if chroma == "420" else f"{chroma} XYSCSS={chroma}"
+def _no_place(pix_fmt: str) -> VideoFormatError:
+    return VideoFormatError(
+        f"y4m에는 픽셀 형식 {pix_fmt}을(를) 담을 수 없습니다.\n"
+        "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
+        "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
+    )
