@@ -155,3 +155,14 @@ def test_my_pictures_end_to_end(tmp_path, monkeypatch):
     assert result.complete and result.metrics["my_pictures_val"]["psnr"] > 10
     assert (result.folder / "models/net_g_best.pth").is_file()
     assert list((result.folder / "visualization").rglob("*_side_by_side.png"))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 8])
+def test_the_compact_network_trains_at_other_scales(tmp_path, scale):
+    options = held(local(tmp_path)) | {"scale": scale, "gt_size": 24}
+    options["datasets"]["train"]["gt_size"] = 24
+    options["network_g"]["upscale"] = scale
+    options["train"]["total_iter"] = 1
+    options["val"]["metrics"]["psnr"]["crop_border"] = 0
+    result = train(options, root=tmp_path)
+    assert result.complete and result.metrics["held"]["psnr"] > 0
