@@ -328,7 +328,7 @@ def run_training(
         changes = [] if found is None else settle(options, found[1])
         loaders = build_loaders(options, is_training_model(str(options["model_type"])))
         if found is None:
-            find_pretrained(options)
+            find_pretrained(options, is_training_model(str(options["model_type"])))
         else:
             point_to_networks(options, int(found[1]["iter"]))
         model = build_model(options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from realesrgan.errors import UsageError, WeightsError, WeightsNotFoundError
+from realesrgan.errors import OptionError, UsageError, WeightsError, WeightsNotFoundError
 from realesrgan.zoo.models import MODELS
 from realesrgan.zoo.weights import locate_weights
 
@@ -23,11 +23,16 @@ OTHER_FILES = {
 }
 
 
-def find_pretrained(options: dict[str, Any]) -> None:
+def find_pretrained(options: dict[str, Any], reads_safetensors: bool = True) -> None:
     """`path:pretrain_network_*`의 이름과 주소를 있는 파일의 경로로 바꾼다. 내려받기는 첫 프로세스가 먼저 한다.
+
+    Args:
+        options: 준비를 마친 옵션. `path` 블록을 바꾼다.
+        reads_safetensors: 모델이 `.safetensors`를 읽는지. BasicSR의 모델은 읽지 못한다.
 
     Raises:
         WeightsNotFoundError: 어디에도 없을 때. 어디서 오는 파일인지를 담는다.
+        OptionError: 모델이 읽지 못하는 형식일 때.
     """
     paths = options["path"]
     for key in [name for name in paths if name.startswith("pretrain_network_") and paths[name]]:
@@ -40,6 +45,13 @@ def find_pretrained(options: dict[str, Any]) -> None:
         finally:
             if dist.is_initialized():
                 dist.barrier()
+    for key in [name for name in paths if name.startswith("pretrain_network_") and paths[name]]:
+        if paths[key].endswith(".safetensors") and not reads_safetensors:
+            raise OptionError(
+                f"이 모델은 .safetensors를 읽지 못합니다: path:{key}={paths[key]}\n"
+                f"  {options['model_type']}은 BasicSR의 방식(.pth)으로 읽습니다.\n"
+                "  해결: python scripts/convert_weights.py로 .pth로 바꾸어 그 경로를 적으세요."
+            )
 
 
 def _locate(key: str, given: str) -> Path:

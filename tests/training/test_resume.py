@@ -308,3 +308,10 @@ def test_several_gpus_in_one_process_are_spoken_of(tmp_path, capfd):
     write_options(tmp_path, local(tmp_path) | {"num_gpu": 4})
     _, errors = call_train(tmp_path, "--force_yml", "train:total_iter=1")
     assert "torchrun --nproc_per_node=4" in errors
+
+
+def test_a_basicsr_model_is_not_given_safetensors(tmp_path):
+    options = paired_options(tmp_path)
+    options["path"]["pretrain_network_g"] = "realesr-animevideov3"
+    with pytest.raises(OptionError, match=r"(?s)safetensors.*convert_weights"):
+        train(options, root=tmp_path)
