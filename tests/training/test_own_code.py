@@ -159,7 +159,9 @@ class MyGANModel(RealESRGANModel):
         super().save(epoch, current_iter)
 
 
-@pytest.mark.parametrize("model", ["SRModel", "SRGANModel", "ESRGANModel", "SwinIRModel", "MySRModel"])
+@pytest.mark.parametrize(
+    "model", ["SRModel", "SRGANModel", pytest.param("ESRGANModel", marks=pytest.mark.slow), "SwinIRModel", "MySRModel"]
+)
 def test_basicsr_models_save_validate_and_resume_with_their_weights(tmp_path, model):
     bridge.replace_entry(bridge.MODEL_REGISTRY, MySRModel)
     options = paired_options(tmp_path, model, gan="GAN" in model)
@@ -212,6 +214,7 @@ def test_a_subclass_with_a_further_network_and_its_own_save_resumes(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_basicsr_model(tmp_path):
     options = paired_options(tmp_path)
     options["datasets"]["train"]["batch_size_per_gpu"] = 1
@@ -225,6 +228,9 @@ def test_two_processes_train_a_basicsr_model(tmp_path):
         "4.rank0.pth",
         "4.rank1.pth",
     }
+    # 프로세스가 하나로 줄어도 이어 간다.
+    rest = train(options, root=tmp_path, auto_resume=True, overrides={"train:total_iter": 6})
+    assert rest.iterations == 6
 
 
 FORK = """
@@ -244,7 +250,7 @@ train_pipeline({root!r})
 """
 
 
-@pytest.mark.parametrize("gan", [False, True])
+@pytest.mark.parametrize("gan", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_train_script_of_a_fork_trains_our_classes(tmp_path, gan):
     path = write_options(tmp_path, tiny_options(tmp_path, gan) | {"num_gpu": 0, "gt_usm": True})
     command = [sys.executable, "-c", FORK.format(root=str(tmp_path)), "-opt", str(path)]
@@ -253,6 +259,7 @@ def test_the_train_script_of_a_fork_trains_our_classes(tmp_path, gan):
     assert set(network(tmp_path, "net_g_latest.pth")) == {"params", "params_ema"}
 
 
+@pytest.mark.slow
 def test_user_code_in_our_folders_is_not_judged(tmp_path):
     import shutil
 

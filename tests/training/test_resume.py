@@ -315,3 +315,19 @@ def test_a_basicsr_model_is_not_given_safetensors(tmp_path):
     options["path"]["pretrain_network_g"] = "realesr-animevideov3"
     with pytest.raises(OptionError, match=r"(?s)safetensors.*convert_weights"):
         train(options, root=tmp_path)
+
+
+def test_a_state_of_two_processes_goes_on_in_one(tmp_path):
+    from realesrgan.models.checkpoint import hash_content
+
+    options = local(tmp_path)
+    result = train(options, root=tmp_path, overrides={"train:total_iter": 2})
+    path = result.folder / "training_states/2.state"
+    state = torch.load(path, weights_only=True) | {"world_size": 2, "position": 2}
+    del state["digest"]
+    torch.save(state | {"digest": hash_content(state)}, path)
+    (path.parent / "1.pool1.pth").write_bytes(b"old")
+    rest = train(options, root=tmp_path, auto_resume=True)
+    assert rest.iterations == 4 and not (path.parent / "1.pool1.pth").exists()
+    logs = "".join(one.read_text(encoding="utf-8") for one in rest.folder.glob("*.log"))
+    assert "프로세스 수가 2에서 1로 바뀌어" in logs
