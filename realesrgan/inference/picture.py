@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
 import tempfile
@@ -13,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
@@ -26,6 +29,8 @@ from realesrgan.util.numbers import scaled_size
 
 if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ def _enlarged_frames(
     settings: PictureSettings,
     progress: Progress | None,
     sizes: list[tuple[int, int]],
-    allocate: Callable[..., RawImage],
+    allocate: Callable[..., Any],
 ) -> Iterator[Frame]:
     """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다.
 
@@ -209,9 +214,13 @@ def _enlarged_frames(
         yield replace(frame, array=output)
 
 
-def _allocate(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any) -> RawImage:
-    """결과를 모을 임시 파일. `stack`이 닫힐 때 지운다."""
-    raw = RawImage(folder, shape, dtype)
+def _allocate(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    """결과를 모을 임시 파일. `stack`이 닫힐 때 지운다. 디스크에 자리가 없으면 메모리의 배열이다."""
+    try:
+        raw = RawImage(folder, shape, dtype)
+    except OSError as error:
+        logger.warning("결과를 모을 임시 파일을 만들지 못해 메모리에 모읍니다. %s", os_reason(error)[0])
+        return np.empty(shape, dtype)
     stack.callback(raw.close)
     return raw
 

@@ -83,7 +83,9 @@ def _numbers(head: bytes) -> tuple[int, int] | None:
     if at < 0 or at + 12 > len(head):
         return None
     primaries, transfer = struct.unpack_from(">HH", head, at + 8)
-    return None if 2 in (primaries, transfer) or (primaries, transfer) == (1, 13) else (primaries, transfer)
+    # H.273의 번호는 한 바이트다.
+    unknown = 2 in (primaries, transfer) or max(primaries, transfer) > 255
+    return None if unknown or (primaries, transfer) == (1, 13) else (primaries, transfer)
 
 
 def _bits(head: bytes, box: bytes, offset: int, ten: int, twelve: int) -> int:

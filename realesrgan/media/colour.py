@@ -11,12 +11,7 @@ import numpy as np
 
 from realesrgan.media.vips import import_vips
 
-PQ, HLG = 16, 18
-"""HDR의 전달 특성(transfer characteristics). 프로파일로는 나타낼 수 없어 번호로만 나른다."""
-HDR_NAMES = {PQ: "PQ", HLG: "HLG"}
-
 _ICC_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
-_SRGB = (1, 13)
 # H.273 표 2의 원색: 빨강, 초록, 파랑, 흰색의 xy.
 _D65 = (0.3127, 0.329)
 _PRIMARIES: dict[int, tuple[tuple[float, float], ...]] = {

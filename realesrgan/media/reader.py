@@ -242,5 +242,6 @@ def bgr_array(image: Any) -> Array:
     array = to_array(image)
     if array.ndim == 2:
         return array.copy()
-    order = {2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
-    return np.ascontiguousarray(array[..., order])
+    if array.shape[2] == 3:
+        return np.ascontiguousarray(array[..., ::-1])
+    return np.ascontiguousarray(array[..., [2, 1, 0, 3] if array.shape[2] == 4 else [0, 0, 0, 1]])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import logging
 import os
 import secrets
+import shutil
 import struct
+import threading
 from collections.abc import Callable
 from copy import copy
 from functools import lru_cache
@@ -134,12 +138,18 @@ class RawImage:
         self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
         head = _plain_tiff_head(shape, self.dtype.itemsize, self._row_bytes)
         self._start = len(head)
+        total = self._start + shape[0] * self._row_bytes
+        # 자리가 없는 채로 사상해 적으면 프로세스가 죽는다. 먼저 자리를 잡는다.
+        if shutil.disk_usage(folder).free < total:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         with self.path.open("xb") as file:
             try:
                 file.write(head)
-                file.truncate(self._start + shape[0] * self._row_bytes)
+                file.truncate(total)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, total)
             except OSError:
-                self.close()
+                self.path.unlink()
                 raise
 
     def __getitem__(self, key: Any) -> Any:
@@ -161,7 +171,12 @@ class RawImage:
 
     def close(self) -> None:
         """임시 파일을 지운다."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except PermissionError:
+            # Windows는 libvips의 이미지가 남아 열려 있는 파일을 지우지 못한다.
+            gc.collect()
+            self.path.unlink(missing_ok=True)
 
 
 def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes:
@@ -265,10 +280,18 @@ def save(
     target.on_write(guard(write))
     target.on_seek(guard(lambda offset, whence: file.seek(offset + (base if whence == 0 else 0), whence) - base))
     target.on_read(guard(file.read))
+    encode = guard(lambda: image.write_to_target(target, suffix, **({"keep": "none"} | options)))
+    # 인코딩하는 동안에도 Ctrl-C를 받도록 다른 스레드에서 한다.
+    worker = threading.Thread(target=encode, name="encode")
+    worker.start()
     try:
-        image.write_to_target(target, suffix, **({"keep": "none"} | options))
-    except pyvips.Error as error:
-        if not failure:
-            raise OSError(str(error).strip().splitlines()[-1]) from error
+        while worker.is_alive():
+            worker.join(0.2)
+    except BaseException:
+        image.set_kill(True)
+        worker.join()
+        raise
+    if failure and isinstance(failure[0], pyvips.Error):
+        raise OSError(str(failure[0]).strip().splitlines()[-1].strip()) from failure[0]
     if failure:
         raise failure[0]

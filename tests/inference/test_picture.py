@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
 from realesrgan.inference.model import load
 from realesrgan.inference.picture import PictureSettings, prepare_target, upscale_file
+from realesrgan.media.image import Metadata, still, write_image
 
 
 @pytest.fixture
@@ -79,3 +81,24 @@ def test_a_target_that_cannot_be_made_says_so_at_once(tmp_path, name):
         prepare_target(tmp_path / name)
     prepare_target(tmp_path / "new" / "b.png")
     assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_full_disk_for_the_gathered_result_falls_back_to_memory(model, source, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("realesrgan.inference.picture.RAW_BYTES", 0)
+    upscale_file(source, tmp_path / "file.png", model=model)
+    assert not caplog.records
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10))
+    upscale_file(source, tmp_path / "memory.png", model=model)
+    assert "메모리에 모읍니다" in caplog.text
+    assert (tmp_path / "file.png").read_bytes() == (tmp_path / "memory.png").read_bytes()
+    assert not list(tmp_path.glob(".realesrgan-*"))
+
+
+def test_hdr_that_the_target_cannot_hold_is_refused_before_computing(model, tmp_path):
+    write_image(tmp_path / "pq.png", still(np.zeros((4, 4, 3), np.uint16), Metadata(cicp=(9, 16))))
+
+    def never(*_arguments):
+        raise AssertionError
+
+    with pytest.raises(ImageWriteError, match="PQ"):
+        upscale_file(tmp_path / "pq.png", tmp_path / "out.jpg", model=model, progress=never)
