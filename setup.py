@@ -32,6 +32,8 @@ EXTRAS = {
     "openvino": ["openvino>=2025.0"],
     # 이 프로젝트의 것이 아닌 초해상도 네트워크 40여 가지. torchvision도 함께 설치된다.
     "spandrel": ["spandrel>=0.4"],
+    # 얼굴을 고치는 네트워크(GFPGAN, RestoreFormer). 얼굴을 찾는 것은 이 패키지에 들어 있다.
+    "face": ["spandrel>=0.4"],
     # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [
@@ -62,6 +64,7 @@ setup(
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     python_requires=">=3.10",
+    package_data={"realesrgan.face": ["mtcnn.safetensors", "mtcnn_license.txt"]},
     packages=find_packages(include=["realesrgan", "realesrgan.*"]),
     install_requires=read_requirements(),
     extras_require=EXTRAS,

@@ -22,6 +22,7 @@ ORDER = (
         "zoo",
         "inference/engines",
         "inference",
+        "face",
         "video",
     ),
     *("basicsr_bridge", "data", "models", "training", "dataset_tools", "evaluation", "export", "utils"),

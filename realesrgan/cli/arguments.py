@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from realesrgan.cli.console import EXIT_USAGE, DownloadProgress, say, say_error
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
+from realesrgan.util.files import expand_user
+from realesrgan.util.numbers import OutputSize
 from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 STANDARD = "-"
 DEFAULT_DENOISE_STRENGTH = 0.5
 MAX_OUTSCALE = 100
+# 결과의 크기를 사람이 말하는 대로 정하는 인자. `-s`까지 다섯 가운데 하나만 준다.
+SIZE_NAMES = ("width", "height", "long_side", "fit")
 AUTO = "auto"
 
 # 인자 하나의 `(이름들, add_argument에 줄 값)`. 묶음의 제목마다 그 차례대로 둔다.
@@ -135,6 +140,17 @@ def _extension(text: str) -> str:
     return name
 
 
+def _box(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,6})[xX×]([1-9]\d{0,6})", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"3840x2160처럼 너비x높이로 주세요: {text}")
+    return int(found[1]), int(found[2])
+
+
+def _weights(text: str) -> tuple[float, ...]:
+    return tuple(number(float, 0, above=True)(part.strip()) for part in text.split(","))
+
+
 def row(*names: str, **settings: Any) -> Row:
     """표의 한 줄. 값은 `argparse.ArgumentParser.add_argument`의 것이다."""
     return names, settings
@@ -169,7 +185,12 @@ def make_parser(
 def model_rows(default: str) -> tuple[Row, ...]:
     """모델을 고르는 인자들."""
     return (
-        row("-n", "--model_name", metavar="NAME", help=f"모델 이름(사진 명령의 --list_models로 목록). 기본: {default}"),
+        row(
+            "-n",
+            "--model_name",
+            metavar="NAME",
+            help=f"모델 이름(사진 명령의 --list_models로 목록). 쉼표로 여럿을 주면 결과를 평균합니다. 기본: {default}",
+        ),
         row(
             "--model_path",
             metavar="PATH",
@@ -189,6 +210,7 @@ def model_rows(default: str) -> tuple[Row, ...]:
             metavar="NAME",
             help="직접 훈련한 SRVGG의 활성화 함수(relu, leakyrelu). 가중치에서 알 수 없을 때만 필요합니다.",
         ),
+        *ENSEMBLE_ROWS,
     )
 
 
@@ -198,8 +220,12 @@ SCALE_ROWS = (
         "--outscale",
         type=number(float, 0, MAX_OUTSCALE, above=True),
         metavar="X",
-        help="마지막 업스케일 배율. 소수도 됩니다. 기본: 모델의 배율",
+        help="마지막 업스케일 배율. 소수도 되고, 모델의 배율보다 크면 결과를 한 번 더 키웁니다. 기본: 모델의 배율",
     ),
+    row("--width", type=number(int, 1), metavar="N", help="결과의 너비(픽셀). 높이는 비율을 따릅니다."),
+    row("--height", type=number(int, 1), metavar="N", help="결과의 높이(픽셀). 너비는 비율을 따릅니다."),
+    row("--long_side", type=number(int, 1), metavar="N", help="결과의 긴 변(픽셀)."),
+    row("--fit", type=_box, metavar="WxH", help="결과가 들어갈 상자(예: 3840x2160). 늘이거나 자르지 않습니다."),
     row(
         "--alpha_upsampler",
         choices=["realesrgan", "bicubic"],
@@ -207,7 +233,19 @@ SCALE_ROWS = (
         metavar="NAME",
         help="알파 채널을 키우는 방법: realesrgan(네트워크) 또는 bicubic(빠른 보간). 기본: realesrgan",
     ),
-    row("--face_enhance", action="store_true", help="얼굴 향상(GFPGAN). 이 버전에는 없습니다."),
+    row("--face_enhance", action="store_true", help="얼굴을 찾아 복원합니다(GFPGAN). 애니메이션 모델에서는 꺼집니다."),
+    row(
+        "--face_model",
+        metavar="NAME",
+        help="얼굴을 고칠 모델의 이름(GFPGANv1.4, GFPGANv1.3, RestoreFormer)이나 가중치의 경로. 기본: GFPGANv1.4",
+    ),
+    row(
+        "--face_strength",
+        type=number(float, 0, 1),
+        metavar="0..1",
+        help="고친 얼굴의 몫. 나머지는 키운 그대로입니다. 기본: 1",
+    ),
+    row("--only_center_face", action="store_true", help="이미지의 가운데에 가장 가까운 얼굴 하나만 고칩니다."),
 )
 
 TILE_ROWS = (
@@ -261,12 +299,38 @@ PLUGIN_ROWS = (
     ),
 )
 
+ENSEMBLE_ROWS = (
+    row(
+        "--ensemble",
+        action="store_true",
+        help="뒤집고 돌린 여덟 방향의 결과를 평균합니다(셀프 앙상블(self-ensemble)). 시간이 여덟 배 듭니다.",
+    ),
+    row(
+        "--mix",
+        type=_weights,
+        metavar="A,B",
+        help="모델을 여럿(-n a,b) 평균할 때의 무게. 예: 0.7,0.3. 기본: 모두 같음",
+    ),
+)
+
 STEP_ROWS = (
     row(
         "--blend",
         type=number(float, 0, 1),
         metavar="0..1",
         help="네트워크의 몫. 나머지는 Lanczos 확대로 채웁니다. 낮출수록 원본의 질감에 가깝습니다. 기본: 1(섞지 않음)",
+    ),
+    row(
+        "--color_fix",
+        choices=["wavelet", "adain", "none"],
+        metavar="NAME",
+        help="원본의 색을 되찾습니다. wavelet은 낮은 주파수를, adain은 채널마다의 평균과 분산을 맞춥니다. 기본: none",
+    ),
+    row(
+        "--sharpen",
+        type=number(float, 0, 3),
+        metavar="0..3",
+        help="선명하게 합니다. 훈련의 선명화(USM)와 같으며 훈련은 0.5입니다. 기본: 0(하지 않음)",
     ),
     row(
         "--steps",
@@ -385,6 +449,11 @@ build_parser = partial(
 )
 
 
+def _several(text: str) -> list[str]:
+    """쉼표로 나눈 가중치들. 쉼표가 든 이름의 파일이 있으면 그 하나다."""
+    return [text] if expand_user(text).exists() else [part.strip() for part in text.split(",")]
+
+
 def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, default: str) -> None:
     """두 명령이 함께 갖는 인자가 서로 맞는지 보고, 주지 않은 것과 `named`를 정한다.
 
@@ -403,11 +472,21 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
         parser.error(f"함께 쓸 수 없습니다: --fp32, --precision {args.precision}")
     if args.model_path is not None and args.model_name is None and args.denoise_strength is not None:
         parser.error("-dn을 --model_path와 함께 쓰려면 -n realesr-general-x4v3도 주세요.")
-    if getattr(args, "blend", None) is not None:
-        if any(step.partition("=")[0] == "blend" for step in args.steps):
-            parser.error("함께 쓸 수 없습니다: --blend, --steps blend=...")
-        if args.blend != 1:
-            args.steps = [f"blend={args.blend}", *args.steps]
+    named = {step.partition("=")[0] for step in args.steps}
+    # 아무 일도 하지 않는 값이면 단계를 두지 않는다.
+    shortcuts = {"blend": 1, "color_fix": "none", "sharpen": 0}
+    chosen = {name: value for name in shortcuts if (value := getattr(args, name, None)) is not None}
+    for name in chosen.keys() & named:
+        parser.error(f"함께 쓸 수 없습니다: --{name}, --steps {name}=...")
+    args.steps = [*(f"{name}={value}" for name, value in chosen.items() if value != shortcuts[name]), *args.steps]
+    sizes = {name: value for name in SIZE_NAMES if (value := getattr(args, name, None)) is not None}
+    if len(sizes) + (args.outscale is not None) > 1:
+        given = [*(["-s"] if args.outscale is not None else []), *(f"--{name}" for name in sizes)]
+        both = {"width", "height"} <= sizes.keys()
+        hint = "\n  너비와 높이의 한도를 함께 주려면 --fit 1920x1080을 쓰세요." if both else ""
+        parser.error(f"함께 쓸 수 없습니다: {', '.join(given)}{hint}")
+    if sizes:
+        args.outscale = OutputSize(**sizes)
     if getattr(args, "provider", None) is not None:
         if args.backend not in (AUTO, "onnxruntime") or args.device is not None:
             parser.error("--provider는 --backend(onnxruntime이 아닌 것), --device와 함께 쓸 수 없습니다.")
@@ -419,7 +498,26 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
     args.ext = args.ext or AUTO
     args.tile = AUTO if args.tile is None else args.tile
     args.named = args.model_name is not None
-    args.model_name = get_model(args.model_name or default).name
+    names = [get_model(name.strip()).name for name in (args.model_name or default).split(",")]
+    args.model_name, args.sources = ",".join(names), names if args.model_path is None else _several(args.model_path)
+    if args.named and args.model_path is not None and max(len(names), len(args.sources)) > 1:
+        parser.error("가중치를 여럿 평균할 때는 -n과 --model_path 가운데 하나만 주세요.")
+    if args.mix is not None and len(args.mix) != len(args.sources):
+        parser.error(f"--mix의 수는 모델의 수와 같아야 합니다: 모델 {len(args.sources)}개, 무게 {len(args.mix)}개")
+
+
+def settle_faces(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """얼굴의 인자가 서로 맞는지 보고, 애니메이션 모델이면 원본처럼 끈다. 알릴 말을 `warnings`에 더한다."""
+    chosen = [name for name in ("face_model", "face_strength") if getattr(args, name) is not None]
+    chosen += ["only_center_face"] if args.only_center_face else []
+    if chosen and not args.face_enhance:
+        parser.error(f"--{chosen[0]}에는 --face_enhance도 주세요.")
+    if args.face_enhance and any(step.partition("=")[0] == "faces" for step in args.steps):
+        parser.error("함께 쓸 수 없습니다: --face_enhance, --steps faces=...")
+    names = args.model_name if args.named or args.model_path is None else " ".join(map(os.path.basename, args.sources))
+    if args.face_enhance and "anime" in names:
+        args.warnings.append("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")
+        args.face_enhance = False
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -434,14 +532,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.face_enhance:
-        parser.error(
-            "--face_enhance는 이 버전에 아직 없습니다.\n"
-            "  해결: 이 옵션을 빼고 실행하거나, GFPGAN의 bg_upsampler에 RealESRGANer를 넘겨 쓰세요."
-        )
     if args.device is not None and args.gpu_id is not None:
         parser.error("--device와 --gpu-id는 하나만 주세요.")
+    args.warnings = []
     settle_shared(parser, args, DEFAULT_MODEL)
+    settle_faces(parser, args)
     args.max_pixels = args.max_pixels or None
     return args
 
@@ -452,7 +547,8 @@ def check_extensions(args: argparse.Namespace) -> None:
     Raises:
         PluginError: 플러그인을 불러올 수 없을 때.
         UsageError: 모르는 단계나 엔진이거나 단계의 값이 잘못되었을 때.
-        MissingPackageError: 엔진에 필요한 패키지가 없을 때.
+        MissingPackageError: 엔진이나 단계에 필요한 패키지가 없을 때.
+        WeightsNotFoundError: 얼굴을 고칠 가중치가 없고 내려받지도 못했을 때.
     """
     from realesrgan.inference.engines.base import choose_engine
     from realesrgan.inference.steps import parse_steps
@@ -461,9 +557,27 @@ def check_extensions(args: argparse.Namespace) -> None:
     load_plugins(args.plugin)
     choose_engine(args.backend)
     args.steps = parse_steps(args.steps)
+    if args.face_enhance:
+        from realesrgan.face.restoration import DEFAULT_FACE_MODEL, FaceRestoration
+
+        name = args.face_model or DEFAULT_FACE_MODEL
+        strength = 1.0 if args.face_strength is None else args.face_strength
+        faces = FaceRestoration(name, strength, args.only_center_face, progress=DownloadProgress(name))
+        args.steps = (*args.steps, faces)
+    for step in args.steps:
+        if hasattr(step, "prepare"):
+            step.prepare()
 
 
-def open_chosen(args: argparse.Namespace) -> Weights:
+def describe_faces(counts: Mapping[str, int]) -> str:
+    """얼굴의 수를 한 줄에 이을 글. 얼굴을 찾지 않았으면 빈 글이다."""
+    if "faces" not in counts:
+        return ""
+    small = f"(작아서 그대로 둔 {counts['small_faces']}개)" if counts.get("small_faces") else ""
+    return f", 얼굴 {counts['faces']}개{small}"
+
+
+def open_chosen(args: argparse.Namespace) -> list[Weights]:
     """인자가 고른 가중치를 찾아 읽는다. 없으면 변환하거나 내려받는다. 한 번 읽어 여러 장치에 쓸 때를 위한 것이다.
 
     Raises:
@@ -471,17 +585,19 @@ def open_chosen(args: argparse.Namespace) -> Weights:
     """
     from realesrgan.zoo.weights import open_weights
 
-    what = args.model_name if args.model_path is None else args.model_path
-    return open_weights(
-        what,
-        name=args.model_name if args.named else None,
-        denoise_strength=args.denoise_strength,
-        hints={"act_type": args.act_type},
-        progress=DownloadProgress(what),
-    )
+    return [
+        open_weights(
+            what,
+            name=args.model_name if args.named and args.model_path is not None else None,
+            denoise_strength=args.denoise_strength,
+            hints={"act_type": args.act_type},
+            progress=DownloadProgress(what),
+        )
+        for what in args.sources
+    ]
 
 
-def build_model(args: argparse.Namespace, weights: Weights | None = None, device: str | None = None) -> Model:
+def build_model(args: argparse.Namespace, weights: Sequence[Weights] = (), device: str | None = None) -> Model:
     """인자가 고른 모델을 싣고 엔진까지 만든다. 장치와 정밀도의 잘못을 일을 시작하기 전에 알리기 위해서다.
 
     Args:
@@ -497,13 +613,10 @@ def build_model(args: argparse.Namespace, weights: Weights | None = None, device
 
     if device is None and getattr(args, "gpu_id", None) is not None:
         device = f"cuda:{args.gpu_id}"
-    what = args.model_name if args.model_path is None else args.model_path
     model = load(
-        weights or what,
-        name=args.model_name if args.named else None,
-        denoise_strength=args.denoise_strength,
-        act_type=args.act_type,
-        progress=DownloadProgress(what),
+        weights or open_chosen(args),
+        mix=args.mix,
+        ensemble=args.ensemble,
         device=device or AUTO,
         precision=args.precision,
         backend=getattr(args, "backend", AUTO),
@@ -526,4 +639,4 @@ def engine_line(model: Model) -> str:
 
 def source_of(model: Model, args: argparse.Namespace) -> str:
     """보고서에 적을 이름. 파일을 준 것이면 그 경로다."""
-    return model.name if args.model_path is None or not model.files else str(model.files[0])
+    return model.name if args.model_path is None or len(args.sources) > 1 or not model.files else str(model.files[0])

@@ -14,8 +14,8 @@ from realesrgan.cli.jobs import Job, check_target
 from realesrgan.inference.engines.base import MIB
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
-from realesrgan.inference.upscaler import pad_amounts
-from realesrgan.util.numbers import describe_bytes
+from realesrgan.inference.upscaler import Upscaler, pad_amounts
+from realesrgan.util.numbers import Outscale, describe_bytes, passes_note, plan_passes, scale_factor, scaled_size
 
 # 파이썬과 PyTorch를 불러오는 것만으로 드는 메모리. 재어 본 값이다.
 BASE_BYTES = 320 * MIB
@@ -48,39 +48,46 @@ def measure_seconds_per_pixel(model: Model) -> float:
     return min(times) / image[..., 0].size
 
 
-def estimate_job(job: Job, model: Model, outscale: float, seconds_per_pixel: float) -> Estimate | None:
+def estimate_job(job: Job, model: Model, outscale: Outscale, seconds_per_pixel: float) -> Estimate | None:
     """일 하나의 시간과 메모리를 어림한다. 입력을 읽지 못했으면 None."""
     info = job.info
     if info is None:
         return None
-    upscaler = model.upscaler
-    bottom, right = pad_amounts(info.height, info.width, upscaler.pre_pad, upscaler.multiple)
-    height, width = info.height + bottom, info.width + right
+    size, scale = (info.width, info.height), model.scale
+    final = scaled_size(*size, outscale)
+    planned = plan_passes(*size, final, scale)
+    inputs = [size, *planned[:-1]]
+    reads, kinds, held = zip(*(_network_work(model.upscaler, *one) for one in inputs), strict=True)
+    passes = info.frames * (2 if info.mode == "RGBA" else 1)
+    sample = info.channels * info.bit_depth // 8
+    network_output = math.prod(inputs[-1]) * scale**2 * sample
+    resized = 0 if final == (inputs[-1][0] * scale, inputs[-1][1] * scale) else math.prod(final) * sample
+    memory = BASE_BYTES + network_output + resized + max(held)
+    parts = ", 다음에 ".join(kinds)
+    return Estimate(sum(reads) * passes * seconds_per_pixel, memory, parts)
+
+
+def _network_work(upscaler: Upscaler, width: int, height: int) -> tuple[int, str, int]:
+    """네트워크를 한 번 거칠 때의 `(읽는 픽셀 수, 나누는 법, 활성값의 메모리)`."""
+    bottom, right = pad_amounts(height, width, upscaler.pre_pad, upscaler.multiple)
+    height, width = height + bottom, width + right
     cut = upscaler.cut_for(height, width)
     if cut is None:
         tiles = plan_tiles(height, width, upscaler.tile_for(height, width), upscaler.pad, upscaler.multiple)
         read = sum(math.prod(piece.read.shape) for piece in tiles)
         largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
-        parts, held = f"타일 {len(tiles)}개", upscaler.engine.memory(1, largest)
-    else:
-        length, side = (height, width) if cut.axis == 2 else (width, height)
-        columns = -(-side // cut.column)
-        read = length * min(columns * (cut.column + 2 * cut.margin), side + 2 * cut.margin * (columns - 1))
-        parts, held = f"띠 {columns * -(-length // cut.rows)}개", cut.memory
-    passes = info.frames * (2 if info.mode == "RGBA" else 1)
-    sample = info.channels * info.bit_depth // 8
-    network_output = info.height * info.width * model.scale**2 * sample
-    final = job.output_size(outscale)
-    resized = 0 if final is None or outscale == model.scale else final[0] * final[1] * sample
-    memory = BASE_BYTES + network_output + resized + held
-    return Estimate(read * passes * seconds_per_pixel, memory, parts)
+        return read, f"타일 {len(tiles)}개", upscaler.engine.memory(1, largest)
+    length, side = (height, width) if cut.axis == 2 else (width, height)
+    columns = -(-side // cut.column)
+    read = length * min(columns * (cut.column + 2 * cut.margin), side + 2 * cut.margin * (columns - 1))
+    return read, f"띠 {columns * -(-length // cut.rows)}개", cut.memory
 
 
 def show_plan(
     jobs: Sequence[Job],
     model: Model,
     *,
-    outscale: float,
+    outscale: Outscale,
     max_pixels: int | None,
     skip_existing: bool,
     tell: Callable[[str], None],
@@ -90,7 +97,7 @@ def show_plan(
     Args:
         jobs: 일들.
         model: 모델.
-        outscale: 마지막 업스케일 배율.
+        outscale: 마지막 업스케일 배율이나 결과의 크기.
         max_pixels: 결과 픽셀 수의 한도. None이면 없다.
         skip_existing: 이미 있는 결과를 건드리지 않을지.
         tell: 알리는 말을 쓰는 함수.
@@ -112,12 +119,15 @@ def show_plan(
             what = "읽을 수 없음" if job.info is None else "쓸 수 없음"
             tell("\n    ".join(f"{head}\n{what}: {job.problem}".splitlines()))
             continue
+        factor = scale_factor(outscale, job.info.width, job.info.height)
         over = max_pixels is not None and size[0] * size[1] * job.info.frames > max_pixels
-        warning = "\n    결과가 --max_pixels 한도를 넘어 실패합니다." if over else ""
+        notes = passes_note(plan_passes(job.info.width, job.info.height, size, model.scale))
+        warning = "".join(f"\n    알림: {note}" for note in notes)
+        warning += "\n    결과가 --max_pixels 한도를 넘어 실패합니다." if over else ""
         total += estimate.seconds
         tell(
             f"{head} -> {shown(job.output)}\n"
-            f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {outscale:g}배, "
+            f"    {job.info.width}x{job.info.height} -> {size[0]}x{size[1]}, {float(factor):g}배, "
             f"{estimate.parts}, 약 {describe_bytes(estimate.memory)}, 약 {estimate.seconds:.1f}초{warning}"
         )
     tell(f"모두 {len(jobs)}개, 약 {total:.0f}초 (장치 {model.engine.device}, {model.engine.precision})")

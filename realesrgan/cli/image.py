@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from realesrgan.cli.arguments import (
     STANDARD,
     build_model,
     check_extensions,
+    describe_faces,
     engine_line,
     open_chosen,
     parse_arguments,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 # 이보다 작은 입력(픽셀)은 다른 이미지를 읽고 쓰는 동안 계산한다.
 OVERLAPPED_PIXELS = 1 << 19
 
+logger = logging.getLogger(__name__)
+
 FAREWELL = "중단했습니다. 쓰다 만 파일은 남지 않았습니다."
 
 
@@ -47,7 +51,7 @@ def _work(argv: Sequence[str] | None = None) -> int:
     if args.list_models:
         say(describe_models())
         return EXIT_DONE
-    if args.plugin or args.steps or args.backend != AUTO:
+    if args.plugin or args.steps or args.face_enhance or args.backend != AUTO:
         check_extensions(args)
     if args.tune:
         from realesrgan.cli.tune import run_tune
@@ -92,6 +96,8 @@ class FileResult(Result):
         outscale: 쓴 업스케일 배율.
         frames: 프레임 수.
         steps: 거친 단계들(`"blend=0.7"` 등).
+        counts: 단계가 센 것(`faces` 등)의 이름과 수.
+        runs: 픽셀마다 네트워크를 돌린 횟수. 앙상블이 아니면 1.
         backend, device, precision: 실제로 쓴 엔진의 이름과 장치와 정밀도. 키우지 않았으면 None.
     """
 
@@ -100,6 +106,8 @@ class FileResult(Result):
     outscale: float | None = None
     frames: int = 1
     steps: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    runs: int = 1
     backend: str | None = None
     device: str | None = None
     precision: str | None = None
@@ -108,8 +116,10 @@ class FileResult(Result):
         """결과와 크기."""
         before, after = ("x".join(map(str, size or ())) for size in (self.input_size, self.output_size))
         unit = "쪽" if str(self.output).lower().endswith((".tif", ".tiff")) else "프레임"
-        frames = f", {self.frames}{unit}" if self.frames > 1 else ""
-        size = f"{before} -> {after}, {self.outscale:g}배{frames}, {self.seconds:.1f}초"
+        extra = f", {self.frames}{unit}" if self.frames > 1 else ""
+        extra += f", 앙상블 {self.runs}번" if self.runs > 1 else ""
+        extra += describe_faces(self.counts)
+        size = f"{before} -> {after}, {self.outscale:g}배{extra}, {self.seconds:.1f}초"
         return f" -> {shown(self.output)} ({size})", []
 
 
@@ -136,12 +146,14 @@ class PictureCommand(Command["Job", FileResult]):
         from realesrgan.cli.jobs import plan_jobs
 
         args = self._args
+        for warning in args.warnings:
+            logger.warning("%s", warning)
         if ranks.size > 1 and STANDARD in (*args.input, args.output):
             raise UsageError(
                 "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
             )
         # 직접 훈련한 네트워크의 배율은 실어 보아야 안다.
-        known = get_model(args.model_name).scale if args.named or args.model_path is None else None
+        known = get_model(args.model_name.partition(",")[0]).scale if args.named or args.model_path is None else None
         return plan_jobs(
             args.input,
             args.output,
@@ -164,8 +176,8 @@ class PictureCommand(Command["Job", FileResult]):
         else:
             # 할 일이 없는 프로세스도 지나가야 한다. 하나라도 빠지면 나머지가 영영 기다린다.
             with ranks.local_leader_first():
-                weights = open_chosen(self._args) if needed else None
-            if weights is not None:
+                weights = open_chosen(self._args) if needed else []
+            if weights:
                 self._model = build_model(self._args, weights, ranks.device(self._args.device))
         if self._model is not None:
             named = self._args.model_path is None
@@ -218,6 +230,8 @@ class PictureCommand(Command["Job", FileResult]):
             outscale=made.outscale,
             frames=made.frames,
             steps=tuple(step.text for step in args.steps),
+            counts=made.counts,
+            runs=getattr(model.engine, "runs", 1),
             backend=model.engine.name,
             device=str(getattr(model.engine, "place", model.engine.device)),
             precision=model.engine.precision,

@@ -27,7 +27,7 @@ from realesrgan.media.formats import (
 )
 from realesrgan.media.image import ImageInfo, looks_like_picture, probe_image
 from realesrgan.util.files import expand_user, identity, natural_key, os_reason
-from realesrgan.util.numbers import scaled_size
+from realesrgan.util.numbers import Outscale, scaled_size
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Job:
         source = () if self.piped else (self.source,)
         return source if self.to_stdout or not self.output else (*source, self.target)
 
-    def output_size(self, outscale: float | None) -> tuple[int, int] | None:
+    def output_size(self, outscale: Outscale | None) -> tuple[int, int] | None:
         """결과의 `(너비, 높이)`, 픽셀. 입력을 읽지 못했거나 배율을 아직 모르면 None."""
         if self.info is None or outscale is None:
             return None
@@ -107,7 +107,7 @@ def plan_jobs(
     recursive: bool,
     suffix: str,
     ext: str,
-    outscale: float | None,
+    outscale: Outscale | None,
     skip_existing: bool = False,
     scratch: Callable[[], Path] | None = None,
 ) -> list[Job]:
@@ -119,7 +119,7 @@ def plan_jobs(
         recursive: 하위 폴더까지 볼지.
         suffix: 결과 이름 뒤에 붙일 글자.
         ext: `auto`나 점 없는 확장자.
-        outscale: 마지막 업스케일 배율. 아직 모르면 None. 결과가 형식의 한도를 넘는지 미리 본다.
+        outscale: 마지막 업스케일 배율이나 결과의 크기. 아직 모르면 None. 결과가 형식의 한도를 넘는지 미리 본다.
         skip_existing: 이미 있는 결과를 건드리지 않을지.
         scratch: 파이프로 오가는 이미지를 둘 임시 폴더를 주는 함수. 없으면 파이프를 쓸 수 없다.
 
@@ -399,7 +399,7 @@ def _renamed(jobs: list[Job], suffix: str) -> list[Job]:
     return renamed
 
 
-def _without_results(jobs: list[Job], outscale: float | None) -> list[Job]:
+def _without_results(jobs: list[Job], outscale: Outscale | None) -> list[Job]:
     """앞선 실행의 결과를 입력에서 뺀다. 입력 폴더가 곧 결과 폴더여도 되풀이할 수 있다.
 
     다른 입력의 결과가 될 이름이고 크기도 그 입력을 키운 것이면 결과로 본다. 이름만 같은 원본을 덮어쓰지 않기 위해서다.
@@ -421,7 +421,7 @@ def _without_results(jobs: list[Job], outscale: float | None) -> list[Job]:
     return kept
 
 
-def _made_from(job: Job, maker: Job, outscale: float | None) -> bool:
+def _made_from(job: Job, maker: Job, outscale: Outscale | None) -> bool:
     """`job`의 입력이 앞선 실행에서 `maker`를 키워 쓴 것인지."""
     same = identity(maker.target) == identity(job.source)
     if job.info is None or maker.info is None:
@@ -459,12 +459,12 @@ def _without_conflicts(jobs: list[Job]) -> list[Job]:
     return checked
 
 
-def check_target(job: Job, outscale: float | None, skip_existing: bool = False) -> Job:
+def check_target(job: Job, outscale: Outscale | None, skip_existing: bool = False) -> Job:
     """결과를 그 이름과 형식으로 쓸 수 있는지, 이미 있어 건너뛸 것인지 보고 이유를 적는다. 오래 계산하기 전에 안다.
 
     Args:
         job: 일.
-        outscale: 마지막 업스케일 배율. 모르면 None이고 크기는 보지 않는다.
+        outscale: 마지막 업스케일 배율이나 결과의 크기. 모르면 None이고 크기는 보지 않는다.
         skip_existing: 이미 있는 결과를 건드리지 않을지.
     """
     target = format_of_name(job.target)

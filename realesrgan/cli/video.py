@@ -6,13 +6,22 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from realesrgan.cli.arguments import AUTO, STANDARD, build_model, check_extensions, engine_line, open_chosen, source_of
+from realesrgan.cli.arguments import (
+    AUTO,
+    STANDARD,
+    build_model,
+    check_extensions,
+    describe_faces,
+    engine_line,
+    open_chosen,
+    source_of,
+)
 from realesrgan.cli.console import configure_logging, guarded, run_and_leave, say_error, shown
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.cli.video_arguments import parse_arguments, to_settings
@@ -45,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         args = parse_arguments(argv)
         configure_logging(args.verbose)
-        if args.plugin or args.steps or args.backend != AUTO:
+        if args.plugin or args.steps or args.face_enhance or args.backend != AUTO:
             check_extensions(args)
         return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run)
 
@@ -78,6 +87,8 @@ class FileResult(Result):
     backend: str | None = None
     device: str | None = None
     precision: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    runs: int = 1
 
     def details(self) -> tuple[str, list[str]]:
         """결과와 크기, 시간이 간 곳."""
@@ -88,9 +99,10 @@ class FileResult(Result):
         # 네트워크는 작업자들의 합이므로 작업자 수로 나누어 벽시계와 견준다.
         shares["네트워크"] = stages["network"]["busy"] / max(stages["workers"], 1)
         wall = max(stages["wall"], 1e-9)
+        runs = f", 앙상블 {self.runs}번" if self.runs > 1 else ""
         lines = [
             f"{before} -> {after}({self.outscale:g}배), {self.codec} {self.pix_fmt}, {self.frames}프레임"
-            f"(같은 프레임 {self.repeats}개), {self.seconds:.1f}초, {speed:.2f}fps",
+            f"(같은 프레임 {self.repeats}개){runs}{describe_faces(self.counts)}, {self.seconds:.1f}초, {speed:.2f}fps",
             "시간이 간 곳: " + ", ".join(f"{word} {100 * busy / wall:.0f}%" for word, busy in shares.items()),
         ]
         if self.preview is not None:

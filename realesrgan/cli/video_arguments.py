@@ -24,6 +24,7 @@ from realesrgan.cli.arguments import (
     number,
     parse_time,
     row,
+    settle_faces,
     settle_shared,
 )
 from realesrgan.errors import UsageError
@@ -270,13 +271,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.warnings = []
     if unused:
         args.warnings.append(f"{', '.join(unused)}: 더는 필요 없어 무시합니다. 비디오는 PyAV가 직접 읽고 씁니다.")
-    if args.face_enhance and "anime" not in args.model_name:
-        raise UsageError(
-            "--face_enhance는 이 버전에 아직 없습니다.\n"
-            "  해결: 이 옵션을 빼고 실행하거나, 이미지로 키운 뒤 GFPGAN을 쓰세요."
-        )
+    settle_faces(parser, args)
     if args.face_enhance:
-        args.warnings.append("애니메이션 모델은 얼굴을 향상하지 않으므로 --face_enhance를 끕니다.")
+        args.warnings.append("얼굴은 프레임마다 따로 고치므로 비디오에서는 깜박일 수 있습니다.")
     return args
 
 

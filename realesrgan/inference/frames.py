@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +18,10 @@ from realesrgan.inference.upscaler import Upscaler
 from realesrgan.inference.yuv import alpha_to_unit, planes_to_rgb, rgb_to_planes, to_tensor, unit_to_alpha
 from realesrgan.media.picture import fill_transparent_colour
 from realesrgan.media.video.types import Colour, EncodePlan, PixelLayout, Planes, VideoInfo
+from realesrgan.util.numbers import plan_passes
+
+if TYPE_CHECKING:
+    from realesrgan.inference.finish import WholeStep
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class FrameUpscaler:
         rotation: 시계 방향으로 돌릴 각도(0, 90, 180, 270).
         mirrored: 돌리기 전에 좌우로 뒤집을지.
         network_alpha: 알파도 네트워크로 키울지. 아니면 쌍삼차로 키운다.
+        whole: 프레임 전체를 보는 단계들.
+
+    Attributes:
+        counts: 그 단계들이 센 것의 합.
 
     Raises:
         ValueError: 각도가 90의 배수가 아닐 때.
@@ -61,15 +72,21 @@ class FrameUpscaler:
         rotation: int = 0,
         mirrored: bool = False,
         network_alpha: bool = True,
+        whole: Sequence[WholeStep] = (),
     ) -> None:
         if rotation % 90:
             raise ValueError(f"90도의 배수로만 돌릴 수 있습니다: {rotation}")
         self._upscaler = upscaler
         self._source = source
         self._target = target
+        self._size = (target.width, target.height)
         self._turns = -rotation // 90
         self._mirrored = mirrored
         self._network_alpha = network_alpha
+        self._whole = tuple(whole)
+        self._early = upscaler.with_steps([step for step in upscaler.steps if not getattr(step, "last", False)])
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
 
     @torch.inference_mode()
     def __call__(self, frames: Sequence[Planes]) -> list[Planes]:
@@ -90,7 +107,10 @@ class FrameUpscaler:
         alpha = alpha_to_unit(planes[-1], self._source.layout.bits) if self._source.layout.alpha else None
         if alpha is not None:
             rgb = _fill_transparent(rgb, alpha)
-        enlarged = self._resized(self._upscaler.upscale_frames(self._turned(rgb)))
+        turned = self._turned(rgb)
+        enlarged = self._enlarged(turned)
+        if self._whole:
+            self._finish(enlarged, turned)
         outputs = rgb_to_planes(enlarged, self._target.layout, self._target.colour)
         if self._target.layout.alpha:
             outputs.append(self._alpha_plane(alpha, outputs[0]))
@@ -104,19 +124,38 @@ class FrameUpscaler:
             return unit_to_alpha(torch.ones_like(like, dtype=torch.float32)[:, None], bits)
         turned = self._turned(alpha)
         if self._network_alpha:
-            turned = self._upscaler.upscale_frames(turned.expand(-1, 3, -1, -1), plain=True).mean(dim=1, keepdim=True)
-        return unit_to_alpha(self._resized(turned), bits)
+            turned = self._enlarged(turned.expand(-1, 3, -1, -1), plain=True).mean(dim=1, keepdim=True)
+        return unit_to_alpha(resize_frames(turned, *self._size), bits)
+
+    def _enlarged(self, frames: Tensor, *, plain: bool = False) -> Tensor:
+        """결과의 크기에 닿을 때까지 네트워크를 거친다. 마지막은 꼭 그 크기다."""
+        height, width = frames.shape[-2:]
+        passes = plan_passes(width, height, self._size, self._upscaler.scale)
+        for upscaler, size in zip([*[self._early] * (len(passes) - 1), self._upscaler], passes, strict=True):
+            frames = resize_frames(upscaler.upscale_frames(frames, plain=plain), *size)
+        return frames
+
+    def _finish(self, enlarged: Tensor, source: Tensor) -> None:
+        """프레임마다 전체를 보는 단계들을 거친다."""
+        from realesrgan.inference.finish import FrameCanvas, finish_image
+
+        found: Counter[str] = Counter()
+        for one, own in zip(enlarged, source, strict=True):
+            finish_image(self._whole, FrameCanvas(one), FrameCanvas(own), found)
+        with self._lock:
+            self.counts.update(found)
 
     def _turned(self, tensor: Tensor) -> Tensor:
         tensor = tensor.flip(3) if self._mirrored else tensor
         return torch.rot90(tensor, self._turns, dims=(2, 3)) if self._turns % 4 else tensor
 
-    def _resized(self, tensor: Tensor) -> Tensor:
-        size = (self._target.height, self._target.width)
-        if tuple(tensor.shape[-2:]) == size:
-            return tensor
-        resized = F.interpolate(tensor, size=size, mode="bicubic", align_corners=False, antialias=True)
-        return resized.clamp_(0, 1)
+
+def resize_frames(frames: Tensor, width: int, height: int) -> Tensor:
+    """`(N, C, H, W)`를 그 크기로 맞춘다. 줄일 때 계단 현상을 막는 바이큐빅이다. 같은 크기면 받은 것 그대로다."""
+    if tuple(frames.shape[-2:]) == (height, width):
+        return frames
+    resized = F.interpolate(frames, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
+    return resized.clamp_(0, 1)
 
 
 def _fill_transparent(rgb: Tensor, alpha: Tensor) -> Tensor:

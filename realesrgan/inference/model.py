@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +17,11 @@ from realesrgan.archs.base import network_scale, size_multiple
 from realesrgan.errors import InvalidValueError, UsageError
 from realesrgan.inference.engines.base import AUTO, Engine, create_engine, engine_packages
 from realesrgan.inference.engines.choices import Choice, remembered
+from realesrgan.inference.ensemble import DIRECTIONS, AveragedEngine, MixedNetwork, mix_networks
+from realesrgan.inference.steps import parse_steps, split_steps
 from realesrgan.inference.tiling import Progress
-from realesrgan.inference.upscaler import Upscaler, check_outscale
-from realesrgan.util.numbers import scaled_size
+from realesrgan.inference.upscaler import Upscaler, check_outscale, split_image
+from realesrgan.util.numbers import OutputSize, Outscale, plan_passes, scaled_size
 from realesrgan.zoo.weights import DEFAULT_DENOISE_STRENGTH, Weights, open_weights
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
 
 TileSize = int | Literal["auto"]
+ModelSource = str | os.PathLike[str] | Mapping[str, Any] | Weights
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class ComputeSettings:
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 남은 메모리에 맞춘다.
         tile_pad, pre_pad: 타일과 가장자리의 패딩(픽셀).
         batch: 한 번에 계산할 타일 수.
+        ensemble: 뒤집고 돌린 여덟 방향의 결과를 평균할지(셀프 앙상블(self-ensemble)). 시간이 여덟 배 든다.
     """
 
     device: str = AUTO
@@ -49,6 +54,7 @@ class ComputeSettings:
     tile_pad: int = 10
     pre_pad: int = 0
     batch: int = 1
+    ensemble: bool = False
 
     def __post_init__(self) -> None:
         valid_tile = self.tile == AUTO or (isinstance(self.tile, int) and self.tile >= 0)
@@ -100,14 +106,22 @@ class Model:
     @cached_property
     def engine(self) -> Engine:
         """이 설정의 엔진. 처음 쓸 때 만든다."""
-        return create_engine(
-            self.network,
-            backend=self.compute.backend,
-            device=self.compute.device,
-            precision=self.compute.precision,
-            scale=self.scale,
-            multiple=self.multiple,
-        )
+        compute, mixed = self.compute, self.network if isinstance(self.network, MixedNetwork) else None
+        engines = [
+            create_engine(
+                network,
+                backend=compute.backend,
+                device=compute.device,
+                precision=compute.precision,
+                scale=self.scale,
+                multiple=self.multiple if mixed is None else None,
+            )
+            for network in ([self.network] if mixed is None else mixed.networks)
+        ]
+        if mixed is None and not compute.ensemble:
+            return engines[0]
+        directions = DIRECTIONS if compute.ensemble else 1
+        return AveragedEngine(engines, [1.0] if mixed is None else mixed.weights, directions)
 
     @cached_property
     def upscaler(self) -> Upscaler:
@@ -135,7 +149,7 @@ class Model:
     def with_compute(self, **changes: Any) -> Model:
         """같은 네트워크를 다른 설정(`ComputeSettings`의 이름들)으로 쓰는 모델. 파일을 다시 읽지 않는다."""
         changed = replace(self, compute=replace(self.compute, **changes))
-        if not {"device", "precision", "backend"} & set(changes):
+        if not {"device", "precision", "backend", "ensemble"} & set(changes):
             changed.__dict__["engine"] = self.engine
         return changed
 
@@ -155,7 +169,7 @@ class Model:
     def upscale(
         self,
         image: Any,
-        outscale: float | None = None,
+        outscale: Outscale | None = None,
         *,
         alpha_upsampler: str = "realesrgan",
         steps: Sequence[str | Step] = (),
@@ -166,7 +180,8 @@ class Model:
         Args:
             image: PIL 이미지, 또는 `(H, W)` 회색, `(H, W, 3)` RGB, `(H, W, 4)` RGBA의 NumPy 배열. 배열은 uint8, uint16,
                 또는 0..1의 실수다.
-            outscale: 마지막 업스케일 배율. 없으면 네트워크의 배율이다. 다르면 Lanczos로 맞춘다.
+            outscale: 마지막 업스케일 배율이나 결과의 크기(`OutputSize`). 없으면 네트워크의 배율이다. 다르면 Lanczos로
+                맞추고, 네트워크의 배율보다 크면 결과를 다시 키운다(`plan_passes`).
             alpha_upsampler: `realesrgan`이면 알파 채널도 네트워크로, `bicubic`이면 보간으로 키운다.
             steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
             progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
@@ -185,7 +200,9 @@ class Model:
             >>> model.upscale(np.zeros((8, 6, 3), np.uint8), outscale=2).shape
             (16, 12, 3)
         """
-        factor = self.scale if outscale is None else check_outscale(outscale)
+        factor: Outscale = self.scale if outscale is None else outscale
+        if not isinstance(factor, OutputSize):
+            factor = check_outscale(factor)
         if not isinstance(image, np.ndarray):
             return _upscale_pil(self, image, factor, alpha_upsampler, steps, progress)
         return self.upscale_array(
@@ -195,35 +212,58 @@ class Model:
     def upscale_array(
         self,
         image: NDArray[Any],
-        outscale: float,
+        outscale: Outscale,
         *,
         alpha_upsampler: str = "realesrgan",
         steps: Sequence[str | Step] = (),
         progress: Progress | None = None,
         bgr: bool = True,
         allocate: Callable[..., Any] | None = None,
+        counts: Counter[str] | None = None,
     ) -> NDArray[Any]:
-        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례와, 결과를 적을 것(`join_image`)을 고를 수 있다."""
+        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례와, 결과를 적을 것(`join_image`)을 고를 수 있다.
+
+        단계가 센 것은 `counts`에 더한다.
+        """
         if image.ndim not in (2, 3):
             raise InvalidValueError(
                 f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
             )
-        upscaler = self.upscaler
-        if steps:
-            from realesrgan.inference.steps import parse_steps
+        by_tile, whole = split_steps(parse_steps(steps))
+        early = [step for step in by_tile if not getattr(step, "last", False)]
+        source = image
+        height, width = image.shape[:2]
+        passes = plan_passes(width, height, scaled_size(width, height, outscale), self.scale)
+        # 한 번 거칠 때의 일은 들어가는 픽셀에 비례한다.
+        areas = [width * height, *(wide * high for wide, high in passes[:-1])]
+        for index, size in enumerate(passes):
+            before, now, total = sum(areas[:index]), areas[index], sum(areas)
+            part = partial(_report_pass, progress, before, now, total) if progress and len(passes) > 1 else progress
+            upscaler = self.upscaler.with_steps(early if index < len(passes) - 1 else by_tile)
+            # 크기를 맞추거나 다시 키울 결과는 메모리에 있어야 한다.
+            exact = index == len(passes) - 1 and size == (image.shape[1] * self.scale, image.shape[0] * self.scale)
+            kept = allocate if exact else None
+            image = upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=part, allocate=kept)
+        if whole:
+            from realesrgan.inference.finish import ArrayCanvas, finish_image
 
-            upscaler = upscaler.with_steps(parse_steps(steps))
-        size = scaled_size(image.shape[1], image.shape[0], outscale)
-        if size != (image.shape[1] * self.scale, image.shape[0] * self.scale):
-            # 마지막에 크기를 맞추려면 결과가 메모리에 있어야 한다.
-            allocate = None
-        return upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=progress, allocate=allocate)
+            pixels = split_image(source, bgr=bgr, unit=True)
+            # 잘라 적을 수 있기만 하면 되므로 파일에 있는 결과도 제자리에서 고친다.
+            enlarged = replace(pixels, color=image[:, :, :3] if image.ndim == 3 else image)
+            device = self.engine.device
+            finish_image(whole, ArrayCanvas(enlarged, device), ArrayCanvas(pixels, device), counts)
+        return image
+
+
+def _report_pass(progress: Progress, before: int, now: int, whole: int, done: int, total: int) -> None:
+    """여러 번 거칠 때 한 번의 진행을 전체의 진행으로 알린다."""
+    progress(before + now * done // max(total, 1), whole)
 
 
 def _upscale_pil(
     model: Model,
     image: Any,
-    outscale: float,
+    outscale: Outscale,
     alpha_upsampler: str,
     steps: Sequence[str | Step],
     progress: Progress | None,
@@ -252,7 +292,7 @@ def _upscale_pil(
 
 
 def load(
-    what: str | os.PathLike[str] | Mapping[str, Any] | Weights,
+    what: ModelSource | Sequence[ModelSource],
     *,
     device: str = AUTO,
     precision: str = AUTO,
@@ -261,6 +301,8 @@ def load(
     tile_pad: int = 10,
     pre_pad: int = 0,
     batch: int = 1,
+    ensemble: bool = False,
+    mix: Sequence[float] | None = None,
     denoise_strength: float | None = None,
     default_strength: float = DEFAULT_DENOISE_STRENGTH,
     name: str | None = None,
@@ -274,8 +316,10 @@ def load(
     Args:
         what: 모델 표의 이름(`realesrgan.list_models()`), 가중치 파일의 경로나 주소, 또는 state dict. 경로 나눔표나
             확장자가 있는 글은 경로로 본다. 옛 ESRGAN의 이름, 감싼 것의 머리(`module.` 등), ncnn의 `.param`도 읽는다.
-            `spandrel`이 설치되어 있으면 그것이 아는 초해상도 네트워크도 실린다.
-        device, precision, backend, tile, tile_pad, pre_pad, batch: `ComputeSettings`와 같다.
+            `spandrel`이 설치되어 있으면 그것이 아는 초해상도 네트워크도 실린다. 배율이 같은 것을 목록으로 주면 결과를
+            평균하는 모델이다.
+        device, precision, backend, tile, tile_pad, pre_pad, batch, ensemble: `ComputeSettings`와 같다.
+        mix: `what`이 목록일 때 저마다의 무게, 0보다 큰 수. 합은 1로 맞춘다. 없으면 모두 같다.
         denoise_strength: 잡음 제거 세기 0..1. realesr-general-x4v3에만 적용된다. 없으면 `default_strength`.
         default_strength: `denoise_strength`가 없을 때의 세기. 1이면 짝과 섞지 않고 그 파일만 읽는다(내보내기, 평가).
         name: `what`이 파일일 때, 그것이 어느 공식 모델의 것인지.
@@ -288,7 +332,7 @@ def load(
         모델. 엔진은 처음 쓸 때 만든다.
 
     Raises:
-        UsageError: 모델 이름을 모를 때(가까운 이름을 담는다), 배율을 알 수 없을 때.
+        UsageError: 모델 이름을 모를 때(가까운 이름을 담는다), 배율을 알 수 없을 때, 평균할 수 없을 때.
         WeightsError: 찾거나 읽거나 알아볼 수 없을 때.
 
     예:
@@ -301,12 +345,13 @@ def load(
         from realesrgan.util.plugins import load_plugins
 
         load_plugins(plugins)
-    compute = ComputeSettings(device, precision, backend, tile, tile_pad, pre_pad, batch)
-    if isinstance(what, Weights):
-        weights = what
-    else:
-        weights = open_weights(
-            what,
+    compute = ComputeSettings(device, precision, backend, tile, tile_pad, pre_pad, batch, ensemble)
+    sources: Sequence[Any] = what if isinstance(what, Sequence) and not isinstance(what, str) else (what,)
+    opened = [
+        one
+        if isinstance(one, Weights)
+        else open_weights(
+            one,
             name=name,
             denoise_strength=denoise_strength,
             default_strength=default_strength,
@@ -314,7 +359,11 @@ def load(
             hints={"act_type": act_type},
             progress=progress,
         )
-    network = weights.network()
+        for one in sources
+    ]
+    network, weights = opened[0].network(), opened[0]
+    if len(opened) > 1 or mix is not None:
+        network, weights = mix_networks([network, *(one.network() for one in opened[1:])], opened, mix)
     scale = network_scale(network)
     if scale is None:
         raise UsageError(

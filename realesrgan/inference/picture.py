@@ -8,9 +8,10 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read
 from realesrgan.media.vips import RAW_BYTES, RawImage
 from realesrgan.media.writer import check_target
 from realesrgan.util.files import make_writable_folder, os_reason
-from realesrgan.util.numbers import scaled_size
+from realesrgan.util.numbers import Outscale, passes_note, plan_passes, scale_factor, scaled_size
 
 if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
@@ -38,7 +39,7 @@ class PictureSettings:
     """이미지를 어떻게 키우고 쓸지.
 
     Attributes:
-        outscale: 마지막 업스케일 배율, 0보다 크다. None이면 네트워크의 배율.
+        outscale: 마지막 업스케일 배율(0보다 크다)이나 결과의 크기(`OutputSize`). None이면 네트워크의 배율.
         alpha_upsampler: 알파 채널(alpha channel)을 키우는 방법. `realesrgan`(네트워크) 또는 `bicubic`(빠른 보간).
         steps: 네트워크 다음에 거칠 단계들(`"blend=0.7"` 등).
         quality: 손실 압축의 품질(1..100). None이면 형식의 기본값.
@@ -47,7 +48,7 @@ class PictureSettings:
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
     """
 
-    outscale: float | None = None
+    outscale: Outscale | None = None
     alpha_upsampler: str = "realesrgan"
     steps: tuple[str | Step, ...] = ()
     quality: int | None = None
@@ -66,6 +67,7 @@ class PictureResult:
         outscale: 쓴 업스케일 배율.
         frames: 프레임 수.
         seconds: 읽기부터 쓰기까지 걸린 시간(초).
+        counts: 단계가 센 것(`faces` 등)의 이름과 수. 모든 프레임의 합이다.
         notes: 결과에 담지 못해 포기한 것들.
     """
 
@@ -76,6 +78,7 @@ class PictureResult:
     outscale: float
     frames: int
     seconds: float
+    counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -107,30 +110,33 @@ def upscale_file(
     if not isinstance(model, Model):
         model = load(model)
     started = time.perf_counter()
-    outscale = float(model.scale) if settings.outscale is None else settings.outscale
+    outscale: Outscale = model.scale if settings.outscale is None else settings.outscale
     # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
     prepare_target(target)
     picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels, lazy=True)
     check_target(target, picture)
     sizes: list[tuple[int, int]] = []
+    counts: Counter[str] = Counter()
     with ExitStack() as stack:
         frames = _enlarged_frames(
-            picture, model, outscale, settings, progress, sizes, partial(_allocate, stack, target.parent)
+            picture, model, outscale, settings, progress, sizes, partial(_allocate, stack, target.parent), counts
         )
         enlarged = replace(picture, frames=frames)
         notes = write_image(target, enlarged, quality=settings.quality, compression=settings.compression)
     if settings.keep_time:
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    size = scaled_size(*sizes[0], outscale)
     return PictureResult(
         source=source,
         target=target,
         input_size=sizes[0],
-        output_size=scaled_size(*sizes[0], outscale),
-        outscale=outscale,
+        output_size=size,
+        outscale=round(float(scale_factor(outscale, *sizes[0])), 6),
         frames=len(sizes),
         seconds=time.perf_counter() - started,
-        notes=notes,
+        counts=dict(counts),
+        notes=(*notes, *passes_note(plan_passes(*sizes[0], size, model.scale))),
     )
 
 
@@ -180,13 +186,14 @@ def _unwritable_folder(folder: Path, error: OSError) -> ImageWriteError:
 def _enlarged_frames(
     picture: Picture,
     model: Model,
-    outscale: float,
+    outscale: Outscale,
     settings: PictureSettings,
     progress: Progress | None,
     sizes: list[tuple[int, int]],
     allocate: Callable[..., Any],
+    counts: Counter[str],
 ) -> Iterator[Frame]:
-    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 입력의 `(너비, 높이)`를 `sizes`에 적는다.
+    """프레임을 하나씩 키운다. 한 번에 한 장만 메모리에 둔다. 크기와 단계가 센 것을 `sizes`와 `counts`에 적는다.
 
     큰 결과는 메모리가 아니라 `allocate`가 만드는 임시 파일에 모은다.
     """
@@ -210,6 +217,7 @@ def _enlarged_frames(
             progress=part,
             bgr=not frame.rgb,
             allocate=allocate if large else None,
+            counts=counts,
         )
         yield replace(frame, array=output)
 

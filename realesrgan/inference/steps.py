@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +41,14 @@ class Step(Protocol):
         ...
 
 
-StepFactory = Callable[[str], Step]
+StepFactory = Callable[[str], Any]
 STEPS: dict[str, StepFactory] = {}
+# 쓸 때에야 불러올 단계들이 든 모듈. 불러오면 스스로 표에 든다.
+_HOMES = {
+    "sharpen": "realesrgan.inference.finish",
+    "color_fix": "realesrgan.inference.finish",
+    "faces": "realesrgan.face.restoration",
+}
 
 
 def register_step(name: str, create: StepFactory) -> None:
@@ -59,8 +66,8 @@ def register_step(name: str, create: StepFactory) -> None:
     STEPS[name] = create
 
 
-def parse_steps(wanted: Iterable[str | Step]) -> tuple[Step, ...]:
-    """`이름=값`의 글들을 단계로 바꾼다. 이미 단계인 것은 그대로 둔다.
+def parse_steps(wanted: Iterable[Any]) -> tuple[Any, ...]:
+    """`이름=값`의 글들을 단계나 이미지 전체를 보는 단계(`finish.WholeStep`)로 바꾼다. 이미 단계인 것은 그대로 둔다.
 
     Raises:
         UsageError: 모르는 이름이거나 값이 잘못되었을 때.
@@ -71,10 +78,27 @@ def parse_steps(wanted: Iterable[str | Step]) -> tuple[Step, ...]:
             steps.append(one)
             continue
         name, _, value = one.partition("=")
+        if name in _HOMES:
+            importlib.import_module(_HOMES[name])
         if name not in STEPS:
-            raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {', '.join(STEPS)}")
+            names = ", ".join(dict.fromkeys((*STEPS, *_HOMES)))
+            raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {names}")
         steps.append(STEPS[name](value))
     return tuple(steps)
+
+
+def split_steps(steps: Sequence[Any]) -> tuple[tuple[Step, ...], tuple[Any, ...]]:
+    """단계들을 타일마다의 것과 이미지 전체의 것(`finish.WholeStep`)으로 나눈다."""
+    whole = tuple(step for step in steps if hasattr(step, "finish"))
+    return tuple(step for step in steps if not hasattr(step, "finish")), whole
+
+
+def total_margin(steps: Sequence[Step], scale: int) -> int:
+    """차례로 거치는 단계들이 함께 보는 원본의 반지름(픽셀).
+
+    앞 단계가 고친 곳을 다음 단계가 보므로 반지름은 더해진다. 결과의 픽셀로 말하는 단계(`reach`)는 배율로 나눈다.
+    """
+    return sum(step.margin + -(-getattr(step, "reach", 0) // scale) for step in steps)
 
 
 @dataclass(frozen=True)

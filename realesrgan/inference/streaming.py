@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.mixed_precision import EdgeConv
+from realesrgan.inference.steps import total_margin
 from realesrgan.inference.tiling import Box, Progress, Store
 
 if TYPE_CHECKING:
@@ -655,7 +656,7 @@ class _Column:
         self._axis, self._steps = cut.axis, steps
         self._length, self._side = size
         self._left, self._right = left, min(left + cut.column, self._side)
-        self._margin = max((step.margin for step in steps), default=0)
+        self._margin = total_margin(steps, plan.scale)
         # 단계도 줄기의 양옆을 더 본다. 거기까지 통째와 같아야 한다.
         beside = cut.margin + -(-self._margin // engine.multiple) * engine.multiple if cut.margin else 0
         self._first, self._last = max(left - beside, 0), min(self._right + beside, self._side)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.base import PRECISION_DTYPES, Engine, memory_budget
+from realesrgan.inference.steps import total_margin
 from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.optional import import_cv2
@@ -415,7 +416,7 @@ class Upscaler:
             height=height,
             width=width,
             tile=tile,
-            pad=max([self.pad, *(step.margin for step in steps)]) if tile else self.tile_pad,
+            pad=max(self.pad, total_margin(steps, scale)) if tile else self.tile_pad,
             multiple=self.multiple,
             batch=self.batch,
             release=self.engine.release,

@@ -27,7 +27,7 @@ from realesrgan.media.picture import (
 )
 from realesrgan.media.vips import LazyImage, load, to_array
 from realesrgan.util.files import os_reason
-from realesrgan.util.numbers import scaled_size
+from realesrgan.util.numbers import Outscale, scaled_size
 
 StrPath = str | PathLike[str]
 
@@ -61,7 +61,7 @@ def probe_image(path: StrPath) -> ImageInfo:
 def read_image(
     path: StrPath,
     *,
-    outscale: float = 1.0,
+    outscale: Outscale = 1.0,
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS,
     lazy: bool = False,
 ) -> Picture:
@@ -73,8 +73,8 @@ def read_image(
 
     Args:
         path: 이미지 파일. 형식은 확장자가 아니라 내용으로 알아낸다.
-        outscale: 키울 배율. 픽셀 한도를 결과의 크기로 재기 위한 것이며 여기서 키우지는 않는다. 줄이는 배율이어도
-            푸는 메모리는 입력만큼 들므로 1배로 본다.
+        outscale: 키울 배율이나 크기. 픽셀 한도를 결과의 크기로 재기 위한 것이며 여기서 키우지는 않는다. 줄이는
+            배율이어도 푸는 메모리는 입력만큼 들므로 1배로 본다.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
         lazy: 할 수 있는 형식이면 배열 대신 자른 곳만 읽는 RGB의 `vips.LazyImage`를 줄지.
 
@@ -89,7 +89,7 @@ def read_image(
             info = header.info
             if max_output_pixels is not None:
                 pages = [page.info for page in header.detail] if info.pages else [info] * info.frames
-                sizes = [scaled_size(page.width, page.height, max(outscale, 1.0)) for page in pages]
+                sizes = [scaled_size(page.width, page.height, outscale, least=1) for page in pages]
                 if (total := sum(width * height for width, height in sizes)) > max_output_pixels:
                     raise _too_large(path, info, sizes[0], total, max_output_pixels)
         module = import_module(f"realesrgan.media.{MODULES[info.format]}")

@@ -2,10 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 
-def scaled_size(width: int, height: int, outscale: float) -> tuple[int, int]:
+@dataclass(frozen=True)
+class OutputSize:
+    """사람이 말하는 결과의 크기. 넷 가운데 하나만 정하며, 비율은 원본을 따른다. 늘이거나 자르지 않는다.
+
+    Attributes:
+        width, height: 너비나 높이(픽셀), 1 이상.
+        long_side: 긴 변(픽셀), 1 이상.
+        fit: 결과가 들어갈 상자의 `(너비, 높이)`, 픽셀. 한 변은 꼭 맞고 다른 변은 넘지 않는다.
+
+    Raises:
+        ValueError: 하나가 아니거나 1보다 작을 때.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    long_side: int | None = None
+    fit: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.width, self.height, self.long_side, self.fit) if value is not None]
+        sides = [side for value in given for side in (value if isinstance(value, tuple) else (value,))]
+        if len(given) != 1 or min(sides) < 1:
+            raise ValueError(f"width, height, long_side, fit 가운데 하나를 1 이상으로 주어야 합니다: {self}")
+
+    def factor(self, width: int, height: int) -> Fraction:
+        """`(너비, 높이)`의 원본을 이 크기로 만드는 배율."""
+        if self.fit is not None:
+            return min(Fraction(self.fit[0], width), Fraction(self.fit[1], height))
+        if self.height is not None:
+            return Fraction(self.height, height)
+        return Fraction(self.width or self.long_side or 1, width if self.width else max(width, height))
+
+
+# 네트워크의 배율을 이만큼까지 넘는 크기는 다시 키우지 않고 보간으로 넓힌다. 잰 것은 inference_context.md에 있다.
+TOLERANCE = 1.5
+# 결과의 크기를 정하는 것: 배율이나, 사람이 말하는 크기.
+Outscale = float | OutputSize
+
+
+def scale_factor(outscale: Outscale, width: int, height: int) -> Fraction:
+    """`(너비, 높이)`의 원본에 쓸 배율. 배율로 준 수는 적힌 십진수 그대로다.
+
+    Raises:
+        ValueError: 배율이 0 이하이거나 유한하지 않을 때.
+    """
+    try:
+        factor = outscale.factor(width, height) if isinstance(outscale, OutputSize) else Fraction(str(outscale))
+    except ValueError:
+        factor = Fraction(0)
+    if factor <= 0:
+        raise ValueError(f"배율은 0보다 큰 유한한 수여야 합니다: {outscale}")
+    return factor
+
+
+def plan_passes(
+    width: int, height: int, target: tuple[int, int], scale: int, *, tolerance: float = TOLERANCE
+) -> list[tuple[int, int]]:
+    """네트워크를 몇 번 거칠지, 거칠 때마다 어떤 크기로 맞출지 정한다.
+
+    한 번에 닿지 않는 크기만 여러 번 거친다. 조금 넘는 크기는 보간으로 넓히는 쪽이 정답에 더 가깝다. 가운데의 크기는
+    다음 번에 꼭 닿을 만큼만 둔다: 네 배의 네트워크로 여덟 배를 만들 때 첫 결과를 두 배로 줄여 넣으면 두 번째 계산이
+    4분의 1이 된다.
+
+    Args:
+        width, height: 원본의 크기(픽셀).
+        target: 결과의 `(너비, 높이)`, 픽셀.
+        scale: 네트워크의 배율.
+        tolerance: 한 번에 닿는 크기의 이만큼까지는 보간으로 넓힌다, 1 이상.
+
+    Returns:
+        거칠 때마다의 `(너비, 높이)`. 마지막이 `target`이다.
+    """
+    sizes = [target]
+    reach = scale * tolerance
+    while scale > 1 and (sizes[0][0] > width * reach or sizes[0][1] > height * reach):
+        sizes.insert(0, (-(-sizes[0][0] // scale), -(-sizes[0][1] // scale)))
+    return sizes
+
+
+def passes_note(passes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """여러 번 거칠 때 사용자에게 알릴 말."""
+    if len(passes) == 1:
+        return ()
+    steps = " -> ".join(f"{width}x{height}" for width, height in passes)
+    return (
+        f"모델의 배율을 넘는 크기라 {len(passes)}번 키웁니다: {steps}. 두 번째부터는 앞의 결과를 다시 키우므로 원본에 "
+        "없는 무늬를 지어냅니다.",
+    )
+
+
+def scaled_size(width: int, height: int, outscale: Outscale, *, least: int = 0) -> tuple[int, int]:
     """업스케일한 결과의 크기를 정한다.
 
     배율을 적힌 십진수 그대로 셈해 반올림한다(0.5는 올린다). 이진 소수로 곱해 버리면 100의 2.3배가 229가 된다.
@@ -13,7 +105,8 @@ def scaled_size(width: int, height: int, outscale: float) -> tuple[int, int]:
 
     Args:
         width, height: 입력 크기(픽셀), 1 이상.
-        outscale: 업스케일 배율, 0보다 큰 유한한 수.
+        outscale: 업스케일 배율(0보다 큰 유한한 수)이나 `OutputSize`.
+        least: 배율이 이보다 작으면 이것으로 본다.
 
     Returns:
         결과의 `(너비, 높이)`, 픽셀. 1보다 작아지지 않는다.
@@ -21,12 +114,7 @@ def scaled_size(width: int, height: int, outscale: float) -> tuple[int, int]:
     Raises:
         ValueError: 배율이 0 이하이거나 유한하지 않을 때.
     """
-    try:
-        scale = Fraction(str(outscale))
-    except ValueError:
-        raise ValueError(f"배율은 0보다 큰 유한한 수여야 합니다: {outscale}") from None
-    if scale <= 0:
-        raise ValueError(f"배율은 0보다 큰 유한한 수여야 합니다: {outscale}")
+    scale = max(scale_factor(outscale, width, height), Fraction(least))
     half = Fraction(1, 2)
     return max(int(width * scale + half), 1), max(int(height * scale + half), 1)
 

@@ -485,6 +485,7 @@ class VideoRun:
         partial: 깨진 곳까지만 온 조각.
         preview: 적어 둔 미리보기의 경로.
         holes: 지나온, 원본의 깨진 곳들.
+        counts: 단계가 센 것의 이름과 수(이번에 계산한 프레임만).
     """
 
     times: StageTimes
@@ -495,6 +496,7 @@ class VideoRun:
     partial: PartialSegment | None = None
     preview: Path | None = None
     holes: tuple[Hole, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def run_stages(

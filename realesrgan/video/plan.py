@@ -16,7 +16,7 @@ from realesrgan.inference.yuv import KNOWN_MATRICES
 from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
-from realesrgan.util.numbers import scaled_size
+from realesrgan.util.numbers import Outscale, passes_note, plan_passes, scaled_size
 from realesrgan.video.settings import PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.timing import Timing, constant_rate, film_rate, grid_base
 
@@ -59,6 +59,7 @@ class VideoPlan:
         deinterlace: 실제로 비월을 푸는 법. 비었으면 그대로 키운다.
         frames: 키울 프레임 수의 어림. 모르면 None.
         timing: 결과의 시각을 정하는 법.
+        largest_input: 네트워크에 들어가는 가장 큰 것의 `(너비, 높이)`. 한 번에 키우면 원본의 크기다.
         content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
         steps: 네트워크와 파일 사이의 단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다.
         warnings: 사용자에게 알릴 것.
@@ -72,6 +73,7 @@ class VideoPlan:
     deinterlace: Deinterlace
     frames: int | None
     timing: Timing
+    largest_input: tuple[int, int] = (0, 0)
     content: str = ""
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -82,7 +84,8 @@ def plan_video(
     target: VideoTarget,
     settings: VideoSettings,
     reader: VideoReader | ImageSequence,
-    outscale: float,
+    outscale: Outscale,
+    scale: int = 1,
 ) -> VideoPlan:
     """비디오 한 편의 계획을 세운다.
 
@@ -90,7 +93,8 @@ def plan_video(
         source, target: 입력과 결과.
         settings: 설정.
         reader: 연 입력.
-        outscale: 결과의 배율.
+        outscale: 결과의 배율이나 크기.
+        scale: 네트워크의 배율. 1이면 한 번만 거친다.
 
     Raises:
         VideoError: 읽거나 쓸 수 없는 비디오일 때.
@@ -128,6 +132,7 @@ def plan_video(
         notes = () if source.file is None or source.is_animation else (IMAGE_NOTE,)
     elif target.path is not None and not source.is_stream:
         notes = reader.check_tracks(target.path, encoding)
+    passes = plan_passes(*info.display_size, (encoding.width, encoding.height), scale)
     steps: tuple[str, ...] = ()
     if settings.steps:
         from realesrgan.inference.steps import parse_steps
@@ -143,8 +148,9 @@ def plan_video(
         frames=_frame_count(info, inside, timing, whole),
         timing=timing,
         content=sampled_hash(source.images or (Path(source.name),)) if source.has_images else index.digest,
+        largest_input=([info.display_size, *passes])[-2],
         steps=steps,
-        warnings=(*info.warnings, *encoding.warnings, *notes),
+        warnings=(*info.warnings, *encoding.warnings, *notes, *passes_note(passes)),
     )
 
 

@@ -24,6 +24,7 @@ from realesrgan.media.video.files import import_av
 from realesrgan.media.video.layouts import frame_of
 from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_cores
+from realesrgan.util.numbers import scale_factor
 from realesrgan.video.plan import VideoPlan, plan_video
 from realesrgan.video.settings import PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.workers import WorkerPlan, as_models, make_workers, plan_workers
@@ -140,8 +141,8 @@ def estimate_video(
     models = as_models(model)
     outscale = settings.outscale or models[0].scale
     with closing(source.open()) as reader:
-        plan = plan_video(source, target, settings, reader, outscale)
-        workers = plan_workers(models[0], plan.info.display_size, settings, cores=available_cores())
+        plan = plan_video(source, target, settings, reader, outscale, models[0].scale)
+        workers = plan_workers(models[0], plan.largest_input, settings, cores=available_cores())
         taken = islice((item for item in reader.frames(plan.start, plan.end) if item.planes), SAMPLE_FRAMES)
         frames = [item.planes for item in taken]
     if not frames:
@@ -157,4 +158,5 @@ def estimate_video(
         preview = Preview(settings.preview, plan.encoding)
         preview.offer(planes)
     size = estimate_size(plan, settings, frames)
-    return VideoEstimate(plan, workers, outscale, seconds, None if preview is None else preview.written, size)
+    factor = float(scale_factor(outscale, *plan.info.display_size))
+    return VideoEstimate(plan, workers, factor, seconds, None if preview is None else preview.written, size)

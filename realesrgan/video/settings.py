@@ -14,6 +14,7 @@ from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.media.video.types import Hole
 from realesrgan.util.files import expand_user, natural_key, os_reason
+from realesrgan.util.numbers import Outscale
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -36,7 +37,7 @@ class VideoSettings:
     """비디오를 어떻게 키울지. 파일과 배열에는 매이지 않는다.
 
     Attributes:
-        outscale: 결과의 배율, 0보다 크다. None이면 네트워크의 배율.
+        outscale: 결과의 배율(0보다 크다)이나 크기(`OutputSize`). None이면 네트워크의 배율.
         codec: 인코더 이름(`libx264`, `h265`, `prores` 등). None이면 원본과 컨테이너에 맞춘다.
         crf: 품질. 작을수록 좋다. 범위는 코덱마다 다르다.
         preset: 인코더의 빠르기와 압축의 균형.
@@ -67,7 +68,7 @@ class VideoSettings:
         steps: 네트워크와 파일 사이에서 프레임을 고치는 단계들(`"blend=0.7"` 등).
     """
 
-    outscale: float | None = None
+    outscale: Outscale | None = None
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
@@ -115,6 +116,8 @@ class VideoResult:
         stages: 단계마다의 일한 시간과 기다린 시간(초)과 작업자 수. 프로세스들의 합이다.
         preview: 적어 둔 미리보기의 경로.
         steps: 거친 단계들(`blend=0.7` 등).
+        counts: 단계가 센 것(`faces` 등)의 이름과 수(이번에 계산한 프레임만).
+        runs: 픽셀마다 네트워크를 돌린 횟수. 앙상블이 아니면 1.
         reason: 실패나 건너뜀의 이유.
         notes: 결과에 담지 못해 포기한 것과 알릴 것.
         holes: 지나온 깨진 곳들(`on_damage="continue"`). 하나라도 있으면 결과는 다 만들었어도 상태가 `failed`다.
@@ -137,6 +140,8 @@ class VideoResult:
     stages: dict[str, Any] = field(default_factory=dict)
     preview: str | None = None
     steps: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    runs: int = 1
     reason: str | None = None
     notes: tuple[str, ...] = ()
     holes: tuple[Hole, ...] = ()

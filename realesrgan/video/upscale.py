@@ -7,7 +7,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.machine import available_cores
+from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
@@ -208,17 +210,18 @@ class VideoTask:
             RealESRGANError: 읽거나 쓸 수 없을 때.
         """
         settings, path, workspace = self.settings, self.target.path, self.workspace
-        outscale = settings.outscale or self.models[0].scale
+        outscale, model = settings.outscale or self.models[0].scale, self.models[0]
         # 옵션을 먼저 보고 나서 있는 결과를 본다. 잘못된 코덱이 "결과가 이미 있습니다"에 가려지지 않게 한다.
-        plan = plan_video(self.source, self.target, settings, reader, outscale)
+        plan = plan_video(self.source, self.target, settings, reader, outscale, model.scale)
+        factor = round(float(scale_factor(outscale, *plan.info.display_size)), 6)
         refuse_existing(self.target, allowed=settings.overwrite or settings.resume)
         kept = workspace.recorded_tile() if workspace is not None and settings.resume else None
         cores = max(available_cores() // (1 if self.processes is None else self.processes.local_size), 1)
-        workers = plan_workers(self.models[0], plan.info.display_size, settings, cores=cores, tile=kept)
+        workers = plan_workers(model, plan.largest_input, settings, cores=cores, tile=kept)
         done: dict[int, SegmentRecord] = {}
         if path is not None and workspace is not None:
-            engine = {**model_identity(self.models[0]), "타일": workers.tile}
-            marks = fingerprint(plan, settings, engine, outscale)
+            engine = {**model_identity(model), "타일": workers.tile}
+            marks = fingerprint(plan, settings, engine, factor)
             overwrite = settings.overwrite or self.source.is_stream
             left = is_worth_keeping(workspace)
             done = workspace.prepare(
@@ -228,7 +231,7 @@ class VideoTask:
         frames = sum(record.frames for record in done.values())
         for warning in plan.warnings:
             logger.warning("%s", warning)
-        return Assignment(plan, workers, outscale, remaining, done, frames, f"video/{secrets.token_hex(8)}")
+        return Assignment(plan, workers, factor, remaining, done, frames, f"video/{secrets.token_hex(8)}")
 
     def upscale(
         self, work: Assignment, reader: VideoReader | ImageSequence, claim: Callable[[], int | None]
@@ -260,6 +263,8 @@ class VideoTask:
         sink.store = FrameStore(workspace) if workspace is not None and keeps else None
         run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
         tick()
+        # 한 장치의 작업자들은 프레임을 키우는 것을 함께 쓴다.
+        run.counts = _total({id(worker.upscale): worker.upscale.counts for worker in workers}.values())
         run.preview = None if preview is None else preview.written
         return run
 
@@ -414,6 +419,14 @@ def usable_records(
     return [record for record in usable if record.frames]
 
 
+def _total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """이름마다의 합. 0인 것도 남긴다."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part)
+    return dict(counts)
+
+
 def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:
     """무엇을 어떻게 했는지 모은 결과."""
     plan = work.plan
@@ -448,6 +461,8 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
         stages=stages,
         preview=None if preview is None else str(preview),
         steps=plan.steps,
+        counts=_total(run.counts for run in runs),
+        runs=getattr(task.models[0].engine, "runs", 1),
         notes=plan.warnings,
         holes=tuple(sorted(dict.fromkeys(holes), key=lambda hole: hole.start)),
     )

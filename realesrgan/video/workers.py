@@ -18,6 +18,7 @@ import torch
 from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, Engine, memory_budget
 from realesrgan.inference.frames import FrameUpscaler
 from realesrgan.inference.model import Model, load
+from realesrgan.inference.steps import parse_steps, split_steps
 from realesrgan.inference.tiling import auto_tile
 from realesrgan.media.video.types import Planes
 from realesrgan.util.machine import available_memory
@@ -25,7 +26,6 @@ from realesrgan.version import __version__
 from realesrgan.video.settings import VideoSettings
 
 if TYPE_CHECKING:
-    from realesrgan.inference.steps import Step
     from realesrgan.video.plan import VideoPlan
 
 # 타일이 이보다 작아지느니 작업자를 줄이고 한 프레임에 여러 스레드를 쓴다. 작은 타일은 패딩이 일의 큰 몫이 된다.
@@ -54,6 +54,7 @@ def model_identity(model: Model) -> dict[str, Any]:
         "모델": digest.hexdigest(),
         "엔진": engine.name,
         "정밀도": engine.precision,
+        "앙상블": getattr(engine, "runs", 1),
         "장치": getattr(engine, "place", engine.device).type,
         "버전": [__version__, torch.__version__],
     }
@@ -162,14 +163,10 @@ class FrameWorker:
 
 def make_workers(
     models: Sequence[Model], workers: WorkerPlan, plan: VideoPlan, settings: VideoSettings
-) -> list[Worker]:
+) -> list[FrameWorker]:
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
-    made: list[Worker] = []
-    steps: tuple[Step, ...] = ()
-    if settings.steps:
-        from realesrgan.inference.steps import parse_steps
-
-        steps = parse_steps(settings.steps)
+    made: list[FrameWorker] = []
+    steps, whole = split_steps(parse_steps(settings.steps))
     for model in models:
         compute = {"tile_pad": settings.tile_pad, "pre_pad": settings.pre_pad, "batch": settings.batch or 1}
         # 통째라고 정했어도 메모리에 들지 않으면 결과가 같게 나눈다.
@@ -183,6 +180,7 @@ def make_workers(
             rotation=plan.info.rotation,
             mirrored=plan.info.mirrored,
             network_alpha=settings.alpha_upsampler == "realesrgan",
+            whole=whole,
         )
         made += [FrameWorker(upscale, upscaler.engine.device, workers.threads) for _ in range(workers.workers)]
     return made

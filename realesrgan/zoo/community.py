@@ -102,7 +102,7 @@ def identify(state: StateDict, source: object) -> str:
     """
     guessed = guess_architecture(state)
     try:
-        descriptor = _describe(state)
+        descriptor = describe(state)
     except MissingPackageError as error:
         about = f"{guessed}의 가중치로 보입니다." if guessed else "RRDBNet(ESRGAN)과 SRVGGNetCompact의 이름이 아닙니다."
         raise WeightsError(
@@ -132,16 +132,16 @@ def load(state: StateDict, source: object) -> nn.Module:
         WeightsError: 실을 수 없을 때.
         MissingPackageError: spandrel이 없을 때.
     """
-    descriptor = _describe(state)
+    descriptor = describe(state)
     if descriptor is None:
         raise WeightsError(f"가중치에서 네트워크를 알아내지 못했습니다: {source}\n  해결: 파일을 다시 받으세요.")
     return CommunityNetwork(descriptor).eval().requires_grad_(False)
 
 
-def _describe(state: StateDict) -> Any:
-    """`spandrel`이 알아본 것. 모르거나 초해상도가 아니면 None."""
+def describe(state: StateDict, purpose: str = "이 네트워크를 쓰려면", install: str = INSTALL) -> Any:
+    """`spandrel`이 알아본 것. 모르거나 이미지를 이미지로 바꾸는 것이 아니면 None."""
     prepare_torchvision()
-    spandrel = import_optional("spandrel", "이 네트워크를 쓰려면", INSTALL)
+    spandrel = import_optional("spandrel", purpose, install)
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
     except Exception:  # 알아보다가 나는 예외의 종류는 그 네트워크마다 다르다. 모두 "모른다"이고 부른 쪽이 말한다.

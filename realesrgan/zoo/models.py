@@ -10,6 +10,7 @@ from typing import Any
 from realesrgan.errors import UsageError
 
 RELEASE_BASE = "https://github.com/xinntao/Real-ESRGAN/releases/download/"
+GFPGAN_RELEASE_BASE = "https://github.com/TencentARC/GFPGAN/releases/download/"
 DEFAULT_MODEL = "RealESRGAN_x4plus"
 DEFAULT_VIDEO_MODEL = "realesr-animevideov3"
 
@@ -29,6 +30,8 @@ class ModelSpec:
         sha256: 파일의 SHA-256. 모르면 None.
         ncnn: 가중치 패키지에 든 ncnn 파일의 몸통 이름. 없으면 None.
         denoise_partner: 잡음 제거 세기를 조절할 때 섞는 모델(DNI). 없으면 None.
+        license: 가중치의 라이선스.
+        base: 배포 페이지의 주소.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ModelSpec:
     ncnn: str | None = None
     denoise_partner: str | None = None
     license: str = field(default="BSD-3-Clause")
+    base: str = RELEASE_BASE
 
     @property
     def file_name(self) -> str:
@@ -51,7 +55,7 @@ class ModelSpec:
     @property
     def url(self) -> str:
         """체크포인트를 받을 주소."""
-        return f"{RELEASE_BASE}{self.release}/{self.file_name}"
+        return f"{self.base}{self.release}/{self.file_name}"
 
 
 def _rrdb(num_block: int, scale: int = 4) -> Mapping[str, Any]:
@@ -138,6 +142,31 @@ _SPECS = (
     ),
 )
 
+
+def _face(name: str, description: str, arch: str, release: str, sha256: str | None = None) -> ModelSpec:
+    size = 348632874 if arch == "GFPGAN" else None
+    return ModelSpec(
+        name, description, arch, {}, 1, release, size, sha256, license="Apache-2.0", base=GFPGAN_RELEASE_BASE
+    )
+
+
+# 얼굴을 고치는 네트워크. 키우는 모델이 아니므로 `MODELS`와 따로 둔다.
+FACE_MODELS: Mapping[str, ModelSpec] = MappingProxyType(
+    {
+        spec.name: spec
+        for spec in (
+            _face(
+                "GFPGANv1.4",
+                "얼굴 복원(기본). 자연스럽습니다.",
+                "GFPGAN",
+                "v1.3.0",
+                "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+            ),
+            _face("GFPGANv1.3", "얼굴 복원. 아주 흐린 얼굴에 강합니다.", "GFPGAN", "v1.3.0"),
+            _face("RestoreFormer", "얼굴 복원. 주의(attention)로 무늬를 찾아 씁니다.", "RestoreFormer", "v1.3.4"),
+        )
+    }
+)
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 
 

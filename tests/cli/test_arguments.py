@@ -50,7 +50,6 @@ def test_every_option_of_the_old_command_is_accepted() -> None:
         ("--fp32=1", "값을 줄 수 없습니다"),
         ("--suffix a/b", "쓸 수 없는 글자"),
         ("-s 1e308", "100 이하"),
-        ("--face_enhance", "GFPGAN"),
         ("--blend 1.5", "1 이하"),
         ("--blend 0.5 --steps blend=0.7", "함께 쓸 수 없습니다"),
     ],

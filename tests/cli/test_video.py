@@ -160,7 +160,6 @@ def test_several_videos_and_a_broken_one(run, tmp_path):
         (["-i", "a.mp4", "-o", "a.mp4"], "덮어씁니다"),
         (["-i", "-", "--resume"], "--resume"),
         (["-i", "a.mp4", "--resume", "--overwrite"], "하나만"),
-        (["-i", "a.mp4", "-n", "RealESRGAN_x4plus", "--face_enhance"], "face_enhance"),
         (["-i", "사진.png"], "inference_realesrgan.py"),
         (["-i", "a.mp4", "--모름"], "모르는 옵션"),
     ],
