@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from realesrgan.util import torchvision_hook
 from realesrgan.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ __all__ = [
     "upscale_file",
     "upscale_video",
 ]
+
+# BasicSR이나 GFPGAN을 이 패키지와 함께 쓰는 코드를 위한 것. 쓰이지 않으면 비용이 없다.
+torchvision_hook.install()
 
 # 이름과 그것이 있는 모듈.
 _HOMES = {

@@ -10,9 +10,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
-from realesrgan.util.optional import prepare_torchvision
+from realesrgan.util import torchvision_hook
 
 
 def _require(package: str) -> None:
@@ -31,20 +29,6 @@ def _require(package: str) -> None:
             "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
             "  해결: torch를 먼저 설치한 뒤 README의 '훈련 설치'대로 basicsr를 설치하세요(Python 3.10~3.12)."
         )
-
-
-def _restore_functional_tensor() -> None:
-    """사라진 torchvision 모듈 `transforms.functional_tensor`를 되살린다.
-
-    왜: 0.17에서 없어졌는데, BasicSR의 `data/degradations.py`가 맨 위에서 이 모듈의 `rgb_to_grayscale`을 가져온다.
-    """
-    name = "torchvision.transforms.functional_tensor"
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        return
-    functional = importlib.import_module("torchvision.transforms.functional")
-    shim = ModuleType(name)
-    shim.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
-    sys.modules[name] = shim
 
 
 def _import_basicsr() -> None:
@@ -169,8 +153,7 @@ def own_log_handlers() -> Iterator[None]:
 
 for _package in ("torchvision", "basicsr"):
     _require(_package)
-prepare_torchvision()
-_restore_functional_tensor()
+torchvision_hook.install()
 # ARCH_REGISTRY를 채운다. 그 폴더에 둔 사용자의 파일이 BasicSR을 불러올 수 있으므로 위의 준비 다음이어야 한다.
 importlib.import_module("realesrgan.archs")
 importlib.import_module("realesrgan.archs.discriminator_arch")

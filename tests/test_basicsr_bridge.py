@@ -126,3 +126,33 @@ def test_inference_side_never_imports_training():
         """
     )
     assert out.strip() == "[]"
+
+
+def test_code_of_others_imports_basicsr_after_this_package():
+    """GFPGAN과 facexlib이 맨 위에서 불러오는 것들. 이 패키지의 훈련 쪽은 불러오지 않는다."""
+    out = run_python(
+        """
+        import sys
+        import realesrgan
+        assert "torchvision" not in sys.modules and "realesrgan.basicsr_bridge" not in sys.modules
+        from basicsr.utils.download_util import load_file_from_url
+        from torchvision.transforms.functional_tensor import rgb_to_grayscale
+        from torchvision.transforms import functional
+        import realesrgan.util.torchvision_hook as hook
+        hook.install()
+        finders = [finder for finder in sys.meta_path if isinstance(finder, hook.TorchvisionFinder)]
+        print(rgb_to_grayscale is functional.rgb_to_grayscale, len(finders), "realesrgan.basicsr_bridge" in sys.modules)
+        """
+    )
+    assert out.split() == ["True", "1", "False"]
+
+
+def test_module_that_torchvision_still_has_is_left_alone(monkeypatch):
+    from importlib.machinery import ModuleSpec, PathFinder
+
+    from realesrgan.util.torchvision_hook import MISSING, TorchvisionFinder
+
+    finder = TorchvisionFinder()
+    assert finder.find_spec("json") is None and finder.find_spec(MISSING, []).loader is finder
+    monkeypatch.setattr(PathFinder, "find_spec", lambda name, path=None, target=None: ModuleSpec(name, None))
+    assert finder.find_spec(MISSING, []) is None
