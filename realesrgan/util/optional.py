@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def prepare_torchvision() -> None:
         return
     import torch
 
-    spec = importlib.util.find_spec("torchvision")
+    # 갈고리(torchvision_hook)를 거치지 않고 찾는다. 거치면 이 준비가 다시 불린다.
+    spec = PathFinder.find_spec("torchvision")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for library in sorted(Path(folder).glob("_C*")):
             try:

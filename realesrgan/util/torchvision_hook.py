@@ -22,19 +22,12 @@ class TorchvisionFinder(MetaPathFinder, Loader):
     모듈이 있는 옛 torchvision에서는 본래의 것이 쓰인다.
     """
 
-    _busy = False
-
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """사라진 모듈이면 그것을 만들 자리를, 나머지는 None을 돌려준다."""
-        if name == PACKAGE and not self._busy:
+        if name == PACKAGE:
             from realesrgan.util.optional import prepare_torchvision
 
-            # 준비하는 동안에도 torchvision이 어디 있는지 묻는다.
-            self._busy = True
-            try:
-                prepare_torchvision()
-            finally:
-                self._busy = False
+            prepare_torchvision()
         if name == MISSING and PathFinder.find_spec(name, path) is None:
             return ModuleSpec(name, self)
         return None
