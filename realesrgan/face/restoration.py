@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,15 @@ from torch import Tensor
 from realesrgan.errors import UsageError, WeightsError
 from realesrgan.face.align import TEMPLATE, crop_face, paste_face, read_array, resized, similarity
 from realesrgan.face.mtcnn import Face, load_detector, suppress
+from realesrgan.face.retinaface import RetinaFace, load_retinaface
 from realesrgan.inference.finish import ROWS_AT_ONCE, Canvas
 from realesrgan.inference.steps import register_step
 from realesrgan.inference.tiling import Box
 from realesrgan.util.download import Progress
 from realesrgan.util.optional import import_cv2, import_optional, prepare_torchvision
 from realesrgan.zoo import community
-from realesrgan.zoo.models import FACE_MODELS
-from realesrgan.zoo.weights import find_weights, load_weights, resolve_model_path
+from realesrgan.zoo.models import FACE_DETECTOR, FACE_MODELS
+from realesrgan.zoo.weights import find_local_weights, find_weights, load_weights, resolve_model_path
 
 DEFAULT_FACE_MODEL = "GFPGANv1.4"
 # 두 눈 사이가 원본에서 이보다 좁으면(픽셀) 고칠 것이 없어 지어낼 뿐이므로 그대로 둔다.
@@ -43,15 +44,23 @@ Restorer = Callable[[Tensor], Tensor]
 Detector = Callable[[NDArray[np.uint8]], list[Face]]
 
 
-def find_faces(image: NDArray[np.uint8]) -> list[Face]:
-    """함께 있는 네트워크(MTCNN)로 얼굴을 믿음이 큰 차례로 찾는다. 긴 변이 `LONGEST_SEARCHED`를 넘으면 줄여서 찾는다.
+def find_faces(
+    image: NDArray[np.uint8], search: Detector | None = None, angles: Sequence[float] = SEARCHED_ANGLES
+) -> list[Face]:
+    """얼굴을 믿음이 큰 차례로 찾는다. 긴 변이 `LONGEST_SEARCHED`를 넘으면 줄여서 찾는다.
 
-    네트워크는 선 얼굴에서 점을 가장 잘 짚으므로 이미지를 좌우로 기울여 가며 세 번 찾고, 같은 얼굴이면 가장 바로 선 것을
-    고른다.
+    함께 있는 네트워크(MTCNN)는 선 얼굴에서 점을 가장 잘 짚으므로 이미지를 좌우로 기울여 가며 찾고, 같은 얼굴이면 가장
+    바로 선 것을 고른다.
+
+    Args:
+        image: `(H, W, 3)` RGB uint8.
+        search: 한 번 찾는 함수. 없으면 함께 있는 네트워크.
+        angles: 기울일 각도들(도).
     """
     cv2, found = import_cv2(), []
+    search = search or (lambda seen: load_detector().detect(seen, SMALLEST_FACE))
     height, width = image.shape[:2]
-    for angle in SEARCHED_ANGLES:
+    for angle in angles:
         ratio = min(LONGEST_SEARCHED / max(height, width), 1.0)
         turn = np.vstack([cv2.getRotationMatrix2D((width / 2, height / 2), angle, ratio), [0, 0, 1]])
         sides = np.abs(turn[:2, :2]) @ [width, height]
@@ -62,7 +71,7 @@ def find_faces(image: NDArray[np.uint8]) -> list[Face]:
         else:
             seen = image if ratio == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         back = np.linalg.inv(turn)
-        for face in load_detector().detect(seen, SMALLEST_FACE):
+        for face in search(seen):
             points = (face.points @ back[:2, :2].T + back[:2, 2]).astype(np.float32)
             found.append((Face(points, face.score, face.side / ratio), face.score * _upright(face)))
     centres = np.array([face.points.mean(0) for face, _ in found]).reshape(-1, 2)
@@ -85,7 +94,8 @@ class FaceRestoration:
         model: `FACE_MODELS`의 이름이나 가중치의 경로, 주소.
         strength: 고친 얼굴의 몫 0..1. 1이면 네트워크의 결과 그대로다.
         only_center: 이미지의 가운데에 가장 가까운 얼굴 하나만 고칠지.
-        detect: 얼굴을 찾는 함수.
+        detect: 얼굴을 찾는 함수. 없으면 공식 RetinaFace의 파일이 `weights/`나 캐시에 있을 때 그것을, 아니면 함께 있는
+            MTCNN을 쓴다.
         restore: 얼굴을 고치는 함수. 없으면 `model`의 네트워크를 장치마다 한 번 싣는다.
         progress: 내려받을 때 `(받은 바이트, 전체 바이트)`를 받는 함수.
 
@@ -96,9 +106,10 @@ class FaceRestoration:
     model: str = DEFAULT_FACE_MODEL
     strength: float = 1.0
     only_center: bool = False
-    detect: Detector = find_faces
+    detect: Detector | None = None
     restore: Restorer | None = None
     progress: Progress | None = None
+    _detectors: dict[torch.device, RetinaFace] = field(default_factory=dict, repr=False)
     _loaded: dict[torch.device, Restorer] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -114,8 +125,14 @@ class FaceRestoration:
 
     @property
     def text(self) -> str:
-        """`faces=모델:세기`. 가운데만이면 `:center`가 붙는다."""
-        return f"faces={self.model}:{self.strength:g}" + (":center" if self.only_center else "")
+        """`faces=모델:세기`. 가운데만이면 `:center`가, 공식 네트워크로 찾으면 `+retinaface`가 붙는다."""
+        official = "" if self.detect is not None or self.detector_file is None else "+retinaface"
+        return f"faces={self.model}:{self.strength:g}" + (":center" if self.only_center else "") + official
+
+    @cached_property
+    def detector_file(self) -> Path | None:
+        """사용자가 가진 공식 RetinaFace의 파일. 없으면 None이고, 내려받지는 않는다."""
+        return find_local_weights(FACE_DETECTOR)
 
     @cached_property
     def file(self) -> Path:
@@ -145,7 +162,7 @@ class FaceRestoration:
         Returns:
             고친 얼굴의 수 `faces`와, 작아서 그대로 둔 얼굴의 수 `small_faces`.
         """
-        found = self.detect(_as_bytes(source))
+        found = self._found(_as_bytes(source), enlarged.device)
         faces = [face for face in found if face.eye_distance >= SMALLEST_EYES]
         small = len(found) - len(faces)
         if self.only_center and faces:
@@ -160,6 +177,16 @@ class FaceRestoration:
                 made = restored[0].permute(1, 2, 0).float().cpu().numpy()
                 paste_face(enlarged, made, grow @ np.linalg.inv(matrix), self.strength)
         return {"faces": len(faces), "small_faces": small}
+
+    def _found(self, image: NDArray[np.uint8], device: torch.device) -> list[Face]:
+        if self.detect is not None:
+            return self.detect(image)
+        if self.detector_file is None:
+            return find_faces(image)
+        with self._lock:
+            if device not in self._detectors:
+                self._detectors[device] = load_retinaface(self.detector_file, device)
+        return find_faces(image, self._detectors[device].detect, (0,))
 
     def _restorer(self, device: torch.device) -> Restorer:
         with self._lock:

@@ -167,6 +167,19 @@ FACE_MODELS: Mapping[str, ModelSpec] = MappingProxyType(
         )
     }
 )
+# 얼굴을 찾는 공식 네트워크. 내려받지 않고, 사용자가 가졌을 때만 쓴다.
+FACE_DETECTOR = ModelSpec(
+    name="detection_Resnet50_Final",
+    description="얼굴 찾기(RetinaFace).",
+    arch="RetinaFace",
+    arch_args={},
+    scale=1,
+    release="v0.1.0",
+    size=109497761,
+    sha256="6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
+    license="MIT",
+    base="https://github.com/xinntao/facexlib/releases/download/",
+)
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 
 

@@ -121,13 +121,8 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     Raises:
         WeightsNotFoundError: 어디에도 없고 내려받지도 못했을 때.
     """
-    for folder in (Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()):
-        for suffix in SUFFIXES:
-            path = folder / f"{spec.name}{suffix}"
-            if path.is_file():
-                if suffix == ".pth" and spec.sha256 is not None and path.stat().st_size == spec.size:
-                    _warn_if_changed(path, spec.sha256)
-                return path
+    if (found := find_local_weights(spec)) is not None:
+        return found
     converted = _convert_from_package(spec)
     if converted is not None:
         return converted
@@ -136,6 +131,18 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         return download(spec.url, target, sha256=spec.sha256, progress=progress)
     except DownloadError as error:
         raise WeightsNotFoundError(_not_found_message(spec, error)) from error
+
+
+def find_local_weights(spec: ModelSpec) -> Path | None:
+    """`weights/`(작업 폴더, 소스 폴더)와 사용자 캐시에 있는 가중치 파일. 없으면 None."""
+    for folder in (Path.cwd() / "weights", CHECKOUT / "weights", cache_dir()):
+        for suffix in SUFFIXES:
+            path = folder / f"{spec.name}{suffix}"
+            if path.is_file():
+                if suffix == ".pth" and spec.sha256 is not None and path.stat().st_size == spec.size:
+                    _warn_if_changed(path, spec.sha256)
+                return path
+    return None
 
 
 def _warn_if_changed(path: Path, sha256: str) -> None:

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import UsageError, WeightsError
-from realesrgan.face import restoration
+from realesrgan.face import restoration, retinaface
 from realesrgan.face.align import SIDE, TEMPLATE, crop_face, paste_face, resized, similarity, soft_mask
 from realesrgan.face.mtcnn import Face, load_detector, suppress
 from realesrgan.face.restoration import FaceRestoration, find_faces, load_restorer
+from realesrgan.face.retinaface import RetinaFace, anchor_boxes, load_retinaface
 from realesrgan.inference.finish import ArrayCanvas, FrameCanvas
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
 from realesrgan.inference.model import Model, load
@@ -238,3 +239,40 @@ def test_checkpoint_of_the_official_shapes_loads_and_restores_the_same_every_tim
         assert step.finish(canvas(made), canvas(image))["faces"] == 1
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, image)
+
+
+def small_retinaface(tmp_path: Path) -> Path:
+    """공식 체크포인트와 이름과 모양이 같고 값이 무작위인 파일."""
+    torch.manual_seed(0)
+    path = tmp_path / "detection_Resnet50_Final.pth"
+    torch.save({f"module.{name}": values for name, values in RetinaFace().state_dict().items()}, path)
+    return path
+
+
+def test_anchors_cover_the_picture_from_the_centre_of_each_cell() -> None:
+    anchors = anchor_boxes(33, 20)
+    assert len(anchors) == 2 * (5 * 3 + 3 * 2 + 2 * 1)
+    assert anchors[:3].tolist() == [[4, 4, 16, 16], [4, 4, 32, 32], [12, 4, 16, 16]]
+    assert anchors[-1].tolist() == [16, 48, 512, 512]
+
+
+@pytest.mark.slow
+def test_official_detector_is_used_when_the_user_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not FaceRestoration().text.endswith("retinaface")
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    path = small_retinaface(tmp_path)
+    # 공식 파일의 크기와 견준다. 이름표의 길이만큼만 다르다.
+    assert abs(path.stat().st_size - 109_497_761) < 200_000
+    step = FaceRestoration(restore=lambda face: face)
+    assert step.text == "faces=GFPGANv1.4:1+retinaface"
+    monkeypatch.setattr(retinaface, "THRESHOLD", 0.0)
+    image = photo()
+    assert sum(step.finish(canvas(image.copy()), canvas(image)).values()) > 0
+    network = load_retinaface(path, CPU)
+    boxes, scores, points = network(torch.rand(1, 3, 33, 20))
+    assert boxes.shape == (1, 46, 4) and scores.shape == (1, 46) and points.shape == (1, 46, 10)
+
+
+def test_file_of_another_network_is_no_detector(save_network: Any, tiny_rrdbnet: Any) -> None:
+    with pytest.raises(WeightsError, match="RetinaFace"):
+        load_retinaface(save_network(tiny_rrdbnet(4)), CPU)
