@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from realesrgan.inference.picture import PictureResult, PictureSettings, upscale_file
     from realesrgan.inference.realesrganer import RealESRGANer
     from realesrgan.training.api import train
+    from realesrgan.util.numbers import OutputSize
     from realesrgan.video.settings import VideoResult, VideoSettings
     from realesrgan.video.upscale import upscale_video
     from realesrgan.zoo.models import list_models
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EvaluationSettings",
     "Model",
+    "OutputSize",
     "PictureResult",
     "PictureSettings",
     "RealESRGANer",
@@ -45,6 +47,7 @@ torchvision_hook.install()
 _HOMES = {
     "EvaluationSettings": "realesrgan.evaluation.api",
     "Model": "realesrgan.inference.model",
+    "OutputSize": "realesrgan.util.numbers",
     "PictureResult": "realesrgan.inference.picture",
     "PictureSettings": "realesrgan.inference.picture",
     "RealESRGANer": "realesrgan.inference.realesrganer",

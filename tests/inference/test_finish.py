@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from realesrgan.data.degradations import usm_sharpen
 from realesrgan.errors import UsageError
-from realesrgan.inference import finish
+from realesrgan.face.align import TEMPLATE
+from realesrgan.face.mtcnn import Face
+from realesrgan.face.restoration import FaceRestoration
+from realesrgan.inference import finish, picture
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.finish import AdainColour, FrameCanvas, Sharpen, WaveletColour, finish_image
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
 from realesrgan.inference.model import Model, load
+from realesrgan.inference.picture import PictureSettings, upscale_file
 from realesrgan.inference.steps import enlarge_lanczos, parse_steps, split_steps, total_margin
 from realesrgan.inference.upscaler import Upscaler
 from realesrgan.media.video.types import Colour, PixelLayout
+from realesrgan.util.numbers import OutputSize
 from tests.conftest import nearest_network, small_rrdbnet
 
 RNG = np.random.default_rng(0)
@@ -161,3 +168,26 @@ def test_whole_steps_count_what_they_find() -> None:
 def test_odd_value_is_a_usage_error(wanted: str) -> None:
     with pytest.raises(UsageError, match=r"[가-힣]"):
         parse_steps([wanted])
+
+
+@pytest.mark.parametrize("options", [{}, {"outscale": OutputSize(width=70)}, {"outscale": 16}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_result_kept_in_a_file_is_finished_in_place(
+    nearest: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, options: dict[str, Any]
+) -> None:
+    """큰 원본은 자른 곳만 읽고 큰 결과는 파일에 모은다. 이미지 전체를 보는 단계도 그 위에서 같은 결과를 낸다."""
+    source = tmp_path / "photo.png"
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+    Image.fromarray(RNG.integers(0, 256, (20, 30, *channels), np.uint8)).save(source)
+    step = FaceRestoration("black", detect=lambda _: [Face(TEMPLATE / 15, 1.0, 30)], restore=torch.zeros_like)
+    chosen = PictureSettings(steps=(step, "color_fix=adain"), **options)
+    results = []
+    for name, limit in (("memory", 1 << 40), ("file", 1)):
+        monkeypatch.setattr(picture, "RAW_BYTES", limit)
+        made = upscale_file(source, tmp_path / f"{name}.png", model=nearest, settings=chosen)
+        assert made.counts == {"faces": 1, "small_faces": 0}
+        with Image.open(made.target) as image:
+            assert image.mode == mode
+            results.append(np.asarray(image).astype(int))
+    assert np.abs(results[0] - results[1]).max() <= 1
+    assert not list(tmp_path.glob(".realesrgan-*"))
