@@ -145,6 +145,7 @@ def test_bomb_is_refused_by_its_output_size_and_the_limit_can_be_raised(
     [
         (("-i", "없음.png"), 2, "입력이 없습니다"),
         (("-i", "a.png", "-n", "모름"), 2, "모르는 모델"),
+        (("-i", "a.png", "--face_strength", "0.5"), 2, "--face_enhance도 주세요"),
         (("-i", "a.png", "--model_path", "없음.pth"), 1, "파일이 없습니다"),
         (("-i", "a.png", "--model_path", "text.pth"), 1, "깨졌거나"),
         (("-i", "a.png", "-n", "realesr-animevideov3", "--model_path", "tiny.pth"), 1, "맞지 않습니다"),
