@@ -307,6 +307,8 @@ def load(
     default_strength: float = DEFAULT_DENOISE_STRENGTH,
     name: str | None = None,
     act_type: str | None = None,
+    arch: str | None = None,
+    arch_args: Mapping[str, Any] | None = None,
     params_key: str | None = None,
     plugins: Sequence[str | os.PathLike[str]] = (),
     progress: Any = None,
@@ -324,6 +326,8 @@ def load(
         default_strength: `denoise_strength`가 없을 때의 세기. 1이면 짝과 섞지 않고 그 파일만 읽는다(내보내기, 평가).
         name: `what`이 파일일 때, 그것이 어느 공식 모델의 것인지.
         act_type: SRVGGNetCompact의 활성화 함수. 가중치에서 알 수 없을 때만 필요하다.
+        arch, arch_args: 네트워크의 종류(`ARCH_REGISTRY`의 이름)와 생성자의 인자. 텐서의 이름과 모양에서 알아볼 수 없을
+            때만 필요하다.
         params_key: 체크포인트에서 고를 키. 없으면 지수이동평균(EMA)이 먼저다.
         plugins: 먼저 불러올 사용자의 파일이나 폴더(네트워크, 엔진, 단계를 등록하는 것).
         progress: 내려받을 때 `(받은 바이트, 전체 바이트)`를 받는 함수.
@@ -356,7 +360,7 @@ def load(
             denoise_strength=denoise_strength,
             default_strength=default_strength,
             params_key=params_key,
-            hints={"act_type": act_type},
+            hints={"act_type": act_type, "arch": arch, "arch_args": arch_args},
             progress=progress,
         )
         for one in sources

@@ -167,3 +167,24 @@ def test_examples_in_the_documents_run(module: str) -> None:
 def test_importing_the_package_costs_nothing() -> None:
     code = "import sys, realesrgan; dir(realesrgan); assert not {'torch', 'numpy', 'PIL', 'cv2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_network_nobody_can_recognise_is_named_by_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from realesrgan.registry import ARCH_REGISTRY
+
+    class Squeezed(torch.nn.Module):
+        scale = 1
+
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.only = torch.nn.Conv2d(3, 3, width, padding=width // 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.only(x)
+
+    monkeypatch.setitem(ARCH_REGISTRY._objects, "Squeezed", Squeezed)
+    path = tmp_path / "s.pth"
+    torch.save({"params": Squeezed(5).state_dict()}, path)
+    model = realesrgan.load(path, arch="Squeezed", arch_args={"width": 5}, device="cpu")
+    assert model.arch == "Squeezed" and isinstance(model.network, Squeezed)
+    assert model.upscale(np.zeros((4, 6, 3), np.uint8)).shape == (4, 6, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.media.vips import RawImage
+from tests.conftest import ROOT
 from tests.media.samples import random_array
 
 CODE = """
@@ -91,3 +93,20 @@ def test_a_result_in_a_file_is_written_like_an_array(tmp_path: Path, shape: Any,
     assert (np.asarray(lazy.array) == wanted).all() and lazy.rgb == (array.shape[2:] != (4,))
     if lazy.rgb:
         assert (lazy.array[slice(30, 60), slice(7, 400)] == wanted[30:60, 7:400]).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")
+def test_what_a_killed_process_left_is_removed_and_what_is_in_use_is_not(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; import numpy as np\n"
+        "from realesrgan.media.vips import RawImage\n"
+        "RawImage(Path(sys.argv[1]), (4, 5, 3), np.uint8); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
+    (left,) = tmp_path.glob(".realesrgan-*.raw")
+    first = RawImage(tmp_path, (4, 5, 3), np.uint8)
+    second = RawImage(tmp_path, (4, 5, 3), np.uint8)
+    assert not left.exists() and first.path.exists() and second.path.exists()
+    first.close()
+    second.close()
+    assert not list(tmp_path.iterdir())

@@ -23,6 +23,8 @@ _BLOCK_ROWS = 16
 # 견줄 합성곱의 크기와 횟수. 0.04초쯤이다.
 _PROBE = (1, 64, 64, 64)
 _PROBE_RUNS = 8
+# 명령을 가진 CPU에서 bf16은 2배쯤 빠르다. 바쁜 기계에서 잰 값이 흔들려도 같은 것을 고르게 둔 여유다.
+_WAVERING = 1.2
 
 
 class EdgeConv(nn.Conv2d):
@@ -143,4 +145,4 @@ def _bf16_is_faster() -> bool:
                 times.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
-    return min(pairs[1][2]) < min(pairs[0][2])
+    return min(pairs[1][2]) < _WAVERING * min(pairs[0][2])
