@@ -15,11 +15,22 @@ import yaml
 
 from realesrgan.basicsr_bridge import set_random_seed
 from realesrgan.errors import UsageError
-from realesrgan.training import distributed
-from realesrgan.training.experiment import OptionRecord
-from realesrgan.training.loop import Progress, TrainProgress, TrainResult, run_training
-from realesrgan.training.option_schema import check_options, import_user_modules
-from realesrgan.training.options import apply_debug, apply_overrides, copy_options, load_yaml, prepare_options
+from realesrgan.util.optional import import_optional
+
+# 예전에 훈련을 설치한 사람에게는 이것만 없다. 아래의 모듈들은 불러올 때 이것을 쓴다.
+import_optional("msgspec", "훈련의 옵션을 검사하려면", "python -m pip install msgspec")
+
+from realesrgan.training import distributed  # noqa: E402
+from realesrgan.training.experiment import OptionRecord  # noqa: E402
+from realesrgan.training.loop import Progress, TrainProgress, TrainResult, run_training  # noqa: E402
+from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
+from realesrgan.training.options import (  # noqa: E402
+    apply_debug,
+    apply_overrides,
+    copy_options,
+    load_yaml,
+    prepare_options,
+)
 
 __all__ = ["TrainProgress", "TrainResult", "train"]
 

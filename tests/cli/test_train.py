@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -96,3 +97,12 @@ def test_both_local_rank_spellings() -> None:
 
     for flag in ("--local_rank", "--local-rank"):
         assert build_parser().parse_args(["-opt", "x", flag, "3"]).local_rank == 3
+
+
+def test_an_older_training_install_without_msgspec_is_told_what_to_install(tmp_path: Path) -> None:
+    for package in ("basicsr", "torchvision", "scipy"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"훈련 패키지가 없다: {package}")
+    options = str(ROOT / "options" / "quickstart_cpu.yml")
+    code, _, errors = run_blocked("-opt", options, blocked=("msgspec",), cwd=tmp_path)
+    assert code != 0 and "python -m pip install msgspec" in errors and "Traceback" not in errors

@@ -274,7 +274,8 @@ def test_the_network_is_followed_once_for_many_frames(
     planned: list[Any] = []
     original = plan_stream
     monkeypatch.setattr(
-        "realesrgan.inference.streaming.plan_stream", lambda network: planned.append(network) or original(network)
+        "realesrgan.inference.streaming.plan_stream",
+        lambda network, **more: planned.append(network) or original(network, **more),
     )
     tight(1200 << 10)
     Upscaler(engine_of(small_rrdbnet())).upscale_frames(torch.rand(3, 3, 150, 40))

@@ -5,7 +5,6 @@
 import copy
 import json
 
-import msgspec
 import pytest
 import yaml
 
@@ -14,6 +13,7 @@ from tests.training.extra import require_training_extra
 from tests.training.tiny_run import tiny_options
 
 require_training_extra()
+msgspec = pytest.importorskip("msgspec")
 
 from realesrgan.errors import OptionError  # noqa: E402
 from realesrgan.models.step_options import STEP_KEYS, StepOptions  # noqa: E402

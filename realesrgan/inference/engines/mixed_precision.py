@@ -63,12 +63,13 @@ class LastConv(EdgeConv):
         height, margin = input.shape[2], int(self.padding[0])
         if self.stride != (1, 1) or self.padding_mode != "zeros" or height <= _BLOCK_ROWS:
             return super().forward(input)
-        pieces = []
+        shape = (len(input), self.out_channels, height, input.shape[3])
+        output = torch.empty(shape, dtype=self.weight.dtype, memory_format=torch.channels_last)
         for top in range(0, height, _BLOCK_ROWS):
             first, last = max(top - margin, 0), min(top + _BLOCK_ROWS + margin, height)
             rows = F.conv2d(self.prepare(input[:, :, first:last]), self.weight, self.bias, 1, self.padding)
-            pieces.append(rows[:, :, top - first : top - first + _BLOCK_ROWS])
-        return torch.cat(pieces, 2)
+            output[:, :, top : top + _BLOCK_ROWS] = rows[:, :, top - first : top - first + _BLOCK_ROWS]
+        return output
 
 
 def to_bf16(network: nn.Module) -> nn.Module:

@@ -78,6 +78,7 @@ class NcnnEngine:
             raise ExportError(f"{error}\n  해결: --backend torch를 쓰세요.") from error
         self._vulkan = self._vulkan_index()
         self._nets: dict[int, Any] = {}
+        self._blocks: dict[tuple[int, int], tuple[Any, bytes]] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NcnnEngine:
         # ncnn의 객체는 복사할 수 없다. 상태가 없으므로 나누어 써도 된다.
@@ -107,6 +108,33 @@ class NcnnEngine:
                 )
             return self._nets[threads]
 
+    def _run_net(self, net: Any, planes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """`(C, h, w)` 하나를 계산한다. `ncnn.Mat`은 배열을 베끼지 않으므로 끝날 때까지 배열이 살아 있어야 한다."""
+        with net.create_extractor() as extractor:
+            extractor.input(INPUT, self._ncnn.Mat(planes))
+            code, output = extractor.extract(OUTPUT)
+            if code == _NO_MEMORY:
+                raise OutOfMemoryError("메모리가 모자랍니다.")
+            if code != 0:
+                raise ExportError(f"ncnn이 출력을 내지 못했습니다(코드 {code}).\n  해결: --backend torch를 쓰세요.")
+            return np.array(output)
+
+    def fuse(self, block: nn.Module) -> Callable[[Tensor], Tensor]:
+        """블록을 한 번에 계산하는 함수. 띠로 이어 돌릴 때 쓴다."""
+
+        def compute(x: Tensor) -> Tensor:
+            threads = torch.get_num_threads()
+            with _LOAD_LOCK:
+                if (id(block), threads) not in self._blocks:
+                    text, data = write_ncnn(block)
+                    net = load_net(text, data, vulkan=self._vulkan, low_precision=self.precision, threads=threads)
+                    self._blocks[id(block), threads] = net, data
+                net, _ = self._blocks[id(block), threads]
+            planes = np.ascontiguousarray(x.numpy())
+            return torch.from_numpy(np.stack([self._run_net(net, one) for one in planes]))
+
+        return compute
+
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return int(_TENSORS * activation_values(self.network).largest * 4 * height * width)
@@ -121,19 +149,12 @@ class NcnnEngine:
         return torch.from_numpy(np.stack([self._enlarge(plane) for plane in planes]))
 
     def _enlarge(self, planes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """`(3, h, w)` 하나를 키운다. `ncnn.Mat`은 배열을 베끼지 않으므로 끝날 때까지 배열이 살아 있어야 한다."""
-        with self._net().create_extractor() as extractor:
-            extractor.input(INPUT, self._ncnn.Mat(planes))
-            code, output = extractor.extract(OUTPUT)
-            if code == _NO_MEMORY:
-                raise OutOfMemoryError("메모리가 모자랍니다.")
-            if code != 0:
-                raise ExportError(f"ncnn이 출력을 내지 못했습니다(코드 {code}).\n  해결: --backend torch를 쓰세요.")
-            return np.array(output)
+        """`(3, h, w)` 하나를 키운다."""
+        return self._run_net(self._net(), planes)
 
     @torch.inference_mode()
     def run(self, function: Callable[[Tensor], Tensor | None], batch: Tensor) -> Any:
-        """네트워크를 띠로 이어 돌릴 때는 PyTorch의 층을 부른다. 값은 fp32에서 같다.
+        """네트워크를 띠로 이어 돌린다. 블록은 ncnn이, 나머지 층은 PyTorch가 계산한다. 값은 fp32에서 1e-5 안에서 같다.
 
         Raises:
             OutOfMemoryError: 메모리가 모자랄 때.

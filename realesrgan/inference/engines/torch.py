@@ -73,8 +73,8 @@ class TorchEngine:
         layers = network.modules() if isinstance(network, nn.Module) else ()
         self._reads_fp32 = any(isinstance(layer, EdgeConv) for layer in layers)
         if self._reads_fp32:
-            # 결과는 fp32다.
-            self._bytes_per_pixel += 3 * scale**2 * torch.float32.itemsize
+            # 결과는 fp32이고, 마지막 합성곱이 그 사본을 조금씩 만든다.
+            self._bytes_per_pixel += 2 * 3 * scale**2 * torch.float32.itemsize
         self._fallback: TorchEngine | None = None
 
     def memory(self, height: int, width: int) -> int:
