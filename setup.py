@@ -37,6 +37,7 @@ EXTRAS = {
     # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [
+        "msgspec>=0.19",  # mypy가 옵션의 선언을 따라간다
         "mypy==2.4.1",
         "ruff==0.17.6",
         "types-PyYAML==6.0.12.20261122",
