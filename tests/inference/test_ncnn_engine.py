@@ -35,6 +35,14 @@ def test_every_network_of_the_zoo_gives_the_values_of_torch(name: str, size: tup
     assert float((result - expected).abs().max()) < 1e-4
 
 
+def test_an_ncnn_whose_bf16_kills_the_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncnn, "__version__", "1.0.20250503")
+    with pytest.raises(DeviceError, match="pip install -U ncnn"):
+        create_engine(small_rrdbnet(), backend="ncnn", device="cpu", precision="bf16")
+    assert create_engine(small_rrdbnet(), backend="ncnn", device="cpu").precision == "fp32"
+
+
+@pytest.mark.skipif(int(ncnn.__version__.rpartition(".")[2]) < 20260526, reason="낡은 ncnn은 bf16을 쓰지 않는다")
 def test_storage_in_bf16_is_near_and_falls_back_to_fp32() -> None:
     model = load("realesr-animevideov3", backend="ncnn", precision="bf16")
     batch = torch.rand(1, 3, 20, 30)

@@ -20,6 +20,8 @@ from realesrgan.zoo.ncnn import INPUT, OUTPUT, load_net, write_ncnn
 _NO_MEMORY = -100
 # Winograd의 변환까지 함께 사는, 가장 큰 텐서만 한 것의 수. 공식 모델들에서 잰 최대 상주 메모리에 맞추었다.
 _TENSORS = 14
+# 이보다 낮은 판의 bf16은 채널이 여덟인 네트워크에서 죽는다(잘못된 메모리 접근).
+_SOUND_BF16 = 20260526
 # Vulkan 장치의 종류 가운데 CPU(ncnn의 gpu.h).
 _SOFTWARE = 3
 # 한 엔진을 여러 작업자가 함께 부른다. 엔진마다 두면 복사할 수 없다.
@@ -34,6 +36,12 @@ def create(network: Any, device: Place, precision: str, scale: int, multiple: in
         DeviceError: 그 Vulkan 장치가 없을 때.
     """
     return NcnnEngine(network, device, precision, scale=scale, multiple=multiple)
+
+
+def _release(ncnn: Any) -> int:
+    """판의 날짜(`1.0.20261020`의 끝)."""
+    last = str(ncnn.__version__).rpartition(".")[2]
+    return int(last) if last.isdecimal() else 0
 
 
 def present_devices() -> tuple[str, ...]:
@@ -88,6 +96,11 @@ class NcnnEngine:
     def _vulkan_index(self) -> int | None:
         """쓸 Vulkan 장치의 번호. CPU면 None."""
         if self.place.type == "cpu":
+            if self.precision == "bf16" and _release(self._ncnn) < _SOUND_BF16:
+                raise DeviceError(
+                    f"ncnn {self._ncnn.__version__}의 bf16은 채널이 적은 네트워크에서 프로세스를 죽입니다.\n"
+                    "  해결: pip install -U ncnn 뒤에 하거나, fp32를 쓰세요."
+                )
             return None
         count = self._ncnn.get_gpu_count()
         index = self.place.index or 0
