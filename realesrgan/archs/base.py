@@ -9,7 +9,6 @@
 - `recognise(state, hints)`: 클래스 메서드. 제 가중치면 `(생성자의 인자, 제 이름으로 바꾼 state dict)`, 아니면 None.
 - `recognise_ncnn(layers)`, `write_ncnn(graph)`: ncnn의 층에서 인자를 알아내고, 층을 적는다.
 - `edge_layers`: 입력을 읽는 합성곱과 마지막 합성곱의 이름(없으면 None). CPU가 bf16으로 계산해도 그 둘은 값을 지킨다.
-- 속의 블록이 `fused_margin`과 `write_ncnn(graph)`을 가지면, 띠로 이어 돌릴 때 ncnn이 그 블록을 한 번에 계산한다.
 - `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
 """
 

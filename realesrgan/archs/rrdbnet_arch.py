@@ -82,9 +82,6 @@ class ResidualDenseBlock(nn.Module):
     입출력은 `(B, num_feat, H, W)`. ESRGAN 논문 3.1절.
     """
 
-    # 3x3 합성곱 다섯 개가 보는 둘레(픽셀).
-    fused_margin = 5
-
     def __init__(self, num_feat: int = 64, num_grow_ch: int = 32) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(num_feat, num_grow_ch, 3, 1, 1)
@@ -103,10 +100,6 @@ class ResidualDenseBlock(nn.Module):
             grown = F.leaky_relu(conv(features), LEAKY_SLOPE, inplace=True)
             features = torch.cat((features, grown), 1)
         return torch.add(x, self.conv5(features), alpha=RESIDUAL_SCALE)
-
-    def write_ncnn(self, graph: NcnnGraph) -> str:
-        """이 블록만의 층을 적고 마지막 출력의 이름을 돌려준다."""
-        return _write_dense_block(graph, self, graph.source)
 
 
 class RRDB(nn.Module):

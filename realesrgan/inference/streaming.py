@@ -33,11 +33,6 @@ logger = logging.getLogger(__name__)
 # 띠 하나의 활성값이 이만큼이면 캐시에 들면서 부르는 값도 묻힌다. 잰 것은 inference_context.md에 있다.
 COMFORTABLE_STRIP_BYTES = 4 << 20
 SMALLEST_STRIP = 16
-# 블록을 한 번에 계산하는 엔진(ncnn)의 띠의 높이(줄). 겹쳐 계산하는 몫이 6%쯤이다.
-FUSED_STRIP = 96
-
-Fuse = Callable[[nn.Module], Callable[[Tensor], Tensor]]
-"""블록을 한 번에 계산하는 함수를 주는 것."""
 
 _POINTWISE_MODULES = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid),
@@ -84,8 +79,6 @@ class Stage:
         output: 결과의 번호.
         margin: 위아래로 더 보는 줄.
         gain: 받은 줄 하나에 대해 내는 줄.
-        clipped: 이미지 밖의 줄을 0으로 채우지 않고 이미지 안의 줄만 줄지. 여러 합성곱을 한 번에 하는 계산은 저마다의
-            합성곱이 0을 덧대야 하므로 이미지의 끝이 어디인지 알아야 한다. 받은 줄만큼 내며 그 가운데를 쓴다.
     """
 
     inputs: tuple[tuple[int, ...], ...]
@@ -93,7 +86,6 @@ class Stage:
     output: int
     margin: int = 0
     gain: Fraction = Fraction(1)
-    clipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,9 +184,6 @@ class StreamPlan:
         column = side if widest >= side else (widest - 2 * margin) // multiple * multiple
         across = column + 2 * margin
         wanted = comfortable // self.bytes_per_row(across, itemsize)
-        if any(stage.clipped for stage in self.stages):
-            # 여러 합성곱을 한 번에 하면 둘레를 겹쳐 계산한다. 높을수록 그 몫이 줄어든다.
-            wanted = max(wanted, FUSED_STRIP)
         affordable = int((budget / (across * itemsize) - self.waiting_values()) / self.strip_values())
         rows = max(min(wanted, affordable) // multiple * multiple, lowest)
         return StripCut(axis, rows, column, margin, self.memory(rows, across, itemsize))
@@ -219,7 +208,7 @@ class StripCut:
     memory: int = 0
 
 
-def plan_stream(network: Any, channels: int = 3, fuse: Fuse | None = None) -> StreamPlan:
+def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
     """네트워크를 따라가(torch.fx) 띠로 이어 돌릴 계획을 세운다.
 
     합성곱, 점마다의 함수(활성화 등), 더하기와 이어 붙이기, 최근접 확대, pixel shuffle과 unshuffle로 된 것이면 된다.
@@ -227,7 +216,6 @@ def plan_stream(network: Any, channels: int = 3, fuse: Fuse | None = None) -> St
     Args:
         network: `(N, channels, H, W)`를 키우는 네트워크.
         channels: 입력의 채널 수.
-        fuse: 블록(`fused_margin`과 `write_ncnn`을 가진 모듈)을 한 번에 계산하는 함수를 주는 것. 없으면 층마다 계산한다.
 
     Raises:
         NotStreamableError: 그렇지 않은 것이 들어 있을 때.
@@ -237,33 +225,23 @@ def plan_stream(network: Any, channels: int = 3, fuse: Fuse | None = None) -> St
     if network._forward_hooks or network._forward_pre_hooks:
         raise NotStreamableError("네트워크에 훅(hook)이 걸려 있습니다.")
     try:
-        graph = _Tracer(fuse is not None).trace(network)
+        graph = _Tracer().trace(network)
     except Exception as error:  # 남의 네트워크의 forward는 무엇이든 낼 수 있다. 까닭을 담아 타일로 간다.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotStreamableError(f"네트워크를 따라갈 수 없습니다({reason}).") from error
-    return _Planner(network, graph, channels, fuse).plan()
-
-
-def _is_fusible(module: nn.Module) -> bool:
-    return hasattr(module, "fused_margin") and hasattr(module, "write_ncnn")
+    return _Planner(network, graph, channels).plan()
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, fusing: bool) -> None:
-        super().__init__()
-        self._fusing = fusing
-
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # 합성곱을 물려받은 층(`mixed_precision`)의 속은 따라가지 않는다.
-        fused = self._fusing and _is_fusible(m)
-        return fused or isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Planner:
     """fx 그래프를 `Stage`들로 옮긴다."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph, channels: int, fuse: Fuse | None) -> None:
-        self._fuse = fuse
+    def __init__(self, network: nn.Module, graph: fx.Graph, channels: int) -> None:
         self._modules = dict(network.named_modules())
         self._network = network
         self._graph = graph
@@ -305,9 +283,6 @@ class _Planner:
             self._streams[node] = self._streams[node.all_input_nodes[0]]
         elif isinstance(target, nn.Conv2d):
             self._convolution(node, target)
-        elif isinstance(target, nn.Module) and self._fuse is not None and _is_fusible(target):
-            margin: Any = target.fused_margin
-            self._emit(node, partial(_each, self._fuse(target)), margin=margin, clipped=True)
         elif isinstance(target, (nn.PixelShuffle, nn.PixelUnshuffle)) or target in (F.pixel_shuffle, F.pixel_unshuffle):
             self._shuffle(node, target)
         elif isinstance(target, nn.Upsample) or target is F.interpolate:
@@ -374,7 +349,6 @@ class _Planner:
         margin: int = 0,
         absolute: bool = False,
         in_place: bool = False,
-        clipped: bool = False,
     ) -> None:
         """계산 하나를 더한다. `channels`는 첫 인자의 채널 수에 곱할 수이거나(`absolute`면) 그대로의 수다."""
         sources = tuple(self._streams[one] for one in node.all_input_nodes if one in self._streams)
@@ -399,7 +373,7 @@ class _Planner:
             self._streams[node] = (before.output,)
             return
         self._values.append(value)
-        self._stages.append(Stage(sources, compute, len(self._values) - 1, margin, gain, clipped))
+        self._stages.append(Stage(sources, compute, len(self._values) - 1, margin, gain))
         self._streams[node] = (len(self._values) - 1,)
 
     def _stage_of(self, node: fx.Node, sources: Sequence[tuple[int, ...]]) -> Stage | None:
@@ -564,13 +538,8 @@ class Stream:
             end -= end % stage.gain.denominator
         if end <= begin:
             return
-        first, last = begin - stage.margin, end + stage.margin
-        if stage.clipped:
-            first, last = max(first, 0), min(last, total)
-        tensors = [self._gather(streams, first, last) for streams in stage.inputs]
+        tensors = [self._gather(streams, begin - stage.margin, end + stage.margin) for streams in stage.inputs]
         result = stage.compute(tensors, axis)
-        if stage.clipped:
-            result = result.narrow(axis, begin - first, end - begin)
         del tensors
         self._next[number] = end
         for one in set(sources):
@@ -588,9 +557,7 @@ class Stream:
         shape = list(pieces[0][0].shape)
         shape[1], shape[axis] = sum(parts[0].shape[1] for parts in pieces), end - begin
         like = pieces[0][0]
-        inside = like.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if inside else torch.contiguous_format
-        joined = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+        joined = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
         if above:
             joined.narrow(axis, 0, above).zero_()
         if below:
@@ -734,9 +701,7 @@ class _Column:
 
         앞서 계산하다 만 것이면 수용 영역만큼 앞에서 시작해 그 앞의 결과는 버린다.
         """
-        plan = self._plan
-        if engine is not self._engine:
-            plan = plan_stream(engine.network, fuse=getattr(engine, "fuse", None))
+        plan = self._plan if engine is self._engine else plan_stream(engine.network)
         behind = 0 if self._done == 0 else plan.radius + self._margin
         start = max(self._done - behind, 0) // engine.multiple * engine.multiple
         stream = Stream(plan, self._length - start, self._axis)

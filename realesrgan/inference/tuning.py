@@ -203,7 +203,7 @@ def _strips(engine: Any, side: int, deadline: float) -> tuple[dict[int, float], 
     if not hasattr(engine, "run") or not hasattr(engine, "network"):
         return found, None
     try:
-        plan: StreamPlan = plan_stream(engine.network, fuse=getattr(engine, "fuse", None))
+        plan: StreamPlan = plan_stream(engine.network)
     except NotStreamableError:
         return found, None
     height = 2 * max(STRIP_ROWS)

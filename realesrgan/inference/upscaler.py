@@ -435,7 +435,7 @@ class Upscaler:
 
             plan = None
             try:
-                plan = plan_stream(network, fuse=getattr(self.engine, "fuse", None))
+                plan = plan_stream(network)
             except NotStreamableError as error:
                 logger.warning("이 네트워크는 띠로 이어 돌릴 수 없어 타일로 나눕니다. %s", error)
             self._planned = (network, plan)

@@ -8,16 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from realesrgan.archs import RRDBNet
 from realesrgan.errors import DeviceError, ExportError
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.model import load
-from realesrgan.inference.streaming import StripCut, plan_stream, run_strips
-from realesrgan.inference.tiling import Box
 from realesrgan.zoo.models import MODELS
 from tests.conftest import small_rrdbnet
 
@@ -146,48 +142,3 @@ def test_a_copy_of_the_engine_works() -> None:
     engine = create_engine(small_rrdbnet(), backend="ncnn")
     batch = torch.rand(1, 3, 6, 6)
     assert torch.equal(copy.deepcopy(engine)(batch), engine(batch))
-
-
-@pytest.mark.parametrize("scale", [1, 2, 4])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    height=st.integers(3, 40), width=st.integers(3, 30), rows=st.integers(1, 30),
-    axis=st.sampled_from([2, 3]), columns=st.booleans(),
-)  # fmt: skip
-def test_strips_whose_blocks_ncnn_computes_give_the_whole_picture(
-    scale: int, height: int, width: int, rows: int, axis: int, columns: bool
-) -> None:
-    network = small_rrdbnet(scale)
-    engine = create_engine(network, backend="ncnn")
-    multiple = engine.multiple
-    height, width, rows = height * multiple, width * multiple, rows * multiple
-    image = torch.rand(3, height, width)
-    plan = plan_stream(network, fuse=engine.fuse)
-    assert any(stage.clipped for stage in plan.stages)
-    side = width if axis == 2 else height
-    margin = -(-plan.radius // multiple) * multiple
-    column = max(side // 2 // multiple, 1) * multiple if columns else side
-    found = torch.full((3, height * scale, width * scale), torch.nan)
-
-    def store(result: torch.Tensor, box: Box) -> None:
-        found[(..., *box.slices(scale))] = result
-
-    cut = StripCut(axis, rows, column, margin if columns else 0)
-    run_strips(engine, plan, lambda box: image[(..., *box.slices())], store, cut, height=height, width=width)
-    with torch.inference_mode():
-        assert float((found - network(image[None])[0]).abs().max()) < 1e-5
-
-
-def test_a_block_of_the_user_without_ncnn_layers_is_computed_layer_by_layer() -> None:
-    class Block(nn.Module):
-        fused_margin = 1
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 3, 3, 1, 1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.conv(x)
-
-    plan = plan_stream(nn.Sequential(Block()), fuse=lambda _block: lambda x: x)
-    assert not any(stage.clipped for stage in plan.stages) and plan.radius == 1

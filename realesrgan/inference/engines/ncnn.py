@@ -86,7 +86,6 @@ class NcnnEngine:
             raise ExportError(f"{error}\n  해결: --backend torch를 쓰세요.") from error
         self._vulkan = self._vulkan_index()
         self._nets: dict[int, Any] = {}
-        self._blocks: dict[tuple[int, int], tuple[Any, bytes]] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NcnnEngine:
         # ncnn의 객체는 복사할 수 없다. 상태가 없으므로 나누어 써도 된다.
@@ -132,22 +131,6 @@ class NcnnEngine:
                 raise ExportError(f"ncnn이 출력을 내지 못했습니다(코드 {code}).\n  해결: --backend torch를 쓰세요.")
             return np.array(output)
 
-    def fuse(self, block: nn.Module) -> Callable[[Tensor], Tensor]:
-        """블록을 한 번에 계산하는 함수. 띠로 이어 돌릴 때 쓴다."""
-
-        def compute(x: Tensor) -> Tensor:
-            threads = torch.get_num_threads()
-            with _LOAD_LOCK:
-                if (id(block), threads) not in self._blocks:
-                    text, data = write_ncnn(block)
-                    net = load_net(text, data, vulkan=self._vulkan, low_precision=self.precision, threads=threads)
-                    self._blocks[id(block), threads] = net, data
-                net, _ = self._blocks[id(block), threads]
-            planes = np.ascontiguousarray(x.numpy())
-            return torch.from_numpy(np.stack([self._run_net(net, one) for one in planes]))
-
-        return compute
-
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return int(_TENSORS * activation_values(self.network).largest * 4 * height * width)
@@ -167,7 +150,7 @@ class NcnnEngine:
 
     @torch.inference_mode()
     def run(self, function: Callable[[Tensor], Tensor | None], batch: Tensor) -> Any:
-        """네트워크를 띠로 이어 돌린다. 블록은 ncnn이, 나머지 층은 PyTorch가 계산한다. 값은 fp32에서 1e-5 안에서 같다.
+        """네트워크를 띠로 이어 돌린다. 층은 PyTorch가 계산한다. 값은 fp32에서 같다.
 
         Raises:
             OutOfMemoryError: 메모리가 모자랄 때.
