@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
@@ -133,6 +134,15 @@ def size_multiple(network: Any) -> int:
     """입력의 두 변이 맞춰야 하는 배수. 말하지 않으면 1."""
     value = getattr(getattr(network, "_orig_mod", network), "size_multiple", 1)
     return value if isinstance(value, int) and value >= 1 else 1
+
+
+def network_digest(network: nn.Module) -> str:
+    """네트워크의 모양과 가중치의 값이 모두 같을 때만 같은 글(SHA-256의 16진수). 섞은 가중치(DNI)도 가려낸다."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def activation_values(network: Any) -> ActivationValues:

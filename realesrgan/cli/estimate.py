@@ -15,6 +15,7 @@ from realesrgan.inference.engines.base import MIB
 from realesrgan.inference.model import Model
 from realesrgan.inference.tiling import plan_tiles
 from realesrgan.inference.upscaler import Upscaler, pad_amounts
+from realesrgan.media.vips import RAW_BYTES
 from realesrgan.util.numbers import Outscale, describe_bytes, passes_note, plan_passes, scale_factor, scaled_size
 
 # 파이썬과 PyTorch를 불러오는 것만으로 드는 메모리. 재어 본 값이다.
@@ -62,6 +63,9 @@ def estimate_job(job: Job, model: Model, outscale: Outscale, seconds_per_pixel: 
     sample = info.channels * info.bit_depth // 8
     network_output = math.prod(inputs[-1]) * scale**2 * sample
     resized = 0 if final == (inputs[-1][0] * scale, inputs[-1][1] * scale) else math.prod(final) * sample
+    if not resized and network_output > RAW_BYTES:
+        # 큰 결과는 메모리가 아니라 대상 곁의 파일에 모은다.
+        network_output = RAW_BYTES
     memory = BASE_BYTES + network_output + resized + max(held)
     parts = ", 다음에 ".join(kinds)
     return Estimate(sum(reads) * passes * seconds_per_pixel, memory, parts)

@@ -264,11 +264,9 @@ class _Overlap(Generic[J, R]):
     """
 
     def __init__(self, command: Command[J, R], jobs: Sequence[J]) -> None:
-        small = [command.overlaps(job) for job in jobs]
-        # 혼자인 작은 일은 겹칠 것이 없다.
-        near = [any(small[max(place - 1, 0) : place + 2 : 2 if place else 1]) for place in range(len(small))]
-        self._places = {place for place, (one, other) in enumerate(zip(small, near, strict=True)) if one and other}
-        self._places = self._places if len(self._places) > 1 else set()
+        places = {place for place, job in enumerate(jobs) if command.overlaps(job)}
+        # 하나뿐이면 겹칠 것이 없다.
+        self._places = places if len(places) > 1 else set()
         self._command, self._jobs = command, jobs
         self._pool = ThreadPoolExecutor(2, "realesrgan-overlap") if self._places else None
         self._futures: dict[int, Future[R]] = {}

@@ -46,6 +46,7 @@ class _Bottleneck(nn.Module):
         self.downsample = _conv(before, after, 1, stride=stride, active=False) if before != after else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(N, before, h, w)`를 `(N, 4*width, h/stride, w/stride)`로 바꾼다."""
         y = F.relu(self.bn1(self.conv1(x)))  # type: ignore[operator]
         y = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(y)))))  # type: ignore[operator]
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
@@ -66,6 +67,7 @@ class _ResNet(nn.Module):
             setattr(self, f"layer{index}", nn.Sequential(*blocks))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """`(N, 3, H, W)`에서 8, 16, 32분의 1 크기의 특징을 뽑는다. 채널은 512, 1024, 2048이다."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         features = []
         for index in range(1, 5):
@@ -84,6 +86,7 @@ class _Pyramid(nn.Module):
         self.merge1, self.merge2 = _conv(WIDTH, WIDTH), _conv(WIDTH, WIDTH)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """세 크기의 특징을 채널 `WIDTH`의 같은 크기들로 바꾼다."""
         first, second, third = (getattr(self, f"output{index}")(one) for index, one in enumerate(features, 1))
         second = self.merge2(second + F.interpolate(third, size=second.shape[-2:], mode="nearest"))
         first = self.merge1(first + F.interpolate(second, size=first.shape[-2:], mode="nearest"))
@@ -101,6 +104,7 @@ class _Context(nn.Module):
         self.conv7X7_2, self.conv7x7_3 = _conv(quarter, quarter), _conv(quarter, quarter, active=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(N, WIDTH, h, w)`를 받아 같은 모양을 돌려준다."""
         shared = self.conv5X5_1(x)
         wide = self.conv7x7_3(self.conv7X7_2(shared))
         return F.relu(torch.cat([self.conv3X3(x), self.conv5X5_2(shared), wide], 1))
@@ -115,6 +119,7 @@ class _Head(nn.Module):
         self._count = count
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(N, WIDTH, h, w)`를 `(N, h*w*2, count)`로 바꾼다."""
         return self.conv1x1(x).permute(0, 2, 3, 1).reshape(len(x), -1, self._count)
 
 

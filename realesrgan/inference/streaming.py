@@ -234,7 +234,7 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # 합성곱을 물려받은 층(`mixed_precision`)의 속은 따라가지 않는다.
+        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`mixed_precision`)도 합성곱으로 본다."""
         return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from realesrgan.archs.base import network_digest
 from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, Engine, memory_budget
 from realesrgan.inference.frames import FrameUpscaler
 from realesrgan.inference.model import Model, load
@@ -45,13 +45,9 @@ def as_models(model: Model | str | os.PathLike[str] | Sequence[Model]) -> tuple[
 
 def model_identity(model: Model) -> dict[str, Any]:
     """모델에서 결과를 정하는 모든 것. 가중치의 파일이 아니라 실은 값을 보므로 섞은 가중치(DNI)도 가려낸다."""
-    digest = hashlib.sha256(repr(model.network).encode())
-    for name, tensor in sorted(model.network.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     engine = model.engine
     return {
-        "모델": digest.hexdigest(),
+        "모델": network_digest(model.network),
         "엔진": engine.name,
         "정밀도": engine.precision,
         "앙상블": getattr(engine, "runs", 1),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from realesrgan.archs.base import network_digest
 from realesrgan.errors import DeviceError
 from realesrgan.util.files import write_atomically
 from realesrgan.version import __version__
@@ -30,11 +31,8 @@ T = TypeVar("T")
 
 def model_key(network: nn.Module, *parts: object) -> str:
     """네트워크와 그 밖의 것(엔진, 버전, 장치, 정밀도)이 모두 같을 때만 같은 열쇠(16진수 32자)."""
-    digest = hashlib.sha256(repr((network, __version__, torch.__version__, *parts)).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:32]
+    everything = (network_digest(network), __version__, torch.__version__, *parts)
+    return hashlib.sha256(repr(everything).encode()).hexdigest()[:32]
 
 
 def compiled_folder() -> Path:
