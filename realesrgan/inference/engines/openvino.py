@@ -152,6 +152,7 @@ class OpenVinoEngine:
         self._fixed = place.type == "npu" if fixed_size is None else fixed_size
         self._models: dict[tuple[int, ...], Any] = {}
         self._lock = threading.Lock()
+        self._own = threading.local()
         try:
             if isinstance(model, bytes):
                 self._read, self._models[()] = None, self._core.import_model(io.BytesIO(model), "CPU", self._options)
@@ -182,6 +183,13 @@ class OpenVinoEngine:
                 self._models[shape] = self._core.compile_model(model, self._device_name, self._options)
             return self._models.get(shape)
 
+    def _request_for(self, shape: tuple[int, ...]) -> Any:
+        """그 크기를 돌릴 요청. 스레드마다 하나를 두고 다시 써서 작업 공간을 새로 마련하지 않는다."""
+        model = self._model_for(shape)
+        if getattr(self._own, "model", None) is not model:
+            self._own.model, self._own.request = model, model.create_infer_request()
+        return self._own.request
+
     def memory(self, height: int, width: int) -> int:
         """`(1, 3, height, width)` 하나를 키우는 데 드는 메모리의 어림(바이트)."""
         return estimate_memory(self.network, "fp32", height, width)
@@ -194,8 +202,10 @@ class OpenVinoEngine:
         """
         try:
             planes = np.ascontiguousarray(batch.to("cpu", torch.float32).numpy())
-            request = self._model_for(planes.shape).create_infer_request()
-            return torch.from_numpy(np.array(request.infer({0: planes})[0]))
+            request = self._request_for(planes.shape)
+            # 나누어 쓰지 않으면 OpenVINO가 큰 배열을 한 번씩 더 옮긴다. 결과는 다음 계산이 덮어쓰므로 옮겨 둔다.
+            shared = request.infer({0: planes}, share_inputs=True, share_outputs=True)[0]
+            return torch.from_numpy(np.array(shared))
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
 

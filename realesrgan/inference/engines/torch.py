@@ -104,7 +104,10 @@ class TorchEngine:
             dtype = torch.float32 if self._reads_fp32 else dtype
         try:
             tensor = batch.to(self.device, dtype)
-            output = function(tensor.contiguous(memory_format=torch.channels_last))
+            # CPU에서는 첫 합성곱이 가중치를 따라 채널을 안쪽에 둔다. 입력을 그대로 두면 그것을 늘려 더하는 네트워크의
+            # 결과가 채널마다 이어져, 뒤의 일이 빠르다. 값은 같다.
+            packed = torch.contiguous_format if self.device.type == "cpu" else torch.channels_last
+            output = function(tensor.contiguous(memory_format=packed))
             return None if output is None else output.to(self.device, torch.float32)
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
