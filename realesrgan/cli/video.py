@@ -83,6 +83,7 @@ class FileResult(Result):
     stages: dict[str, Any] = field(default_factory=dict)
     preview: str | None = None
     steps: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     holes: tuple[Any, ...] = ()
     backend: str | None = None
     device: str | None = None
@@ -105,6 +106,8 @@ class FileResult(Result):
             f"(같은 프레임 {self.repeats}개){runs}{describe_faces(self.counts)}, {self.seconds:.1f}초, {speed:.2f}fps",
             "시간이 간 곳: " + ", ".join(f"{word} {100 * busy / wall:.0f}%" for word, busy in shares.items()),
         ]
+        if self.parts:
+            lines.append(f"화면이 바뀌는 곳에서 나눈 결과 {len(self.parts)}개: " + ", ".join(map(shown, self.parts)))
         if self.preview is not None:
             lines.append(f"미리보기: {shown(self.preview)}")
         return f" -> {shown(self.output)}", lines

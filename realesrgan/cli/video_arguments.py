@@ -155,10 +155,11 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         row("--progressive", action="store_true", help="비월이라는 표시나 판단이 틀렸을 때, 그대로 키웁니다."),
         row(
             "--on_change",
-            choices=("stop", "scale"),
+            choices=("stop", "scale", "split"),
             default="stop",
-            help="도중에 화면의 크기나 형식이 바뀔 때 할 일. stop은 그 앞까지만 남기고 나눌 시각을 알립니다. scale은 "
-            "비율을 지키며 처음의 모양에 맞춥니다. 기본: stop",
+            help="도중에 화면의 크기나 형식이 바뀔 때 할 일. stop은 그 앞까지만 남기고 나눌 시각을 알립니다. "
+            "scale은 비율을 지키며 처음의 모양에 맞춥니다. split은 바뀌는 곳마다 나누어 이름_part1, 이름_part2로 "
+            "씁니다. 기본: stop",
         ),
         row(
             "--on_damage",
@@ -281,6 +282,12 @@ def _check_pipes(args: argparse.Namespace) -> None:
     """표준 입력과 출력으로는 할 수 없는 것을 시작하기 전에 막는다."""
     if STANDARD in args.input and len(args.input) > 1:
         raise UsageError("표준 입력(-)은 다른 입력과 함께 줄 수 없습니다.\n  해결: 입력을 하나만 주세요.")
+    if STANDARD in (*args.input, args.output) and args.on_change == "split":
+        raise UsageError(
+            "표준 입력과 표준 출력은 나눌 수 없습니다.\n"
+            "  이유: 나눌 곳을 먼저 찾으려면 두 번 읽어야 하고, 결과가 여럿입니다.\n"
+            "  해결: 파일로 저장해 쓰거나 --on_change scale을 쓰세요."
+        )
     if STANDARD in (*args.input, args.output) and args.resume:
         raise UsageError(
             "표준 입력과 표준 출력은 이어 할 수 없습니다.\n"

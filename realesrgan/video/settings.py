@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
@@ -55,7 +55,7 @@ class VideoSettings:
         on_damage: 원본이 깨진 곳에서 할 일. `stop`은 성한 앞부분만 남기고 그친다. `continue`는 앞 프레임을 되풀이하며
             계속하고 깨진 곳을 모두 알린다.
         on_change: 도중에 화면의 크기나 형식이 바뀔 때 할 일. `stop`은 그 앞까지만 남기고 그친다. `scale`은 처음의
-            모양에 맞춘다.
+            모양에 맞춘다. `split`은 바뀌는 곳마다 나누어 `이름_part1`, `이름_part2`, …로 저마다 만든다(비디오 파일만).
         alpha_upsampler: 알파 채널을 키우는 방법. `realesrgan`은 네트워크, `bicubic`은 보간.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 메모리에 맞춘다.
         tile_pad: 타일의 패딩(픽셀).
@@ -84,7 +84,7 @@ class VideoSettings:
     ivtc: bool = False
     progressive: bool = False
     on_damage: Literal["stop", "continue"] = "stop"
-    on_change: Literal["stop", "scale"] = "stop"
+    on_change: Literal["stop", "scale", "split"] = "stop"
     alpha_upsampler: Literal["realesrgan", "bicubic"] = "realesrgan"
     tile: int | Literal["auto"] = "auto"
     tile_pad: int = 10
@@ -120,6 +120,7 @@ class VideoResult:
         runs: 픽셀마다 네트워크를 돌린 횟수. 앙상블이 아니면 1.
         reason: 실패나 건너뜀의 이유.
         notes: 결과에 담지 못해 포기한 것과 알릴 것.
+        parts: 화면이 바뀌는 곳에서 나눈 결과들의 경로(`on_change="split"`). 나누지 않았으면 비어 있다.
         holes: 지나온 깨진 곳들(`on_damage="continue"`). 하나라도 있으면 결과는 다 만들었어도 상태가 `failed`다.
     """
 
@@ -144,6 +145,7 @@ class VideoResult:
     runs: int = 1
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     holes: tuple[Hole, ...] = ()
 
 
@@ -266,6 +268,12 @@ class VideoTarget:
         if self.path is None:
             raise ValueError("표준 출력에는 이름이 없습니다.")
         return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+
+    def part(self, number: int) -> VideoTarget:
+        """화면이 바뀌는 곳에서 나눈 `number`번째(1부터) 결과."""
+        if self.path is None:
+            raise ValueError("표준 출력은 나눌 수 없습니다.")
+        return replace(self, path=self.path.with_name(f"{self.path.stem}_part{number}{self.path.suffix}"))
 
 
 def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None = None) -> VideoSource:

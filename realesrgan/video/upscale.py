@@ -21,6 +21,7 @@ from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
+from realesrgan.video.parts import find_parts, upscale_parts
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
 from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
@@ -116,6 +117,13 @@ def upscale_video(
     workspace = None if place.path is None else Workspace(workspace_folder(place.path))
     # 혼자면 정한 것을 나누고 모으는 일이 없다.
     together = processes if processes is not None and processes.size > 1 else None
+    if settings.on_change == "split":
+        cuts = agree(together, partial(find_parts, found, place, settings))
+        if len(cuts) > 1:
+            each = partial(upscale_video, found, model=as_models(model), processes=processes)
+            made = upscale_parts(cuts, place, settings, progress, each)
+            return replace(made, seconds=round(time.perf_counter() - began, 3))
+        settings = replace(settings, on_change="stop")
     task = VideoTask(found, place, as_models(model), settings, progress, together, workspace)
     result = task.run_stream() if found.is_stream else task.finished_before() if settings.resume else None
     return replace(result or task.run(), seconds=round(time.perf_counter() - began, 3))
@@ -371,8 +379,10 @@ def attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
         return None, RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
 
 
-def agree(processes: Processes, work: Callable[[], T]) -> T:
-    """이끄는 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다."""
+def agree(processes: Processes | None, work: Callable[[], T]) -> T:
+    """이끄는 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다. 혼자면 그냥 한다."""
+    if processes is None:
+        return work()
     value, problem = processes.broadcast(attempt(work) if processes.leads else None)
     if problem is not None:
         raise problem

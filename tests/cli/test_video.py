@@ -655,3 +655,30 @@ def test_the_real_model_makes_a_video_that_looks_like_its_source(tmp_path, run):
     for small, large in zip(pixels(tmp_path / "a.mp4"), pixels(tmp_path / "b.mp4"), strict=True):
         shrunk = large.reshape(32, 4, 48, 4, 3).mean(axis=(1, 3))
         assert np.abs(shrunk - small).mean() < 4
+
+
+def test_a_change_of_shape_can_be_split_into_results_of_their_own(run, tmp_path):
+    for number, size in enumerate(["64x48", "96x48", "64x48"]):
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={size}:r=24:d=0.5", "-f", "lavfi", "-i", "sine=d=0.5",
+               "-c:v", "mpeg2video", "-g", "6", "-bf", "0", "-c:a", "mp2",
+               "-output_ts_offset", 0.5 * number, tmp_path / f"{number}.ts")  # fmt: skip
+    joined = b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(3))
+    (tmp_path / "c.ts").write_bytes(joined)
+    done = run("-i", "c.ts", "-o", "o.mp4", "--on_change", "split", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert "나눈 결과 3개" in done.stdout
+    found = report(tmp_path / "r.json")
+    # MPEG-2의 디코더는 크기가 바뀌는 곳마다 들고 있던 한 프레임을 잃는다.
+    assert found["frames"] == 34 and found["parts"] == [f"o_part{number}.mp4" for number in (1, 2, 3)]
+    shapes = [{image.shape for image in pixels(tmp_path / name)} for name in found["parts"]]
+    assert shapes == [{(96, 128, 3)}, {(96, 192, 3)}, {(96, 128, 3)}]
+    assert not (tmp_path / "o.mp4").exists() and not leftovers(tmp_path)
+    again = run("-i", "c.ts", "-o", "o.mp4", "--on_change", "split")
+    assert again.returncode == 2 and "이미 있습니다" in again.stderr
+    (tmp_path / "o_part2.mp4").unlink()
+    assert run("-i", "c.ts", "-o", "o.mp4", "--on_change", "split", "--resume").returncode == 0
+    assert len(pixels(tmp_path / "o_part2.mp4")) == 11
+    make_video(tmp_path / "plain.mp4", 6)
+    assert run("-i", "plain.mp4", "-o", "p.mp4", "--on_change", "split").returncode == 0
+    assert len(pixels(tmp_path / "p.mp4")) == 6
+    assert run("-i", "-", "-o", "q.mp4", "--on_change", "split").returncode == 2

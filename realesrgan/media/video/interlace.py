@@ -102,7 +102,9 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
         flagged += bool(frame.interlaced_frame)
         gray = frame.reformat(format="gray").to_ndarray()
         # 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다.
-        window = [*window[-2:], gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)]
+        luma = gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
+        # 화면의 크기가 바뀌면 그 앞뒤는 견주지 못한다.
+        window = [*(one for one in window[-2:] if one.shape == luma.shape), luma]
         if len(window) > 1:
             combed_near, combed_far = count_combs(window[-2], window[-1])
             near, far = near + combed_near, far + combed_far
@@ -174,11 +176,16 @@ def deinterlaced(frames: Iterable[Any], info: VideoInfo, mode: Deinterlace) -> I
         info: 원본의 정보.
         mode: 푸는 법.
     """
-    graph = None
+    graph: Any = None
     times: list[tuple[int | None, int]] = []
     usual = max(1, round(1 / (info.rate * info.time_base)))
+    shape = None
     for frame in frames:
-        if graph is None:
+        if shape != (frame.width, frame.height, frame.format.name):
+            if graph is not None:
+                graph.push(None)
+                yield from _pull(graph, times)
+            shape = (frame.width, frame.height, frame.format.name)
             graph = _graph(frame, info, mode)
         if mode == "double":
             length = frame.duration or usual
@@ -237,7 +244,8 @@ def without_repeats(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
     for frame in frames:
         number = round((frame.pts - info.start) / step) if frame.pts is not None else (group[-1][0] + 1 if group else 0)
         luma = frame.reformat(format="gray").to_ndarray()[::2, ::4].astype(np.int32)
-        change = float("inf") if previous is None else float(np.abs(luma - previous).mean())
+        same = previous is not None and previous.shape == luma.shape
+        change = float(np.abs(luma - previous).mean()) if same else float("inf")
         if current is not None and number // FILM_CYCLE != current:
             yield from _kept_of(group, info, step)
             group = []

@@ -32,6 +32,7 @@ from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
+_SAME_ASPECT = Fraction(21, 20)
 _GAP = Fraction(3, 2)
 """프레임 사이가 보통의 이만큼을 넘으면 빠진 프레임이 있다고 본다."""
 
@@ -230,7 +231,7 @@ class VideoReader:
         info: 비디오의 정보.
         deinterlace: 다음에 부를 `frames`가 비월을 푸는 법. `double`이면 `info`의 time_base가 반이 되고 속도가 두 배,
             `ivtc`면 속도가 5분의 4가 된다.
-        fit_changes: 도중에 화면의 모양이 바뀌면 처음의 모양에 맞출지. 아니면 거기서 그친다.
+        fit_changes: 도중에 화면의 모양(크기, 형식, 비율)이 바뀌면 처음의 모양에 맞출지. 아니면 거기서 그친다.
         keep_going: 다음에 부를 `frames`가 깨진 곳을 지나 계속할지. 잃은 프레임의 자리에는 평면이 빈 프레임을 낸다.
 
     Raises:
@@ -244,6 +245,7 @@ class VideoReader:
         self._mode: Deinterlace = ""
         self.keep_going = self.fit_changes = False
         self._fitted: Any = None
+        self._aspects: list[tuple[int, Fraction]] = []
         self._stream = not isinstance(source, (str, os.PathLike))
         self._name = source_name(source)
         self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
@@ -311,6 +313,7 @@ class VideoReader:
         info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
         moment = self._pending[0].dts if opening.counts_arrivals else frame.pts if frame.pts is not None else frame.dts
         info = replace(info, start=moment or 0)
+        self._first_aspect: Fraction | None = own.sample_aspect_ratio or None
         if not self._stream:
             self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
             if self._shortage:
@@ -338,7 +341,7 @@ class VideoReader:
         Raises:
             VideoDamagedError: 잘렸거나 깨졌을 때(`keep_going`이 아니면). 성한 프레임을 다 낸 뒤에 일어난다.
             VideoReadError: 표준 입력을 두 번 읽으려 할 때.
-            VideoDamagedError: 도중에 화면의 크기나 픽셀 형식이 바뀔 때(`fit_changes`가 아니면).
+            VideoDamagedError: 도중에 화면의 크기, 픽셀 형식, 비율이 바뀔 때(`fit_changes`가 아니면).
         """
         if not self._stream:
             # 두 배로 센 시각은 원본의 것으로 되돌려 찾는다. 다섯 프레임의 묶음은 통째로 있어야 하므로 앞에서 시작한다.
@@ -361,15 +364,15 @@ class VideoReader:
     def _decoded(
         self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        base = self.info.time_base
         watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going)
-        clock = Clock(max(1, round(1 / (self.info.rate * base))), max(1, int(_JUMP_SECONDS / base)))
+        clock = _clock(self.info)
         if opening.counts_arrivals:
             arrivals = ArrivalTimes()
             watch.dropped = arrivals.drop
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
+        frames = self._with_aspects(opening, frames)
         if self._mode:
             frames = deinterlaced(frames, self._plain, self._mode)
         if self._mode == "ivtc":
@@ -400,6 +403,44 @@ class VideoReader:
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
+    def _with_aspects(self, opening: OpenVideo, frames: Iterable[Any]) -> Iterator[Any]:
+        """지나가는 프레임에서 픽셀의 비율이 바뀌는 시각을 적어 둔다. PyAV의 프레임에는 비율이 없고 디코더에만 있다."""
+        self._aspects, latest = [], self._first_aspect
+        for frame in frames:
+            found = opening.stream.codec_context.sample_aspect_ratio or latest
+            if found is not None and found != latest and frame.pts is not None:
+                latest = found
+                self._aspects.append((frame.pts, found))
+            yield frame
+
+    def shape_changes(self) -> tuple[int, ...]:
+        """화면의 크기, 픽셀 형식, 비율이 앞 프레임과 달라지는 프레임의 시각들. 끝까지 디코딩해 찾는다.
+
+        단위는 비월을 풀지 않았을 때의 `info.time_base`. 깨진 프레임은 보지 않는다.
+        """
+        changes: list[int] = []
+        latest: tuple[Any, ...] | None = None
+        with self._borrowed() as opening:
+            self._fresh, self._pending = False, []
+            opening.trouble = lambda reason: _log.debug("%s: %s", opening.name, reason)
+            arrivals, packets = ArrivalTimes(), opening.packets_from()
+            frames: Iterable[Any] = _plain_frames(
+                opening, arrivals.note(packets) if opening.counts_arrivals else packets
+            )
+            clock = _clock(self._plain)
+            for frame in arrivals.give(frames) if opening.counts_arrivals else frames:
+                pts = clock.stamp(frame)
+                aspect = opening.stream.codec_context.sample_aspect_ratio or self._first_aspect
+                if frame.is_corrupt:
+                    continue
+                shape = (frame.width, frame.height, layout_of(frame.format.name))
+                if latest is not None and (shape != latest[0] or _differs(aspect, latest[1])):
+                    changes.append(pts)
+                    latest = None
+                latest = latest or (shape, aspect)
+            opening.stream.codec_context.flush_buffers()
+        return tuple(changes)
+
     def describe_at(self, start: int) -> None:
         """`start`의 프레임이 맨 앞과 다른 모양이면 `info`를 그것으로 바꾼다. 모양이 바뀐 뒤부터 키울 때 쓴다."""
         with self._borrowed() as opening:
@@ -409,9 +450,17 @@ class VideoReader:
                 if frame.pts is not None and frame.pts < start:
                     continue
                 found = describe(opening.container, opening.stream, frame, opening.name, frame.format.name)
-                shapes = [(one.width, one.height, one.layout) for one in (found, self._plain)]
-                if shapes[0] != shapes[1] and opening.decoder is opening.stream.codec_context:
-                    self._plain = replace(found, start=self._plain.start)
+                aspect = opening.stream.codec_context.sample_aspect_ratio or None
+                if aspect is not None and _differs(aspect, self._first_aspect):
+                    found = replace(found, sample_aspect_ratio=aspect)
+                elif (found.width, found.height, found.layout) == (
+                    self._plain.width,
+                    self._plain.height,
+                    self._plain.layout,
+                ):
+                    break
+                if opening.decoder is opening.stream.codec_context:
+                    self._plain, self._first_aspect = replace(found, start=self._plain.start), aspect
                     self.deinterlace = self._mode
                 break
             opening.stream.codec_context.flush_buffers()
@@ -419,11 +468,14 @@ class VideoReader:
     def _made(self, opening: OpenVideo, frame: Any, pts: int, last: int | None, hole: Hole | None = None) -> VideoFrame:
         left, right, top, bottom = self.info.crop
         size = (frame.width - left - right, frame.height - top - bottom)
-        if size != (self.info.width, self.info.height) or layout_of(frame.format.name) != self.info.layout:
+        moment = pts // 2 if self._mode == "double" else pts
+        aspect = next((found for place, found in reversed(self._aspects) if place <= moment), self._first_aspect)
+        bent = _differs(aspect, self._first_aspect)
+        if size != (self.info.width, self.info.height) or layout_of(frame.format.name) != self.info.layout or bent:
             if not self.fit_changes:
-                raise _changed_shape(self.info, frame, pts, last)
-            aspect = opening.stream.codec_context.sample_aspect_ratio or Fraction(1)
-            frame, self._fitted = _fit(frame, aspect, self.info, self._fitted)
+                raise _changed_shape(self.info, frame, aspect if bent else None, pts, last)
+            shown = aspect or opening.stream.codec_context.sample_aspect_ratio or Fraction(1)
+            frame, self._fitted = _fit(frame, shown, self.info, self._fitted)
         planes = planes_of(frame)
         if any(self.info.crop):
             planes = cropped(planes, self.info.layout, (left, top), size)
@@ -562,16 +614,32 @@ def _tell_nudged(info: VideoInfo, clock: Clock) -> None:
         _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", info.name, clock.nudged)
 
 
-def _changed_shape(info: VideoInfo, frame: Any, pts: int, last: int | None) -> VideoDamagedError:
+def _clock(info: VideoInfo) -> Clock:
+    return Clock(max(1, round(1 / (info.rate * info.time_base))), max(1, int(_JUMP_SECONDS / info.time_base)))
+
+
+def _differs(aspect: Fraction | None, other: Fraction | None) -> bool:
+    """픽셀의 비율이 눈에 보일 만큼 다른지. 같은 모양을 표준마다 조금 다르게 적으므로 조금의 차이는 같은 것으로 본다."""
+    return aspect is not None and other is not None and not 1 / _SAME_ASPECT < aspect / other < _SAME_ASPECT
+
+
+def _changed_shape(
+    info: VideoInfo, frame: Any, aspect: Fraction | None, pts: int, last: int | None
+) -> VideoDamagedError:
     def seconds(moment: int) -> float:
         return float((moment - info.start) * info.time_base)
 
     cut = "" if last is None else f"앞부분은 --end {seconds(last) + 0.001:.3f}, "
+    to = f"{frame.width}x{frame.height} {frame.format.name}"
+    if aspect is not None:
+        to += f", 픽셀의 비율 {aspect}"
     return VideoDamagedError(
         f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {seconds(pts):.3f}초\n"
         f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
-        f"{frame.width}x{frame.height} {frame.format.name}(으)로 바뀝니다.\n"
-        f"  해결: --on_change scale로 앞의 모양에 맞추거나, 나누어 키우세요: {cut}뒷부분은 --start {seconds(pts):.3f}"
+        f"{to}(으)로 바뀝니다.\n"
+        "  해결: --on_change scale로 앞의 모양에 맞추거나, --on_change split으로 바뀌는 곳마다 나누세요. "
+        "손으로 나누려면: "
+        f"{cut}뒷부분은 --start {seconds(pts):.3f}"
     )
 
 

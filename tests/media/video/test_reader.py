@@ -245,6 +245,43 @@ def test_a_change_of_size_can_be_fitted_to_the_first_shape(changing: Path) -> No
     assert (luma[:8] == 16).all() and (luma[-8:] == 16).all() and luma[10:38].std() > 20
 
 
+def test_the_changes_of_shape_are_found_without_enlarging(changing: Path) -> None:
+    with closing(VideoReader(changing)) as reader:
+        (cut,) = reader.shape_changes()
+        times = reader.packet_index().pts
+        assert cut in times[9:12]
+
+
+@pytest.fixture
+def widening(tmp_path: Path) -> Path:
+    """크기는 그대로고 열 프레임째에 픽셀의 비율만 1:1에서 4:3으로 바뀌는 방송."""
+    parts = []
+    for number, aspect in enumerate(("1", "4/3")):
+        path = tmp_path / f"{number}.ts"
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-vf", f"setsar={aspect}", "-c:v",
+                       "mpeg2video", "-g", "5", "-bf", "0", "-output_ts_offset", 0.4 * number, path)  # fmt: skip
+        parts.append(path.read_bytes())
+    joined = tmp_path / "widening.ts"
+    joined.write_bytes(b"".join(parts))
+    return joined
+
+
+def test_a_change_of_the_aspect_alone_is_a_change_of_shape(widening: Path) -> None:
+    with closing(VideoReader(widening)) as reader:
+        with pytest.raises(VideoDamagedError, match="비율 4/3"):
+            list(reader.frames())
+        (cut,) = reader.shape_changes()
+        reader.fit_changes = True
+        frames = list(reader.frames())
+        last = frames[-1].planes[0]
+        # 4:3으로 넓은 것은 48줄 가운데 36줄이고 위아래는 검다.
+        assert (last[:5] == 16).all() and (last[-5:] == 16).all() and last[7:41].std() > 20
+        reader.fit_changes = False
+        reader.describe_at(cut)
+        assert reader.info.sample_aspect_ratio == Fraction(4, 3)
+        assert len(list(reader.frames(cut))) >= 9
+
+
 def test_a_broadcast_that_starts_over_keeps_every_frame(tmp_path: Path) -> None:
     """시각이 0으로 돌아가는 이어 붙인 방송도 프레임을 버리지 않고 시각이 늘어난다."""
     part = samples.write_video(tmp_path / "a.ts", "mpeg2video", count=60, time_base=1 / samples.RATE, times=range(60))
