@@ -682,3 +682,16 @@ def test_a_change_of_shape_can_be_split_into_results_of_their_own(run, tmp_path)
     assert run("-i", "plain.mp4", "-o", "p.mp4", "--on_change", "split").returncode == 0
     assert len(pixels(tmp_path / "p.mp4")) == 6
     assert run("-i", "-", "-o", "q.mp4", "--on_change", "split").returncode == 2
+
+
+def test_sound_that_overlaps_in_a_spliced_broadcast_does_not_spoil_the_result(run, tmp_path):
+    make_video(tmp_path / "a.mp4", 48)
+    ffmpeg("-i", tmp_path / "a.mp4", "-c:v", "mpeg2video", "-bf", "0", "-c:a", "mp2", "-ar", "48000", tmp_path / "a.ts")
+    (tmp_path / "b.ts").write_bytes((tmp_path / "a.ts").read_bytes() * 2)
+    done = run("-i", "b.ts", "-o", "b.mp4")
+    assert done.returncode == 0, done.stderr
+    import av
+
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        sound = made.streams.audio[0]
+        assert 3.8 < float(sound.duration * sound.time_base) < 4.3

@@ -284,10 +284,15 @@ class Tracks:
             if b"size:" not in header and canvas.width:
                 target.codec_context.extradata = f"size: {canvas.width}x{canvas.height}\n".encode() + header
         self._inherit(stream, target)
-        window = self._window
+        window, advance = self._window, _Advance()
 
         def handle(packet: Any) -> list[Any]:
             if packet is None:
+                if advance.dropped:
+                    lost = f"{stream_label(stream)}의 시각이 겹치는 패킷 {advance.dropped}개"
+                    self.warnings.append(f"{lost}는 담지 않습니다(이어 붙인 파일).")
+                return []
+            if not cover and not advance.take(packet):
                 return []
             packet.stream = target
             if cover:
@@ -422,6 +427,41 @@ class Tracks:
         except (av.error.FFmpegError, OSError):
             # 되감지 못하는 형식은 처음부터 읽어도 결과가 같다.
             self._container.seek(0)
+
+
+_BACK_SECONDS = 1
+
+
+class _Advance:
+    """이어 붙인 파일에서 되돌아간 시각을 다룬다. 결과의 컨테이너는 시각이 늘지 않는 패킷을 받지 않는다.
+
+    조금 겹치는 것은 이미 담은 소리와 같은 때의 것이므로 버린다. 크게 되돌아간 것은 처음부터 다시 센 것이므로 앞의 것에
+    잇는다.
+
+    Attributes:
+        dropped: 버린 패킷의 수.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._latest: int | None = None
+        self._next = self._shift = 0
+
+    def take(self, packet: Any) -> bool:
+        """패킷의 시각을 고친다. 버릴 것이면 False."""
+        if packet.dts is None:
+            return True
+        moment = packet.dts + self._shift
+        if self._latest is not None and moment <= self._latest:
+            if (self._latest - moment) * packet.time_base < _BACK_SECONDS:
+                self.dropped += 1
+                return False
+            self._shift += self._next - moment
+        packet.dts += self._shift
+        if packet.pts is not None:
+            packet.pts += self._shift
+        self._latest, self._next = packet.dts, packet.dts + max(packet.duration or 0, 1)
+        return True
 
 
 def _is_unknown(stream: Any) -> bool:
