@@ -1,7 +1,7 @@
 """비디오의 평면(YUV, RGB, 회색)과 네트워크의 RGB 사이를 장치에서 오간다. 순수 함수만 있다.
 
-식은 ITU-T H.273 (2021) 8.3절의 행렬 계수와 범위를 따른다. 색차(chroma)는 가로로는 왼쪽 화소와 같은 자리에, 세로로는 두
-화소의 가운데에 있다고 본다(MPEG-2부터의 관례, H.273 chroma sample location type 0).
+식은 ITU-T H.273 (2021) 8.3절의 행렬 계수와 범위를 따른다. 색차(chroma)의 자리는 `Colour.siting`이다. 기본은 가로로는
+왼쪽 화소와 같고 세로로는 두 화소의 가운데인 것(MPEG-2부터의 관례, H.273 chroma sample location type 0)이다.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
         return torch.stack([red, green, blue], dim=1)
     height, width = planes[0].shape[-2:]
     chroma = torch.stack([planes[1], planes[2]], dim=1).to(torch.float32)
-    chroma = upsample_chroma(chroma, layout.subsampling, height, width)
+    chroma = upsample_chroma(chroma, layout.subsampling, height, width, colour.siting)
     codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
     way = conversion(colour.matrix, layout.bits, colour.full_range)
     return _mix(codes, way.to_rgb).add_(way.bias.to(codes.device)[:, None, None]).clamp_(0, 1)
@@ -156,7 +156,7 @@ def _to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tensor]
     luma = quantise(codes[:, 0], bits, way.offset[0])
     if layout.family == "gray":
         return [luma]
-    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling), bits, way.offset[1])
+    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling, colour.siting), bits, way.offset[1])
     return [luma, chroma[:, 0], chroma[:, 1]]
 
 
@@ -167,35 +167,60 @@ def quantise(codes: Tensor, bits: int, offset: float = 0.0) -> Tensor:
     return codes.to(torch.uint8) if bits == 8 else codes.to(torch.int32).to(torch.uint16)
 
 
-def upsample_chroma(chroma: Tensor, subsampling: tuple[int, int], height: int, width: int) -> Tensor:
+SITINGS = {
+    "left": (0.0, 0.5),
+    "center": (0.5, 0.5),
+    "topleft": (0.0, 0.0),
+    "top": (0.5, 0.0),
+    "bottomleft": (0.0, 1.0),
+    "bottom": (0.5, 1.0),
+}
+"""색차 표본의 `(가로, 세로)` 자리. 함께 쓰는 휘도 화소들의 첫째가 0, 끝이 1이다(H.273 그림 1)."""
+
+
+def _spread(chroma: Tensor, factor: int, place: float, axis: int) -> Tensor:
+    """한 축을 `factor`배로 선형 보간한다. `place`는 표본의 자리(`SITINGS`)."""
+    if factor == 1:
+        return chroma
+    if place == 0.5:
+        # 가운데에 놓인 표본의 선형 보간은 align_corners=False의 쌍일차와 같다.
+        size = list(chroma.shape[-2:])
+        size[axis] *= factor
+        return F.interpolate(chroma, size=size, mode="bilinear", align_corners=False)
+    if place == 1:
+        return _spread(chroma.flip(axis), factor, 0, axis).flip(axis)
+    last = chroma.shape[axis] - 1
+    following = torch.cat([chroma.narrow(axis, 1, last), chroma.narrow(axis, last, 1)], dim=axis)
+    steps = [torch.lerp(chroma, following, k / factor) for k in range(factor)]
+    return torch.stack(steps, dim=axis).flatten(axis - 1, axis)
+
+
+def upsample_chroma(
+    chroma: Tensor, subsampling: tuple[int, int], height: int, width: int, siting: str = "left"
+) -> Tensor:
     """부표본화된 색차를 휘도의 크기로 늘린다(선형 보간).
 
     Args:
         chroma: `(N, C, h, w)` float32.
         subsampling: `(가로, 세로)` 배수.
         height, width: 휘도의 크기(픽셀).
+        siting: 표본의 자리(`SITINGS`).
 
     Returns:
         `(N, C, height, width)`.
     """
-    across, down = subsampling
-    if across > 1:
-        following = torch.cat([chroma[..., 1:], chroma[..., -1:]], dim=-1)
-        steps = [torch.lerp(chroma, following, k / across) for k in range(across)]
-        chroma = torch.stack(steps, dim=-1).flatten(-2)
-    if down > 1:
-        # 가운데에 놓인 표본의 선형 보간은 align_corners=False의 쌍일차와 같다.
-        size = (chroma.shape[-2] * down, chroma.shape[-1])
-        chroma = F.interpolate(chroma, size=size, mode="bilinear", align_corners=False)
-    return chroma[..., :height, :width]
+    place = SITINGS[siting]
+    chroma = _spread(chroma, subsampling[0], place[0], -1)
+    return _spread(chroma, subsampling[1], place[1], -2)[..., :height, :width]
 
 
-def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int]) -> Tensor:
-    """색차를 부표본화한다. 색차의 자리에 맞추어 가로는 왼쪽 화소를 꼭대기로 한 세모, 세로는 상자로 거른다.
+def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int], siting: str = "left") -> Tensor:
+    """색차를 부표본화한다. `left`면 가로는 왼쪽 화소를 꼭대기로 한 세모, 세로는 상자로, `center`면 둘 다 상자로 거른다.
 
     Args:
         chroma: `(N, C, H, W)` float32. 고치지 않는다.
         subsampling: `(가로, 세로)` 배수. 나누어떨어지지 않으면 아래와 오른쪽 끝의 값을 되풀이한다.
+        siting: 표본의 자리. 결과의 자리는 우리가 고르므로 `left`와 `center`만 있다.
 
     Returns:
         `(N, C, ceil(H / 세로), ceil(W / 가로))`.
@@ -204,6 +229,8 @@ def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int]) -> Tensor:
     height, width = chroma.shape[-2:]
     if height % down or width % across:
         chroma = F.pad(chroma, (0, -width % across, 0, -height % down), mode="replicate")
+    if siting == "center":
+        return F.avg_pool2d(chroma, (down, across)) if across * down > 1 else chroma
     rows = [chroma[..., row::down, :] for row in range(down)]
     total = rows[0] if down == 1 else torch.add(rows[0], rows[1])
     for row in rows[2:]:

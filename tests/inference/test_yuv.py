@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realesrgan.inference.yuv import (
+    SITINGS,
     alpha_to_unit,
     code_range,
     downsample_chroma,
@@ -113,6 +114,24 @@ def test_chroma_sits_on_the_left_column_and_between_rows():
     chroma = torch.tensor([[[[0.0, 8.0]]]])
     assert upsample_chroma(chroma, (2, 1), 1, 4).flatten().tolist() == [0, 4, 8, 8]
     assert upsample_chroma(chroma.transpose(2, 3), (1, 2), 4, 1).flatten().tolist() == [0, 2, 6, 8]
+
+
+@pytest.mark.parametrize("siting", sorted(SITINGS))
+@pytest.mark.parametrize("subsampling", [(2, 1), (1, 2), (2, 2), (4, 1)])
+def test_chroma_is_spread_from_where_its_samples_sit(siting, subsampling):
+    """자리에 맞게 뽑은 경사는 늘려도 제자리의 경사다(끝은 빼고)."""
+    across, down = subsampling
+    x = torch.arange(6.0) * across + SITINGS[siting][0] * (across - 1)
+    y = torch.arange(5.0) * down + SITINGS[siting][1] * (down - 1)
+    found = upsample_chroma((3 * y[:, None] + x)[None, None], subsampling, 5 * down, 6 * across, siting)
+    expected = 3 * torch.arange(5.0 * down)[:, None] + torch.arange(6.0 * across)
+    inside = (..., slice(down, -down), slice(across, -across))
+    torch.testing.assert_close(found[inside], expected[None, None][inside])
+
+
+def test_chroma_in_the_centre_is_the_mean_of_its_pixels():
+    chroma = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert downsample_chroma(chroma, (2, 2), "center").flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
 
 
 def test_chroma_of_a_ramp_is_taken_at_the_left_pixel():

@@ -63,7 +63,8 @@ def encoded_colour(colour: Colour, family: str, source_height: int, height: int)
     elif matrix == 0:
         # RGB를 YUV로 옮길 때는 우리가 행렬과 범위를 고른다.
         matrix, full = _MATRIX_BY_PRIMARIES.get(colour.primaries) or guessed_tags(height)[0], False
-    result = replace(colour, matrix=matrix, full_range=full)
+    # 적지 않은 것을 재생기들은 왼쪽으로 본다.
+    result = replace(colour, matrix=matrix, full_range=full, siting="left")
     before, after = guessed_tags(source_height), guessed_tags(height)
     if before == after or colour.matrix == 0:
         return result

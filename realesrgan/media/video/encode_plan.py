@@ -337,11 +337,14 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
     layout, warnings = raw_layout(info, request, container)
     if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
         size = _even_size(size, layout, warnings)
+    colour = encoded_colour(info.colour, layout.family, info.display_size[1], size[1])
+    if container == "yuv4mpegpipe" and layout.pix_fmt == "yuv420p":
+        colour = replace(colour, siting="center")  # FFmpeg가 C420jpeg로 적는다.
     return EncodePlan(
         container=container,
         codec="rawvideo",
         layout=layout,
-        colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
+        colour=colour,
         width=size[0],
         height=size[1],
         time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),

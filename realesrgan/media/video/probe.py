@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from realesrgan.errors import VideoReadError
 from realesrgan.media.video.colour import UNSPECIFIED, concrete_colour
-from realesrgan.media.video.files import PICTURE_FORMATS, describe_container
+from realesrgan.media.video.files import PICTURE_FORMATS, describe_container, import_av
 from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.types import VideoInfo
 
@@ -79,6 +81,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         for name in ("colorspace", "color_primaries", "color_trc")
     )
     colour = concrete_colour(matrix, primaries, transfer, full, layout.family, frame.height)
+    if layout.family == "yuv" and layout.subsampling != (1, 1):
+        colour = replace(colour, siting=chroma_siting(frame))
     side_data = {data.type.name: bytes(data) for data in frame.side_data}
     notes: list[str] = []
     rotation, mirrored = 0, False
@@ -120,6 +124,34 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
         warnings=tuple(notes),
     )
+
+
+def chroma_siting(frame: Any) -> str:
+    """첫 프레임에 적힌 색차 표본의 자리. 모르면 `left`.
+
+    PyAV의 속성에 없어 FFmpeg의 showinfo 필터가 쓰는 글에서 읽는다.
+    """
+    av = import_av()
+    graph = av.filter.Graph()
+    shape = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    nodes = [graph.add_buffer(**shape, time_base=Fraction(1)), graph.add("showinfo", "checksum=0")]
+    nodes.append(graph.add("buffersink"))
+    for first, second in pairwise(nodes):
+        first.link_to(second)
+    graph.configure()
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as logs:
+            graph.push(frame)
+            graph.pull()
+    finally:
+        av.logging.set_level(before)
+    found = re.search(r" cl:(\w+)", "".join(text for _, _, text in logs))
+    return found[1] if found is not None and found[1] in _SITINGS else "left"
+
+
+_SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 
 def other_programs(text: str, index: int) -> set[int]:

@@ -44,12 +44,14 @@ class Colour:
         primaries: 원색(primaries).
         transfer: 전달 함수(transfer characteristics). 16은 PQ, 18은 HLG.
         full_range: 전체 범위(full range)인지. 아니면 제한 범위(limited range)다.
+        siting: 색차 표본의 자리(chroma siting). `left`, `center`, `topleft`, `top`, `bottomleft`, `bottom` 가운데 하나.
     """
 
     matrix: int = 2
     primaries: int = 2
     transfer: int = 2
     full_range: bool = False
+    siting: str = "left"
 
     @property
     def is_hdr(self) -> bool:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import VideoDamagedError, VideoReadError
-from realesrgan.media.video import Colour, VideoInfo, VideoReader
+from realesrgan.media.video import Colour, EncodeRequest, VideoInfo, VideoReader, plan_encoding
 from realesrgan.video.plan import pts_range
 from tests.media.video import samples
 from tests.media.video.conftest import HEALTHY
@@ -325,6 +325,16 @@ def test_hdr_metadata_is_read(tmp_path: Path) -> None:
     display = info.side_data["mastering_display"]
     assert display["red"] == (Fraction(17, 25), Fraction(8, 25))
     assert display["luminance"] == (Fraction(1, 200), 1000)
+
+
+@pytest.mark.parametrize(("number", "siting"), [(0, "left"), (1, "center"), (2, "topleft"), (5, "bottom")])
+def test_the_siting_of_chroma_is_read(tmp_path: Path, number: int, siting: str) -> None:
+    options = {"x264-params": f"chromaloc={number}"}
+    path = samples.write_video(tmp_path / "s.mp4", "libx264", "yuv420p", count=2, options=options)
+    info = probe_video(path)
+    assert info.colour.siting == siting
+    plan = plan_encoding(info, EncodeRequest(), "mp4", (2 * info.width, 2 * info.height))
+    assert plan.colour.siting == "left"
 
 
 def test_closing_does_not_close_the_callers_stream(tmp_path: Path) -> None:
