@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("av")
 
@@ -350,9 +351,43 @@ def test_raw_frames_of_the_same_size_are_told_apart(tmp_path, model):
 
 
 def test_steps_are_part_of_the_work(tmp_path, model, stopped):
-    settings = VideoSettings(resume=True, steps=("blend(0.5)",))
-    with pytest.raises(UsageError, match="단계"):
+    settings = VideoSettings(resume=True, steps=("blend=0.5",))
+    with pytest.raises(UsageError, match="다른 것이 있습니다: 단계"):
         upscale_video(stopped, tmp_path / "b.mp4", model=model, settings=settings)
+
+
+@dataclass(frozen=True)
+class Darken:
+    """부르는 쪽이 만든 단계."""
+
+    share: float
+    margin: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"darken={self.share:g}"
+
+    def __call__(self, enlarged: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        return enlarged * self.share
+
+
+def test_steps_and_a_callers_own_step_change_every_frame_and_are_in_the_fingerprint(tmp_path, model):
+    source = make_video(tmp_path / "a.mp4", 5, audio=False)
+    plain = VideoSettings(encoder_options={"qp": "0"}, pix_fmt="yuv444p")
+    upscale_video(source, tmp_path / "plain.mp4", model=model, settings=plain)
+    steps = ("color_fix=wavelet", "sharpen=0.3", Darken(0.5))
+    made = upscale_video(source, tmp_path / "b.mp4", model=model, settings=replace(plain, steps=steps))
+    assert made.steps == ("color_fix=wavelet", "sharpen=0.3", "darken=0.5")
+    for before, after in zip(pixels(tmp_path / "plain.mp4"), pixels(tmp_path / "b.mp4"), strict=True):
+        assert before.mean() / 2 - 3 < after.mean() < before.mean() / 2 + 3
+    settings = replace(plain, steps=(Darken(0.25),))
+    with closing(VideoReader(source)) as reader:
+        target = find_target(tmp_path / "c.mp4")
+        marks = [
+            fingerprint(plan_video(find_source(source), target, one, reader, 2), one, {}, 2)["단계"]
+            for one in (settings, replace(settings, steps=(Darken(0.5),)))
+        ]
+    assert marks == [["darken=0.25"], ["darken=0.5"]]
 
 
 def test_stopping_before_the_first_segment_leaves_nothing(tmp_path, model, monkeypatch):

@@ -154,6 +154,12 @@ class Tracks:
         for found in (self.video_tags, tags):
             if "timecode" in found:
                 found["timecode"] = self._moved_timecode(video, found["timecode"])
+        if "timecode" in self.video_tags and self._rules.muxer in ("mp4", "mov") and not writes_timecode():
+            code = self.video_tags["timecode"]
+            self.warnings.append(
+                f"시간 코드(timecode) {code}는 설치된 PyAV가 mp4와 mov에 쓰지 못해 담지 못합니다. "
+                "지키려면 pip install -U av로 PyAV 18 이상을 쓰거나 mkv로 쓰세요."
+            )
         self._output.metadata.update(tags)
         chapters = self._container.chapters()
         if chapters and not self._rules.chapters:
@@ -493,6 +499,11 @@ def open_tracks(source: Source) -> Any:
         container.close()
         container = open_container(source, deep=True)
     return container
+
+
+def writes_timecode() -> bool:
+    """설치된 PyAV가 mp4와 mov에 시간 코드 트랙을 쓰는지. 18부터 쓴다. 17.1은 태그가 있어도 트랙을 만들지 않는다."""
+    return int(import_av().__version__.partition(".")[0]) >= 18
 
 
 def later_timecode(timecode: str, frames: int, rate: int) -> str:

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from realesrgan.media.video import EncodeRequest, VideoReader
+from realesrgan.media.video import EncodeRequest, VideoReader, tracks
 from realesrgan.media.video.segment import insert_captions
-from realesrgan.media.video.tracks import later_timecode
+from realesrgan.media.video.tracks import later_timecode, writes_timecode
 from tests.media.video import samples
 
 PHONE = {
@@ -140,15 +140,25 @@ def test_a_timecode_moves_with_the_start(timecode: str, frames: int, rate: int, 
     assert later_timecode(timecode, frames, rate) == expected
 
 
-@pytest.mark.skipif(int(av.__version__.partition(".")[0]) < 18, reason="PyAV 17은 시간 코드 트랙을 쓰지 못한다")
-def test_the_timecode_track_follows_a_cut(tmp_path: Path) -> None:
+def test_the_timecode_track_follows_a_cut_or_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-c:v", "libx264", "-g", "5", "-timecode",
                    "01:00:00:00", path)  # fmt: skip
     with closing(VideoReader(path)) as reader:
         start = round(1 / reader.info.time_base)
-    samples.remake(path, tmp_path / "b.mov", "mov", start=start)
-    assert "01:00:01:00" in samples.describe(tmp_path / "b.mov")
+    notes = samples.remake(path, tmp_path / "b.mov", "mov", start=start)
+    assert ("01:00:01:00" in samples.describe(tmp_path / "b.mov")) == writes_timecode()
+    assert any("시간 코드" in note and "01:00:01:00" in note for note in notes) != writes_timecode()
+    assert not any("시간 코드" in note for note in samples.remake(path, tmp_path / "b.mkv", "matroska", start=start))
+    assert "01:00:01:00" in samples.describe(tmp_path / "b.mkv")
+
+
+def test_an_old_library_that_cannot_write_the_timecode_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mov"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-timecode", "01:00:00:00", path)
+    monkeypatch.setattr(tracks, "writes_timecode", lambda: False)
+    notes = samples.remake(path, tmp_path / "b.mp4", "mp4")
+    assert [note for note in notes if "01:00:00:00" in note and "PyAV 18" in note]
 
 
 def test_subtitles_of_a_disc_keep_their_canvas(tmp_path: Path) -> None:
