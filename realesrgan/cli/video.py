@@ -192,10 +192,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
                 )
         except KeyboardInterrupt:
             return self.result(job, "interrupted", _interrupted(job))
-        engine = self._models[0].engine
-        used = {"backend": engine.name, "precision": engine.precision}
-        place = str(getattr(engine, "place", engine.device))
-        return FileResult(**{**asdict(made), **used, "device": place, "model": self._model_name})
+        return FileResult(**{**asdict(made), "model": self._model_name})
 
     def result(self, job: VideoJob, status: str, reason: str | None = None) -> FileResult:
         """하지 못한 일의 결과."""

@@ -118,6 +118,7 @@ class VideoResult:
         steps: 거친 단계들(`blend=0.7` 등).
         counts: 단계가 센 것(`faces` 등)의 이름과 수(이번에 계산한 프레임만).
         runs: 픽셀마다 네트워크를 돌린 횟수. 앙상블이 아니면 1.
+        backend, device, precision: 실제로 쓴 엔진의 이름과 장치와 정밀도.
         reason: 실패나 건너뜀의 이유.
         notes: 결과에 담지 못해 포기한 것과 알릴 것.
         parts: 화면이 바뀌는 곳에서 나눈 결과들의 경로(`on_change="split"`). 나누지 않았으면 비어 있다.
@@ -143,6 +144,9 @@ class VideoResult:
     steps: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     runs: int = 1
+    backend: str | None = None
+    device: str | None = None
+    precision: str | None = None
     reason: str | None = None
     notes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()

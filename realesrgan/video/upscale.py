@@ -39,7 +39,15 @@ from realesrgan.video.settings import (
     find_target,
     refuse_existing,
 )
-from realesrgan.video.workers import WorkerPlan, as_models, make_workers, model_identity, plan_workers
+from realesrgan.video.workers import (
+    WorkerPlan,
+    as_models,
+    engine_place,
+    make_workers,
+    model_identity,
+    plan_workers,
+    with_engine,
+)
 from realesrgan.video.workspace import SegmentRecord, Workspace, lock_target, workspace_folder
 
 if TYPE_CHECKING:
@@ -63,6 +71,7 @@ class Assignment:
         done: 이미 끝난 조각들.
         frames_done: 이미 끝난 프레임 수.
         key: 조각을 나누어 맡을 때 쓸, 이 일만의 이름.
+        engine: 엔진의 `(이름, 장치의 종류, 정밀도)`. 저마다 고르면 프로세스마다 다를 수 있다.
     """
 
     plan: VideoPlan
@@ -72,6 +81,7 @@ class Assignment:
     done: dict[int, SegmentRecord]
     frames_done: int
     key: str
+    engine: tuple[str, str, str]
 
 
 def upscale_video(
@@ -200,6 +210,7 @@ class VideoTask:
     def run_together(self, reader: VideoReader | ImageSequence, processes: Processes) -> VideoResult:
         """이끄는 프로세스가 정하고, 모두가 먼저 온 차례로 조각을 맡고, 이끄는 프로세스가 이어 붙인다."""
         work = agree(processes, lambda: self.assign(reader))
+        self.models = with_engine(self.models, work.engine)
 
         def claim() -> int | None:
             position = processes.claim(work.key)
@@ -218,6 +229,8 @@ class VideoTask:
             RealESRGANError: 읽거나 쓸 수 없을 때.
         """
         settings, path, workspace = self.settings, self.target.path, self.workspace
+        if settings.resume and workspace is not None and (engine := workspace.recorded_engine()) is not None:
+            self.models = with_engine(self.models, engine)
         outscale, model = settings.outscale or self.models[0].scale, self.models[0]
         # 옵션을 먼저 보고 나서 있는 결과를 본다. 잘못된 코덱이 "결과가 이미 있습니다"에 가려지지 않게 한다.
         plan = plan_video(self.source, self.target, settings, reader, outscale, model.scale)
@@ -228,8 +241,7 @@ class VideoTask:
         workers = plan_workers(model, plan.largest_input, settings, cores=cores, tile=kept)
         done: dict[int, SegmentRecord] = {}
         if path is not None and workspace is not None:
-            engine = {**model_identity(model), "타일": workers.tile}
-            marks = fingerprint(plan, settings, engine, factor)
+            marks = fingerprint(plan, settings, {**model_identity(model), "타일": workers.tile}, factor)
             overwrite = settings.overwrite or self.source.is_stream
             left = is_worth_keeping(workspace)
             done = workspace.prepare(
@@ -239,7 +251,9 @@ class VideoTask:
         frames = sum(record.frames for record in done.values())
         for warning in plan.warnings:
             logger.warning("%s", warning)
-        return Assignment(plan, workers, factor, remaining, done, frames, f"video/{secrets.token_hex(8)}")
+        key = f"video/{secrets.token_hex(8)}"
+        used = (model.engine.name, engine_place(model.engine).type, model.engine.precision)
+        return Assignment(plan, workers, factor, remaining, done, frames, key, used)
 
     def upscale(
         self, work: Assignment, reader: VideoReader | ImageSequence, claim: Callable[[], int | None]
@@ -473,6 +487,9 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
         steps=plan.steps,
         counts=_total(run.counts for run in runs),
         runs=getattr(task.models[0].engine, "runs", 1),
+        backend=task.models[0].engine.name,
+        device=str(engine_place(task.models[0].engine)),
+        precision=task.models[0].engine.precision,
         notes=plan.warnings,
         holes=tuple(sorted(dict.fromkeys(holes), key=lambda hole: hole.start)),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from realesrgan.archs.base import network_digest
-from realesrgan.inference.engines.base import CPU_BUDGET_HEAVY, HOST_SHARE, Engine, memory_budget
+from realesrgan.inference.engines.base import AUTO, CPU_BUDGET_HEAVY, ENGINES, HOST_SHARE, Engine, memory_budget
 from realesrgan.inference.frames import FrameUpscaler
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.steps import parse_steps, split_steps
@@ -51,9 +51,35 @@ def model_identity(model: Model) -> dict[str, Any]:
         "엔진": engine.name,
         "정밀도": engine.precision,
         "앙상블": getattr(engine, "runs", 1),
-        "장치": getattr(engine, "place", engine.device).type,
+        "장치": engine_place(engine).type,
         "버전": [__version__, torch.__version__],
     }
+
+
+def engine_place(engine: Engine) -> Any:
+    """엔진의 장치. PyTorch가 모르는 것(`vulkan`)도 있다."""
+    return getattr(engine, "place", engine.device)
+
+
+def with_engine(models: Sequence[Model], kept: tuple[str, str, str]) -> tuple[Model, ...]:
+    """저절로 고르는 엔진과 정밀도를 `kept`의 것으로 한 모델들. 사용자가 정한 것은 바꾸지 않는다.
+
+    `auto`는 기계가 바쁠 때 다르게 고를 수 있다. 한 비디오의 조각들이 서로 다른 정밀도로 만들어지지 않게 한다.
+
+    Args:
+        models: 장치마다의 모델.
+        kept: 엔진의 `(이름, 장치의 종류, 정밀도)`.
+    """
+    name, place, precision = kept
+    made = []
+    for model in models:
+        engine, compute = model.engine, model.compute
+        same = (engine.name, engine.precision) == (name, precision)
+        fits = compute.backend in (AUTO, name) and compute.precision in (AUTO, precision)
+        if not same and fits and engine_place(engine).type == place and name in ENGINES:
+            model = model.with_compute(backend=name, precision=precision)  # noqa: PLW2901
+        made.append(model)
+    return tuple(made)
 
 
 @dataclass(frozen=True)

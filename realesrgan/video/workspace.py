@@ -221,9 +221,18 @@ class Workspace:
 
     def recorded_tile(self) -> int | None:
         """하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다."""
-        found = self.manifest()
-        tile = None if found is None else found.get("fingerprint", {}).get("타일")
+        tile = self._recorded("타일")
         return tile if isinstance(tile, int) else None
+
+    def recorded_engine(self) -> tuple[str, str, str] | None:
+        """하다 만 작업이 쓰던 엔진의 `(이름, 장치의 종류, 정밀도)`. 재어 고른 것이 그때와 달라도 이어 하게 한다."""
+        found = tuple(self._recorded(key) for key in ("엔진", "장치", "정밀도"))
+        return found if all(isinstance(one, str) for one in found) else None
+
+    def _recorded(self, key: str) -> Any:
+        """하다 만 작업의 지문에 적힌 것. 없으면 None."""
+        marks = (self.manifest() or {}).get("fingerprint")
+        return marks.get(key) if isinstance(marks, dict) else None
 
     def remove(self) -> None:
         """작업 폴더를 지운다.

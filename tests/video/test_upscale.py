@@ -390,6 +390,29 @@ def test_steps_and_a_callers_own_step_change_every_frame_and_are_in_the_fingerpr
     assert marks == [["darken=0.25"], ["darken=0.5"]]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_precision_chosen_by_measuring_stays_the_same_when_resumed(tmp_path, nearest_weights, monkeypatch, before):
+    """바쁜 기계에서는 bf16이 더 빠른지 재어 본 답이 달라질 수 있다. 그래도 하던 정밀도로 이어 한다."""
+    weights = nearest_weights(2)
+    monkeypatch.setattr("realesrgan.inference.engines.base.prefers_bf16", lambda: before)
+    source = make_video(tmp_path / "a.mp4", 50)
+    monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
+    upscale_video(source, tmp_path / "whole.mp4", model=load(weights, device="cpu"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 30))
+        upscale_video(source, tmp_path / "b.mp4", model=load(weights, device="cpu"))
+    monkeypatch.setattr("realesrgan.inference.engines.base.prefers_bf16", lambda: not before)
+    resume = VideoSettings(resume=True)
+    with pytest.raises(UsageError, match="정밀도"):
+        precision = "fp32" if before else "bf16"
+        upscale_video(
+            source, tmp_path / "b.mp4", model=load(weights, device="cpu", precision=precision), settings=resume
+        )
+    result = upscale_video(source, tmp_path / "b.mp4", model=load(weights, device="cpu"), settings=resume)
+    assert 0 < result.resumed < 50 and result.precision == ("bf16" if before else "fp32")
+    assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "whole.mp4")
+
+
 def test_stopping_before_the_first_segment_leaves_nothing(tmp_path, model, monkeypatch):
     source = make_video(tmp_path / "a.mp4", 20)
     monkeypatch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 3))
