@@ -26,6 +26,12 @@ from realesrgan.zoo.weights import find_weights
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """오래 견디는지 보는 시험은 길어서, 이름을 대었을 때만 모은다."""
+    named = any("endurance" in str(argument) for argument in config.args)
+    return True if collection_path.name == "endurance" and not named else None
+
+
 def small_rrdbnet(scale: int = 4) -> RRDBNet:
     """씨앗(seed)이 고정된 작은 RRDBNet. 출력이 0..1에 고루 퍼진다."""
     torch.manual_seed(0)

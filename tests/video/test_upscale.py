@@ -30,7 +30,7 @@ from realesrgan.video.timing import Timing
 from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import FrameWorker, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace, workspace_folder
-from tests.media.video.samples import weave_video
+from tests.media.video.samples import ffmpeg, weave_video
 from tests.video.samples import hashes, make_video, pixels
 
 GRAY = PixelLayout("gray", "gray", 8)
@@ -450,6 +450,21 @@ def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model,
     assert sum(counted) == 90 - (kept - 1)
     assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "whole.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]
+
+
+def test_a_spoiled_packet_of_the_sound_is_left_out_and_told(tmp_path, model):
+    """담을 수 없는 소리 패킷 하나 때문에 다 키운 비디오를 버리지 않는다."""
+    made = make_video(tmp_path / "a.mp4", 24)
+    ffmpeg("-i", made, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", tmp_path / "a.ts")
+    data = (tmp_path / "a.ts").read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    sound = [at for at, one in enumerate(packets) if int.from_bytes(one[1:3], "big") & 0x5FFF == 0x101]
+    for at in sound[len(sound) // 2 :][:4]:
+        packets[at] = packets[at][:4] + bytes(184)
+    (tmp_path / "a.ts").write_bytes(b"".join(packets))
+    result = upscale_video(tmp_path / "a.ts", tmp_path / "b.mp4", model=model)
+    assert result.status == "done" and result.frames == 24
+    assert any("깨진 패킷" in note and "소리" in note for note in result.notes), result.notes
 
 
 def test_options_are_judged_before_the_result_that_is_there(tmp_path, model):

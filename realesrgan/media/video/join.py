@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from realesrgan.media.video.segment import (
     check_segment,
     muxer_options,
 )
-from realesrgan.media.video.tracks import Tracks, open_tracks, uncommon_tags
+from realesrgan.media.video.tracks import Tracks, open_tracks, stream_label, uncommon_tags
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 from realesrgan.util.files import hidden_beside
 
@@ -113,7 +113,10 @@ def join_video(
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
                 others, warnings = tracks.packets(), tracks.warnings
-            _mux_all(output, _video_packets(segments, times, first, video, plan, timing), others)
+            refused = _mux_all(output, _video_packets(segments, times, first, video, plan, timing), others)
+            warnings += [
+                f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in refused.items()
+            ]
         settle(temporary, target)
     return tuple(warnings)
 
@@ -264,15 +267,26 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], others: Iterator[tuple[float, Any]]) -> None:
-    """비디오와 나머지를 시각 차례로 섞어 쓴다."""
+def _mux_all(output: Any, video: Iterator[Any], others: Iterator[tuple[float, Any]]) -> Counter[str]:
+    """비디오와 나머지를 시각 차례로 섞어 쓴다. 깨져서 담지 못한 나머지 패킷의 수를 스트림의 이름마다 돌려준다."""
+    refused: Counter[str] = Counter()
     waiting = next(others, None)
     for packet in video:
         moment = float(packet.dts * packet.time_base)
         while waiting is not None and waiting[0] <= moment:
-            output.mux_one(waiting[1])
+            _mux_other(output, waiting[1], refused)
             waiting = next(others, None)
         output.mux_one(packet)
     while waiting is not None:
-        output.mux_one(waiting[1])
+        _mux_other(output, waiting[1], refused)
         waiting = next(others, None)
+    return refused
+
+
+def _mux_other(output: Any, packet: Any, refused: Counter[str]) -> None:
+    """소리나 자막의 패킷 하나를 쓴다. 내용이 깨져 컨테이너가 받지 않는 것은 빼고 센다."""
+    stream = packet.stream
+    try:
+        output.mux_one(packet)
+    except import_av().error.InvalidDataError:
+        refused[stream_label(stream)] += 1
