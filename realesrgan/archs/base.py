@@ -67,11 +67,11 @@ class Recognition:
 
 
 class NcnnLayer(Protocol):
-    """가중치를 가진 ncnn의 층 하나."""
+    """가중치를 가진 ncnn의 층이나 확대 하나."""
 
     @property
     def kind(self) -> str:
-        """층의 종류(`Convolution`, `PReLU`)."""
+        """층의 종류(`Convolution`, `PReLU`, `Interp`)."""
         ...
 
     @property

@@ -20,10 +20,13 @@ RESIDUAL_SCALE = 0.2
 LEAKY_SLOPE = 0.2
 # scale마다의 2배 확대 횟수. 원본(xinntao/Real-ESRGAN)은 1·2·4배 모두 두 번 키우고, 모자라는 만큼 먼저 접는다.
 UPSAMPLE_COUNT = {1: 2, 2: 2, 4: 2, 8: 3, 16: 4}
-# ncnn에서 RRDB 하나에 든 합성곱과, 몸통 밖의 합성곱(처음, 몸통 끝, 확대 둘, 고해상도, 마지막).
-_NCNN_PER_BLOCK, _NCNN_OUTSIDE = 15, 6
+SCALES = tuple(sorted((*UPSAMPLE_COUNT, 3)))
+# 3배는 한 번에 3배로 키운다(옛 ESRGAN과 같다). 텐서의 모양이 2배 확대와 같아 이름으로만 가릴 수 있다.
+TRIPLE = "conv_up_x3"
+# ncnn에서 RRDB 하나에 든 합성곱과, 확대를 뺀 몸통 밖의 합성곱(처음, 몸통 끝, 고해상도, 마지막).
+_NCNN_PER_BLOCK, _NCNN_OUTSIDE = 15, 4
 _OWN_KEY = re.compile(
-    r"(conv_first|conv_body|conv_up\d|conv_hr|conv_last|body\.\d+\.rdb[123]\.conv[1-5])\.(weight|bias)"
+    r"(conv_first|conv_body|conv_up\d|conv_up_x3|conv_hr|conv_last|body\.\d+\.rdb[123]\.conv[1-5])\.(weight|bias)"
 )
 # ESRGAN의 둘째 이름들과 이 네트워크의 이름.
 _SECOND_NAMES = (
@@ -130,12 +133,12 @@ class RRDBNet(nn.Module):
     Args:
         num_in_ch: 입력 채널 수.
         num_out_ch: 출력 채널 수.
-        scale: 업스케일 배율, 1·2·4·8·16.
+        scale: 업스케일 배율, 1·2·3·4·8·16.
         num_feat: 몸통의 채널 수.
         num_block: RRDB 개수. x4plus는 23, anime_6B는 6.
         num_grow_ch: 블록 안에서 합성곱마다 늘어나는 채널 수.
         num_upsample: 2배로 키우는 횟수. 없으면 `scale`이 4 이하일 때 2, 8이면 3이다. 접지 않고 키우는 ESRGAN의 1배와
-            2배 모델은 0과 1이다.
+            2배 모델은 0과 1이다. 3배는 2배로 키우지 않으므로 주지 않는다.
 
     Raises:
         ValueError: `scale`과 `num_upsample`이 맞지 않을 때.
@@ -154,26 +157,23 @@ class RRDBNet(nn.Module):
         num_upsample: int | None = None,
     ) -> None:
         super().__init__()
-        count = UPSAMPLE_COUNT.get(scale, -1) if num_upsample is None else num_upsample
-        if scale not in UPSAMPLE_COUNT or count < 0 or 2**count % scale:
-            raise ValueError(
-                f"RRDBNet의 scale은 {', '.join(map(str, UPSAMPLE_COUNT))} 가운데 하나이고 "
-                f"2^num_upsample은 그 배수여야 합니다: scale={scale}, num_upsample={num_upsample}"
-            )
         self.scale = scale
         self.num_block = num_block
         self.num_grow_ch = num_grow_ch
-        self.num_upsample = count
+        # 확대의 합성곱 이름과 그 배율. 차례대로 부른다.
+        self.upsamples = _plan_upsamples(scale, num_upsample)
+        self.num_upsample = len(self.upsamples)
+        enlarged = math.prod(factor for _, factor in self.upsamples)
         # 입력의 `H`와 `W`가 맞춰야 하는 배수. 먼저 접는 배수이기도 하다.
-        self.size_multiple = 2**count // scale
+        self.size_multiple = enlarged // scale
         # 키운 특징 두 벌(합성곱의 입력과 출력)에 작업 공간을 더해 두 벌 반쯤이 함께 산다. 잰 최댓값에 맞춘 어림이다.
-        largest = max(num_feat * 4**count, num_feat + 4 * num_grow_ch) / self.size_multiple**2
+        largest = max(num_feat * enlarged**2, num_feat + 4 * num_grow_ch) / self.size_multiple**2
         self.activation_values = ActivationValues(largest * 11 / 4, largest)
         self.conv_first = nn.Conv2d(num_in_ch * self.size_multiple**2, num_feat, 3, 1, 1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
-        for number in range(count):
-            self.add_module(f"conv_up{number + 1}", nn.Conv2d(num_feat, num_feat, 3, 1, 1))
+        for name, _ in self.upsamples:
+            self.add_module(name, nn.Conv2d(num_feat, num_feat, 3, 1, 1))
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, 1, 1)
 
@@ -184,9 +184,9 @@ class RRDBNet(nn.Module):
         features = self.conv_first(x)
         features = features + self.conv_body(self.body(features))
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
-        for number in range(self.num_upsample):
-            conv = getattr(self, f"conv_up{number + 1}")
-            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2)), LEAKY_SLOPE, inplace=True)
+        for name, factor in self.upsamples:
+            conv = getattr(self, name)
+            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=factor)), LEAKY_SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
         return self.conv_last(features)
 
@@ -195,37 +195,45 @@ class RRDBNet(nn.Module):
         return self.body
 
     @classmethod
-    def recognise(cls, state: StateDict, _hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
+    def recognise(cls, state: StateDict, hints: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict] | None:
         """이 네트워크(ESRGAN의 두 옛 이름도)의 가중치면 인자와 제 이름의 state dict를, 아니면 None을 돌려준다.
+
+        Args:
+            state: 이름과 텐서.
+            hints: `arch_args`의 `scale`이 3이면 확대가 하나인 옛 ESRGAN의 파일을 3배로 본다. 2배와 텐서가 같다.
 
         Raises:
             WeightsError: 배율을 알 수 없을 때.
         """
         state = own_names(state)
+        if (hints.get("arch_args") or {}).get("scale") == 3:
+            state = {key.replace("conv_up1.", f"{TRIPLE}."): value for key, value in state.items()}
         needed = ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_hr.weight", "conv_last.weight")
         if any(key not in state for key in needed) or not all(_OWN_KEY.fullmatch(key) for key in state):
             return None
-        upsampled = sum(f"conv_up{number}.weight" in state for number in range(1, 10))
+        doubled = sum(f"conv_up{number}.weight" in state for number in range(1, 10))
+        factors = [2] * doubled + [3] * (f"{TRIPLE}.weight" in state)
         folded, out = state["conv_first.weight"].shape[1], state["conv_last.weight"].shape[0]
         sizes = {
             "num_feat": state["conv_first.weight"].shape[0],
             "num_block": len(block_indices(state, "body.")),
             "num_grow_ch": state["body.0.rdb1.conv1.weight"].shape[0],
         }
-        return _arguments(folded, out, upsampled, sizes), state
+        return _arguments(folded, out, factors, sizes), state
 
     @classmethod
     def recognise_ncnn(cls, layers: Sequence[NcnnLayer]) -> dict[str, Any] | None:
-        """Ncnn의 층이 이 네트워크(확대 두 번)의 것이면 생성자의 인자를, 아니면 None을 돌려준다."""
+        """Ncnn의 층이 이 네트워크의 것이면 생성자의 인자를, 아니면 None을 돌려준다."""
         shapes = [layer.shape for layer in layers if layer.kind == "Convolution"]
-        blocks, rest = divmod(len(shapes) - _NCNN_OUTSIDE, _NCNN_PER_BLOCK)
+        factors = [round(float(layer.options.get("1", 0))) for layer in layers if layer.kind == "Interp"]
+        blocks, rest = divmod(len(shapes) - _NCNN_OUTSIDE - len(factors), _NCNN_PER_BLOCK)
         if blocks < 1 or rest:
             return None
         width, grow = shapes[0][0], shapes[1][0]
         if shapes[2][1] != width + grow or shapes[5][0] != width or shapes[-1][1] != width:
             return None
         sizes = {"num_feat": width, "num_block": blocks, "num_grow_ch": grow}
-        return _arguments(shapes[0][1], shapes[-1][0], 2, sizes)
+        return _arguments(shapes[0][1], shapes[-1][0], factors, sizes)
 
     def write_ncnn(self, graph: NcnnGraph) -> str:
         """층을 순전파 차례로 적고 마지막 출력의 이름을 돌려준다."""
@@ -239,23 +247,41 @@ class RRDBNet(nn.Module):
                 features = _write_dense_block(graph, getattr(block, name), features)
             features = _write_scaled_sum(graph, features, entering)
         features = graph.add("BinaryOp", [graph.conv(self.conv_body, features), first], "0=0")
-        for number in range(self.num_upsample):
-            conv = getattr(self, f"conv_up{number + 1}")
-            features = graph.conv(conv, graph.enlarge(features, 2), graph.leaky(LEAKY_SLOPE))
+        for name, factor in self.upsamples:
+            features = graph.conv(getattr(self, name), graph.enlarge(features, factor), graph.leaky(LEAKY_SLOPE))
         return graph.conv(self.conv_last, graph.conv(self.conv_hr, features, graph.leaky(LEAKY_SLOPE)))
 
 
-def _arguments(folded: int, out: int, upsampled: int, sizes: dict[str, Any]) -> dict[str, Any]:
-    """접힌 입력 채널과 확대 횟수에서 배율을 알아낸다. 입력과 출력의 채널 수는 같다고 본다."""
+def _plan_upsamples(scale: int, num_upsample: int | None) -> tuple[tuple[str, int], ...]:
+    """확대마다의 합성곱 이름과 배율.
+
+    Raises:
+        ValueError: `scale`과 `num_upsample`이 맞지 않을 때.
+    """
+    if scale == 3 and num_upsample is None:
+        return ((TRIPLE, 3),)
+    count = UPSAMPLE_COUNT.get(scale, -1) if num_upsample is None else num_upsample
+    if scale not in UPSAMPLE_COUNT or count < 0 or 2**count % scale:
+        raise ValueError(
+            f"RRDBNet의 scale은 {', '.join(map(str, SCALES))} 가운데 하나이고 "
+            f"2^num_upsample은 그 배수여야 합니다: scale={scale}, num_upsample={num_upsample}"
+        )
+    return tuple((f"conv_up{number + 1}", 2) for number in range(count))
+
+
+def _arguments(folded: int, out: int, factors: Sequence[int], sizes: dict[str, Any]) -> dict[str, Any]:
+    """접힌 입력 채널과 확대마다의 배율에서 전체 배율을 알아낸다. 입력과 출력의 채널 수는 같다고 본다."""
     unshuffle = math.isqrt(folded // out) if folded % out == 0 else 0
-    scale = 2**upsampled // unshuffle if unshuffle and 2**upsampled % unshuffle == 0 else 0
-    if scale not in UPSAMPLE_COUNT or unshuffle**2 * out != folded:
+    enlarged = math.prod(factors)
+    scale = enlarged // unshuffle if unshuffle and enlarged % unshuffle == 0 else 0
+    if scale not in SCALES or unshuffle**2 * out != folded or (3 in factors and scale != 3):
         raise WeightsError(
-            f"RRDBNet의 배율을 알 수 없습니다: 입력 채널 {folded}, 출력 채널 {out}, 2배 확대 {upsampled}번\n"
+            f"RRDBNet의 배율을 알 수 없습니다: 입력 채널 {folded}, 출력 채널 {out}, 확대 {list(factors)}\n"
             "  해결: 가중치 파일이 온전한지 확인하세요."
         )
     found = {"num_in_ch": out, "num_out_ch": out, **sizes, "scale": scale}
-    return found if UPSAMPLE_COUNT[scale] == upsampled else {**found, "num_upsample": upsampled}
+    usual = scale == 3 or UPSAMPLE_COUNT[scale] == len(factors)
+    return found if usual else {**found, "num_upsample": len(factors)}
 
 
 def _write_scaled_sum(graph: NcnnGraph, residual: str, source: str) -> str:

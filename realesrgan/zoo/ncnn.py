@@ -30,7 +30,7 @@ _KERNEL_AREA = 9
 
 @dataclass(frozen=True)
 class NcnnLayer:
-    """가중치를 가진 층 하나. 배열은 모두 1차원 float32다. `options`는 `.param`에 적힌 `키=값`들이다."""
+    """가중치를 가진 층이나 확대(Interp) 하나. 배열은 모두 1차원 float32다. `options`는 `.param`의 `키=값`들이다."""
 
     kind: str
     name: str
@@ -89,14 +89,14 @@ class _Reader:
 
 
 def read_ncnn(param_path: Path, bin_path: Path) -> list[NcnnLayer]:
-    """Ncnn 파일 한 쌍에서 가중치를 가진 층을 차례로 읽는다.
+    """Ncnn 파일 한 쌍에서 가중치를 가진 층과, 배율을 말해 주는 확대를 차례로 읽는다.
 
     Args:
         param_path: `.param` 파일.
         bin_path: `.bin` 파일.
 
     Returns:
-        합성곱은 `(가중치, 편향)`, PReLU는 `(기울기,)`를 담은 층의 목록. 네트워크의 순전파(forward) 순서다.
+        합성곱은 `(가중치, 편향)`, PReLU는 `(기울기,)`, 확대는 빈 것을 담은 층의 목록. 순전파(forward) 순서다.
 
     Raises:
         WeightsError: 형식이 다르거나 두 파일이 서로 맞지 않을 때.
@@ -119,6 +119,8 @@ def read_ncnn(param_path: Path, bin_path: Path) -> list[NcnnLayer]:
             layers.append(NcnnLayer(kind, name, (weight, *bias), options))
         elif kind == "PReLU":
             layers.append(NcnnLayer(kind, name, (reader.take("<f4", int(options["0"])),), options))
+        elif kind == "Interp":
+            layers.append(NcnnLayer(kind, name, (), options))
     if not reader.exhausted:
         raise WeightsError(f"ncnn의 두 파일이 서로 맞지 않습니다: {param_path.name}, {bin_path.name}")
     return layers

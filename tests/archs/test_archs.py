@@ -87,8 +87,8 @@ def test_deep_srvgg_starts_by_keeping_every_pixel_in_its_place(num_conv: int) ->
 
 
 def test_unknown_scale_and_activation_are_refused() -> None:
-    with pytest.raises(ValueError, match="1, 2, 4"):
-        RRDBNet(3, 3, scale=3)
+    with pytest.raises(ValueError, match="1, 2, 3, 4"):
+        RRDBNet(3, 3, scale=5)
     with pytest.raises(ValueError, match="act_type"):
         SRVGGNetCompact(act_type="gelu")
 

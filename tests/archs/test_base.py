@@ -34,7 +34,7 @@ def registered() -> Iterator[type[Plain]]:
     del ARCH_REGISTRY._objects["Plain"]
 
 
-@pytest.mark.parametrize("scale", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8, 16])
 def test_rrdbnet_of_every_scale_grows_the_picture_by_it(scale: int) -> None:
     network = RRDBNet(3, 3, scale, num_feat=4, num_block=1, num_grow_ch=2)
     side = 4 * network.size_multiple
@@ -50,7 +50,10 @@ def test_rrdbnet_without_folding_is_recognised(scale: int, count: int) -> None:
     assert RRDBNet(**found.arch_args).num_upsample == count
 
 
-@pytest.mark.parametrize("arguments", [{"scale": 3}, {"scale": 4, "num_upsample": 1}, {"scale": 2, "num_upsample": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"scale": 5}, {"scale": 3, "num_upsample": 1}, {"scale": 4, "num_upsample": 1}, {"scale": 2, "num_upsample": -1}],
+)
 def test_scales_that_cannot_be_made_are_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="scale"):
         RRDBNet(3, 3, **arguments)

@@ -166,3 +166,18 @@ def test_the_compact_network_trains_at_other_scales(tmp_path, scale):
     options["val"]["metrics"]["psnr"]["crop_border"] = 0
     result = train(options, root=tmp_path)
     assert result.complete and result.metrics["held"]["psnr"] > 0
+
+
+@pytest.mark.parametrize("gan", [False, True])
+def test_rrdbnet_trains_at_scale_three_and_its_file_enlarges(tmp_path, gan):
+    options = held(local(tmp_path, gan=gan)) | {"scale": 3, "gt_size": 24}
+    options["datasets"]["train"]["gt_size"] = 24
+    rrdb = {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "num_grow_ch": 4}
+    options["network_g"] = {"type": "RRDBNet", **rrdb, "scale": 3}
+    options["train"]["total_iter"] = 2
+    result = train(options, root=tmp_path)
+    assert result.complete and result.metrics["held"]["psnr"] > 0
+    import realesrgan as sr
+
+    assert sr.load(result.weights).scale == 3
+    assert train(options, root=tmp_path, auto_resume=True, overrides={"train:total_iter": 3}).iterations == 3

@@ -21,9 +21,9 @@ from realesrgan.training.api import train  # noqa: E402
 from realesrgan.training.loop import message_of  # noqa: E402
 
 
-def local(folder):
+def local(folder, gan=False):
     """작업자 없이 도는 작은 옵션."""
-    options = tiny_options(folder)
+    options = tiny_options(folder, gan)
     options["datasets"]["train"]["num_worker_per_gpu"] = 0
     return options
 

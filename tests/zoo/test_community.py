@@ -72,6 +72,19 @@ def test_old_names_of_esrgan_are_read(
         assert_same(tmp_path / name, expected)
 
 
+@pytest.mark.parametrize("rename", [first_names, second_names], ids=["first", "second"])
+def test_an_old_file_of_scale_three_needs_its_scale_said(tmp_path: Path, rename: Callable[[State], State]) -> None:
+    """확대가 하나인 옛 파일은 2배와 3배의 텐서가 같다."""
+    expected = network(3)
+    own = {key.replace("conv_up_x3", "conv_up1"): value for key, value in expected.state_dict().items()}
+    torch.save(rename(own), tmp_path / "old.pth")
+    assert open_weights(tmp_path / "old.pth").arch_args["scale"] == 2
+    found = open_weights(tmp_path / "old.pth", hints={"arch": "RRDBNet", "arch_args": {"scale": 3}})
+    assert found.arch_args["scale"] == 3
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(found.network()(image), expected(image))
+
+
 @pytest.mark.parametrize("key", ["params", "params_ema", "params-ema", "model", "state_dict", "model_state_dict"])
 @pytest.mark.parametrize("prefix", ["", "module.", "net_g.", "generator.", "model.", "_orig_mod.", "model.module."])
 def test_containers_and_prefixes_are_taken_off(tmp_path: Path, key: str, prefix: str) -> None:
