@@ -7,6 +7,8 @@
 - `size_multiple`: 입력의 두 변이 맞춰야 하는 배수. 정수.
 - `activation_values`: 입력 픽셀 하나에 드는 활성값의 수 `ActivationValues`.
 - `recognise(state, hints)`: 클래스 메서드. 제 가중치면 `(생성자의 인자, 제 이름으로 바꾼 state dict)`, 아니면 None.
+- `rgb_form(state, arch_args)`: 클래스 메서드. 한 채널(회색) 네트워크의 state dict를, 회색 RGB에 같은 값을 내는 세 채널
+  네트워크의 것으로 바꾼다. 없으면 한 채널 네트워크로는 추론할 수 없다.
 - `recognise_ncnn(layers)`, `write_ncnn(graph)`: ncnn의 층에서 인자를 알아내고, 층을 적는다.
 - `edge_layers`: 입력을 읽는 합성곱과 마지막 합성곱의 이름(없으면 None). CPU가 bf16으로 계산해도 그 둘은 값을 지킨다.
 - `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
@@ -31,6 +33,8 @@ from realesrgan.registry import ARCH_REGISTRY
 logger = logging.getLogger(__name__)
 
 StateDict = dict[str, Tensor]
+# 휘도의 비중(R, G, B). ITU-R BT.601이고 OpenCV의 BGR2GRAY와 같다.
+LUMA = (0.299, 0.587, 0.114)
 # 어림할 때 RRDBNet(특징 64, 4배)과 같다고 본다.
 _UNKNOWN_LARGEST = 64 * 16
 _UNKNOWN_PEAK_RATIO = 11 / 4
@@ -231,6 +235,23 @@ def _recognise_one(
 def same_shapes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     """두 state dict의 이름과 모양이 같은지."""
     return first.keys() == second.keys() and all(first[key].shape == second[key].shape for key in first)
+
+
+def widen_input(weight: Tensor) -> Tensor:
+    """휘도(luma) 한 채널을 읽는 합성곱의 가중치를 RGB를 읽는 것으로. 휘도를 구하는 일까지 합친다.
+
+    Args:
+        weight: `(O, F, k, k)`. `F`는 접어서(pixel unshuffle) 늘어난 채널 수.
+
+    Returns:
+        `(O, 3 * F, k, k)`. 비중은 ITU-R BT.601이고, 합이 1이라 회색에는 같은 값을 낸다.
+    """
+    return torch.cat([weight * share for share in LUMA], 1)
+
+
+def widen_output(tensor: Tensor) -> Tensor:
+    """한 채널을 내는 합성곱의 가중치나 편향을 세 채널에 같은 값을 내는 것으로. `(F, ...)`에서 `(3 * F, ...)`로."""
+    return torch.cat([tensor] * 3)
 
 
 def block_indices(state: Mapping[str, Tensor], prefix: str) -> list[int]:

@@ -11,7 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import ActivationValues, NcnnGraph, NcnnLayer, StateDict, block_indices
+from realesrgan.archs.base import (
+    ActivationValues,
+    NcnnGraph,
+    NcnnLayer,
+    StateDict,
+    block_indices,
+    widen_input,
+    widen_output,
+)
 from realesrgan.errors import WeightsError
 from realesrgan.registry import ARCH_REGISTRY
 
@@ -220,6 +228,13 @@ class RRDBNet(nn.Module):
             "num_grow_ch": state["body.0.rdb1.conv1.weight"].shape[0],
         }
         return _arguments(folded, out, factors, sizes), state
+
+    @classmethod
+    def rgb_form(cls, state: StateDict, arch_args: Mapping[str, Any]) -> tuple[StateDict, dict[str, Any]]:
+        """한 채널 네트워크의 state dict와 인자를 회색 RGB에 같은 값을 내는 세 채널의 것으로 바꾼다."""
+        changed = {"conv_first.weight": widen_input(state["conv_first.weight"])}
+        changed |= {key: widen_output(state[key]) for key in ("conv_last.weight", "conv_last.bias")}
+        return {**state, **changed}, {**arch_args, "num_in_ch": 3, "num_out_ch": 3}
 
     @classmethod
     def recognise_ncnn(cls, layers: Sequence[NcnnLayer]) -> dict[str, Any] | None:

@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import ActivationValues, NcnnGraph, NcnnLayer, StateDict, block_indices
+from realesrgan.archs.base import (
+    ActivationValues,
+    NcnnGraph,
+    NcnnLayer,
+    StateDict,
+    block_indices,
+    widen_input,
+    widen_output,
+)
 from realesrgan.errors import WeightsError
 from realesrgan.registry import ARCH_REGISTRY
 
@@ -148,6 +156,14 @@ class SRVGGNetCompact(nn.Module):
         upscale = math.isqrt(final.shape[0] // num_ch)
         sizes = {"num_feat": num_feat, "num_conv": indices[-1] // 2 - 1, "upscale": upscale}
         return {"num_in_ch": num_ch, "num_out_ch": num_ch, **sizes, "act_type": act_type}, dict(state)
+
+    @classmethod
+    def rgb_form(cls, state: StateDict, arch_args: Mapping[str, Any]) -> tuple[StateDict, dict[str, Any]]:
+        """한 채널 네트워크의 state dict와 인자를 회색 RGB에 같은 값을 내는 세 채널의 것으로 바꾼다."""
+        last = f"body.{block_indices(state, 'body.')[-1]}"
+        changed = {"body.0.weight": widen_input(state["body.0.weight"])}
+        changed |= {key: widen_output(state[key]) for key in (f"{last}.weight", f"{last}.bias")}
+        return {**state, **changed}, {**arch_args, "num_in_ch": 3, "num_out_ch": 3}
 
     @classmethod
     def recognise_ncnn(cls, layers: Sequence[NcnnLayer]) -> dict[str, Any] | None:

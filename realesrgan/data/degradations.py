@@ -239,7 +239,9 @@ def _per_image(values: Tensor | float, images: Tensor) -> Tensor:
 
 
 def to_gray(images: Tensor) -> Tensor:
-    """`(B, 3, H, W)` RGB를 휘도(luma) `(B, 1, H, W)`로 바꾼다. ITU-R BT.601의 비중."""
+    """`(B, 3, H, W)` RGB를 휘도(luma) `(B, 1, H, W)`로 바꾼다. ITU-R BT.601의 비중. 한 채널이면 그대로다."""
+    if images.shape[1] == 1:
+        return images
     red, green, blue = images.unbind(1)
     return (GRAY_WEIGHTS[0] * red + GRAY_WEIGHTS[1] * green + GRAY_WEIGHTS[2] * blue).unsqueeze(1)
 
@@ -279,13 +281,13 @@ def poisson_noise(images: Tensor, scale: Tensor | float, gray: Tensor, random: D
     """푸아송(Poisson) 잡음을 만든다. 밝기 단계 수는 장마다 `2^ceil(log2(서로 다른 8비트 값의 수))`다.
 
     Args:
-        images: `(B, 3, H, W)` float32, 0..1.
+        images: `(B, 3, H, W)` RGB나 `(B, 1, H, W)` 회색 float32, 0..1.
         scale: 잡음의 배수, 수 하나 또는 `(B,)`.
         gray: `(B,)`, 1이면 휘도에서 만든 잡음을 세 채널에 같이 더한다.
         random: 난수의 샘.
 
     Returns:
-        더할 잡음 `(B, 3, H, W)` float32.
+        더할 잡음. `images`와 같은 모양의 float32.
     """
     noise = _poisson_residual(images, random)
     if bool((gray > 0).any()):
@@ -426,16 +428,20 @@ def jpeg_compress(images: Tensor, quality: Tensor) -> Tensor:
     색차(chroma)는 2x2 평균으로 줄이고 되풀이해 키운다. 변이 16의 배수가 아니면 0으로 채웠다가 잘라 낸다.
 
     Args:
-        images: `(B, 3, H, W)` RGB float32, 0..1. 벗어난 값은 눈에 거슬리는 흔적을 만들므로 먼저 잘라야 한다.
+        images: `(B, 3, H, W)` RGB나 `(B, 1, H, W)` 회색 float32, 0..1. 벗어난 값은 눈에 거슬리는 흔적을 만들므로 먼저
+            잘라야 한다. 회색은 휘도 한 장으로 누른다.
         quality: `(B,)` 1..100. 바꾸지 않는다.
 
     Returns:
-        `(B, 3, H, W)` float32, 0..1.
+        같은 모양의 float32, 0..1.
     """
     height, width = images.shape[-2:]
     padded = F.pad(images.contiguous(), (0, -width % 16, 0, -height % 16))
     batch, _, tall, wide = padded.shape
     factor = quality_factor(quality.to(images.device, torch.float32))
+    if images.shape[1] == 1:
+        gray = _quantise_plane(padded[:, 0] * 255.0 - 128.0, _LUMA_TABLE, factor).add_(128.0)
+        return gray.unsqueeze(1)[..., :height, :width].clamp(0, 255).div_(255.0)
     forward = torch.tensor(_TO_YCBCR, device=images.device)
     ycbcr = torch.matmul(forward * 255.0, padded.view(batch, 3, -1)).view(batch, 3, tall, wide)
     luma = _quantise_plane(ycbcr[:, 0] - 128.0, _LUMA_TABLE, factor).add_(128.0)

@@ -17,7 +17,7 @@ from realesrgan.basicsr_bridge import FileClient
 from realesrgan.errors import DatasetError, DatasetValueError, ImageReadError
 
 LOGGER = logging.getLogger("basicsr")
-# `(H, W, 3)` BGR uint8이나 uint16.
+# `(H, W, 3)` BGR이나 `(H, W)` 회색, uint8이나 uint16.
 Pixels = NDArray[Any]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 # 목록 파일의 한 줄 끝에 붙는 `(높이,너비,채널)`과 압축 수준. 파일 이름에 빈칸이 있어도 갈라낼 수 있다.
@@ -107,9 +107,11 @@ class ImageReader:
     Args:
         io_backend: 옵션의 `io_backend`. `type`은 `disk`나 `lmdb`. 바꾸지 않는다.
         roots: lmdb일 때 이름마다의 폴더(예: `{"gt": ..., "lq": ...}`).
+        gray: 휘도(luma, ITU-R BT.601)만 읽을지.
     """
 
-    def __init__(self, io_backend: Mapping[str, Any], roots: Mapping[str, str]) -> None:
+    def __init__(self, io_backend: Mapping[str, Any], roots: Mapping[str, str], gray: bool = False) -> None:
+        self.gray = gray
         options = dict(io_backend)
         self._kind = str(options.pop("type"))
         if self._kind == "lmdb":
@@ -122,7 +124,7 @@ class ImageReader:
         return self.__dict__ | {"_client": None}
 
     def read(self, path: str, name: str) -> Pixels:
-        """이미지 `(H, W, 3)` BGR. 16비트 파일은 uint16, 나머지는 uint8이다.
+        """이미지 `(H, W, 3)` BGR, `gray`면 `(H, W)`. 16비트 파일은 uint16, 나머지는 uint8이다.
 
         Raises:
             ImageReadError: 파일이 없거나 이미지가 아니거나 잘렸을 때.
@@ -143,7 +145,7 @@ class ImageReader:
             image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
         if image is None:
             raise ImageReadError(f"{path}: 이미지로 풀 수 없습니다")
-        return image
+        return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if self.gray else image
 
 
 class BadFiles:
@@ -197,8 +199,10 @@ def _lay_out(image: Pixels) -> Pixels:
 
 
 def to_tensor(image: Pixels) -> torch.Tensor:
-    """BGR uint8이나 uint16 `(H, W, 3)`을 RGB float32 `(3, H, W)`, 0..1로 바꾼다."""
+    """BGR uint8이나 uint16 `(H, W, 3)`을 RGB float32 `(3, H, W)`로, 회색 `(H, W)`을 `(1, H, W)`로. 0..1이다."""
     largest = np.float32(np.iinfo(image.dtype).max)
+    if image.ndim == 2:
+        return torch.from_numpy(np.divide(_lay_out(image), largest, dtype=np.float32)[None])
     # 채널을 가르는 일은 OpenCV가 NumPy의 건너뛰는 복사보다 빠르다.
     blue, green, red = cv2.split(_lay_out(image))
     planes = np.empty((3, *image.shape[:2]), np.float32)
@@ -206,6 +210,11 @@ def to_tensor(image: Pixels) -> torch.Tensor:
     for plane, target in zip((red, green, blue), planes, strict=True):
         np.divide(plane, largest, out=target, dtype=np.float32)
     return torch.from_numpy(planes)
+
+
+def is_gray(options: Mapping[str, Any]) -> bool:
+    """데이터셋이 한 채널(회색)로 읽는지. 옵션 읽기가 `network_g`의 `num_in_ch`에서 채워 준다."""
+    return options.get("color") == "gray"
 
 
 def augment(images: list[NDArray[Any]], rng: np.random.Generator, hflip: bool, rotate: bool) -> list[NDArray[Any]]:
@@ -216,7 +225,7 @@ def augment(images: list[NDArray[Any]], rng: np.random.Generator, hflip: bool, r
     if rotate and upside_down:
         images = [image[::-1] for image in images]
     if rotate and transpose:
-        images = [image.transpose(1, 0, 2) for image in images]
+        images = [image.swapaxes(0, 1) for image in images]
     return images
 
 

@@ -83,7 +83,20 @@ class KernelOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], suffix: str = "") -> KernelOptions:
-        """데이터셋 옵션에서 읽는다. `suffix`가 "2"면 둘째 열화의 키를 읽는다."""
+        """데이터셋 옵션에서 읽는다. `suffix`가 "2"면 둘째 열화의 키를 읽는다.
+
+        Raises:
+            OptionError: 커널의 키가 빠졌을 때.
+        """
+        missing = [name for name in KERNEL_KEYS if name.endswith("2") == (suffix == "2") and name not in options]
+        missing = [name for name in missing if not name.startswith("blur_kernel_size")]
+        if missing:
+            raise OptionError(
+                f"블러 커널의 옵션이 빠졌습니다: {', '.join(missing)}\n"
+                f"  열화를 합성하는 데이터셋입니다: {options.get('type', '이름 없음')}. 검증 자료는 훈련 자료의 것을 "
+                "물려받지만 훈련 자료에도 없습니다.\n"
+                "  해결: options/train_realesrnet_x4plus.yml의 datasets:train에서 커널의 값을 옮겨 적으세요."
+            )
         return cls(
             kinds=tuple(options[f"kernel_list{suffix}"]),
             weights=tuple(float(v) for v in options[f"kernel_prob{suffix}"]),

@@ -22,7 +22,7 @@ from realesrgan.data.kernels import (
     render_kernel,
 )
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, degrade, draw_plan
-from realesrgan.data.video_codec import CodecOptions, compress, describe_codec, draw_codec
+from realesrgan.data.video_codec import CodecOptions, compress_tensor, describe_codec, draw_codec
 from realesrgan.errors import DatasetError, OptionError
 
 # 없어도 되는 커널 옵션.
@@ -39,6 +39,7 @@ class Recipe:
         pipeline: 나머지 단계의 옵션과 배율.
         sharpen: 훈련이 선명화(USM)한 정답을 열화시키는지.
         codec: 마지막에 거는 비디오 코덱.
+        gray: 훈련이 한 채널(회색)인지.
     """
 
     first: KernelOptions
@@ -47,6 +48,7 @@ class Recipe:
     pipeline: PipelineOptions
     sharpen: bool
     codec: CodecOptions = field(default_factory=CodecOptions)
+    gray: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Recipe:
@@ -71,6 +73,7 @@ class Recipe:
             # RealESRGANModel은 언제나, 다른 모델은 gt_usm을 따라 선명화한 정답을 열화시킨다.
             options["model_type"] == "RealESRGANModel" or bool(options.get("gt_usm", True)),
             CodecOptions.from_options(train),
+            (options.get("network_g") or {}).get("num_in_ch") == 1,
         )
 
 
@@ -108,7 +111,7 @@ def degrade_picture(gt: Tensor, recipe: Recipe, seed: int, index: int, *, sharpe
     """이미지 한 장을 열화시킨다. 같은 씨앗과 번호면 검증 자료와 같은 값을 뽑는다.
 
     Args:
-        gt: `(3, H, W)` RGB float32, 0..1. 오른쪽과 아래를 배율의 배수로 자른다.
+        gt: `(3, H, W)` RGB나 `(1, H, W)` 회색 float32, 0..1. 오른쪽과 아래를 배율의 배수로 자른다.
         recipe: 열화의 옵션.
         seed: 씨앗(seed).
         index: 이미지의 번호.
@@ -143,8 +146,7 @@ def degrade_picture(gt: Tensor, recipe: Recipe, seed: int, index: int, *, sharpe
         lambda name, images: stages.append(Stage(name, details[name] + _size(images), images[0].clone())),
     )[0]
     if (draw := draw_codec(random.host, recipe.codec)) is not None:
-        image = (lq * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        lq = torch.from_numpy(compress(image, draw)).permute(2, 0, 1).float() / 255.0
+        lq = compress_tensor(lq, draw)
         stages.append(Stage("codec", describe_codec(draw), lq))
     return Degraded(gt, lq, (*stages, Stage("lq", f"8 bit{_size(lq[None])}", lq)))
 

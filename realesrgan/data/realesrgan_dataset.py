@@ -17,6 +17,7 @@ from realesrgan.data.image_source import (
     Pixels,
     augment,
     crop_or_pad,
+    is_gray,
     list_folder,
     list_lmdb,
     read_lines,
@@ -56,12 +57,12 @@ def find_gt_paths(options: Mapping[str, Any]) -> list[str]:
 class RealESRGANDataset(KernelAttributes, Dataset[dict[str, Any]]):
     """GT 조각과 세 블러 커널을 주는 데이터셋. Real-ESRGAN 4.1절.
 
-    항목은 `gt (3, crop, crop)` RGB float32 0..1, `kernel1`·`kernel2`·`sinc_kernel` 각 `(21, 21)` float32, `gt_path`.
-    읽지 못한 이미지는 기록하고 다른 이미지로 바꾼다. 항목의 난수는 `ItemKey`만의 함수다.
+    항목은 `gt (3, crop, crop)` RGB(회색이면 `(1, crop, crop)`) float32 0..1, `kernel1`·`kernel2`·`sinc_kernel` 각
+    `(21, 21)` float32, `gt_path`. 읽지 못한 이미지는 기록하고 다른 이미지로 바꾼다. 항목의 난수는 `ItemKey`만의 함수다.
 
     Args:
         opt: 데이터셋 옵션. `dataroot_gt`, `io_backend`, 있으면 `meta_info`, 커널의 확률과 범위, `use_hflip`, `use_rot`,
-            `crop_size`(기본 400), `max_bad_ratio`(기본 0.01).
+            `crop_size`(기본 400), `max_bad_ratio`(기본 0.01), `color`(`gray`면 한 채널).
 
     Raises:
         DatasetError: 이미지를 찾지 못했거나, 읽지 못한 이미지가 허용치를 넘을 때.
@@ -79,7 +80,7 @@ class RealESRGANDataset(KernelAttributes, Dataset[dict[str, Any]]):
         # 배치로 쌓으려면 항목마다 같은 크기여야 한다.
         self.kernel_size = max(PADDED_SIZE, self.first.max_size, self.second.max_size)
         self.bad_files = BadFiles(self.paths, float(opt.get("max_bad_ratio", DEFAULT_BAD_RATIO)))
-        self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"]})
+        self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"]}, is_gray(opt))
 
     def __len__(self) -> int:
         return len(self.paths)

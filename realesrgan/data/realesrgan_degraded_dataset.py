@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.degradations import DegradationRandom
-from realesrgan.data.image_source import ImageReader, to_tensor
+from realesrgan.data.image_source import ImageReader, is_gray, to_tensor
 from realesrgan.data.kernels import KernelOptions, draw_final_sinc, draw_kernel, pad_kernel, render_kernel
 from realesrgan.data.pipeline import Kernels, PipelineOptions, synthesise
 from realesrgan.data.realesrgan_dataset import find_gt_paths
@@ -20,12 +20,13 @@ from realesrgan.data.realesrgan_dataset import find_gt_paths
 class RealESRGANDegradedDataset(Dataset[dict[str, Any]]):
     """짝 자료가 없어도 훈련과 같은 파이프라인으로 검증할 수 있게 하는 데이터셋.
 
-    항목은 `gt (3, H, W)`와 `lq (3, H // scale, W // scale)` RGB float32 0..1, 두 경로다. 같은 `seed`와 번호면 언제나
-    같은 LQ가 나오므로 훈련하는 동안의 지표를 서로 견줄 수 있다. 읽지 못한 이미지는 지표를 흐리므로 바꾸지 않고 멈춘다.
+    항목은 `gt (3, H, W)`와 `lq (3, H // scale, W // scale)` RGB(회색이면 한 채널) float32 0..1, 두 경로다. 같은
+    `seed`와 번호면 언제나 같은 LQ가 나오므로 훈련하는 동안의 지표를 서로 견줄 수 있다. 읽지 못한 이미지는
+    지표를 흐리므로 바꾸지 않고 멈춘다.
 
     Args:
         opt: 데이터셋 옵션. `dataroot_gt`, `io_backend`, `scale`, 커널과 열화의 확률과 범위(옵션 읽기가 훈련 데이터셋과
-            맨 위에서 채워 준다), 있으면 `meta_info`, `seed`(기본 0), `crop_size`(가운데를 이 크기로 자른다).
+            맨 위에서 채워 준다), 있으면 `meta_info`, `seed`(기본 0), `crop_size`(가운데를 이 크기로 자른다), `color`.
 
     Raises:
         DatasetError: 이미지를 찾지 못했을 때.
@@ -42,7 +43,7 @@ class RealESRGANDegradedDataset(Dataset[dict[str, Any]]):
         self.first = KernelOptions.from_options(opt)
         self.second = KernelOptions.from_options(opt, "2")
         self.pipeline = PipelineOptions.from_options(opt)
-        self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"]})
+        self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"]}, is_gray(opt))
 
     def __len__(self) -> int:
         return len(self.paths)

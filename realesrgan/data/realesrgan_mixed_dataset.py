@@ -22,7 +22,7 @@ class RealESRGANMixedDataset(Dataset[dict[str, Any]]):
 
     Args:
         opt: `sources`에 데이터셋 블록들. 블록의 `weight`(기본 1)가 고를 비중이다. 나머지 키는 그 데이터셋의 것이며, 이
-            블록의 `phase`, `scale`, `gt_size`, `io_backend`는 적지 않은 것에 물려준다.
+            블록의 `phase`, `scale`, `gt_size`, `io_backend`, `color`는 적지 않은 것에 물려준다.
 
     Raises:
         OptionError: `sources`가 비었거나 비중의 합이 0일 때.
@@ -39,7 +39,7 @@ class RealESRGANMixedDataset(Dataset[dict[str, Any]]):
                 f"섞을 데이터셋이 없습니다: sources={len(blocks)}개, 비중={self.weights.tolist()}\n"
                 "  고를 것이 하나는 있어야 합니다.\n  해결: datasets:train:sources에 데이터셋 블록을 적으세요."
             )
-        shared = {key: opt[key] for key in ("phase", "scale", "gt_size", "io_backend") if key in opt}
+        shared = {key: opt[key] for key in ("phase", "scale", "gt_size", "io_backend", "color") if key in opt}
         self.sources = [accept_keys(build_dataset({**shared, "name": "source", **one})) for one in blocks]
 
     def __len__(self) -> int:

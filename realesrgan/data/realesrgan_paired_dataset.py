@@ -16,6 +16,7 @@ from realesrgan.data.image_source import (
     ImageReader,
     Pixels,
     augment,
+    is_gray,
     list_folder,
     list_lmdb,
     read_lines,
@@ -90,13 +91,13 @@ def crop_pair(pair: Pair, gt_size: int, scale: int, rng: np.random.Generator) ->
 class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
     """짝 자료의 조각을 주는 데이터셋.
 
-    항목은 `gt (3, gt_size, gt_size)`와 `lq (3, gt_size // scale, gt_size // scale)` RGB float32 0..1, 두 경로다.
-    `phase`가 `train`이 아니면 자르지 않고 GT를 LQ의 배율에 맞춰 다듬기만 한다. 읽지 못했거나 크기가 맞지 않는 짝은
-    기록하고 다른 짝으로 바꾼다.
+    항목은 `gt (3, gt_size, gt_size)`와 `lq (3, gt_size // scale, gt_size // scale)` RGB(회색이면 한 채널) float32
+    0..1, 두 경로다. `phase`가 `train`이 아니면 자르지 않고 GT를 LQ의 배율에 맞춰 다듬기만 한다. 읽지 못했거나
+    크기가 맞지 않는 짝은 기록하고 다른 짝으로 바꾼다.
 
     Args:
         opt: 데이터셋 옵션. `dataroot_gt`, `dataroot_lq`, `io_backend`, `scale`, `phase`, 훈련에서는 `gt_size`,
-            있으면 `meta_info`, `filename_tmpl`, `use_hflip`, `use_rot`, `mean`, `std`, `max_bad_ratio`.
+            있으면 `meta_info`, `filename_tmpl`, `use_hflip`, `use_rot`, `mean`, `std`, `max_bad_ratio`, `color`.
 
     Raises:
         DatasetError: 짝을 찾지 못했거나, 쓰지 못하는 짝이 허용치를 넘을 때.
@@ -114,7 +115,8 @@ class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
         self.training = opt["phase"] == "train"
         self.pairs = find_pairs(opt)
         self.bad_files = BadFiles([gt for gt, _ in self.pairs], float(opt.get("max_bad_ratio", DEFAULT_BAD_RATIO)))
-        self._reader = ImageReader(opt["io_backend"], {"gt": opt["dataroot_gt"], "lq": opt["dataroot_lq"]})
+        roots = {"gt": opt["dataroot_gt"], "lq": opt["dataroot_lq"]}
+        self._reader = ImageReader(opt["io_backend"], roots, is_gray(opt))
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -142,8 +144,8 @@ class RealESRGANPairedDataset(Dataset[dict[str, Any]]):
     def _normalise(self, image: torch.Tensor) -> torch.Tensor:
         if self.mean is None and self.std is None:
             return image
-        mean = torch.tensor(self.mean or [0.0] * 3).view(3, 1, 1)
-        std = torch.tensor(self.std or [1.0] * 3).view(3, 1, 1)
+        mean = torch.tensor(self.mean or [0.0]).view(-1, 1, 1)
+        std = torch.tensor(self.std or [1.0]).view(-1, 1, 1)
         return (image - mean) / std
 
     def __getitem__(self, key: int | ItemKey) -> dict[str, Any]:

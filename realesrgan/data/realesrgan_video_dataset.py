@@ -14,18 +14,15 @@ from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.pipeline import Kernels, PipelineOptions, random_crop, synthesise
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.resumable_sampler import ItemKey
-from realesrgan.data.video_codec import CodecOptions, compress, draw_codec
+from realesrgan.data.video_codec import CodecOptions, compress_tensor, draw_codec
 
 USM_CHOICES = ("none", "source", "both")
 
 
 def apply_codec(lq: Tensor, rng: np.random.Generator, options: CodecOptions) -> Tensor:
-    """LQ `(3, h, w)` RGB 0..1에 코덱을 건다. 뽑히지 않았으면 그대로다."""
+    """LQ `(3, h, w)` RGB나 `(1, h, w)` 회색 0..1에 코덱을 건다. 뽑히지 않았으면 그대로다."""
     draw = draw_codec(rng, options)
-    if draw is None:
-        return lq
-    image = (lq.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return torch.from_numpy(compress(image, draw)).permute(2, 0, 1).float() / 255.0
+    return lq if draw is None else compress_tensor(lq, draw)
 
 
 @DATASET_REGISTRY.register()

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from realesrgan.data.degradations import to_gray
 from realesrgan.errors import OptionError
 from realesrgan.util.optional import import_optional
 
@@ -94,6 +97,14 @@ def draw_codec(rng: np.random.Generator, options: CodecOptions) -> CodecDraw | N
     name = options.codecs[int(rng.choice(len(weights), p=weights / weights.sum()))]
     vertical, horizontal = rng.uniform(-options.motion, options.motion, 2)
     return CodecDraw(name, float(rng.uniform(*options.crf)), options.frames, (float(vertical), float(horizontal)))
+
+
+def compress_tensor(image: Tensor, draw: CodecDraw) -> Tensor:
+    """`compress`를 `(3, H, W)` RGB나 `(1, H, W)` 회색 float32, 0..1의 텐서에 한다. 결과는 8비트 눈금에 놓인다."""
+    colour = image.expand(3, -1, -1)
+    levels = (colour.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    found = torch.from_numpy(compress(levels, draw)).permute(2, 0, 1).float() / 255.0
+    return found if len(image) == 3 else (to_gray(found[None])[0] * 255.0).round() / 255.0
 
 
 def compress(image: NDArray[np.uint8], draw: CodecDraw) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realesrgan.data.degradations import round_to_8bit, to_gray
 from realesrgan.data.preview import Degraded, Recipe, degrade_picture
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import encode_png, is_fresh, read_bgr8, write_bytes
@@ -64,7 +65,10 @@ def degrade_file(source: Path, index: int, stem: Path, output: Path, options: De
     targets = {kind: output / kind / f"{stem}.png" for kind, needed in wanted.items() if needed}
     if is_fresh(source, list(targets.values())):
         return Outcome(str(source), "skipped", "결과가 이미 있습니다.")
-    degraded = degrade_picture(to_tensor(read_bgr8(source)), options.recipe, options.seed, index)
+    gt = to_tensor(read_bgr8(source))
+    if options.recipe.gray:
+        gt = round_to_8bit(to_gray(gt[None]))[0]
+    degraded = degrade_picture(gt, options.recipe, options.seed, index)
     pictures = {
         "lq": lambda: to_bgr8(degraded.lq),
         "sheet": lambda: stage_sheet(degraded, options.region),
@@ -81,8 +85,8 @@ def to_tensor(image: NDArray[np.uint8]) -> Tensor:
 
 
 def to_bgr8(image: Tensor) -> NDArray[np.uint8]:
-    """`(3, H, W)` RGB 0..1을 `(H, W, 3)` BGR uint8로 바꾼다."""
-    planes = (image.clamp(0, 1) * 255.0).round().to(torch.uint8)
+    """`(3, H, W)` RGB나 `(1, H, W)` 회색 0..1을 `(H, W, 3)` BGR uint8로 바꾼다."""
+    planes = (image.expand(3, -1, -1).clamp(0, 1) * 255.0).round().to(torch.uint8)
     return np.ascontiguousarray(planes.permute(1, 2, 0).numpy()[..., ::-1])
 
 

@@ -18,7 +18,7 @@ from realesrgan.errors import InvalidValueError, UsageError
 from realesrgan.inference.engines.base import AUTO, Engine, create_engine, engine_packages
 from realesrgan.inference.engines.choices import Choice, remembered
 from realesrgan.inference.ensemble import DIRECTIONS, AveragedEngine, MixedNetwork, mix_networks
-from realesrgan.inference.steps import parse_steps, split_steps
+from realesrgan.inference.steps import KeepColour, parse_steps, split_steps
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale, split_image
 from realesrgan.util.numbers import OutputSize, Outscale, plan_passes, scaled_size
@@ -130,6 +130,7 @@ class Model:
         made = Upscaler(
             self.engine, tile=compute.tile, tile_pad=compute.tile_pad, pre_pad=compute.pre_pad, batch=compute.batch
         )
+        made.always = (KeepColour(),) if self.weights.gray else ()
         made.strip_bytes = None if self.tuned is None else self.tuned.strip_bytes
         return made
 

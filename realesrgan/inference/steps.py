@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realesrgan.archs.base import LUMA
 from realesrgan.errors import UsageError
 
 # Lanczos 창의 반지름(픽셀). Pillow의 LANCZOS와 같다.
@@ -140,6 +141,29 @@ def _create_blend(value: str) -> Blend:
 
 
 register_step("blend", _create_blend)
+
+
+@dataclass(frozen=True)
+class KeepColour:
+    """회색으로 훈련한 네트워크의 결과에 원본의 색을 입힌다. 밝기는 네트워크의 것, 색차는 Lanczos로 키운 원본의 것이다.
+
+    회색 이미지에서는 아무것도 바꾸지 않는다. 그런 모델이면 저절로 가장 먼저 거치므로 이름으로 고르지 않는다.
+    """
+
+    margin = LANCZOS_RADIUS
+    text = "keep_colour"
+
+    def __call__(self, enlarged: Tensor, source: Tensor) -> Tensor:
+        """`enlarged`의 휘도(luma, ITU-R BT.601)와 `source`의 색을 합친다."""
+        luma = _luma(source)
+        if bool((source == source[:, :1]).all()):
+            return enlarged
+        colour = enlarge_lanczos(source - luma, enlarged.shape[-1] // source.shape[-1])
+        return _luma(enlarged) + colour
+
+
+def _luma(image: Tensor) -> Tensor:
+    return torch.einsum("c,nchw->nhw", image.new_tensor(LUMA), image).unsqueeze(1)
 
 
 def enlarge_lanczos(image: Tensor, scale: int) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realesrgan.archs.base import LUMA
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.base import PRECISION_DTYPES, Engine, memory_budget
 from realesrgan.inference.steps import total_margin
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# BT.601 휘도의 계수(R, G, B). OpenCV의 BGR2GRAY와 같다.
-LUMA = (0.299, 0.587, 0.114)
 SIXTEEN_BIT = 65535
 # 타일의 패딩으로 덮을 만한 수용 영역의 반지름(픽셀). SRVGGNetCompact가 18과 34다.
 LARGEST_EXACT_PAD = 40
@@ -220,6 +219,8 @@ class Upscaler:
         self.pre_pad = pre_pad
         self.batch = max(batch, 1)
         self.steps = tuple(steps)
+        # 고른 단계에 앞서 색을 키울 때마다 거치는 것. 모델이 정한다.
+        self.always: tuple[Step, ...] = ()
         self.multiple = multiple or engine.multiple
         # 한 배치의 활성값에 써도 되는 메모리(바이트). 없으면 남은 메모리를 보고 정한다. 함께 도는 것들은 나누어 갖는다.
         self.budget: int | None = None
@@ -242,6 +243,7 @@ class Upscaler:
         settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
         other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
         other.budget, other.strip_bytes, other.turn = self.budget, self.strip_bytes, self.turn
+        other.always = self.always
         return other
 
     def tile_for(self, height: int, width: int) -> int:
@@ -374,7 +376,7 @@ class Upscaler:
             give_back_freed_memory()
 
         read = partial(padded.read, device=self.engine.device)
-        size, steps = (height + bottom, width + right), () if plain else self.steps
+        size, steps = (height + bottom, width + right), () if plain else (*self.always, *self.steps)
         self.turn(partial(self._run, read, store, size, steps, progress))
 
     def _run(
@@ -482,7 +484,7 @@ class Upscaler:
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
         height, width = rgb.shape[-2:]
-        steps = () if plain else self.steps
+        steps = () if plain else (*self.always, *self.steps)
         padded = _pad_frames(rgb, *pad_amounts(height, width, self.pre_pad, self.multiple))
         output = None
         if self._whole_batch and len(padded) > 1 and self.tile_for(*padded.shape[-2:]) == 0:

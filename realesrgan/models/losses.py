@@ -180,8 +180,9 @@ class PyiqaLoss(nn.Module):
         self.lower_better = bool(getattr(self.measure, "lower_better", True))
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """두 텐서는 `(B, 3, H, W)`, 0..1."""
-        value: Tensor = self.measure(output.clamp(0, 1), target).mean()
+        """두 텐서는 `(B, 3, H, W)`나 회색 `(B, 1, H, W)`, 0..1."""
+        output, target = (one.expand(-1, 3, -1, -1) for one in (output.clamp(0, 1), target))
+        value: Tensor = self.measure(output, target).mean()
         return value if self.lower_better else 1 - value
 
 

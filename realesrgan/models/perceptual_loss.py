@@ -134,7 +134,8 @@ class VGGFeatures(nn.Module):
             ) from error
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """`(B, 3, H, W)`에서 층 이름마다의 특징을 꺼낸다."""
+        """`(B, 3, H, W)`에서 층 이름마다의 특징을 꺼낸다. 회색 `(B, 1, H, W)`이면 세 채널에 같이 넣는다."""
+        x = x.expand(-1, 3, -1, -1)
         if self.range_norm:
             x = (x + 1) / 2
         if self.use_input_norm:
@@ -218,8 +219,8 @@ class PerceptualLoss(nn.Module):
         """(지각 손실, 스타일 손실). 비중이 0인 쪽은 None이다.
 
         Args:
-            x: 생성자의 출력 `(B, 3, H, W)`, 0..1.
-            gt: 정답 이미지 `(B, 3, H, W)`, 0..1. 그래디언트를 흘리지 않는다.
+            x: 생성자의 출력 `(B, 3, H, W)`나 회색 `(B, 1, H, W)`, 0..1.
+            gt: 정답 이미지, 같은 모양, 0..1. 그래디언트를 흘리지 않는다.
         """
         found = {name: value.float() for name, value in self.vgg(x).items()}
         with torch.no_grad():

@@ -104,7 +104,7 @@ class TrainingModel(SRModel):
 
     @staticmethod
     def usm_sharpener(images: Tensor) -> Tensor:
-        """`(B, 3, H, W)`를 선명화(USM)한다."""
+        """`(B, C, H, W)`를 선명화(USM)한다."""
         return usm_sharpen(images)
 
     def jpeger(self, images: Tensor, quality: Tensor | float) -> Tensor:
@@ -334,7 +334,8 @@ class TrainingModel(SRModel):
             picture, gt = self._restore(data)
             stem = Path(data.get("lq_path", data.get("gt_path", [f"{count:04d}"]))[0]).stem
             if save_img:
-                write_picture(self._picture_path(name, stem, current_iter), picture)
+                gray = self.opt["network_g"].get("num_out_ch") == 1
+                write_picture(self._picture_path(name, stem, current_iter), picture[..., :1] if gray else picture)
             if (self.opt.get("val") or {}).get("side_by_side"):
                 self._compare(data["lq"], picture, gt, (name, stem, current_iter), tb_logger)
             if sets and gt is not None:

@@ -39,6 +39,7 @@ from realesrgan.training.option_reading import check_keys, describe, label, near
 from realesrgan.training.option_types import (
     DATASETS,
     HARMLESS,
+    OWN_DATASETS,
     DegradedDatasetOptions,
     KernelKeys,
     LoaderOptions,
@@ -249,6 +250,34 @@ def _check_synthesis(options: Mapping[str, Any], train: Mapping[str, Any]) -> No
         )
 
 
+def _check_channels(options: Mapping[str, Any]) -> None:
+    """네트워크와 데이터셋의 채널 수가 서로 맞는지 본다.
+
+    Raises:
+        OptionError: 생성자의 입력과 출력, 판별자의 입력, 데이터셋의 색이 서로 다를 때.
+    """
+    find, _ = _finder(ARCH_REGISTRY)
+    channels: dict[str, int] = {}
+    for block, names in (("network_g", ("num_in_ch", "num_out_ch")), ("network_d", ("num_in_ch",))):
+        given = options.get(block) or {}
+        if (network := find(str(given.get("type")))) in (*_SCALE_ARGUMENT, UNetDiscriminatorSN):
+            defaults = inspect.signature(network).parameters
+            channels |= {f"{block}:{name}": given.get(name, defaults[name].default) for name in names}
+    own = channels.get("network_g:num_in_ch")
+    if own is None:
+        return
+    for phase, one in options["datasets"].items():
+        if one["type"] in OWN_DATASETS and one.get("color") is not None:
+            channels[f"datasets:{phase}:color={one['color']}"] = 1 if one["color"] == "gray" else 3
+    wrong = [f"{name}({count})" for name, count in channels.items() if count != own]
+    if wrong or own not in (1, 3):
+        raise OptionError(
+            f"채널 수가 맞지 않습니다: network_g:num_in_ch={own}, {', '.join(wrong) or '1도 3도 아님'}\n"
+            "  입력, 출력, 판별자, 데이터셋이 모두 RGB(3)이거나 모두 회색(1)이어야 합니다.\n"
+            "  해결: 회색으로 훈련하려면 network_g의 num_in_ch와 num_out_ch, network_d의 num_in_ch를 1로 적으세요."
+        )
+
+
 # 짝(LQ와 GT)을 주는 데이터셋과, GT만 주는 데이터셋.
 _PAIRED = ("RealESRGANPairedDataset", "PairedImageDataset", "RealESRGANVideoDataset", "RealESRGANMixedDataset")
 
@@ -399,6 +428,7 @@ def _check(options: Any) -> TrainingOptions | None:
     if model in OWN_MODELS:
         _check_pairing(options)
         _check_sizes(options)
+        _check_channels(options)
     _check_batches(options)
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():

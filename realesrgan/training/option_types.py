@@ -58,6 +58,7 @@ class LoaderOptions(_Options, frozen=True, kw_only=True):
 class KernelKeys(LoaderOptions, frozen=True, kw_only=True):
     """블러 커널의 키. 이름이 2로 끝나는 것은 둘째 열화의 것이다."""
 
+    color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
     blur_kernel_size: Annotated[Count, key("커널의 가장 큰 크기, 홀수. 7부터 이 값까지의 홀수를 뽑는다")] = 21
     kernel_list: Annotated[list[KernelKind], key("커널의 종류")]
     kernel_prob: Annotated[list[Weight], key("종류마다의 비중")]
@@ -107,6 +108,7 @@ class RealESRGANVideoDatasetOptions(RealESRGANDatasetOptions, frozen=True, kw_on
 class RealESRGANMixedDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
     """`RealESRGANMixedDataset`: 여러 데이터셋을 확률로 섞는다."""
 
+    color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
     sources: Annotated[list[Block], key("데이터셋 블록들. weight(기본 1)가 고를 비중이다")]
     gt_size: Annotated[Count | None, key("적지 않은 데이터셋에 물려줄 조각의 한 변. 훈련 자료에는 꼭 있어야 한다")] = (
         None
@@ -127,6 +129,7 @@ class _PairKeys(LoaderOptions, frozen=True, kw_only=True):
 class RealESRGANPairedDatasetOptions(_PairKeys, frozen=True, kw_only=True):
     """`RealESRGANPairedDataset`: 정답과 저품질 이미지의 짝."""
 
+    color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
     meta_info: Annotated[str | None, key("짝의 목록. 한 줄에 'GT 경로, LQ 경로'")] = None
     max_bad_ratio: Annotated[Probability, key("쓰지 못하는 짝의 허용 비율")] = 0.01
 
@@ -154,6 +157,7 @@ class DegradedDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
     열화와 커널의 키는 훈련의 것을 물려받고, 적으면 적은 것이 앞선다.
     """
 
+    color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
     dataroot_gt: Annotated[str, key("정답 이미지의 폴더 또는 .lmdb")]
     meta_info: Annotated[str | None, key("이미지 목록. 없으면 폴더 전체를 쓴다")] = None
     seed: Annotated[Annotated[int, Meta(ge=0)], key("열화의 씨앗. 같으면 언제나 같은 LQ다")] = 0
@@ -177,6 +181,8 @@ DATASETS: dict[str, type[LoaderOptions]] = {
     "PairedImageDataset": PairedImageDatasetOptions,
     "SingleImageDataset": SingleImageDatasetOptions,
 }
+# 이 패키지의 데이터셋. `color`가 한 채널로 읽을지를 정한다.
+OWN_DATASETS = tuple(name for name in DATASETS if name.startswith("RealESRGAN"))
 
 
 class PathOptions(_Options, frozen=True, kw_only=True):

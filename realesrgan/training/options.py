@@ -17,7 +17,7 @@ from realesrgan.data.pipeline import EXTRA_PIPELINE_KEYS, PIPELINE_KEYS
 from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
 from realesrgan.training.option_schema import check_options
-from realesrgan.training.option_types import LoggerOptions
+from realesrgan.training.option_types import OWN_DATASETS, LoggerOptions
 
 LOGGER = logging.getLogger("basicsr")
 DEBUG_FREQ = 8
@@ -188,6 +188,8 @@ def prepare_options(
         for key in ("dataroot_gt", "dataroot_lq", "meta_info"):
             if dataset.get(key):
                 dataset[key] = str(Path(dataset[key]).expanduser())
+        if dataset["type"] in OWN_DATASETS and dataset.get("color") is None:
+            dataset["color"] = "gray" if options["network_g"].get("num_in_ch") == 1 else "rgb"
     _fill_degraded_datasets(options)
     for key, value in options["path"].items():
         if value and "resume_state" in key:
@@ -203,8 +205,10 @@ def _fill_degraded_datasets(options: Mapping[str, Any]) -> None:
     """스스로 열화시키는 데이터셋에 맨 위의 열화와, 검증이면 훈련의 커널을 물려준다. 적어 둔 값이 앞선다."""
     train = options["datasets"].get("train") or {}
     inherited = {key: options[key] for key in (*PIPELINE_KEYS, *EXTRA_PIPELINE_KEYS) if key in options}
-    kernels = {key: train[key] for key in KERNEL_KEYS if key in train}
-    blocks = [*options["datasets"].values(), *(train.get("sources") or ())]
+    sources = train.get("sources") or ()
+    # 섞는 훈련 자료면 커널은 그 안의 데이터셋에 있다.
+    kernels = {key: one[key] for one in (*sources, train) for key in KERNEL_KEYS if key in one}
+    blocks = [*options["datasets"].values(), *sources]
     for dataset in blocks:
         if dataset["type"] == "RealESRGANDegradedDataset":
             dataset |= {key: value for key, value in (inherited | kernels).items() if key not in dataset}

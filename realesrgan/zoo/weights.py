@@ -82,8 +82,13 @@ class Weights:
     metadata: Mapping[str, str] = field(default_factory=dict)
     ratio: tuple[float, float] | None = None
 
+    @property
+    def gray(self) -> bool:
+        """한 채널(회색) 네트워크의 것인지."""
+        return self.arch_args.get("num_in_ch") == 1
+
     def network(self) -> nn.Module:
-        """가중치를 실은 네트워크. 추론 상태이고 CPU의 float32다.
+        """가중치를 실은 네트워크. 추론 상태이고 CPU의 float32이며 RGB를 받는다(한 채널이면 `rgb_form`).
 
         Raises:
             WeightsError: 키나 모양이 네트워크와 다를 때.
@@ -93,7 +98,10 @@ class Weights:
             from realesrgan.zoo import community
 
             return community.load(self.state, source)
-        return load_network(build_network(self.arch, self.arch_args), self.state, source)
+        state, arch_args = self.state, self.arch_args
+        if self.gray:
+            state, arch_args = ARCH_REGISTRY.get(self.arch).rgb_form(state, arch_args)
+        return load_network(build_network(self.arch, arch_args), state, source)
 
 
 def cache_dir() -> Path:
@@ -405,7 +413,7 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
             적힌 것을 쓴다.
 
     Raises:
-        WeightsError: 아는 네트워크가 아니거나, 인자를 정할 수 없거나, RGB 세 채널이 아닐 때.
+        WeightsError: 아는 네트워크가 아니거나, 인자를 정할 수 없거나, RGB도 회색도 아닐 때.
     """
     asked = {key: value for key, value in (hints or {}).items() if value is not None}
     try:
@@ -428,9 +436,10 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
             raise
         return Weights(dict(checkpoint.state), arch, {}, name, licence, metadata=checkpoint.metadata)
     channels = found.arch_args.get("num_in_ch", 3)
-    if channels != 3:
+    if channels != 3 and not (channels == 1 and hasattr(ARCH_REGISTRY.get(found.arch), "rgb_form")):
         raise WeightsError(
-            f"RGB 세 채널 네트워크만 쓸 수 있습니다: {source}\n  이 가중치는 {channels}채널입니다.\n"
+            f"RGB 세 채널이나 회색 한 채널의 네트워크만 쓸 수 있습니다: {source}\n"
+            f"  이 가중치는 {channels}채널이고 네트워크는 {found.arch}입니다.\n"
             "  해결: 다른 가중치를 쓰세요."
         )
     state = {key: value.float() if value.is_floating_point() else value for key, value in found.state.items()}

@@ -21,6 +21,7 @@ from realesrgan.data.kernels import (
     sinc_kernel,
 )
 from realesrgan.errors import OptionError
+from tests.data.recipe import KERNELS
 
 OPTIONS = KernelOptions(GAUSSIAN_KINDS, (0.45, 0.25, 0.12, 0.03, 0.12, 0.03), 0.1, (0.2, 3.0), (0.5, 4.0), (1.0, 2.0))
 odd_sizes = st.sampled_from(range(7, 22, 2))
@@ -118,3 +119,10 @@ def test_bad_options_are_refused(change):
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="skew"):
         render_kernel(KernelDraw("skew", 7))
+
+
+@pytest.mark.parametrize("missing", ["kernel_list", "betag_range2", "final_sinc_prob"])
+def test_missing_kernel_options_are_named(missing):
+    options = {key: value for key, value in KERNELS.items() if key != missing}
+    with pytest.raises(OptionError, match=missing):
+        KernelOptions.from_options(options, "2" if missing.endswith("2") else "")

@@ -246,9 +246,9 @@ def test_weights_that_lack_a_layer_do_not_load(tiny_srvgg: SRVGGNetCompact) -> N
         identify(Checkpoint(state, {}), "net.pth").network()
 
 
-def test_network_that_is_not_rgb_is_refused() -> None:
-    state = RRDBNet(1, 1, num_feat=4, num_block=1, num_grow_ch=2).state_dict()
-    with pytest.raises(WeightsError, match="1채널"):
+def test_network_that_is_neither_rgb_nor_gray_is_refused() -> None:
+    state = RRDBNet(2, 2, num_feat=4, num_block=1, num_grow_ch=2).state_dict()
+    with pytest.raises(WeightsError, match="2채널"):
         identify(Checkpoint(state, {}), "net.pth")
 
 
