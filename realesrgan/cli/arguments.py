@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -111,24 +110,6 @@ def number(
         return value
 
     return parse
-
-
-def parse_time(text: str) -> Fraction:
-    """`12.5`, `1:02.5`, `1:02:03` 같은 글을 초로 읽는다.
-
-    Raises:
-        ValueError: 시각이 아닐 때.
-    """
-    parts = text.strip().split(":")
-    if not 1 <= len(parts) <= 3 or any(not part for part in parts):
-        raise ValueError(f"시각이 아닙니다: {text}")
-    numbers = [Fraction(part) for part in parts]
-    if any(number < 0 for number in numbers) or any(number >= 60 for number in numbers[1:]):
-        raise ValueError(f"시각이 아닙니다: {text}")
-    seconds = Fraction(0)
-    for number in numbers:
-        seconds = seconds * 60 + number
-    return seconds
 
 
 def _extension(text: str) -> str:

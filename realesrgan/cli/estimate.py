@@ -1,90 +1,14 @@
-"""키우지 않고 걸릴 시간과 메모리를 어림한다."""
+"""키우지 않고 무엇을 할지와 어림을 보인다."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from realesrgan.cli.console import shown
 from realesrgan.cli.jobs import Job, check_target
-from realesrgan.inference.engines.base import MIB
+from realesrgan.inference.estimate import estimate_picture, measure_seconds_per_pixel
 from realesrgan.inference.model import Model
-from realesrgan.inference.tiling import plan_tiles
-from realesrgan.inference.upscaler import Upscaler, pad_amounts
-from realesrgan.media.vips import RAW_BYTES
-from realesrgan.util.numbers import Outscale, describe_bytes, passes_note, plan_passes, scale_factor, scaled_size
-
-# 파이썬과 PyTorch를 불러오는 것만으로 드는 메모리. 재어 본 값이다.
-BASE_BYTES = 320 * MIB
-PROBE_SIDE = 64
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """이미지 하나의 어림.
-
-    Attributes:
-        seconds: 네트워크에 걸릴 시간(초).
-        memory: 가장 많을 때의 메모리(바이트).
-        parts: 나누는 법을 사람에게 보일 글.
-    """
-
-    seconds: float
-    memory: int
-    parts: str
-
-
-def measure_seconds_per_pixel(model: Model) -> float:
-    """작은 이미지를 두 번 키워 입력 픽셀 하나에 걸리는 시간(초)을 잰다. 첫 번은 준비 운동이다."""
-    image = np.zeros((PROBE_SIDE, PROBE_SIDE, 3), np.uint8)
-    times = []
-    for _ in range(2):
-        started = time.perf_counter()
-        model.upscaler.upscale(image)
-        times.append(time.perf_counter() - started)
-    return min(times) / image[..., 0].size
-
-
-def estimate_job(job: Job, model: Model, outscale: Outscale, seconds_per_pixel: float) -> Estimate | None:
-    """일 하나의 시간과 메모리를 어림한다. 입력을 읽지 못했으면 None."""
-    info = job.info
-    if info is None:
-        return None
-    size, scale = (info.width, info.height), model.scale
-    final = scaled_size(*size, outscale)
-    planned = plan_passes(*size, final, scale)
-    inputs = [size, *planned[:-1]]
-    reads, kinds, held = zip(*(_network_work(model.upscaler, *one) for one in inputs), strict=True)
-    passes = info.frames * (2 if info.mode == "RGBA" else 1)
-    sample = info.channels * info.bit_depth // 8
-    network_output = math.prod(inputs[-1]) * scale**2 * sample
-    resized = 0 if final == (inputs[-1][0] * scale, inputs[-1][1] * scale) else math.prod(final) * sample
-    if not resized and network_output > RAW_BYTES:
-        # 큰 결과는 메모리가 아니라 대상 곁의 파일에 모은다.
-        network_output = RAW_BYTES
-    memory = BASE_BYTES + network_output + resized + max(held)
-    parts = ", 다음에 ".join(kinds)
-    return Estimate(sum(reads) * passes * seconds_per_pixel, memory, parts)
-
-
-def _network_work(upscaler: Upscaler, width: int, height: int) -> tuple[int, str, int]:
-    """네트워크를 한 번 거칠 때의 `(읽는 픽셀 수, 나누는 법, 활성값의 메모리)`."""
-    bottom, right = pad_amounts(height, width, upscaler.pre_pad, upscaler.multiple)
-    height, width = height + bottom, width + right
-    cut = upscaler.cut_for(height, width)
-    if cut is None:
-        tiles = plan_tiles(height, width, upscaler.tile_for(height, width), upscaler.pad, upscaler.multiple)
-        read = sum(math.prod(piece.read.shape) for piece in tiles)
-        largest = max(math.prod(piece.read.shape) for piece in tiles) * upscaler.batch
-        return read, f"타일 {len(tiles)}개", upscaler.engine.memory(1, largest)
-    length, side = (height, width) if cut.axis == 2 else (width, height)
-    columns = -(-side // cut.column)
-    read = length * min(columns * (cut.column + 2 * cut.margin), side + 2 * cut.margin * (columns - 1))
-    return read, f"띠 {columns * -(-length // cut.rows)}개", cut.memory
+from realesrgan.util.numbers import Outscale, describe_bytes, passes_note, plan_passes, scale_factor
 
 
 def show_plan(
@@ -117,12 +41,12 @@ def show_plan(
         if job.problem is None and job.skip is not None:
             tell("\n    ".join(f"{head}\n건너뜁니다: {job.skip}".splitlines()))
             continue
-        estimate = estimate_job(job, model, outscale, rate)
         size = job.output_size(outscale)
-        if job.problem is not None or estimate is None or size is None or job.info is None:
+        if job.problem is not None or size is None or job.info is None:
             what = "읽을 수 없음" if job.info is None else "쓸 수 없음"
             tell("\n    ".join(f"{head}\n{what}: {job.problem}".splitlines()))
             continue
+        estimate = estimate_picture(job.info, model, outscale, rate)
         factor = scale_factor(outscale, job.info.width, job.info.height)
         over = max_pixels is not None and size[0] * size[1] * job.info.frames > max_pixels
         notes = passes_note(plan_passes(job.info.width, job.info.height, size, model.scale))

@@ -23,6 +23,7 @@ from realesrgan.media.formats import (
     format_of_name,
     is_known_picture_name,
     is_writable_extension,
+    output_extension,
     writable_extensions,
 )
 from realesrgan.media.image import ImageInfo, looks_like_picture, probe_image
@@ -353,21 +354,6 @@ def _explained(problem: str, source: _Source) -> str:
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."
         )
     return problem.replace(str(source.path), source.label) if source.label else problem
-
-
-def output_extension(own: str, info: ImageInfo | None, ext: str) -> str:
-    """결과의 확장자(점 없음)를 정한다.
-
-    `auto`는 입력의 확장자 `own`(점 있음)을 따르되 쓸 수 없는 형식이면 png로 한다. 알파가 있는 정지 이미지는 `auto`와
-    `jpg`에서 png가 된다.
-    """
-    extension = (own.lstrip(".") if is_writable_extension(own) else "png") if ext == "auto" else ext
-    chosen = format_of_name(f"x.{extension}")
-    animated = info is not None and info.frames > 1
-    transparent = info is not None and info.mode == "RGBA" and not animated
-    if transparent and (ext == "auto" or chosen is None or chosen.name == "JPEG"):
-        return "png"
-    return extension
 
 
 def _renamed(jobs: list[Job], suffix: str) -> list[Job]:

@@ -28,7 +28,7 @@ from realesrgan.cli.video_arguments import parse_arguments, to_settings
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
-from realesrgan.util.numbers import describe_bytes
+from realesrgan.util.numbers import describe_bytes, describe_seconds
 
 if TYPE_CHECKING:
     from realesrgan.cli.video_jobs import VideoJob
@@ -303,12 +303,3 @@ class ProgressBar:
         if now.total and speed > 0:
             parts.append(f"남은 시간 {describe_seconds((now.total - now.frames) / speed)}")
         return ", ".join([*parts, describe_bytes(now.size)])
-
-
-def describe_seconds(seconds: float) -> str:
-    """초를 사람이 읽는 시간으로 적는다."""
-    whole = max(round(seconds), 0)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    if hours:
-        return f"{hours}시간 {minutes}분"
-    return f"{minutes}분 {whole % 60}초" if minutes else f"{whole}초"

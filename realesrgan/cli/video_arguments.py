@@ -22,7 +22,6 @@ from realesrgan.cli.arguments import (
     make_parser,
     model_rows,
     number,
-    parse_time,
     row,
     settle_faces,
     settle_shared,
@@ -30,6 +29,7 @@ from realesrgan.cli.arguments import (
 from realesrgan.errors import UsageError
 from realesrgan.media.formats import writable_extensions
 from realesrgan.util.files import expand_user
+from realesrgan.util.numbers import parse_time
 from realesrgan.zoo.models import DEFAULT_VIDEO_MODEL
 
 if TYPE_CHECKING:

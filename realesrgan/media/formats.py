@@ -8,8 +8,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from realesrgan.util.optional import is_installed
+
+if TYPE_CHECKING:
+    from realesrgan.media.picture import ImageInfo
 
 DEFAULT_MAX_OUTPUT_PIXELS = 1_000_000_000
 """결과 픽셀 수의 기본 한도. 31,600 x 31,600쯤이며 `--max_pixels`로 바꾼다."""
@@ -234,3 +238,18 @@ def writable_extensions() -> tuple[str, ...]:
 def animated_extensions() -> tuple[str, ...]:
     """애니메이션을 쓸 수 있는 형식의 대표 확장자."""
     return tuple(item.extensions[0] for item in FORMATS if item.animation)
+
+
+def output_extension(own: str, info: ImageInfo | None, ext: str) -> str:
+    """결과의 확장자(점 없음)를 정한다.
+
+    `auto`는 입력의 확장자 `own`(점 있음)을 따르되 쓸 수 없는 형식이면 png로 한다. 알파가 있는 정지 이미지는 `auto`와
+    `jpg`에서 png가 된다.
+    """
+    extension = (own.lstrip(".") if is_writable_extension(own) else "png") if ext == "auto" else ext
+    chosen = format_of_name(f"x.{extension}")
+    animated = info is not None and info.frames > 1
+    transparent = info is not None and info.mode == "RGBA" and not animated
+    if transparent and (ext == "auto" or chosen is None or chosen.name == "JPEG"):
+        return "png"
+    return extension

@@ -125,3 +125,30 @@ def describe_bytes(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f}{unit}"
     return f"{int(count)}B"
+
+
+def describe_seconds(seconds: float) -> str:
+    """초를 사람이 읽는 시간으로 적는다."""
+    whole = max(round(seconds), 0)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours}시간 {minutes}분"
+    return f"{minutes}분 {whole % 60}초" if minutes else f"{whole}초"
+
+
+def parse_time(text: str) -> Fraction:
+    """`12.5`, `1:02.5`, `1:02:03` 같은 글을 초로 읽는다.
+
+    Raises:
+        ValueError: 시각이 아닐 때.
+    """
+    parts = text.strip().split(":")
+    if not 1 <= len(parts) <= 3 or any(not part for part in parts):
+        raise ValueError(f"시각이 아닙니다: {text}")
+    numbers = [Fraction(part) for part in parts]
+    if any(number < 0 for number in numbers) or any(number >= 60 for number in numbers[1:]):
+        raise ValueError(f"시각이 아닙니다: {text}")
+    seconds = Fraction(0)
+    for number in numbers:
+        seconds = seconds * 60 + number
+    return seconds

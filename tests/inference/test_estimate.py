@@ -10,9 +10,8 @@ import pytest
 
 import realesrgan
 from realesrgan.archs import SRVGGNetCompact
-from realesrgan.cli.estimate import estimate_job
-from realesrgan.cli.jobs import plan_jobs
-from realesrgan.media.image import still, write_image
+from realesrgan.inference.estimate import estimate_picture
+from realesrgan.media.image import probe_image, still, write_image
 
 
 @pytest.mark.parametrize(("outscale", "flat"), [(4.0, True), (3.0, False)])
@@ -23,12 +22,7 @@ def test_a_large_result_is_kept_in_a_file_and_not_counted_as_memory(
     memory = []
     for height in (1600, 3200):
         write_image(tmp_path / f"{height}.png", still(np.zeros((height, 1600, 3), np.uint8)))
-        source = str(tmp_path / f"{height}.png")
-        (job,) = plan_jobs(
-            [source], str(tmp_path / "out"), recursive=False, suffix="out", ext="auto", outscale=outscale
-        )
-        estimate = estimate_job(job, model, outscale, 1e-9)
-        assert estimate is not None
-        memory.append(estimate.memory)
+        info = probe_image(tmp_path / f"{height}.png")
+        memory.append(estimate_picture(info, model, outscale, 1e-9).memory)
     # 크기를 맞추어야 하는 결과(3배)는 메모리에 있어야 한다.
     assert (memory[1] == memory[0]) is flat
