@@ -34,6 +34,8 @@ EXTRAS = {
     "spandrel": ["spandrel>=0.4"],
     # 얼굴을 고치는 네트워크(GFPGAN, RestoreFormer). 얼굴을 찾는 것은 이 패키지에 들어 있다.
     "face": ["spandrel>=0.4"],
+    # 화면(Apache-2.0). 사진과 비디오를 브라우저에서 키운다.
+    "web": ["gradio>=6.0"],
     # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [
@@ -73,6 +75,7 @@ setup(
         "console_scripts": [
             "realesrgan=realesrgan.cli.image:run",
             "realesrgan-video=realesrgan.cli.video:run",
+            "realesrgan-web=realesrgan.cli.web:run",
         ]
     },
     classifiers=[

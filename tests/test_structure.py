@@ -26,7 +26,7 @@ ORDER = (
         "video",
     ),
     *("basicsr_bridge", "data", "models", "training", "dataset_tools", "evaluation", "export", "utils"),
-    *("cli", "train", "__init__", "__main__"),
+    *("web", "cli", "train", "__init__", "__main__"),
 )
 # 훈련에서만 쓰는 것. 이것을 불러와도 되는 자리.
 TRAINING_ONLY = ("basicsr_bridge", "data", "models", "training", "train", "evaluation")
@@ -92,6 +92,11 @@ def test_arguments_stay_in_the_command_line() -> None:
     readers = [path for path in FILES if place_of(path) != "cli"]
     assert not [path for path in readers if "argparse" in {module for _, module in imports_of(path)}]
     assert not [path for path in readers if "Namespace" in path.read_text(encoding="utf-8")]
+
+
+def test_only_the_page_imports_gradio() -> None:
+    found = {place_of(path) for path in FILES if "gradio" in {module.split(".")[0] for _, module in imports_of(path)}}
+    assert found <= {"web"}
 
 
 def test_nothing_is_printed_by_the_library() -> None:

@@ -22,7 +22,7 @@ from realesrgan.media.picture import Array
 from realesrgan.media.video.encoders import set_up
 from realesrgan.media.video.files import import_av
 from realesrgan.media.video.layouts import frame_of
-from realesrgan.media.video.types import Planes
+from realesrgan.media.video.types import Planes, VideoInfo
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import scale_factor
 from realesrgan.video.plan import VideoPlan, plan_video
@@ -86,6 +86,7 @@ class VideoEstimate:
         seconds_per_frame: 프레임 하나에 드는 벽시계 시간(초).
         preview: 적어 둔 미리보기의 경로.
         size: 결과에서 비디오의 크기(바이트). 모르면 None.
+        original: 미리보기를 적었을 때, 그것과 견줄 원본의 첫 프레임. 똑바로 세운 `(H, W, 3)` BGR.
     """
 
     plan: VideoPlan
@@ -94,6 +95,7 @@ class VideoEstimate:
     seconds_per_frame: float
     preview: Path | None = None
     size: int | None = None
+    original: Array | None = None
 
 
 SAMPLE_FRAMES = 24
@@ -153,10 +155,17 @@ def estimate_video(
     began = time.perf_counter()
     (planes,) = made[0]([frames[0]])
     seconds = (time.perf_counter() - began) / len(made)
-    preview = None
+    preview, original = None, None
     if settings.preview is not None:
         preview = Preview(settings.preview, plan.encoding)
         preview.offer(planes)
+        original = _upright(frame_image(frames[0], plan.info), plan.info)
     size = estimate_size(plan, settings, frames)
     factor = float(scale_factor(outscale, *plan.info.display_size))
-    return VideoEstimate(plan, workers, factor, seconds, None if preview is None else preview.written, size)
+    return VideoEstimate(plan, workers, factor, seconds, None if preview is None else preview.written, size, original)
+
+
+def _upright(pixels: Array, info: VideoInfo) -> Array:
+    """배열을 똑바로 세운다."""
+    pixels = pixels[:, ::-1] if info.mirrored else pixels
+    return np.ascontiguousarray(np.rot90(pixels, -info.rotation // 90))

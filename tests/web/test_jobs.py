@@ -1,0 +1,179 @@
+"""일의 줄: 차례, 취소, 죽은 프로세스, 서버를 다시 띄운 뒤의 이어 하기."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import realesrgan
+from realesrgan.errors import UsageError
+from realesrgan.web.jobs import Job, JobQueue, in_turn
+from realesrgan.web.storage import Storage
+from tests.conftest import ROOT
+
+PLAIN = {"precision": "fp32"}
+LONG = PLAIN | {"model": "realesr-animevideov3"}
+
+
+def save_picture(path: Path, side: int = 24) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "기다리던 일이 일어나지 않았다"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "work", 1 << 30, 3600)
+
+
+@pytest.fixture
+def queue(storage: Storage) -> Iterator[JobQueue]:
+    made = JobQueue(storage, ["cpu"], 10_000_000)
+    made.start()
+    yield made
+    made.stop()
+
+
+def job_of(owner: str, created: float) -> Job:
+    return Job(f"{owner}{created}", owner, "picture", {}, [], created=created)
+
+
+def test_people_take_turns_whatever_the_number_of_their_jobs() -> None:
+    waiting = [job_of("many", 1), job_of("many", 2), job_of("many", 3), job_of("one", 4)]
+    assert [job.owner for job in in_turn(waiting, {})] == ["many", "one", "many", "many"]
+    assert [job.owner for job in in_turn(waiting, {"many": 10.0})] == ["one", "many", "many", "many"]
+
+
+def test_a_result_equals_what_the_library_writes(
+    queue: JobQueue, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    source, weights = save_picture(tmp_path / "한글 사진.png"), nearest_weights(2)
+    job = queue.submit("me", "picture", PLAIN | {"blend": 0.5}, [source], ["한글 사진.png"], weights)
+    wait_for(lambda: not job.active)
+    assert (job.state, job.errors) == ("done", [])
+    (made,) = job.files
+    assert Path(made["output"]).name == "한글 사진_out.png"
+    expected = tmp_path / "expected.png"
+    model = realesrgan.load(weights, device="cpu", precision="fp32")
+    settings = realesrgan.PictureSettings(steps=("blend=0.5",))
+    realesrgan.upscale_file(source, expected, model=model, settings=settings)
+    assert Path(made["output"]).read_bytes() == expected.read_bytes()
+
+
+def test_a_bad_picture_fails_with_the_library_words_and_the_rest_goes_on(
+    queue: JobQueue, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nhostile")
+    paths = [bad, save_picture(tmp_path / "good.png")]
+    job = queue.submit("me", "picture", PLAIN, paths, ["bad.png", "good.png"], nearest_weights(2))
+    wait_for(lambda: not job.active)
+    assert job.state == "failed"
+    assert [error["kind"] for error in job.errors] == ["ImageReadError"]
+    assert [one["input"] for one in job.files] == ["good.png"]
+
+
+def test_a_hostile_weight_is_not_unpickled(queue: JobQueue, tmp_path: Path) -> None:
+    import pickle
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    weights = tmp_path / "bad.pth"
+    weights.write_bytes(pickle.dumps(Hostile()))
+    job = queue.submit("me", "picture", PLAIN, [save_picture(tmp_path / "a.png")], ["a.png"], weights)
+    wait_for(lambda: not job.active)
+    assert job.state == "failed" and job.errors[0]["kind"].startswith("Weights")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cancelling_stops_at_once_and_leaves_nothing_half_written(queue: JobQueue, tmp_path: Path) -> None:
+    # 진짜 가중치로 오래 걸릴 크기다.
+    source = save_picture(tmp_path / "large.png", 2000)
+    job = queue.submit("me", "picture", LONG, [source], ["large.png"])
+    wait_for(lambda: job.progress.get("fraction", 0) > 0 or job.progress.get("stage") == "pictures")
+    second = queue.submit("you", "picture", LONG, [source], ["large.png"])
+    assert (queue.place(job), queue.place(second)) == (0, 1)
+    queue.cancel(second.id)
+    assert second.state == "cancelled"
+    queue.cancel(job.id)
+    wait_for(lambda: not job.active)
+    assert job.state == "cancelled"
+    out = queue.storage.job_folder(job.id) / "out"
+    assert not [path for path in out.rglob("*") if path.is_file()]
+
+
+def test_a_crash_of_a_job_ends_neither_the_server_nor_the_next_job(
+    queue: JobQueue, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    source = save_picture(tmp_path / "a.png", 2000)
+    job = queue.submit("me", "picture", LONG, [source], ["a.png"])
+    wait_for(lambda: job.progress.get("stage") == "pictures")
+    (worker,) = queue._workers.values()
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    wait_for(lambda: not job.active)
+    assert (job.state, job.errors[0]["kind"]) == ("failed", "Crash")
+    after = queue.submit("me", "picture", PLAIN, [save_picture(tmp_path / "b.png")], ["b.png"], nearest_weights(2))
+    wait_for(lambda: not after.active)
+    assert after.state == "done"
+
+
+def test_a_film_goes_on_where_a_killed_server_left_it(
+    storage: Storage, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    queue = JobQueue(storage, ["cpu"], None)
+    queue.start()
+    job = queue.submit("me", "video", LONG, [ROOT / "assets/pan.mp4"], ["pan.mp4"])
+    wait_for(lambda: job.progress.get("frames", 0) >= 2)
+    queue.stop()
+    assert job.state == "waiting"
+    again = JobQueue(storage, ["cpu"], None)
+    again.start()
+    try:
+        resumed = again.find(job.id)
+        wait_for(lambda: resumed.progress.get("resumed", 0) > 0 or not resumed.active)
+        wait_for(lambda: not resumed.active)
+        assert (resumed.state, resumed.errors) == ("done", [])
+        assert resumed.files[0]["frames"] == 24
+    finally:
+        again.stop()
+
+
+def test_waiting_jobs_are_limited(storage: Storage, tmp_path: Path) -> None:
+    queue = JobQueue(storage, [], None)
+    queue.start()
+    source = save_picture(tmp_path / "a.png")
+    for _ in range(20):
+        queue.submit("me", "picture", {}, [source], ["a.png"])
+    with pytest.raises(UsageError, match="너무 많습니다"):
+        queue.submit("me", "picture", {}, [source], ["a.png"])
+    queue.submit("you", "picture", {}, [source], ["a.png"])
+    queue.stop()
+
+
+def test_deleting_a_job_removes_its_files(
+    queue: JobQueue, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    job = queue.submit("me", "picture", PLAIN, [save_picture(tmp_path / "a.png")], ["a.png"], nearest_weights(2))
+    wait_for(lambda: not job.active)
+    folder = queue.storage.job_folder(job.id)
+    assert folder.exists()
+    queue.remove(job.id)
+    assert not folder.exists() and not queue.storage.records()
+    with pytest.raises(UsageError):
+        queue.find(job.id)
