@@ -42,7 +42,7 @@ class FieldCount:
         flagged: 디코더가 비월이라고 표시한 프레임 수.
         total: 본 프레임 수.
         near, far: 움직이는 화소 가운데 바로 위아래 줄, 두 줄 위아래와 함께 빗살을 이루는 것의 수.
-            비월이면 이웃한 줄만 다른 시각의 것이라 `near`가 훨씬 많다.
+            비월이면 이웃한 줄만 다른 시각의 것이라 `near`가 훨씬 많다. 비월로 보인 프레임에서만 센다.
     """
 
     interlaced: int = 0
@@ -94,26 +94,33 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
     total = flagged = 0
     verdicts: list[bool | None] = []
     near = far = 0
-    window: list[NDArray[np.int32]] = []
+    window: list[NDArray[np.int16]] = []
     for frame in frames:
         if total >= limit:
             break
         total += 1
         flagged += bool(frame.interlaced_frame)
-        gray = frame.reformat(format="gray").to_ndarray()
         # 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다.
-        luma = gray[:, :: max(gray.shape[1] // _WIDEST, 1)].astype(np.int32)
+        luma = _luma(frame)[:, :: -(-frame.width // _WIDEST)].astype(np.int16)
         # 화면의 크기가 바뀌면 그 앞뒤는 견주지 못한다.
         window = [*(one for one in window[-2:] if one.shape == luma.shape), luma]
-        if len(window) > 1:
-            combed_near, combed_far = count_combs(window[-2], window[-1])
-            near, far = near + combed_near, far + combed_far
         if len(window) == 3:
             verdicts.append(looks_woven(*window))
+            if verdicts[-1]:
+                combed_near, combed_far = count_combs(window[0].astype(np.int32), window[1].astype(np.int32))
+                near, far = near + combed_near, far + combed_far
     return FieldCount(verdicts.count(True), verdicts.count(False), flagged, total, near, far)
 
 
-def looks_woven(previous: NDArray[np.int32], current: NDArray[np.int32], following: NDArray[np.int32]) -> bool | None:
+def _luma(frame: Any) -> NDArray[Any]:
+    """휘도 `(H, W)`, 0..255. 8비트 평면 형식은 첫 평면을 그대로 본다. 바꾸는 것보다 열 배 빠르다."""
+    if not frame.format.name.startswith(("yuv4", "yuvj4", "gray")) or frame.format.components[0].bits != 8:
+        frame = frame.reformat(format="gray")
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))[: frame.height, : frame.width]
+
+
+def looks_woven(previous: NDArray[np.int16], current: NDArray[np.int16], following: NDArray[np.int16]) -> bool | None:
     """가운데 프레임이 두 때의 줄을 엮은 것인지.
 
     FFmpeg의 idet 필터와 같은 생각이다. 짝수 줄과 홀수 줄을 따로, 위아래 줄이 앞 프레임과 뒤 프레임의 사이 줄 가운데
