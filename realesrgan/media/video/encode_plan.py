@@ -9,6 +9,7 @@ from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
 from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
 from realesrgan.media.video.layouts import PLANAR, layout_of
+from realesrgan.media.video.marks import FRAME_PACKINGS, MARKED_CONTAINERS, mark_boxes
 from realesrgan.media.video.segment import CAPTION_CODECS
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
@@ -75,11 +76,21 @@ def plan_encoding(
         warnings.append(
             f"방송 자막(EIA-608, 708)은 {encoder.name}에 담지 못합니다. 지키려면 --codec h264나 h265를 쓰세요."
         )
-    if info.packing and encoder.name != "libx264":
-        warnings.append(f"입체 비디오의 표시는 {encoder.name}에 담지 못합니다. 지키려면 --codec h264를 쓰세요.")
+    warnings += _lost_marks(info, container, encoder)
     warnings += _player_limits(plan)
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
+
+
+def _lost_marks(info: VideoInfo, container: str, encoder: Encoder) -> list[str]:
+    """담지 못하는 360도와 입체의 표시."""
+    carried = mark_boxes(info) if container in MARKED_CONTAINERS else b""
+    notes = []
+    if info.spherical and b"sv3d" not in carried:
+        notes.append("360도의 표시(spherical)는 담지 못합니다. 돌려 적지 않은 등장방형을 mp4나 mkv로 쓸 때만 담습니다.")
+    if info.stereo and b"st3d" not in carried and (encoder.name != "libx264" or info.stereo not in FRAME_PACKINGS):
+        notes.append("입체 비디오의 표시는 담지 못합니다. 좌우나 위아래로 놓인 것을 mp4나 mkv로 쓸 때만 담습니다.")
+    return notes
 
 
 _H264_BLOCKS = 36864  # 수준(level) 5.2의 프레임 한도(매크로블록). ITU-T H.264 표 A-1
@@ -240,8 +251,8 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     options["threads"] = str(threads)
     # x265는 제 손으로 표준 오류에 쓴다. 라이브러리는 아무것도 찍지 않아야 한다.
     own = {"log-level": "none"} if encoder.name == "libx265" else {}
-    if info.packing and encoder.name == "libx264":
-        own["frame-packing"] = str(info.packing)
+    if info.stereo in FRAME_PACKINGS and encoder.name == "libx264":
+        own["frame-packing"] = FRAME_PACKINGS[info.stereo]
     if info.side_data:
         own |= hdr_parameters(info.side_data, encoder)
     if encoder.params and own:

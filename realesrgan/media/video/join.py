@@ -23,6 +23,7 @@ from realesrgan.media.video.files import (
     settle,
     source_name,
 )
+from realesrgan.media.video.marks import MARKED_CONTAINERS, drop_spatial_box, mark_boxes, marked
 from realesrgan.media.video.segment import (
     ALPHA_HEADER,
     ALPHA_SIDE_DATA,
@@ -102,12 +103,16 @@ def join_video(
         window = replace(window, tolerant=partial or tolerant)
         stack.callback(temporary.unlink, missing_ok=True)
         any_tags = container is not None and bool(uncommon_tags(container.metadata))
-        options = muxer_options(plan.container, plan, any_tags=any_tags)
+        options = {**muxer_options(plan.container, plan, any_tags=any_tags), "strict": "unofficial"}
         output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
         warnings: list[str] = []
         others: Iterator[tuple[float, Any]] = iter(())
         with closing(output), closing(open_container(segments[0].path)) as first:
-            video = _video_stream(output, first.streams.video[0], plan)
+            template = first.streams.video[0]
+            boxes = mark_boxes(info) if info is not None and plan.container in MARKED_CONTAINERS else b""
+            if boxes:
+                template = stack.enter_context(closing(marked(template, boxes))).streams.video[0]
+            video = _video_stream(output, template, plan)
             if source is not None:
                 tracks = Tracks(output, container, source_name(source), plan, window)
                 video.metadata.update(tracks.video_tags)
@@ -117,6 +122,8 @@ def join_video(
             warnings += [
                 f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in refused.items()
             ]
+        if boxes and plan.container == "mp4":
+            drop_spatial_box(temporary)
         settle(temporary, target)
     return tuple(warnings)
 

@@ -108,7 +108,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         height=frame.height - crop[2] - crop[3],
         crop=crop,
         captions="A53_CC" in side_data,
-        packing=_PACKINGS.get(struct.unpack("=Ii", side_data["STEREO3D"][:8])[1], 0) if "STEREO3D" in side_data else 0,
+        stereo=struct.unpack("=i", side_data["STEREO3D"][:4])[0] if "STEREO3D" in side_data else 0,
+        spherical=side_data.get("SPHERICAL", b""),
         rotation=rotation,
         mirrored=mirrored,
         layout=layout,
@@ -183,9 +184,7 @@ def container_crop(text: str, index: int) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-_PACKINGS = {1: 3, 2: 4}
-"""AVStereo3DType(좌우, 위아래)과 H.264의 frame packing arrangement."""
-_NAMED_SIDE_DATA = {"SPHERICAL": "360도 비디오의 표시(spherical)", "AFD": "화면 비율의 표시(AFD)"}
+_NAMED_SIDE_DATA = {"AFD": "화면 비율의 표시(AFD)"}
 
 
 def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:

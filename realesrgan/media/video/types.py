@@ -79,7 +79,8 @@ class VideoInfo:
         start: 첫 프레임의 pts. `--start`와 `--end`의 0초다.
         crop: 컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`. `width`와 `height`는 자른 뒤의 크기다.
         captions: 프레임에 방송 자막(EIA-608, 708)이 들어 있는지.
-        packing: 입체 비디오의 두 화면이 놓인 모양(H.264의 frame packing arrangement). 0이면 입체가 아니거나 모른다.
+        stereo: 입체 비디오의 두 화면이 놓인 모양(AVStereo3DType: 좌우 1, 위아래 2). 0이면 입체가 아니거나 모른다.
+        spherical: 360도 비디오의 표시(AVSphericalMapping). 없으면 비어 있다.
         side_data: 스트림의 HDR 정적 메타데이터 등. 이름과 값.
         warnings: 읽으면서 알게 된, 사용자에게 알릴 것.
     """
@@ -100,7 +101,8 @@ class VideoInfo:
     start: int = 0
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     captions: bool = False
-    packing: int = 0
+    stereo: int = 0
+    spherical: bytes = b""
     side_data: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from realesrgan.media.video import EncodeRequest, VideoReader, tracks
+from realesrgan.media.video import EncodeRequest, VideoReader, marks, tracks
 from realesrgan.media.video.segment import insert_captions
 from realesrgan.media.video.tracks import later_timecode, writes_timecode
 from tests.media.video import samples
@@ -177,3 +179,34 @@ def test_subtitles_of_a_disc_keep_their_canvas(tmp_path: Path) -> None:
     samples.remake(tmp_path / "a.mkv", tmp_path / "b.mkv", "matroska")
     with av.open(str(tmp_path / "b.mkv")) as made:
         assert b"size: 64x48" in bytes(made.streams.subtitles[0].codec_context.extradata)
+
+
+@pytest.mark.parametrize(("container", "extension"), [("mp4", "mp4"), ("matroska", "mkv")])
+def test_the_marks_of_a_spherical_stereo_video_are_carried(tmp_path: Path, container: str, extension: str) -> None:
+    plain = samples.write_video(tmp_path / "plain.mp4", count=9)
+    with closing(VideoReader(plain)) as reader:
+        info = reader.info
+    pose = struct.pack("=4i5I", 0, 10 << 16, -(5 << 16), 0, 0, 0, 0, 0, 0)
+    source = tmp_path / f"a.{extension}"
+    with av.open(str(plain)) as template:
+        boxes = marks.mark_boxes(replace(info, stereo=2, spherical=pose))
+        with (
+            closing(marks.marked(template.streams.video[0], boxes)) as made,
+            av.open(str(source), "w", container_options={"strict": "unofficial"}) as output,
+        ):
+            video = output.add_stream_from_template(made.streams.video[0], opaque=True)
+            for packet in template.demux(video=0):
+                if packet.size:
+                    packet.stream = video
+                    output.mux(packet)
+    if extension == "mp4":
+        marks.drop_spatial_box(source)
+    for muxer, suffix in (("mp4", "mp4"), ("matroska", "mkv"), ("mov", "mov")):
+        target = tmp_path / f"b.{suffix}"
+        notes = samples.remake(source, target, muxer)
+        with closing(VideoReader(target)) as reader:
+            found = reader.info
+        carried = muxer != "mov"
+        assert (found.stereo, found.spherical) == ((2, pose) if carried else (2, b""))
+        assert any("360도" in note for note in notes) != carried
+        assert b"vexu" not in target.read_bytes()
