@@ -27,7 +27,7 @@ def _require(package: str) -> None:
         raise TrainingDependencyError(
             f"훈련에 필요한 패키지가 없습니다: {package}\n"
             "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
-            "  해결: torch를 먼저 설치한 뒤 README의 '훈련 설치'대로 basicsr를 설치하세요(Python 3.10~3.12)."
+            "  해결: torch를 먼저 설치한 뒤 README_KR.md의 '훈련 (Training)'을 따라 하세요(Python 3.10~3.12)."
         )
 
 

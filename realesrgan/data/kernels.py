@@ -20,7 +20,7 @@ try:
 except ImportError as _error:
     raise TrainingDependencyError(
         "열화의 커널을 만들 수 없습니다.\n  베셀 함수를 계산하는 scipy가 없습니다. 훈련 패키지와 함께 설치됩니다.\n"
-        "  해결: README의 '훈련 설치'대로 설치하거나 python -m pip install scipy를 실행하세요."
+        "  해결: README_KR.md의 '훈련 (Training)'대로 설치하거나 python -m pip install scipy를 실행하세요."
     ) from _error
 
 # 모든 커널은 이 크기로 0을 둘러 한 배치에 쌓는다.

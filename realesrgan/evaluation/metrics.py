@@ -195,7 +195,7 @@ def _niqe(border: int) -> Measure:
     except TrainingDependencyError as error:
         raise EvaluationError(
             "NIQE를 재려면 훈련 패키지가 필요합니다.\n  BasicSR의 NIQE와 그 매개변수 파일을 씁니다.\n"
-            "  해결: README의 '훈련'대로 설치하거나 --metrics에서 niqe를 빼세요."
+            "  해결: README_KR.md의 '훈련 (Training)'대로 설치하거나 --metrics에서 niqe를 빼세요."
         ) from error
 
     def measure(result: Picture, _gt: Picture) -> float:

@@ -50,10 +50,10 @@ class FrameUpscaler:
     Args:
         upscaler: 업스케일러. 타일과 패딩과 단계의 설정도 그것의 것이다.
         source: 들어오는 프레임의 모양. 크기는 회전하기 전이다.
-        target: 나가는 프레임의 모양. 네트워크의 배율과 다르면 계단 현상을 막는 쌍삼차(antialiased bicubic)로 맞춘다.
+        target: 나가는 프레임의 모양. 네트워크의 배율과 다르면 계단 현상을 막는 바이큐빅(bicubic)으로 맞춘다.
         rotation: 시계 방향으로 돌릴 각도(0, 90, 180, 270).
         mirrored: 돌리기 전에 좌우로 뒤집을지.
-        network_alpha: 알파도 네트워크로 키울지. 아니면 쌍삼차로 키운다.
+        network_alpha: 알파도 네트워크로 키울지. 아니면 바이큐빅으로 키운다.
         whole: 프레임 전체를 보는 단계들.
 
     Attributes:
