@@ -188,6 +188,26 @@ def networks() -> str:
     return table(("네트워크", "인자", "기본", "뜻"), rows)
 
 
+def costs() -> str:
+    """공식 모델마다 가중치의 수, 계산량, 메모리의 어림. 다시 재지 않고 네트워크의 모양에서 나온다."""
+    from benchmark.flops import network_flops
+
+    from realesrgan import archs
+    from realesrgan.archs.base import activation_values
+    from realesrgan.zoo.models import MODELS
+
+    rows, side = [], 128
+    for spec in MODELS.values():
+        network = getattr(archs, spec.arch)(**spec.arch_args)
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        flops = network_flops(network, side, side) / side**2
+        values = activation_values(network).peak * 4
+        size, work, memory = f"{weights / 1e6:.2f}백만", f"{flops / 1e6:.1f} MFLOP", f"{values * 1e6 / 2**30:.1f} GiB"
+        rows.append((f"`{spec.name}`", f"`{spec.arch}`", f"{spec.scale}", size, work, memory))
+    head = ("모델", "네트워크", "배율", "가중치의 수", "입력 픽셀마다의 계산량", "입력 1메가픽셀을 통째로 할 때의 메모리(fp32, 어림)")
+    return table(head, rows)
+
+
 def recipe(name: str) -> dict[str, Any]:
     """옵션 파일."""
     import yaml
@@ -302,6 +322,7 @@ def node(place: str) -> str:
 
 PRODUCERS: dict[str, Callable[..., str]] = {
     "architecture": architecture,
+    "costs": costs,
     "degradation": degradation,
     "modules": modules,
     "networks": networks,
