@@ -18,6 +18,7 @@ require_training_extra()
 import torch  # noqa: E402
 
 from realesrgan.errors import MissingPackageError, OptionError, UsageError  # noqa: E402
+from realesrgan.models.optimizers import PACKAGE_OPTIMIZERS  # noqa: E402
 from realesrgan.training.api import train  # noqa: E402
 from realesrgan.training.options import load_yaml  # noqa: E402
 
@@ -115,6 +116,20 @@ def test_schedule_free_weights_are_saved_averaged(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "schedulefree", None)
     with pytest.raises(MissingPackageError, match="pip install schedulefree"):
         train(options, root=tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGE_OPTIMIZERS))
+def test_the_optimizers_of_other_packages_train_and_resume_exactly(tmp_path, name):
+    """대역이 아니라 진짜 패키지로. 그 패키지가 있는 곳에서만 돈다."""
+    pytest.importorskip(PACKAGE_OPTIMIZERS[name][0])
+    options = held(local(tmp_path))
+    options["train"]["optim_g"] = {"type": name, "lr": 1e-3}
+    whole = train(options, root=tmp_path / "whole")
+    train(options, root=tmp_path / "parted", progress=lambda now: now.iteration < 2)
+    rest = train(options, root=tmp_path / "parted", auto_resume=True)
+    expected, found = (torch.load(one.weights, weights_only=True) for one in (whole, rest))
+    assert all(torch.equal(found["params"][key], value) for key, value in expected["params"].items())
+    assert whole.metrics["held"]["psnr"] > 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel이 없다")
