@@ -160,7 +160,7 @@ def _warn_if_changed(path: Path, sha256: str) -> None:
 
 
 def _not_found_message(spec: ModelSpec, error: DownloadError) -> str:
-    reason = str(error).splitlines()[-1].strip()
+    reason = str(error).splitlines()[1].strip()
     origin = "이 모델은 함께 설치되는 가중치 패키지에 들어 있지 않고, " if spec.ncnn is None else ""
     return (
         f"가중치 파일을 찾지 못했습니다: {spec.name}\n"
@@ -259,11 +259,32 @@ def _fetch_url(url: str, progress: Progress | None) -> Path:
     if target.is_file():
         return target
     try:
-        return download(url, target, progress=progress)
+        download(url, target, progress=progress)
     except DownloadError as error:
         raise WeightsNotFoundError(
-            f"가중치를 내려받지 못했습니다: {url}\n  {str(error).splitlines()[-1].strip()}\n"
+            f"가중치를 내려받지 못했습니다: {url}\n  {str(error).splitlines()[1].strip()}\n"
             "  해결: 파일을 직접 받아 --model_path에 그 경로를 주세요."
+        ) from error
+    _refuse_other_content(target, url)
+    return target
+
+
+def _refuse_other_content(path: Path, url: str) -> None:
+    """해시를 모르는 주소에서 받은 것이 가중치가 아니면(로그인 페이지 등) 지운다. 남겨 두면 다음에도 그것을 읽는다.
+
+    Raises:
+        WeightsError: 가중치 파일이 아닐 때.
+    """
+    try:
+        if path.suffix.lower() == ".safetensors":
+            load_weights(path)
+        else:
+            read_checkpoint(path)
+    except WeightsError as error:
+        path.unlink(missing_ok=True)
+        raise WeightsError(
+            f"받은 것이 가중치 파일이 아닙니다: {url}\n  {str(error).splitlines()[1].strip()}\n"
+            "  해결: 브라우저로 열어 파일이 받아지는 주소인지 확인하고, 그 주소나 직접 받은 파일을 주세요."
         ) from error
 
 

@@ -7,11 +7,12 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from realesrgan.media.video import VideoReader
-from realesrgan.media.video.interlace import FieldCount, is_interlaced
+from realesrgan.media.video.interlace import FieldCount, count_fields, is_interlaced
 from tests.media.video import samples
 
 
@@ -108,3 +109,11 @@ def test_inverse_telecine_gives_back_the_frames_of_the_film(telecined: tuple[Pat
     error = [np.abs(a.planes[0].astype(int) - b.planes[0]).mean() for a, b in zip(wanted, found, strict=True)]
     assert np.median(error) < 3
     assert samples.same_frames(part, found[33:60])
+
+
+def test_frames_that_change_their_size_midway_are_counted_without_being_compared() -> None:
+    sizes = [(24, 32), (24, 32), (24, 96), (48, 64), (48, 64), (48, 64)]
+    frames = [
+        av.VideoFrame.from_ndarray(np.full(size, 40 * at, np.uint8), format="gray") for at, size in enumerate(sizes)
+    ]
+    assert count_fields(frames).total == len(sizes)
