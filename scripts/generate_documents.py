@@ -118,6 +118,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     homes = {
         "realesrgan": "realesrgan.cli.arguments",
         "realesrgan-video": "realesrgan.cli.video_arguments",
+        "realesrgan-web": "realesrgan.cli.web",
         "train": "realesrgan.cli.train",
     }
     if command in homes:
@@ -204,7 +205,14 @@ def costs() -> str:
         values = activation_values(network).peak * 4
         size, work, memory = f"{weights / 1e6:.2f}백만", f"{flops / 1e6:.1f} MFLOP", f"{values * 1e6 / 2**30:.1f} GiB"
         rows.append((f"`{spec.name}`", f"`{spec.arch}`", f"{spec.scale}", size, work, memory))
-    head = ("모델", "네트워크", "배율", "가중치의 수", "입력 픽셀마다의 계산량", "입력 1메가픽셀을 통째로 할 때의 메모리(fp32, 어림)")
+    head = (
+        "모델",
+        "네트워크",
+        "배율",
+        "가중치의 수",
+        "입력 픽셀마다의 계산량",
+        "입력 1메가픽셀을 통째로 할 때의 메모리(fp32, 어림)",
+    )
     return table(head, rows)
 
 

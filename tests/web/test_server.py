@@ -63,7 +63,7 @@ def example(language: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize(("language", "program"), [("python", [sys.executable, "-c"]), ("sh", ["bash", "-euc"])])
+@pytest.mark.parametrize(("language", "program"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-euc"])])
 def test_the_documented_example_works_as_written(
     address: str, tmp_path: Path, language: str, program: list[str]
 ) -> None:
