@@ -75,6 +75,8 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
         metavar="auto|0|N",
         help="타일 한 변(픽셀). auto는 메모리에 맞추고, 0은 통째로 계산합니다. 기본: auto",
     )
+    add("--ensemble", action="store_true", help="뒤집고 돌린 여덟 방향의 결과를 평균한 것을 잽니다.")
+    add("--steps", nargs="+", default=[], metavar="NAME=VALUE", help="네트워크 다음에 거칠 단계들(sharpen=0.5 등)")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:N, mps, xpu. 기본: 가장 빠른 것")
     add("--backend", default="auto", metavar="NAME", help="엔진: torch, openvino, onnxruntime. 기본: torch")
     add(
@@ -105,6 +107,8 @@ def run(
     sheet_pictures: int,
     sheet_region: int,
     tile: "TileSize",
+    ensemble: bool,
+    steps: list[str],
     device: str,
     precision: str,
     backend: str,
@@ -125,6 +129,7 @@ def run(
         save_images=save_images,
         sheet_pictures=sheet_pictures,
         sheet_region=sheet_region,
+        steps=tuple(steps),
     )
     with progress_bar("평가", "장") as progress:
         result = evaluate(
@@ -135,7 +140,7 @@ def run(
             degrade=degrade or "bicubic",
             settings=settings,
             output=output,
-            compute=ComputeSettings(device, precision, backend, tile),
+            compute=ComputeSettings(device, precision, backend, tile, ensemble=ensemble),
             act_type=act_type,
             progress=progress,
         )

@@ -29,6 +29,7 @@ from realesrgan.evaluation.run import (
 from realesrgan.evaluation.samples import bicubic_degrade, find_samples, recipe_degrade
 from realesrgan.inference.model import ComputeSettings, Model, load
 from realesrgan.inference.picture import prepare_folder
+from realesrgan.inference.steps import parse_steps
 from realesrgan.zoo.models import MODELS
 
 __all__ = ["EvaluationResult", "EvaluationSettings", "evaluate"]
@@ -50,6 +51,7 @@ class EvaluationSettings:
         save_images: 키운 이미지를 `images/`에 남길지.
         sheet_pictures: 비교표에 넣을 이미지 수. 앞에서부터 고른다.
         sheet_region: 비교표에서 들여다볼 부분의 한 변(정답 이미지의 픽셀).
+        steps: 모델마다 네트워크 다음에 거칠 단계들(`"sharpen=0.5"` 등). 바이큐빅은 거치지 않는다.
 
     Raises:
         InvalidValueError: 범위를 벗어난 값일 때.
@@ -64,6 +66,7 @@ class EvaluationSettings:
     save_images: bool = False
     sheet_pictures: int = 6
     sheet_region: int = 120
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         at_least = {"crop_border": 0, "max_pictures": 1, "seed": 0, "sheet_pictures": 0, "sheet_region": 8}
@@ -123,7 +126,7 @@ def evaluate(
     settings, compute = settings or EvaluationSettings(), compute or ComputeSettings()
     samples, problems = find_samples(Path(gt), None if lq is None else Path(lq), recursive=settings.recursive)
     loaded = [(name_of(one), _load(one, compute, act_type)) for one in models]
-    candidates = make_candidates(loaded)
+    candidates = make_candidates(loaded, settings.steps)
     by_recipe = lq is None and os.fspath(degrade) != BICUBIC
     border = choose_border(candidates, settings.crop_border)
     shown: dict[str, Any] = {"gt": os.fspath(gt), "lq": os.fspath(degrade if lq is None else lq), "crop_border": border}
@@ -168,6 +171,8 @@ def _described(settings: EvaluationSettings, computes: Sequence[ComputeSettings]
         "metrics": " ".join(settings.metrics or default_metrics()),
         "precision": " ".join(dict.fromkeys(compute.precision for compute in computes)),
         "backend": " ".join(dict.fromkeys(compute.backend for compute in computes)),
+        **({"ensemble": "x8"} if any(compute.ensemble for compute in computes) else {}),
+        **({"steps": " ".join(settings.steps)} if settings.steps else {}),
     }
 
 
@@ -196,20 +201,22 @@ def name_of(model: Model | str | os.PathLike[str]) -> str | None:
     return os.fspath(model) if os.fspath(model) in MODELS else None
 
 
-def make_candidates(models: Sequence[tuple[str | None, Model]]) -> list[Candidate]:
+def make_candidates(models: Sequence[tuple[str | None, Model]], steps: Sequence[str] = ()) -> list[Candidate]:
     """모델마다의 대상. 그 배율마다의 바이큐빅을 앞에 둔다.
 
     Args:
         models: 이름과 모델들. 이름이 없으면 가중치 파일 이름의 몸통이다.
+        steps: 네트워크 다음에 거칠 단계들.
 
     Raises:
-        UsageError: 대상이 없거나 이름이 겹칠 때.
+        UsageError: 대상이 없거나 이름이 겹치거나 모르는 단계일 때.
     """
     if not models:
         raise UsageError("평가할 모델이 없습니다.\n  해결: -n에 모델 이름을, 또는 --model_path에 가중치를 주세요.")
     scales = list(dict.fromkeys(model.scale for _, model in models))
     every = [_bicubic(scale, len(scales) > 1) for scale in scales]
-    every += [_candidate(name or _stem(model), model) for name, model in models]
+    parse_steps(steps)  # 잘못된 단계는 재기 전에 알린다.
+    every += [_candidate(name or _stem(model), model, steps) for name, model in models]
     names = [candidate.name for candidate in every]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -228,18 +235,18 @@ def _bicubic(scale: int, several: bool) -> Candidate:
     return Candidate(name, scale, None, name, partial(bicubic_8bit, scale=scale))
 
 
-def _candidate(name: str, model: Model) -> Candidate:
+def _candidate(name: str, model: Model, steps: Sequence[str] = ()) -> Candidate:
     digest = hashlib.sha256()
     for key, value in model.weights.state.items():
         digest.update(key.encode())
         digest.update(value.contiguous().numpy().tobytes())
-    stamp = " ".join([digest.hexdigest(), *map(str, asdict(model.compute).values())])
+    stamp = " ".join([digest.hexdigest(), *map(str, asdict(model.compute).values()), *steps])
     file = model.files[0] if model.files else None
     # 쓸 수 없는 장치와 엔진은 첫 이미지를 읽기 전에 알린다.
     upscaler = model.upscaler
 
     def upscale(lq: Picture) -> Picture:
-        output: Picture = upscaler.upscale(lq)
+        output: Picture = model.upscale_array(lq, model.scale, steps=steps) if steps else upscaler.upscale(lq)
         return output
 
     return Candidate(name, model.scale, file, stamp, upscale)

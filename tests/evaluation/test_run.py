@@ -18,7 +18,7 @@ import torch
 import realesrgan as sr
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.errors import EvaluationError, InvalidValueError, MissingPackageError, UsageError
-from realesrgan.evaluation.api import make_candidates, name_of
+from realesrgan.evaluation.api import EvaluationSettings, make_candidates, name_of
 from realesrgan.evaluation.bicubic import bicubic_8bit
 from realesrgan.evaluation.metrics import make_metrics, mean, psnr
 from realesrgan.evaluation.results import EvaluationResult, ModelResult, to_csv, to_json, to_markdown
@@ -49,6 +49,20 @@ def test_lq_is_made_by_bicubic_from_the_cropped_gt(tmp_path: Path) -> None:
     (sample,), _ = find_samples(tmp_path, None)
     gt, lq = load_sample(sample, 4, bicubic_degrade)
     assert np.array_equal(gt, picture[:40, :48]) and np.array_equal(lq, bicubic_8bit(gt, 0.25))
+
+
+def test_ensembles_and_steps_are_measured_and_named(tmp_path: Path, nearest_weights) -> None:
+    draw(tmp_path / "gt" / "a.png", 40, 48)
+    weights = nearest_weights(2)
+    plain = sr.evaluate([weights], tmp_path / "gt")
+    compute = ComputeSettings(ensemble=True)
+    settings = EvaluationSettings(steps=("sharpen=1",))
+    sharp = sr.evaluate([weights], tmp_path / "gt", settings=settings, compute=compute)
+    assert sharp.settings["steps"] == "sharpen=1" and sharp.settings["ensemble"] == "x8"
+    assert sharp.models[1].means["psnr"] != plain.models[1].means["psnr"]
+    assert sharp.models[0].means == plain.models[0].means
+    with pytest.raises(UsageError, match="모르는 단계"):
+        sr.evaluate([weights], tmp_path / "gt", settings=EvaluationSettings(steps=("none=1",)))
 
 
 def test_lq_files_are_paired_and_their_scale_is_checked(tmp_path: Path) -> None:
