@@ -86,6 +86,16 @@ class Parser(argparse.ArgumentParser):
         (say if file is sys.stdout else say_error)(message.rstrip("\n"))
 
 
+def _value_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"0,1처럼 두 수를 쉼표로 이어 주세요: '{text}'") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(f"앞의 수가 뒤의 수보다 작아야 합니다: {text}")
+    return low, high
+
+
 def number(
     convert: Callable[[str], Any],
     low: float,
@@ -381,6 +391,13 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
             help="png와 tiff의 압축의 세기. 크면 작고 느립니다. 기본: 8비트 3(tiff 2), 16비트 1",
         ),
         row("--keep_time", action="store_true", help="결과의 수정 시각을 입력과 같게 합니다."),
+        row(
+            "--float_range",
+            type=_value_range,
+            metavar="MIN,MAX",
+            help="실수나 32비트 TIFF를 읽을 때 검정과 흰색으로 볼 값. 그 사이를 16비트로 고르게 옮기고 벗어난 값은 "
+            "자릅니다. 음수는 --float_range=-1,1처럼 씁니다. 없으면 그런 파일은 읽지 않습니다.",
+        ),
     ),
     "계산": (
         *TILE_ROWS,

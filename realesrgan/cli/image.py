@@ -212,6 +212,7 @@ class PictureCommand(Command["Job", FileResult]):
             compression=args.png_compression,
             keep_time=args.keep_time and not job.piped,
             max_output_pixels=args.max_pixels,
+            value_range=args.float_range,
         )
         made = upscale_file(job.source, job.target, model=model, settings=settings, progress=progress)
         if job.to_stdout:

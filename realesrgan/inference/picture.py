@@ -45,6 +45,7 @@ class PictureSettings:
         quality: 손실 압축의 품질(1..100). None이면 형식의 기본값.
         compression: PNG와 TIFF의 압축의 세기(0..9). None이면 형식의 기본값.
         keep_time: 결과의 수정 시각을 입력의 것으로 할지.
+        value_range: 실수와 32비트 TIFF의 값을 16비트로 옮길 범위 `(검정, 흰색)`. None이면 그런 파일은 읽지 않는다.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
     """
 
@@ -54,6 +55,7 @@ class PictureSettings:
     quality: int | None = None
     compression: int | None = None
     keep_time: bool = False
+    value_range: tuple[float, float] | None = None
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
 
 
@@ -113,7 +115,8 @@ def upscale_file(
     outscale: Outscale = model.scale if settings.outscale is None else settings.outscale
     # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
     prepare_target(target)
-    picture = read_image(source, outscale=outscale, max_output_pixels=settings.max_output_pixels, lazy=True)
+    limits: dict[str, Any] = {"max_output_pixels": settings.max_output_pixels, "value_range": settings.value_range}
+    picture = read_image(source, outscale=outscale, lazy=True, **limits)
     check_target(target, picture)
     sizes: list[tuple[int, int]] = []
     counts: Counter[str] = Counter()

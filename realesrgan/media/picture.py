@@ -48,8 +48,8 @@ class TruncatedError(UnreadableError):
 class UnsupportedError(UnreadableError):
     """멀쩡하지만 담을 수 없는 종류의 이미지."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why, "PNG나 TIFF(8비트 또는 16비트)로 바꾸어 저장한 뒤 다시 하세요.")
+    def __init__(self, why: str, remedy: str = "PNG나 TIFF(8비트 또는 16비트)로 바꾸어 저장한 뒤 다시 하세요.") -> None:
+        super().__init__(why, remedy)
 
 
 class MissingDecoderError(UnreadableError):

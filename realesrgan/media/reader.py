@@ -63,6 +63,7 @@ def read_image(
     *,
     outscale: Outscale = 1.0,
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS,
+    value_range: tuple[float, float] | None = None,
     lazy: bool = False,
 ) -> Picture:
     """이미지를 읽는다.
@@ -76,6 +77,8 @@ def read_image(
         outscale: 키울 배율이나 크기. 픽셀 한도를 결과의 크기로 재기 위한 것이며 여기서 키우지는 않는다. 줄이는
             배율이어도 푸는 메모리는 입력만큼 들므로 1배로 본다.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
+        value_range: 8비트나 16비트가 아닌 TIFF(실수, 부호 있는 정수, 32비트 정수)의 값을 옮길 범위 `(검정, 흰색)`.
+            그 사이를 16비트로 고르게 옮기고 벗어난 값은 자른다. None이면 그런 파일은 읽지 않는다.
         lazy: 할 수 있는 형식이면 배열 대신 자른 곳만 읽는 RGB의 `vips.LazyImage`를 줄지.
 
     Raises:
@@ -93,7 +96,8 @@ def read_image(
                 if (total := sum(width * height for width, height in sizes)) > max_output_pixels:
                     raise _too_large(path, info, sizes[0], total, max_output_pixels)
         module = import_module(f"realesrgan.media.{MODULES[info.format]}")
-        picture: Picture = module.decode(path, header, lazy=lazy)
+        extra = {"value_range": value_range} if info.format == "TIFF" else {}
+        picture: Picture = module.decode(path, header, lazy=lazy, **extra)
         return picture
     except ImageTooLargeError:
         raise

@@ -268,7 +268,7 @@ class TiffPage:
         size = (height, width) if self.orientation >= 5 else (width, height)
         photometric = self.integer(262, 1)
         mode: Mode = "RGBA" if photometric <= _RGB and self.alpha else "L" if photometric < _RGB else "RGB"
-        deep = self.bits in (12, 16) and photometric <= _RGB
+        deep = self.bits > 8 and photometric <= _RGB
         return ImageInfo(*size, "TIFF", 1, mode, 16 if deep else 8)
 
     @property
@@ -355,7 +355,10 @@ def _check_extent(file: BinaryIO, page: TiffPage) -> None:
         raise TruncatedError
 
 
-def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+Range = tuple[float, float] | None
+
+
+def decode(source: Path, header: Header, *, lazy: bool = False, value_range: Range = None) -> Picture:
     """쪽들을 푼다. 12비트는 16비트로 늘린다. 여러 쪽은 돌 때마다 한 쪽씩 푼다.
 
     Raises:
@@ -364,12 +367,12 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """
     headers: list[Header] = header.detail
     for page in headers:
-        _check_supported(page.detail["page"])
+        _check_supported(page.detail["page"], value_range)
     if len(headers) == 1:
-        return _decode_page(source, headers[0], lazy=lazy)
-    frames = Pages(source, tuple(headers))
+        return _decode_page(source, headers[0], lazy=lazy, value_range=value_range)
+    frames = Pages(source, tuple(headers), value_range)
     # 긴 작업을 시작하기 전에 모든 쪽을 한 번 풀어 망가진 쪽을 찾는다.
-    pictures = [_decode_page(source, page, lazy=True) for page in headers]
+    pictures = [_decode_page(source, page, lazy=True, value_range=value_range) for page in headers]
     notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
     return Picture(frames, len(headers), pictures[0].metadata, format="TIFF", notes=notes, pages=True)
 
@@ -380,26 +383,55 @@ class Pages:
 
     source: Path
     headers: tuple[Header, ...]
+    value_range: Range = None
 
     def __iter__(self) -> Iterator[Frame]:
         for header in self.headers:
-            picture = _decode_page(self.source, header, lazy=False)
+            picture = _decode_page(self.source, header, lazy=False, value_range=self.value_range)
             yield replace(picture.first, metadata=picture.metadata)
 
 
-def _check_supported(page: TiffPage) -> None:
+def _is_wide(page: TiffPage) -> bool:
+    """8비트나 16비트로 옮기면 값이 바뀌는 종류인지."""
+    return max(page.integers(339, (1,))) != 1 or max(page.integers(258, (1,))) > 16
+
+
+def _check_supported(page: TiffPage, value_range: Range) -> None:
     """담을 수 없는 종류를 풀기 전에 거른다."""
-    sample_format = max(page.integers(339, (1,)))
-    bits = max(page.integers(258, (1,)))
-    if sample_format != 1 or bits > 16:
-        kind = {2: "부호 있는 정수", 3: "실수"}.get(sample_format, "정수")
-        raise UnsupportedError(f"{bits}비트 {kind} TIFF는 8비트나 16비트로 옮기면 값이 바뀌므로 지원하지 않습니다.")
+    if _is_wide(page):
+        kind = {2: "부호 있는 정수", 3: "실수", 6: "복소수"}.get(max(page.integers(339, (1,))), "정수")
+        readable = page.bits == 32 or (kind == "부호 있는 정수" and page.bits in (8, 16))
+        if value_range is not None and not readable:
+            raise UnsupportedError(
+                f"{page.bits}비트 {kind} TIFF는 libvips가 풀지 못합니다.", "32비트 실수로 바꾸어 저장한 뒤 다시 하세요."
+            )
+        if value_range is None or kind == "복소수" or page.integer(262, 1) > _RGB or page.alpha:
+            raise UnsupportedError(
+                f"{page.bits}비트 {kind} TIFF는 8비트나 16비트로 옮기면 값이 바뀝니다.",
+                "값의 범위를 --float_range 0,1처럼 주면 그 사이를 16비트로 옮깁니다(알파가 없는 회색과 RGB). "
+                "아니면 8비트나 16비트의 PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요.",
+            )
+        return
     if page.bits not in _PACKED_BITS:
-        raise UnsupportedError(f"채널마다 {bits}비트인 TIFF는 지원하지 않습니다.")
+        raise UnsupportedError(f"채널마다 {max(page.integers(258, (1,)))}비트인 TIFF는 지원하지 않습니다.")
 
 
-def _decode_page(source: Path, header: Header, *, lazy: bool) -> Picture:
+def _mapped(image: Any, value_range: tuple[float, float]) -> tuple[Any, tuple[str, ...]]:
+    """`(검정, 흰색)`의 사이를 16비트로 고르게 옮긴 이미지와, 잘린 값이 있으면 그 알림. 감마는 바꾸지 않는다."""
+    low, high = value_range
+    image = image.cast("double")
+    outside = ((image < low) | (image > high)).avg() / 255
+    moved = ((image - low) * (65535 / (high - low)) + 0.5).cast("ushort")
+    note = f"값의 범위 {low:g}..{high:g} 밖의 값 {outside:.2%}를 잘랐습니다."
+    return moved.copy(interpretation="grey16" if image.bands == 1 else "rgb16"), (note,) if outside else ()
+
+
+def _decode_page(source: Path, header: Header, *, lazy: bool, value_range: Range = None) -> Picture:
     page: TiffPage = header.detail["page"]
+    if _is_wide(page) and value_range is not None:
+        image, notes = _mapped(_load_pixels(source, page), value_range)
+        picture = finish_still(image, header, lazy=lazy)
+        return replace(picture, notes=(*picture.notes, *notes))
     try:
         if page.integer(262, 1) > _RGB:
             return decode_still("tiffload", source, header, lazy=lazy, page=page.index, unlimited=True)

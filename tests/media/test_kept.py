@@ -17,7 +17,7 @@ from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteErro
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
 from realesrgan.media.metadata import photoshop_of_iptc
 from realesrgan.media.picture import MissingDecoderError
-from realesrgan.media.vips import unreadable
+from realesrgan.media.vips import import_vips, unreadable
 from tests.media.samples import Array, chunk, encoded, exif_bytes, photo, png, profile, random_array, tiff
 
 
@@ -342,8 +342,35 @@ def test_missing_decoder_is_not_called_damage(tmp_path: Path) -> None:
     assert isinstance(error, MissingDecoderError) and "ZSTD" in error.why
 
 
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "int16", "uint32"])
+def test_wide_tiff_is_mapped_to_16_bits_when_the_range_is_given(
+    tmp_path: Path, dtype: str, bands: int, compression: str
+) -> None:
+    values = np.linspace(-0.25, 1.25, 7 * 9 * bands).reshape(7, 9, bands)
+    low, high = {"float32": (0.0, 1.0), "int16": (-100, 900), "uint32": (0, 4e9)}[dtype]
+    array = (low + values * (high - low)).clip(0 if dtype == "uint32" else None, 2**32 - 1).astype(dtype)
+    kind = {"float32": "float", "int16": "short", "uint32": "uint"}[dtype]
+    image = import_vips().Image.new_from_memory(array.tobytes(), 9, 7, bands, kind)
+    space = "b-w" if bands == 1 else "rgb"
+    image.copy(interpretation=space).tiffsave(str(tmp_path / "a.tif"), compression=compression)
+    with pytest.raises(ImageReadError, match="--float_range"):
+        read_image(tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif", value_range=(low, high))
+    found = picture.first.array.reshape(7, 9, bands)[..., ::-1]
+    scaled = (array.astype(np.float64) - low) / (high - low) * 65535
+    assert found.dtype == np.uint16 and np.abs(found - scaled.clip(0, 65535)).max() <= 0.51
+    assert ["잘랐습니다" in note for note in picture.notes] == [True]
+    assert probe_image(tmp_path / "a.tif").bit_depth == 16
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 def test_float_tiff_is_refused_with_its_own_reason(tmp_path: Path, bits: int) -> None:
     data = tiff(random_array(4, 4, 1, dtype=np.uint8).astype(f"u{bits // 8}"), t339=(3,))
     with pytest.raises(ImageReadError, match=f"{bits}비트 실수"):
         load(tmp_path, data)
+    if bits == 64:
+        (tmp_path / "a.tif").write_bytes(data)
+        with pytest.raises(ImageReadError, match="32비트 실수로 바꾸어"):
+            read_image(tmp_path / "a.tif", value_range=(0, 1))
