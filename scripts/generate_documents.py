@@ -115,10 +115,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def parser_of(command: str) -> argparse.ArgumentParser:
     """명령의 해석기. `scripts/`의 파일이면 그 이름을 준다."""
-    homes = {
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    homes = dict(re.findall(r'"(realesrgan[\w-]*)=([\w.]+):\w+"', setup)) | {
         "realesrgan": "realesrgan.cli.arguments",
         "realesrgan-video": "realesrgan.cli.video_arguments",
-        "realesrgan-web": "realesrgan.cli.web",
         "train": "realesrgan.cli.train",
     }
     if command in homes:
@@ -205,15 +205,8 @@ def costs() -> str:
         values = activation_values(network).peak * 4
         size, work, memory = f"{weights / 1e6:.2f}백만", f"{flops / 1e6:.1f} MFLOP", f"{values * 1e6 / 2**30:.1f} GiB"
         rows.append((f"`{spec.name}`", f"`{spec.arch}`", f"{spec.scale}", size, work, memory))
-    head = (
-        "모델",
-        "네트워크",
-        "배율",
-        "가중치의 수",
-        "입력 픽셀마다의 계산량",
-        "입력 1메가픽셀을 통째로 할 때의 메모리(fp32, 어림)",
-    )
-    return table(head, rows)
+    memory = "입력 1메가픽셀을 통째로 할 때의 메모리(fp32, 어림)"
+    return table(("모델", "네트워크", "배율", "가중치의 수", "입력 픽셀마다의 계산량", memory), rows)
 
 
 def recipe(name: str) -> dict[str, Any]:

@@ -94,8 +94,14 @@ def split(words: list[str]) -> tuple[str, list[str]] | None:
     return None
 
 
+SCRIPT = re.compile(r"\$\(|^\w+\(\) *\{|^(?:until|while|for|if) ", re.M)
+
+
 @pytest.mark.parametrize("block", SHELLS, ids=str)
 def test_every_command_is_understood(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    if SCRIPT.search(block.text):  # 함수와 되풀이가 있는 셸의 글은 문법만 본다
+        assert subprocess.run(["bash", "-n"], input=block.text, text=True).returncode == 0
+        return
     for words in commands(block.text):
         found = split(words)
         if found is None:
