@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import generate_documents as documents
@@ -79,3 +81,15 @@ def test_diagrams_keep_to_the_grammar(block: Block) -> None:
     assert re.match(r"(?:flowchart|graph) ", lines[0])
     assert not [line for line in lines if not LINE.fullmatch(line)]
     assert sum(line.startswith("subgraph") for line in lines) == lines.count("end")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("mmdc") is None, reason="@mermaid-js/mermaid-cli가 없습니다")
+@pytest.mark.parametrize("block", DIAGRAMS, ids=str)
+def test_diagrams_are_drawn(block: Block, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    (tmp_path / "browser.json").write_text(f'{{"executablePath": "{chromium}", "args": ["--no-sandbox"]}}')
+    (tmp_path / "one.mmd").write_text(block.text, encoding="utf-8")
+    command = ["mmdc", "-p", "browser.json", "-i", "one.mmd", "-o", "one.svg"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and (tmp_path / "one.svg").stat().st_size, done.stderr
