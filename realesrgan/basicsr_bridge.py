@@ -110,10 +110,14 @@ def _share_networks() -> None:
 
 
 def replace_entry(registry: Any, obj: Any) -> Any:
-    """BasicSR 등록부에 `obj`를 제 이름으로 넣는다. 같은 이름이 있으면 갈아 끼운다.
+    """BasicSR 등록부에 `obj`를 제 이름으로 넣는다. 같은 이름이 있으면 등록부와 그것이 든 모듈에서 갈아 끼운다.
 
-    왜: BasicSR은 같은 이름을 다시 등록하면 AssertionError를 내는데, RRDBNet과 PerceptualLoss는 이미 들어 있다.
+    왜: BasicSR은 같은 이름을 다시 등록하면 AssertionError를 내는데, RRDBNet과 PerceptualLoss는 이미 들어 있다. 모듈에서
+    불러온 이름으로 `isinstance`를 묻는 코드도 갈아 끼운 클래스를 알아본다.
     """
+    old = registry._obj_map.get(obj.__name__)
+    if old is not None:
+        setattr(importlib.import_module(old.__module__), obj.__name__, obj)
     add_entry(registry, obj.__name__, obj)
     return obj
 

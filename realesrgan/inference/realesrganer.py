@@ -83,6 +83,7 @@ class RealESRGANer(StepMethods):
 
     @model.setter
     def model(self, network: Any) -> None:
+        """`(N, 3, h, w)`를 받는 네트워크나 객체를 놓는다. 네트워크의 배율이 `scale`과 다르면 그것을 따른다."""
         known = network_scale(network) if isinstance(network, nn.Module) else None
         if known is not None and known != self.scale:
             logger.warning("네트워크의 배율이 %d배라 지정한 scale=%d 대신 그것을 씁니다.", known, self.scale)

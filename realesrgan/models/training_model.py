@@ -102,6 +102,11 @@ class TrainingModel(SRModel):
             self._pipeline = (values, PipelineOptions.from_options(self.opt))
         return self._pipeline[1]
 
+    @property
+    def queue_size(self) -> int:
+        """쌍 풀이 담는 쌍의 수."""
+        return self.pool.size
+
     @staticmethod
     def usm_sharpener(images: Tensor) -> Tensor:
         """`(B, C, H, W)`를 선명화(USM)한다."""

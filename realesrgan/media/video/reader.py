@@ -270,6 +270,7 @@ class VideoReader:
 
     @deinterlace.setter
     def deinterlace(self, mode: Deinterlace) -> None:
+        """읽기 전에 정한다. `double`이면 프레임이 두 배이므로 시간의 단위와 정보도 함께 바뀐다."""
         plain = self._plain
         if mode == "double":
             self.info = replace(plain, time_base=plain.time_base / 2, rate=2 * plain.rate, start=2 * plain.start)
