@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -23,12 +25,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from realesrgan.archs import SRVGGNetCompact
-from realesrgan.basicsr_bridge import DATASET_REGISTRY
+from realesrgan.basicsr_bridge import DATASET_REGISTRY, MODEL_REGISTRY
 from realesrgan.cli.console import say
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.pipeline import DegradationPlan, Kernels, PipelineOptions, StagePlan, draw_plan, synthesise
 from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.resumable_sampler import ItemKey, ResumableSampler
+from realesrgan.training.option_schema import import_user_modules
 from realesrgan.training.options import load_yaml
 
 RECIPE = Path(__file__).resolve().parents[2] / "options" / "train_realesrnet_compact_x4.yml"
@@ -205,6 +208,86 @@ def benchmark_wait(dataset: RealESRGANDataset, pipeline: PipelineOptions, batch:
     return {"걸음(초)": (waited + worked) / steps, "기다림(%)": 100 * waited / (waited + worked)}
 
 
+# 걸음을 잴 옵션 파일과, 작은 기계에서 끝나도록 줄인 네트워크. 줄인 것은 양쪽에 똑같다.
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "RealESRNet SRVGG-8": ("train_realesrnet_compact_x4.yml", {"num_conv": 8}),
+    "RealESRGAN SRVGG-8": ("train_realesrgan_compact_x4.yml", {"num_conv": 8}),
+    "RealESRNet RRDBNet-23": ("train_realesrnet_x4plus.yml", {}),
+    "RealESRGAN RRDBNet-23": ("train_realesrgan_x4plus.yml", {}),
+}
+
+
+def step_options(file: str, network: Mapping[str, Any], batch: int, gt_size: int) -> dict[str, Any]:
+    """옵션 파일을 걸음만 재는 것으로 줄인다. 지각 손실은 VGG의 가중치가 없어도 재도록 뺀다."""
+    options = load_yaml(RECIPE.parent / file)
+    options |= {
+        "num_gpu": min(1, torch.cuda.device_count()),
+        "gt_size": gt_size,
+        "queue_size": batch,
+        "manual_seed": 0,
+        "val": None,
+    }
+    options |= {"is_train": True, "dist": False, "rank": 0, "world_size": 1}
+    options["network_g"] |= network
+    options["path"] = {"pretrain_network_g": None}
+    options["train"].pop("perceptual_opt", None)
+    options["train"]["channels_last"] = False
+    return options
+
+
+@contextlib.contextmanager
+def without_cuda() -> Iterator[None]:
+    """BasicSR의 모델이 CPU에서도 돌도록 `.cuda()`를 건너뛴다. CUDA가 있으면 아무것도 하지 않는다."""
+    if torch.cuda.is_available():
+        yield
+        return
+    with (
+        mock.patch.object(torch.nn.Module, "cuda", lambda this, *_, **__: this),
+        mock.patch.object(Tensor, "cuda", lambda this, *_, **__: this),
+    ):
+        yield
+
+
+def benchmark_step(options: dict[str, Any], data: dict[str, Tensor], rounds: int) -> dict[str, float]:
+    """한 걸음(`feed_data`와 `optimize_parameters`)의 초와 배율. 난수열이 달라 뽑히는 열화는 다르다.
+
+    열화는 뽑힌 배율에 따라 드는 시간이 크게 다르므로, 그것을 뺀 걸음만의 시간도 함께 잰다.
+    """
+    models, kind = dict(iter(MODEL_REGISTRY)), options["model_type"]
+    theirs, ours = (models[name](copy.deepcopy(options)) for name in (f"{kind}_basicsr", kind))
+    feeds: dict[Any, list[float]] = {theirs: [], ours: []}
+    steps: dict[Any, list[float]] = {theirs: [], ours: []}
+    for number in range(rounds + 1):
+        for model in (theirs, ours) if number % 2 else (ours, theirs):
+            fed = seconds(lambda model=model: model.feed_data(data))  # type: ignore[misc]
+            moved = seconds(lambda model=model, number=number: model.optimize_parameters(number + 1))  # type: ignore[misc]
+            if number:
+                feeds[model].append(fed)
+                steps[model].append(moved)
+    whole = [statistics.median(map(sum, zip(feeds[one], steps[one], strict=True))) for one in (theirs, ours)]
+    alone = [statistics.median(steps[one]) for one in (theirs, ours)]
+    return {
+        "BasicSR(초)": whole[0],
+        "이 코드(초)": whole[1],
+        "배": whole[0] / whole[1],
+        "걸음만의 배": alone[0] / alone[1],
+    }
+
+
+def benchmark_steps(dataset: RealESRGANDataset, batch: int, gt_size: int, rounds: int) -> dict[str, dict[str, float]]:
+    """`STEPS`마다의 걸음. 배열의 순서를 바꾼(channels_last) 것도 잰다."""
+    items = [dataset[ItemKey(index % len(dataset), 0, 0, 0, index)] for index in range(batch)]
+    data = {name: torch.stack([item[name] for item in items]) for name in items[0] if name != "gt_path"}
+    found = {}
+    for name, (file, network) in STEPS.items():
+        options = step_options(file, network, batch, gt_size)
+        for layout in (False, True):
+            options["train"]["channels_last"] = layout
+            with without_cuda():
+                found[f"걸음 {name}{' channels_last' * layout}"] = benchmark_step(options, data, rounds)
+    return found
+
+
 def _sample_folder(folder: Path, size: int) -> Path:
     rng = np.random.default_rng(0)
     for index in range(24):
@@ -214,15 +297,19 @@ def _sample_folder(folder: Path, size: int) -> Path:
     return folder
 
 
-def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, float]]:
-    """모든 측정을 하고 이름마다의 값을 돌려준다."""
+def _dataset(data: Path, size: int) -> RealESRGANDataset:
+    """레시피의 커널로 `data`를 읽는 데이터셋."""
     recipe = load_yaml(RECIPE)
     options = recipe["datasets"]["train"] | {"dataroot_gt": str(data), "meta_info": None, "crop_size": size}
-    options |= {"phase": "train", "scale": recipe["scale"]}
-    dataset, pipeline = RealESRGANDataset(options), PipelineOptions.from_options(recipe)
+    return RealESRGANDataset(options | {"phase": "train", "scale": recipe["scale"]})
+
+
+def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, float]]:
+    """모든 측정을 하고 이름마다의 값을 돌려준다."""
+    dataset, pipeline = _dataset(data, size), PipelineOptions.from_options(load_yaml(RECIPE))
     return {
         "열화": benchmark_degradation(dataset, pipeline, batch, rounds),
-        "항목": benchmark_items(options, rounds),
+        "항목": benchmark_items(dict(dataset.opt), rounds),
         "자료 대기": benchmark_wait(dataset, pipeline, 2, 3),
     }
 
@@ -234,10 +321,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
     parser.add_argument("--batch", type=int, default=12, help="배치 크기입니다(기본 12).")
     parser.add_argument("--size", type=int, default=400, help="조각의 한 변입니다(기본 400).")
+    parser.add_argument("--steps", action="store_true", help="열화와 항목 대신 훈련의 한 걸음을 잽니다.")
+    parser.add_argument("--gt_size", type=int, default=64, help="걸음을 잴 때의 GT 조각입니다(기본 64).")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         data = given.data or _sample_folder(Path(folder), given.size)
-        results = run(data, given.batch, given.size, given.rounds)
+        if given.steps:
+            import_user_modules()
+            results = benchmark_steps(_dataset(data, given.size), given.batch, given.gt_size, given.rounds)
+        else:
+            results = run(data, given.batch, given.size, given.rounds)
     say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}")
     for name, values in results.items():
         say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))

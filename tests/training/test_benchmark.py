@@ -53,6 +53,18 @@ def test_command_prints_a_table(capsys, arguments):
     assert "열화" in out and f"torch {torch.__version__}" in out
 
 
+def test_a_step_is_compared_with_that_of_basicsr(tmp_path, monkeypatch, capsys):
+    # BasicSR은 0.15배로 줄인 이미지도 21탭으로 흐리므로 조각이 작으면 멈춘다.
+    write_pictures(tmp_path, 2, size=(112, 112))
+    small = {"num_feat": 4, "num_conv": 1}
+    files = ("train_realesrnet_compact_x4.yml", "train_realesrgan_compact_x4.yml")
+    monkeypatch.setattr(benchmark, "STEPS", {file: (file, small) for file in files})
+    cuda = torch.Tensor.cuda
+    sizes = ["--rounds", "1", "--batch", "2", "--size", "96", "--gt_size", "32"]
+    assert benchmark.main(["--steps", "--data", str(tmp_path), *sizes]) == 0
+    assert torch.Tensor.cuda is cuda and capsys.readouterr().out.count("걸음만의 배") == 4
+
+
 def test_items_are_made_in_turns_and_the_median_is_kept(monkeypatch):
     """느린 한 번이 결과를 흔들지 않고, 앞뒤 차례가 번갈아 바뀐다."""
     clock = {"now": 0.0}
