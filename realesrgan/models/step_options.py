@@ -1,4 +1,4 @@
-"""훈련 한 걸음을 다듬는 옵션들. 기본값은 모두 끈 상태이며 그때의 계산은 BasicSR과 같다."""
+"""훈련 한 걸음을 다듬는 옵션들. 모두 끄면 계산이 BasicSR과 같다."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepOptions:
 
     Args:
         amp: 혼합 정밀도(AMP)의 자료형. `bf16`, `fp16`, 또는 None.
-        channels_last: 네트워크와 입력을 channels_last로 둘지. 값은 같고 놓인 순서만 바뀐다.
+        channels_last: 네트워크와 입력을 channels_last로 둘지. 셈은 같고 놓인 순서만 바뀌어 반올림만큼 다르다.
         compile: `torch.compile`을 쓸지.
         grad_checkpoint: 몸통 블록의 중간값을 다시 계산해 메모리를 아낄지(그래디언트 체크포인팅).
         grad_clip: 그래디언트 노름의 상한. None이면 자르지 않는다.
@@ -58,10 +58,13 @@ class StepOptions:
             )
 
     @classmethod
-    def from_options(cls, train: Mapping[str, Any]) -> StepOptions:
-        """옵션의 `train` 블록에서 읽는다."""
+    def from_options(cls, train: Mapping[str, Any], on_cpu: bool = False) -> StepOptions:
+        """옵션의 `train` 블록에서 읽는다.
+
+        적지 않은 `channels_last`는 CPU와 혼합 정밀도에서 켠다. CUDA의 fp32에서는 빠르다고 재어 보지 못해 켜지 않는다.
+        """
         given = {key: train[key] for key in STEP_KEYS if train.get(key) is not None}
-        return cls(**given)
+        return cls(**{"channels_last": on_cpu or "amp" in given} | given)
 
 
 def checkpoint_blocks(network: nn.Module) -> int:

@@ -73,7 +73,7 @@ class TrainingModel(SRModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.step_options = StepOptions.from_options(opt.get("train") or {})
+        self.step_options = StepOptions.from_options(opt.get("train") or {}, on_cpu=not opt.get("num_gpu"))
         self.last_checkpoint: str | None = None
         self.position = 0
         self.schedule_values = schedule_values(opt)

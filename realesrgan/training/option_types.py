@@ -261,7 +261,9 @@ class TrainOptions(_Options, frozen=True, kw_only=True):
     net_d_iters: Annotated[Count, key("판별자를 몇 번 움직일 때마다 생성자를 한 번 움직일지")] = 1
     net_d_init_iters: Annotated[Annotated[int, Meta(ge=0)], key("처음에 판별자만 움직이는 반복")] = 0
     amp: Annotated[Literal["bf16", "fp16"] | None, key("혼합 정밀도(AMP)의 자료형")] = None
-    channels_last: Annotated[bool, key("배치 순서를 바꾼다. 값은 같고 CPU의 compact에서 빠르다")] = False
+    channels_last: Annotated[
+        bool | None, key("배열의 순서를 바꾼다. 셈은 같고 반올림만 다르다. 없으면 CPU와 amp에서 켠다")
+    ] = None
     compile: Annotated[bool, key("`torch.compile`. C++ 컴파일러가 있어야 한다")] = False
     grad_checkpoint: Annotated[bool, key("중간값을 다시 계산해 메모리를 아낀다(RRDBNet)")] = False
     grad_clip: Annotated[Positive | None, key("그래디언트 노름의 상한")] = None

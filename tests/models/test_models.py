@@ -16,7 +16,7 @@ from realesrgan.data.degradations import usm_sharpen  # noqa: E402
 from realesrgan.errors import CheckpointError, NonFiniteLossError, OptionError  # noqa: E402
 from realesrgan.models.realesrgan_model import RealESRGANModel  # noqa: E402
 from realesrgan.models.realesrnet_model import RealESRNetModel  # noqa: E402
-from realesrgan.models.step_options import checkpoint_blocks  # noqa: E402
+from realesrgan.models.step_options import StepOptions, checkpoint_blocks  # noqa: E402
 from realesrgan.models.stepper import hold_spectral_norm  # noqa: E402
 from realesrgan.models.training_model import update_ema  # noqa: E402
 
@@ -129,7 +129,7 @@ def test_ema_follows_buffers():
 
 
 @pytest.mark.parametrize("gan", [False, True])
-@pytest.mark.parametrize("extra", [{"train.accumulate": 2}, {"train.channels_last": True}])
+@pytest.mark.parametrize("extra", [{"train.accumulate": 2}, {"train.channels_last": False}])
 def test_harmless_options_keep_the_step(tmp_path, gan, extra):
     results = []
     for changes in ({}, extra):
@@ -141,6 +141,29 @@ def test_harmless_options_keep_the_step(tmp_path, gan, extra):
         results.append([s["exp_avg"] for one in model.optimizers for s in one.state_dict()["state"].values()])
     for plain, changed in zip(*results, strict=True):
         assert (plain - changed).norm() < 1e-5 * plain.norm()
+
+
+@pytest.mark.parametrize("gan", [False, True])
+def test_the_layout_changes_the_losses_by_rounding_only(tmp_path, gan):
+    losses = []
+    for layout in (False, True):
+        torch.manual_seed(5)
+        model = build_model(model_options(tmp_path, gan, **{"train.channels_last": layout}))
+        found = []
+        for number in range(1, 21):
+            model.feed_data(make_batch(number))
+            model.optimize_parameters(number)
+            found.append(list(model.log_dict.values()))
+        losses.append(torch.tensor(found))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("extra", "expected"), [({}, True), ({"train.channels_last": False}, False)])
+def test_the_layout_is_chosen_unless_it_is_said(tmp_path, extra, expected):
+    model = build_model(model_options(tmp_path, **extra))
+    assert model.step_options.channels_last is expected
+    assert model.net_g.body[2].weight.is_contiguous(memory_format=torch.channels_last) is expected
+    assert not StepOptions.from_options({}).channels_last and StepOptions.from_options({"amp": "bf16"}).channels_last
 
 
 def test_held_spectral_norm_keeps_its_estimate():
