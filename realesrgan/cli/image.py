@@ -30,6 +30,7 @@ from realesrgan.cli.arguments import (
 from realesrgan.cli.console import EXIT_DONE, configure_logging, guarded, run_and_leave, say, say_error, shown
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.errors import UsageError
+from realesrgan.util.files import remove_abandoned
 from realesrgan.util.machine import keep_freed_memory
 from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 
@@ -171,6 +172,8 @@ class PictureCommand(Command["Job", FileResult]):
     def prepare(self, jobs: Sequence[Job], ranks: Ranks) -> None:
         """할 일이 있으면 가중치를 찾아 모델을 싣는다."""
         needed = any(job.problem is None and job.skip is None for job in jobs)
+        for folder in {job.target.parent for job in jobs}:
+            remove_abandoned(folder)
         if ranks.size == 1:
             self._model = build_model(self._args, device=self._args.device) if needed else None
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import UsageError
+from realesrgan.util.files import remove_abandoned
 
 RECORD_NAME = ".realesrgan-job.json"
 
@@ -28,6 +29,9 @@ def open_job(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     record = folder / RECORD_NAME
     check_job(folder, settings)
+    # 하위 폴더에도 쓰므로 거기까지 본다.
+    for below in (folder, *(path for path in folder.rglob("*") if path.is_dir())) if folder.is_dir() else ():
+        remove_abandoned(below)
     if not record.is_file():
         write_bytes(record, json.dumps(dict(settings), ensure_ascii=False, indent=2).encode())
 

@@ -84,6 +84,10 @@ def fingerprint(entries: Sequence[Entry], level: int) -> dict[str, Any]:
     return {"tool": "create_lmdb", "compression_level": level, "entries": digest.hexdigest()}
 
 
+# 이보다 적게 남은 디스크(바이트)는 가득 찬 것으로 본다. lmdb는 값 말고도 쪽의 나무를 적는다.
+_SPARE_BYTES = 1 << 16
+
+
 class LmdbWriter:
     """하다 만 폴더에 담아 가다가 다 되면 제 이름으로 바꾸는 lmdb.
 
@@ -147,8 +151,13 @@ class LmdbWriter:
             except self._lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] * 2)
             except (OSError, self._lmdb.Error) as error:
+                # lmdb는 디스크가 찼을 때도 입출력 오류라고만 한다.
+                waiting = sum(len(content) for _, content in self._waiting)
+                full = shutil.disk_usage(self.partial).free < waiting + _SPARE_BYTES
+                reason = "디스크가 가득 찼습니다." if full else f"저장 장치가 받지 않았습니다({error})."
                 raise DatasetError(
-                    f"lmdb에 쓸 수 없습니다: {self.partial}\n  {error}\n  해결: 디스크의 빈자리와 권한을 확인하세요."
+                    f"lmdb에 쓸 수 없습니다: {self.partial}\n  {reason}\n"
+                    "  해결: 디스크의 빈자리와 권한을 확인하고 다시 실행하세요. 마친 것은 이어서 합니다."
                 ) from error
 
     def finish(self, keys: Sequence[str], level: int) -> None:

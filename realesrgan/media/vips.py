@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import gc
-import glob
 import logging
 import os
-import platform
-import secrets
 import shutil
 import struct
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, UnreadableError
+from realesrgan.util.files import remove_abandoned, scratch_beside
 from realesrgan.util.machine import available_cores
 from realesrgan.util.optional import import_optional
 
@@ -121,17 +118,6 @@ class LazyImage:
         return array if dtype is None else array.astype(dtype)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """이 컴퓨터의, 이미 죽은 프로세스가 남긴 임시 파일을 지운다."""
-    import psutil
-
-    for path in folder.glob(f".realesrgan-{glob.escape(platform.node())}-*.raw"):
-        process = path.name.removesuffix(".raw").split("-")[-2]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            with suppress(OSError):
-                path.unlink()
-
-
 class RawImage:
     """대상 곁의 임시 파일에 있는, `(H, W[, C])` 배열처럼 쓸 수 있는 결과.
 
@@ -146,8 +132,8 @@ class RawImage:
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any) -> None:
-        _remove_abandoned(folder)
-        self.path = folder / f".realesrgan-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}.raw"
+        remove_abandoned(folder)
+        self.path = scratch_beside(folder / "result", ".raw")
         self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
         self._channels: Any = None
         self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from realesrgan.basicsr_bridge import get_time_str, init_tb_logger, init_wandb_logger, own_log_handlers
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
+from realesrgan.util.files import remove_abandoned
 
 LOGGER = logging.getLogger("basicsr")
 LOG_FORMAT = "%(asctime)s %(levelname)s: %(message)s"
@@ -90,6 +91,7 @@ def prepare_folders(options: dict[str, Any], record: OptionRecord, state: Path |
                 _archive(Path(options["root_path"]) / "tb_logger" / options["name"])
         for path in (*paths.values(), Path(options["path"]["visualization"])):
             path.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(path)
         (paths["experiments_root"] / record.name).write_text(record.text, encoding="utf-8")
     barrier()
     return archived

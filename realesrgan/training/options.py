@@ -30,13 +30,17 @@ class OptionLoader(yaml.SafeLoader):
         """사전 하나를 읽는다.
 
         Raises:
-            yaml.constructor.ConstructorError: 같은 키가 두 번 나올 때.
+            yaml.constructor.ConstructorError: 같은 키가 두 번 나오거나, 키가 목록이나 사전일 때.
         """
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "키는 글자나 수여야 하는데 목록이나 사전입니다", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"같은 키가 두 번 나옵니다: {key}", key_node.start_mark
@@ -59,6 +63,11 @@ def parse_yaml(text: str, source: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=OptionLoader)  # noqa: S506  OptionLoader는 SafeLoader를 이어받아 객체를 만들지 않는다
+    except RecursionError as error:
+        raise OptionError(
+            f"옵션을 읽지 못했습니다: {source}\n  괄호나 들여쓰기가 너무 깊이 겹쳐 있습니다.\n"
+            "  해결: options/의 본보기와 견주어 고치세요."
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise OptionError(
             f"옵션을 읽지 못했습니다: {source}\n  {error}\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from realesrgan.errors import DownloadError
-from realesrgan.util.files import atomic_file, os_reason
+from realesrgan.util.files import atomic_file, os_reason, remove_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def download(url: str, target: Path, *, sha256: str | None = None, progress: Pro
         raise DownloadError(f"내려받을 수 없는 주소입니다: {url}\n  http:// 나 https:// 로 시작해야 합니다.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(target.parent)
         with atomic_file(target) as file:
             found = _Transfer(_quoted(url), file, progress, verified=sha256 is not None).run()
             if sha256 is not None and not found.startswith(sha256):

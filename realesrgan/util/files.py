@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
+import platform
 import re
 import secrets
 import sys
@@ -79,6 +81,36 @@ def hidden_beside(target: Path, suffix: str = "") -> Path:
     return target.with_name(f".realesrgan-{key}{suffix}")
 
 
+def scratch_beside(target: Path, suffix: str) -> Path:
+    """`target` 곁의, 이 프로세스만 쓰는 임시 파일의 이름. 컴퓨터와 프로세스가 적혀 있어 죽은 것이 남긴 것을 가려낸다.
+
+    대상의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
+    """
+    return target.with_name(f".realesrgan-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}")
+
+
+def remove_abandoned(folder: Path) -> None:
+    """이 컴퓨터의, 이미 죽은 프로세스가 폴더에 남긴 임시 파일을 지운다. 지울 수 없는 것은 그대로 둔다."""
+    head = f".realesrgan-{glob.escape(platform.node())}-*"
+    for path in (*folder.glob(f"{head}.part"), *folder.glob(f"{head}.raw")):
+        process = path.stem.split("-")[-2]
+        if process.isdecimal() and not _is_running(int(process)):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    """그 번호의 프로세스가 도는지. 죽었지만 부모가 거두지 않은 것(zombie)은 돌지 않는다."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
     """`target`을 원자적으로(atomic) 바꿀 파일을 연다. 읽고 되감아 고칠 수 있다(seek).
@@ -91,8 +123,7 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
         OSError: 만들거나 쓰거나 이름을 바꿀 수 없을 때.
     """
     target = Path(os.path.realpath(target))
-    # 대상의 이름을 넣지 않는다. 긴 한글 이름에 덧붙이면 파일 이름의 한도(255바이트)를 넘을 수 있다.
-    temporary = target.with_name(f".realesrgan-{secrets.token_hex(8)}.part")
+    temporary = scratch_beside(target, ".part")
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         with os.fdopen(os.open(temporary, flags, 0o666), "w+b") as file:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
@@ -141,7 +142,7 @@ class Workspace:
         finished = len(self.records())
         if found is not None and not overwrite and (finished or unfinished):
             raise UsageError(
-                f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(found['segments'])}개)\n"
+                f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(spans)}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
             )
         try:
@@ -195,10 +196,8 @@ class Workspace:
         """기록이 있는 조각들. 파일이 온전한지는 `verified`가 본다."""
         found: dict[int, SegmentRecord] = {}
         for path in sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else ():
-            content = _read_json(path)
-            if content is not None and set(content) == set(SegmentRecord.__dataclass_fields__):
-                holes = tuple(Hole(**hole) for hole in content["holes"])
-                record = SegmentRecord(**{**content, "holes": holes})
+            record = _to_record(_read_json(path))
+            if record is not None and path.name == f"{record.index:06d}.json":
                 found[record.index] = record
         return found
 
@@ -231,8 +230,7 @@ class Workspace:
 
     def _recorded(self, key: str) -> Any:
         """하다 만 작업의 지문에 적힌 것. 없으면 None."""
-        marks = (self.manifest() or {}).get("fingerprint")
-        return marks.get(key) if isinstance(marks, dict) else None
+        return _marks(self.manifest() or {}).get(key)
 
     def remove(self) -> None:
         """작업 폴더를 지운다.
@@ -252,9 +250,37 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def _to_record(content: dict[str, Any] | None) -> SegmentRecord | None:
+    """읽은 것에서 만든 기록. 값이 하나라도 기록의 것이 아니면 None이고, 그 조각은 다시 한다."""
+    if content is None or set(content) != set(SegmentRecord.__dataclass_fields__):
+        return None
+    holes = content["holes"]
+    if not isinstance(holes, list) or not all(_is_hole(hole) for hole in holes):
+        return None
+    counts = [content[name] for name in ("index", "frames", "repeats", "size")]
+    whole = all(type(value) is int and 0 <= value < 1 << 63 for value in counts)
+    if not whole or type(content["offset"]) is not int or not isinstance(content["sha256"], str):
+        return None
+    return SegmentRecord(**{**content, "holes": tuple(Hole(**hole) for hole in holes)})
+
+
+def _is_hole(content: Any) -> bool:
+    """읽은 것이 `Hole`의 칸들인지."""
+    kinds: dict[str, tuple[type, ...]] = {"start": (int, float), "end": (int, float, NoneType), "frames": (int,)}
+    if not isinstance(content, dict) or set(content) != set(Hole.__dataclass_fields__):
+        return False
+    return isinstance(content["reason"], str) and all(isinstance(content[key], kind) for key, kind in kinds.items())
+
+
+def _marks(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """적힌 지문. 상해서 사전이 아니면 빈 것이다."""
+    marks = manifest.get("fingerprint")
+    return marks if isinstance(marks, dict) else {}
+
+
 def _refuse_other_work(found: Mapping[str, Any], wanted: Mapping[str, Any], target: Path) -> None:
     """남은 것이 지금 하려는 일과 다르면 무엇이 다른지 말하고 막는다."""
-    before, now = found.get("fingerprint", {}), wanted["fingerprint"]
+    before, now = _marks(found), wanted["fingerprint"]
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     if found.get("format") != wanted["format"] or found.get("segments") != wanted["segments"]:
         changed.append("조각의 나눔")

@@ -398,12 +398,33 @@ def load_network(network: nn.Module, state: Mapping[str, Tensor], source: object
         exact = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
         network.load_state_dict(exact, strict=True, assign=True)
     except RuntimeError as error:
-        detail = re.sub(r"\s+", " ", str(error))[:300]
         raise WeightsError(
-            f"가중치가 네트워크 {type(network).__name__}와(과) 맞지 않습니다: {source}\n  {detail}\n"
+            f"가중치가 네트워크 {type(network).__name__}에 맞지 않습니다: {source}\n"
+            f"  {_difference(network, state, error)}\n"
             "  해결: 모델 이름(-n)과 가중치 파일이 짝이 맞는지 확인하세요."
         ) from error
     return network.eval().requires_grad_(False)
+
+
+def _difference(network: nn.Module, state: Mapping[str, Tensor], error: Exception) -> str:
+    """네트워크와 가중치에서 서로 다른 것을 적는다."""
+    template = network.state_dict()
+    parts = {
+        "빠진 것": [key for key in template if key not in state],
+        "남는 것": [key for key in state if key not in template],
+        "모양이 다른 것": [
+            f"{key} {tuple(state[key].shape)}(네트워크는 {tuple(template[key].shape)})"
+            for key in template
+            if key in state and state[key].shape != template[key].shape
+        ],
+    }
+    told = [
+        f"{word} {len(keys)}개: {', '.join(keys[:3])}{' 등' if len(keys) > 3 else ''}"
+        for word, keys in parts.items()
+        if keys
+    ]
+    detail = re.sub(r"\s+", " ", str(error))[:300]
+    return "; ".join(told) or f"네트워크가 받지 않습니다({detail})."
 
 
 def state_for(network: nn.Module, what: str | os.PathLike[str], params_key: str | None = None) -> StateDict:

@@ -53,6 +53,12 @@ def test_duplicate_keys_are_refused():
         parse_yaml("a: 1\nb: 2\na: 3", "x")
 
 
+@pytest.mark.parametrize("text", ["? {a: 1}\n: 2", "[" * 3000 + "]" * 3000])
+def test_strange_yaml_is_refused_in_korean(text):
+    with pytest.raises(OptionError, match="옵션을 읽지 못했습니다"):
+        parse_yaml(text, "a.yml")
+
+
 def test_merge_keys_still_work():
     assert parse_yaml("base: &b {x: 1, y: 2}\nc:\n  <<: *b\n  y: 3", "x")["c"] == {"x": 1, "y": 3}
 

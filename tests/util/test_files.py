@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from realesrgan.util.files import atomic_file
+from realesrgan.util.files import atomic_file, remove_abandoned
+from tests.conftest import ROOT
 from tests.media.samples import names_in
 
 
@@ -71,3 +74,19 @@ def test_longest_name_can_be_written(tmp_path: Path) -> None:
     with atomic_file(target) as file:
         file.write(b"x")
     assert target.read_bytes() == b"x"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from realesrgan.util.files import atomic_file\n"
+        "with atomic_file(Path(sys.argv[1]) / 'a') as file:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
+    (left,) = tmp_path.iterdir()
+    with atomic_file(tmp_path / "b") as file:
+        file.write(b"b")
+        remove_abandoned(tmp_path)
+        assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -57,6 +57,25 @@ def test_a_damaged_record_is_ignored(tmp_path):
     assert workspace.verified() == {}
 
 
+@pytest.mark.parametrize(
+    "change", [{"holes": 3}, {"holes": [1]}, {"holes": [{"start": 1}]}, {"frames": "3"}, {"index": 1}, {"size": -1}]
+)
+def test_a_record_with_strange_values_is_ignored(tmp_path, change):
+    workspace = prepare(tmp_path / "a.mp4")
+    finish(workspace, 0)
+    path = workspace.folder / "000000.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert workspace.verified() == {}
+
+
+def test_a_manifest_with_strange_values_is_another_work(tmp_path):
+    workspace = prepare(tmp_path / "a.mp4")
+    (workspace.folder / "manifest.json").write_text('{"fingerprint": 3, "segments": null}')
+    assert workspace.recorded_tile() is None and workspace.recorded_engine() is None
+    with pytest.raises(UsageError, match="이어 할 수 없습니다"):
+        prepare(tmp_path / "a.mp4", resume=True)
+
+
 def test_work_left_behind_is_not_thrown_away_without_being_asked(tmp_path):
     finish(prepare(tmp_path / "a.mp4"), 0)
     with pytest.raises(UsageError, match="--resume"):
