@@ -38,6 +38,7 @@ CSS = """
 .realesrgan-status .problem { color: var(--error-text-color, #b10000); white-space: pre-wrap; overflow-wrap: anywhere; }
 .realesrgan-status .text { overflow-wrap: anywhere; }
 nav a { color: var(--body-text-color) !important; }
+button[role="tab"][aria-selected="true"] { color: var(--color-accent) !important; }
 """
 
 

@@ -32,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, server
         work=work,
         folder=server_folder,
         devices=("cpu",),
-        max_output_pixels=50_000_000,
+        max_output_pixels=200_000_000,
         max_upload_bytes=1 << 26,
     )
     with running(settings) as found:
@@ -65,7 +65,7 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     def go(path: str = "/", *, context: Any = None, **options: Any) -> Any:
         if context is None:
             context = browser.new_context(locale="ko-KR", **options)
-            context.set_default_timeout(240_000)
+            context.set_default_timeout(120_000)
             context.on("page", watch)
             contexts.append(context)
         page = context.new_page()

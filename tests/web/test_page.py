@@ -28,12 +28,19 @@ def save_picture(path: Path, width: int = 32, height: int = 24) -> Path:
 
 def upload(page: Any, *paths: Path, lang: str = "ko") -> None:
     page.locator(f"#files-{lang} input[type=file]").set_input_files([str(path) for path in paths])
-    page.locator(f"#files-{lang}").get_by_text(paths[-1].suffix, exact=False).first.wait_for()
+    # 이름은 올리는 동안에도 보인다. 다 올린 뒤에야 명령줄에 들어간다.
+    command_has(page, paths[-1].name)
 
 
 def choose(page: Any, label: str, option: str) -> None:
     page.get_by_label(label, exact=True).locator("visible=true").first.click()
     page.get_by_role("option", name=option).locator("visible=true").first.click()
+
+
+def command_has(page: Any, text: str, kind: str = "picture") -> None:
+    page.wait_for_function(
+        "([id, text]) => document.querySelector(id).value.includes(text)", arg=[f"#command-{kind}-ko textarea", text]
+    )
 
 
 def status(page: Any, text: str, lang: str = "ko") -> None:
@@ -60,7 +67,7 @@ def test_a_picture_is_uploaded_enlarged_compared_and_downloaded(open_page: Calla
     choose(page, "모델", SLOW)
     upload(page, source)
     page.get_by_text("메모리 약").first.wait_for()
-    page.wait_for_function("document.querySelector('#command-picture-ko textarea').value.includes('animevideov3')")
+    command_has(page, "animevideov3")
     assert "'한글 사진 (1).png'" in command_of(page)
     page.locator("#run-picture-ko").click()
     status(page, "다 됨")
@@ -110,7 +117,7 @@ def test_two_tabs_wait_in_one_queue_a_reload_goes_on_and_cancelling_stops(
     first.reload()
     status(first, "하는 중")
     # 지난번의 양식도 남아 있다.
-    first.wait_for_function("document.querySelector('#command-picture-ko textarea').value.includes('animevideov3')")
+    command_has(first, "animevideov3")
     first.locator("#cancel-ko").click()
     status(first, "멈춤")
     status(second, "다 됨")
@@ -121,7 +128,7 @@ def test_a_film_shows_its_first_frame_and_plays(open_page: Callable[..., Any]) -
     page = open_page()
     page.get_by_role("tab", name="비디오").click()
     page.locator("#film-ko input[type=file]").set_input_files(str(ROOT / "assets/pan.mp4"))
-    page.locator("#film-ko").get_by_text("mp4").first.wait_for()
+    command_has(page, "pan.mp4", "video")
     page.locator("#estimate-video-ko").click()
     page.get_by_text("프레임 24개").first.wait_for()
     page.locator("#run-video-ko").click()
@@ -134,7 +141,7 @@ def test_a_film_shows_its_first_frame_and_plays(open_page: Callable[..., Any]) -
 def test_presets_fill_the_form_and_are_kept_by_the_browser(open_page: Callable[..., Any]) -> None:
     page = open_page()
     choose(page, "프리셋", "오래된 사진")
-    page.wait_for_function("document.querySelector('#command-picture-ko textarea').value.includes('--face_enhance')")
+    command_has(page, "--face_enhance")
     assert "--blend 0.8" in command_of(page)
     page.get_by_role("button", name="프리셋 저장").locator("visible=true").first.click()
     page.get_by_label("새 프리셋의 이름").locator("visible=true").fill("내 것")
@@ -144,14 +151,12 @@ def test_presets_fill_the_form_and_are_kept_by_the_browser(open_page: Callable[.
     choose(again, "프리셋", "휴대전화 사진")
     again.wait_for_function("!document.querySelector('#command-picture-ko textarea').value.includes('face')")
     choose(again, "프리셋", "내 것")
-    again.wait_for_function("document.querySelector('#command-picture-ko textarea').value.includes('--face_enhance')")
+    command_has(again, "--face_enhance")
 
 
 def test_a_wrong_size_is_told_at_once(open_page: Callable[..., Any]) -> None:
     page = open_page()
     choose(page, "크기를 정하는 법", "너비(픽셀)")
-    page.get_by_label("크기", exact=False).locator("visible=true").last.wait_for()
-    page.locator("textarea:visible, input:visible").filter(has_text="").first.wait_for()
     page.get_by_role("alert").get_by_text("크기가 수가 아닙니다").first.wait_for()
 
 
