@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import mimetypes
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from realesrgan.errors import RealESRGANError, UsageError
-from realesrgan.media.formats import writable_extensions
+from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.util.files import natural_key
 from realesrgan.util.numbers import describe_bytes
 from realesrgan.web import options as forms
@@ -28,6 +29,7 @@ from realesrgan.web.words import ENGLISH, KOREAN, MODELS_IN_ENGLISH, Words, seco
 from realesrgan.zoo.models import FACE_MODELS, MODELS
 
 TICK_SECONDS = 1.0
+MAX_LISTED = 5000
 # 화면을 새로 고치는 것과 닫는 것을 가리려고 기다리는 시간(초).
 LEAVE_SECONDS = 30.0
 # 브라우저의 저장소에 적힌 것을 감싸는 열쇠. 서버를 다시 띄워도 읽을 수 있게 정해 둔다. 비밀이 아니다.
@@ -75,6 +77,20 @@ class Site:
             for job in self.queue.owned_by(owner):
                 self.queue.remove(job.id)
 
+    def listing(self, kind: Kind) -> list[str]:
+        """`--folder`에서 고를 수 있는 파일들. 폴더부터의 이름이고 자연스러운 차례다."""
+        found: list[Path] = []
+        for top, folders, names in os.walk(self.folder or os.devnull):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [
+                (Path(top) / name).relative_to(self.folder or top)
+                for name in names
+                if not name.startswith(".") and _is_of_kind(name, kind)
+            ]
+            if len(found) >= MAX_LISTED:
+                break
+        return [path.as_posix() for path in sorted(found, key=natural_key)[:MAX_LISTED]]
+
     def paths_of(self, uploads: Sequence[str], chosen: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
         """올린 파일과, 서버의 폴더에서 고른 파일의 `(경로, 이름)`.
 
@@ -83,12 +99,20 @@ class Site:
         """
         paths = [self.queue.storage.owned(path) for path in uploads]
         for text in chosen:
-            real = Path(os.path.realpath(text))
-            if self.folder is None or not real.is_relative_to(os.path.realpath(self.folder)):
+            real = Path(os.path.realpath((self.folder or Path()) / text))
+            inside = self.folder is not None and real.is_relative_to(os.path.realpath(self.folder))
+            if not inside or not real.is_file():
                 raise UsageError("그 폴더 안의 파일만 열 수 있습니다.\n  해결: 파일을 올리세요.")
-            if real.is_file():
-                paths.append(real)
+            paths.append(real)
         return paths, [path.name for path in paths]
+
+
+def _is_of_kind(name: str, kind: Kind) -> bool:
+    """이름으로 사진인지 비디오인지 본다. 움직이는 이미지는 둘 다다."""
+    if kind == "picture":
+        return is_image_name(name)
+    guess = mimetypes.guess_type(name)[0] or ""
+    return guess.startswith("video/") or Path(name).suffix.lower() in (".mkv", ".ts", ".m2ts", ".gif", ".webp", ".apng")
 
 
 @dataclass
@@ -220,10 +244,20 @@ def describe(job: Job | None, place: int, words: Words) -> str:
         label = html.escape(words["status"])
         bar = f'<progress max="1" value="{fraction:.4f}" aria-label="{label}">{fraction:.0%}</progress>'
     notes = dict.fromkeys(note for one in job.files for note in one["notes"])
-    lines = "".join(f'<p class="text">{html.escape(note)}</p>' for note in notes)
+    made = [_made_words(one, words) for one in job.files[-5:]]
+    lines = "".join(f'<p class="text">{html.escape(line)}</p>' for line in (*made, *notes))
     errors = "".join(f'<div class="problem" role="alert">{html.escape(_problem(one))}</div>' for one in job.errors[:20])
     text = html.escape(", ".join(parts))
     return f'<div class="realesrgan-status">{bar}<p class="text" role="status">{text}</p>{lines}{errors}</div>'
+
+
+def _made_words(one: Mapping[str, Any], words: Words) -> str:
+    """결과 하나를 설명하는 한 줄."""
+    sizes = " -> ".join("x".join(map(str, one[name])) for name in ("input_size", "output_size") if one[name])
+    parts = [f"{one['input']}: {sizes}", seconds_in(words, one["seconds"])]
+    if "faces" in one["counts"]:
+        parts.append(words["faces_found"].format(count=one["counts"]["faces"]))
+    return ", ".join(parts)
 
 
 def _problem(error: Mapping[str, str]) -> str:
@@ -329,10 +363,14 @@ class Page:
         else:
             parts["files"] = gr.File(label=words["film"], file_count="single", height=140, elem_id=f"film-{self.lang}")
         if self.site.folder is not None:
-            count = "multiple" if kind == "picture" else "single"
             with gr.Accordion(words["server_files"], open=False):
-                parts["server"] = gr.FileExplorer(
-                    root_dir=self.site.folder, file_count=count, label=words["server_files"], max_height=240
+                # 고른 것이 그 폴더 안에 있는지는 `Site.paths_of`가 본다.
+                parts["server"] = gr.Dropdown(
+                    [],
+                    label=words["server_files"],
+                    multiselect=kind == "picture",
+                    allow_custom_value=True,
+                    elem_id=f"server-{kind}-{self.lang}",
                 )
         own = [(words[name], name) for name, (one, _) in forms.PRESETS.items() if one == kind]
         parts["preset"] = gr.Dropdown([(words["preset_none"], ""), *own], value="", label=words["preset"])
@@ -379,7 +417,7 @@ class Page:
             interactive=False,
             visible=False,
             max_height=640,
-            buttons=["download", "fullscreen"],
+            buttons=["fullscreen"],
             elem_id=f"compare-{lang}",
         )
         self.player = gr.HTML(visible=False, elem_id=f"player-{lang}")
@@ -420,6 +458,9 @@ class Page:
         parts["run"].click(
             partial(self._run, form, len(sources)), [self.owner, *inputs], [self.owner, self.jobs, self.notice], **quiet
         )
+        if "server" in parts:
+            root: Any = gr.context.Context.root_block
+            root.load(lambda: gr.update(choices=self.site.listing(form.kind)), None, [parts["server"]], **quiet)
         restore = partial(self._restore, form)
         gr.context.Context.root_block.load(  # type: ignore[union-attr]
             restore, [parts["settings"], parts["presets"]], [*fields, parts["preset"]], **quiet

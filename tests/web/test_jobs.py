@@ -42,7 +42,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def queue(storage: Storage) -> Iterator[JobQueue]:
-    made = JobQueue(storage, ["cpu"], 10_000_000)
+    made = JobQueue(storage, ["cpu"], 200_000_000)
     made.start()
     yield made
     made.stop()

@@ -160,23 +160,65 @@ def test_a_wrong_size_is_told_at_once(open_page: Callable[..., Any]) -> None:
     page.get_by_role("alert").get_by_text("크기가 수가 아닙니다").first.wait_for()
 
 
+def test_a_file_of_the_served_folder_is_enlarged(
+    open_page: Callable[..., Any], server_folder: Path, tmp_path: Path
+) -> None:
+    save_picture(server_folder / "서버의 사진.png")
+    page = open_page()
+    choose(page, "모델", SLOW)
+    page.get_by_role("button", name="서버의 폴더").locator("visible=true").first.click()
+    page.locator("#server-picture-ko input").click()
+    page.get_by_role("option", name="서버의 사진.png").locator("visible=true").first.click()
+    page.keyboard.press("Escape")
+    command_has(page, "서버의 사진.png")
+    page.locator("#run-picture-ko").click()
+    status(page, "다 됨")
+    assert downloaded(page, "서버의 사진_out.png", tmp_path).stat().st_size > 0
+    assert not serious_problems(page)
+
+
+def test_the_slider_moves_and_the_wheel_zooms(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    page = open_page()
+    choose(page, "모델", SLOW)
+    upload(page, save_picture(tmp_path / "a.png", 128, 96))
+    page.locator("#run-picture-ko").click()
+    status(page, "다 됨")
+    after = page.locator("#compare-ko img").nth(1)
+    after.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('#compare-ko img')].every(one => one.naturalWidth > 0)")
+    box = after.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    clip = after.evaluate("one => one.style.clipPath")
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 5, middle, steps=5)
+    page.mouse.up()
+    page.wait_for_function("clip => document.querySelectorAll('#compare-ko img')[1].style.clipPath !== clip", arg=clip)
+    page.mouse.move(box["x"] + box["width"] * 0.8, middle)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("document.querySelectorAll('#compare-ko img')[1].style.transform.includes('scale(1.')")
+
+
 def test_the_page_speaks_english(open_page: Callable[..., Any]) -> None:
     page = open_page("/en")
     assert page.get_by_role("button", name="Stop").is_visible()
     assert page.get_by_role("link", name="한국어").is_visible()
 
 
-@pytest.mark.parametrize("path", ["/", "/en"])
-def test_the_page_has_no_serious_accessibility_problem(open_page: Callable[..., Any], path: str) -> None:
+def serious_problems(page: Any) -> list[tuple[str, str, str]]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = open_page(path)
     found = axe.Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary", "")[:200])
+    return [
+        (one["id"], node["html"][:200], node.get("failureSummary", "")[:200])
         for one in found
         if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
     ]
-    assert not serious
+
+
+@pytest.mark.parametrize("path", ["/", "/en"])
+def test_the_page_has_no_serious_accessibility_problem(open_page: Callable[..., Any], path: str) -> None:
+    assert not serious_problems(open_page(path))
 
 
 def test_the_form_is_used_with_the_keyboard_alone(open_page: Callable[..., Any], tmp_path: Path) -> None:
