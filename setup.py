@@ -32,6 +32,12 @@ EXTRAS = {
     "openvino": ["openvino>=2025.0"],
     # 이 프로젝트의 것이 아닌 초해상도 네트워크 40여 가지. torchvision도 함께 설치된다.
     "spandrel": ["spandrel>=0.4"],
+    # 휴대전화의 런타임들. 파일을 만들고 그 런타임으로 견준다. 딸린 패키지가 많아(수백 MB) 저마다 따로 둔다.
+    # 그 파이썬 버전의 wheel이 아직 없으면 pip가 설치하지 못하고, 그 런타임의 내보내기만 쓸 수 없다.
+    "executorch": ["executorch>=1.0"],  # BSD-3
+    "litert": ["litert-torch>=0.8"],  # Apache-2.0. ai-edge-litert, ai-edge-quantizer가 함께 온다
+    "coreml": ["coremltools>=9.0"],  # BSD-3
+    "mobile": ["executorch>=1.0", "litert-torch>=0.8", "coremltools>=9.0"],
     # 얼굴을 고치는 네트워크(GFPGAN, RestoreFormer). 얼굴을 찾는 것은 이 패키지에 들어 있다.
     "face": ["spandrel>=0.4"],
     # 화면(Apache-2.0). 사진과 비디오를 브라우저에서 키운다.
@@ -67,7 +73,10 @@ setup(
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     python_requires=">=3.10",
-    package_data={"realesrgan.face": ["mtcnn.safetensors", "mtcnn_license.txt"]},
+    package_data={
+        "realesrgan.face": ["mtcnn.safetensors", "mtcnn_license.txt"],
+        "realesrgan.web": ["static/*"],
+    },
     packages=find_packages(include=["realesrgan", "realesrgan.*"]),
     install_requires=read_requirements(),
     extras_require=EXTRAS,

@@ -34,14 +34,21 @@ def export_parser(prog: str, description: str, extension: str, examples: Sequenc
     """
     parser = tool_parser(prog, description, examples)
     add = parser.add_argument
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("-n", "--model_name", metavar="NAME", help=f"모델 이름. 기본: {DEFAULT_MODEL}")
-    source.add_argument("--input", metavar="PATH", help="가중치 파일이나 주소(.pth, .safetensors)")
     add("--output", type=Path, required=True, metavar=f"FILE.{extension}", help="쓸 파일")
-    add("--params", action="store_true", help="체크포인트의 params를 씁니다. 기본: 지수이동평균(EMA)인 params_ema")
     add("--precision", choices=["fp32", "fp16"], default="fp32", metavar="NAME", help="fp32 또는 fp16. 기본: fp32")
     limit = number(float, 0, above=True)
     add("--limit", type=limit, metavar="X", help="허용하는 가장 큰 차이. 기본: fp32 1e-4, fp16 2e-2")
+    add_model_arguments(parser)
+    return parser
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """내보낼 모델과 견줄 사진을 받는 인자를 더한다."""
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-n", "--model_name", metavar="NAME", help=f"모델 이름. 기본: {DEFAULT_MODEL}")
+    source.add_argument("--input", metavar="PATH", help="가중치 파일이나 주소(.pth, .safetensors)")
+    add("--params", action="store_true", help="체크포인트의 params를 씁니다. 기본: 지수이동평균(EMA)인 params_ema")
     add("--pictures", type=Path, metavar="FOLDER", help="견줄 실제 사진의 폴더. 기본: 함께 든 inputs/의 앞 석 장")
     add(
         "-dn",
@@ -51,7 +58,6 @@ def export_parser(prog: str, description: str, extension: str, examples: Sequenc
         help="잡음 제거 세기. realesr-general-x4v3에만 적용됩니다. 기본: 1(섞지 않은 그 파일)",
     )
     add("--act_type", choices=["relu", "prelu", "leakyrelu"], metavar="NAME", help="직접 훈련한 SRVGG의 활성화 함수")
-    return parser
 
 
 def run_export(
@@ -72,22 +78,12 @@ def run_export(
         UsageError: 결과의 확장자가 다를 때.
         WeightsError, ExportError, MissingPackageError: 싣거나 내보낼 수 없을 때.
     """
-    from realesrgan.export.verify import picture_batches, random_batches, sample_pictures
-    from realesrgan.inference.model import load
+    from realesrgan.export.verify import picture_batches, random_batches
 
     if output.suffix.lower() != f".{extension}":
         raise UsageError(f"결과의 이름은 .{extension}로 끝나야 합니다: {output}\n  해결: --output을 고치세요.")
-    wanted = input or model_name or DEFAULT_MODEL
-    model = load(
-        wanted,
-        params_key="params" if params else None,
-        act_type=act_type,
-        denoise_strength=denoise_strength,
-        default_strength=1,
-    )
-    samples = sample_pictures(pictures)
-    if not samples:
-        say("견줄 사진이 없어 무작위 입력으로만 견줍니다. --pictures로 폴더를 줄 수 있습니다.")
+    model = load_for_export(input, model_name, params, act_type, denoise_strength)
+    samples = pictures_to_compare(pictures)
     batches = random_batches(model.multiple) + picture_batches(samples, model.multiple)
     differences = export(model, batches)
     for difference in differences:
@@ -95,3 +91,36 @@ def run_export(
     worst = max(difference.largest for difference in differences)
     say(f"내보냈습니다: {output} ({model.name}, {model.scale}배, 본래와의 가장 큰 차이 {worst:.3g})")
     return 0
+
+
+def load_for_export(
+    input: str | None, model_name: str | None, params: bool, act_type: str | None, denoise_strength: float | None
+) -> Model:
+    """`add_model_arguments`의 인자가 가리키는 모델을 싣는다. 짝과 섞지 않는다.
+
+    Raises:
+        UsageError, WeightsError: 실을 수 없을 때.
+    """
+    from realesrgan.inference.model import load
+
+    return load(
+        input or model_name or DEFAULT_MODEL,
+        params_key="params" if params else None,
+        act_type=act_type,
+        denoise_strength=denoise_strength,
+        default_strength=1,
+    )
+
+
+def pictures_to_compare(folder: Path | None) -> list[Path]:
+    """견줄 사진들. 없으면 그렇다고 알린다.
+
+    Raises:
+        UsageError: 준 폴더에 이미지가 없을 때.
+    """
+    from realesrgan.export.verify import sample_pictures
+
+    samples = sample_pictures(folder)
+    if not samples:
+        say("견줄 사진이 없어 무작위 입력으로만 견줍니다. --pictures로 폴더를 줄 수 있습니다.")
+    return samples

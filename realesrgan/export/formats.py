@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import ExportError
@@ -39,6 +41,35 @@ class HalfNetwork(nn.Module):
         """`(N, 3, H, W)` float32를 받아 float32를 돌려준다."""
         output: Tensor = self.network(x.half())
         return output.float()
+
+
+class _PlainAdd(TorchFunctionMode):
+    """`torch.add(x, y, alpha=a)`를 `x + y * a`로 부르는 동안."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """함수 하나를 부른다."""
+        kwargs = kwargs or {}
+        if func is torch.add and "alpha" in kwargs:
+            return args[0] + args[1] * kwargs["alpha"]
+        return func(*args, **kwargs)
+
+
+class PlainNetwork(nn.Module):
+    """흔한 연산만 부르는 네트워크. coremltools와 litert-torch의 변환기는 `torch.add`의 `alpha`를 모른다.
+
+    Args:
+        network: `(N, 3, H, W)`를 키우는 네트워크.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """네트워크와 같은 것을 낸다."""
+        with _PlainAdd():
+            output: Tensor = self.network(x)
+        return output
 
 
 def at_precision(network: nn.Module, precision: str) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,12 @@ SAMPLE_FOLDER = Path(__file__).resolve().parents[2] / "inputs"
 
 @dataclass(frozen=True)
 class Difference:
-    """견준 것 하나. `largest`는 값의 가장 큰 차이, 0..1 눈금이다."""
+    """견준 것 하나. `largest`는 값의 가장 큰 차이(0..1 눈금), `psnr`는 본래에 대한 PSNR(dB)이다."""
 
     name: str
     shape: tuple[int, ...]
     largest: float
+    psnr: float
 
 
 def random_batches(multiple: int) -> list[tuple[str, Tensor]]:
@@ -40,8 +42,22 @@ def random_batches(multiple: int) -> list[tuple[str, Tensor]]:
     return [("random", torch.from_numpy(rng.random(shape).astype(np.float32))) for shape in shapes]
 
 
-def picture_batches(pictures: Sequence[Path], multiple: int) -> list[tuple[str, Tensor]]:
+def random_image(height: int, width: int) -> Tensor:
+    """씨앗이 고정된 무작위 입력 하나, `(1, 3, height, width)` float32, 0..1."""
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.random((1, 3, height, width)).astype(np.float32))
+
+
+def picture_batches(
+    pictures: Sequence[Path], multiple: int, *, side: int = PICTURE_SIDE, fill: bool = False
+) -> list[tuple[str, Tensor]]:
     """실제 사진에서 무늬가 가장 많은 자리를 잘라 낸 입력들.
+
+    Args:
+        pictures: 사진들.
+        multiple: 두 변을 맞출 배수.
+        side: 잘라 낼 한 변(픽셀).
+        fill: 사진이 `side`보다 작으면 가장자리를 되비쳐 그 크기로 채울지.
 
     Raises:
         ImageReadError, DatasetError: 사진을 읽을 수 없을 때.
@@ -49,7 +65,10 @@ def picture_batches(pictures: Sequence[Path], multiple: int) -> list[tuple[str, 
     batches: list[tuple[str, Tensor]] = []
     for path in pictures:
         image = read_bgr8(path)
-        region = busiest_region(image, PICTURE_SIDE)
+        if fill:
+            missing = [(0, max(side - length, 0)) for length in image.shape[:2]]
+            image = np.pad(image, [*missing, (0, 0)], mode="symmetric")
+        region = busiest_region(image, side)
         part = region.cut(image, image.shape[0])
         height, width = (side - side % multiple for side in part.shape[:2])
         planes = part[:height, :width, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
@@ -93,8 +112,16 @@ def compare(
             )
         # NaN은 어떤 한도와 견주어도 크지 않으므로 무한대로 본다.
         difference = (output - expected).abs().nan_to_num(nan=torch.inf)
-        found.append(Difference(name, tuple(batch.shape), float(difference.max())))
+        found.append(Difference(name, tuple(batch.shape), float(difference.max()), _psnr(output, expected)))
     return found
+
+
+def _psnr(output: Tensor, expected: Tensor) -> float:
+    """값의 범위 0..1로 자른 둘 사이의 PSNR(dB). 같으면 무한대, NaN이 있으면 음의 무한대다."""
+    error = float((output.clamp(0, 1) - expected.clamp(0, 1)).double().square().mean())
+    if math.isnan(error):
+        return -math.inf
+    return math.inf if error == 0 else -10 * math.log10(error)
 
 
 def require_close(differences: Sequence[Difference], limit: float) -> float:

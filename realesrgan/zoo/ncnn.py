@@ -24,6 +24,8 @@ PARAM_MAGIC = "7767517"
 FP16_FLAG = 0x01306B47
 FP32_FLAG = 0
 INPUT, OUTPUT = "data", "output"
+# ncnn은 둘째 줄에 적힌 수만큼의 층만 읽는다. 그 뒤에 이 글자로 시작하는 줄로 메타데이터를 적는다.
+NOTE = "#"
 _NEAREST = 1
 _KERNEL_AREA = 9
 
@@ -108,7 +110,7 @@ def read_ncnn(param_path: Path, bin_path: Path) -> list[NcnnLayer]:
     layers = []
     for line in lines[2:]:
         fields = line.split()
-        if len(fields) < 4:
+        if len(fields) < 4 or fields[0].startswith(NOTE):
             continue
         kind, name = fields[:2]
         first_option = 4 + int(fields[2]) + int(fields[3])
@@ -274,6 +276,17 @@ def write_ncnn(network: nn.Module, *, half: bool = False) -> tuple[str, bytes]:
         if node.output == last:
             node.output = OUTPUT
     return graph.param_text(), b"".join(graph.data)
+
+
+def with_notes(text: str, metadata: Mapping[str, str]) -> str:
+    """`.param`의 글 끝에 메타데이터를 `# 이름=값` 줄로 적는다. ncnn은 이 줄들을 읽지 않는다."""
+    return text + "".join(f"{NOTE} {key}={value}\n" for key, value in metadata.items())
+
+
+def read_notes(text: str) -> dict[str, str]:
+    """`with_notes`가 적은 것들."""
+    lines = (line[len(NOTE) :].strip() for line in text.split("\n") if line.startswith(NOTE))
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def load_net(
