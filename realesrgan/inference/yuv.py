@@ -1,7 +1,7 @@
 """비디오의 평면(YUV, RGB, 회색)과 네트워크의 RGB 사이를 장치에서 오간다. 순수 함수만 있다.
 
 식은 ITU-T H.273 (2021) 8.3절의 행렬 계수와 범위를 따른다. 색차(chroma)의 자리는 `Colour.siting`이다. 기본은 가로로는
-왼쪽 화소와 같고 세로로는 두 화소의 가운데인 것(MPEG-2부터의 관례, H.273 chroma sample location type 0)이다.
+왼쪽 픽셀과 같고 세로로는 두 픽셀의 가운데인 것(MPEG-2부터의 관례, H.273 chroma sample location type 0)이다.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ SITINGS = {
     "bottomleft": (0.0, 1.0),
     "bottom": (0.5, 1.0),
 }
-"""색차 표본의 `(가로, 세로)` 자리. 함께 쓰는 휘도 화소들의 첫째가 0, 끝이 1이다(H.273 그림 1)."""
+"""색차 표본의 `(가로, 세로)` 자리. 함께 쓰는 휘도 픽셀들의 첫째가 0, 끝이 1이다(H.273 그림 1)."""
 
 
 def _spread(chroma: Tensor, factor: int, place: float, axis: int) -> Tensor:
@@ -215,7 +215,7 @@ def upsample_chroma(
 
 
 def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int], siting: str = "left") -> Tensor:
-    """색차를 부표본화한다. `left`면 가로는 왼쪽 화소를 꼭대기로 한 세모, 세로는 상자로, `center`면 둘 다 상자로 거른다.
+    """색차를 부표본화한다. `left`면 가로는 왼쪽 픽셀을 꼭대기로 한 세모, 세로는 상자로, `center`면 둘 다 상자로 거른다.
 
     Args:
         chroma: `(N, C, H, W)` float32. 고치지 않는다.
@@ -247,7 +247,7 @@ def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int], siting: str 
 
 
 def _mix(channels: Tensor, weight: Tensor) -> Tensor:
-    """화소마다 채널을 섞는다. 합성곱으로 하면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다."""
+    """픽셀마다 채널을 섞는다. 합성곱으로 하면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다."""
     return torch.matmul(weight.to(channels.device), channels.flatten(2)).unflatten(2, channels.shape[-2:])
 
 

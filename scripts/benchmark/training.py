@@ -35,7 +35,7 @@ from realesrgan.training.option_schema import import_user_modules
 from realesrgan.training.options import load_yaml
 
 RECIPE = Path(__file__).resolve().parents[2] / "options" / "train_realesrnet_compact_x4.yml"
-# upstream의 데이터셋은 400픽셀로 자르는 것이 코드에 박혀 있다.
+# 원본의 데이터셋은 400픽셀로 자르는 것이 코드에 박혀 있다.
 UPSTREAM_CROP = 400
 
 
@@ -70,7 +70,7 @@ def _reference_stage(plan: StagePlan, resized: Tensor, jpeg: Any) -> Tensor:
 def reference_degrade(
     gt: Tensor, kernels: Kernels, plan: DegradationPlan, scale: int, sharpen: Any, jpeg: Any
 ) -> Tensor:
-    """BasicSR의 함수들을 upstream의 차례대로 부른 열화. 뽑은 값은 `plan`을 함께 쓴다.
+    """BasicSR의 함수들을 원본의 차례대로 부른 열화. 뽑은 값은 `plan`을 함께 쓴다.
 
     Args:
         gt: `(B, 3, H, W)` float32, 0..1.
@@ -167,7 +167,7 @@ def compare_items(
 
 
 def benchmark_items(options: dict[str, Any], rounds: int) -> dict[str, float]:
-    """데이터셋 항목 하나를 한 스레드로 만드는 밀리초의 중앙값. upstream의 데이터셋과 견준다."""
+    """데이터셋 항목 하나를 한 스레드로 만드는 밀리초의 중앙값. 원본의 데이터셋과 견준다."""
     options = options | {"crop_size": UPSTREAM_CROP}
     ours = RealESRGANDataset(options)
     upstream = dict(iter(DATASET_REGISTRY))["RealESRGANDataset_basicsr"]
@@ -184,7 +184,7 @@ def benchmark_items(options: dict[str, Any], rounds: int) -> dict[str, float]:
                 rounds,
                 count,
             )
-    return {"upstream(ms)": times[0] * 1000, "이 코드(ms)": times[1] * 1000, "배": times[0] / times[1]}
+    return {"원본(ms)": times[0] * 1000, "이 코드(ms)": times[1] * 1000, "배": times[0] / times[1]}
 
 
 def benchmark_wait(dataset: RealESRGANDataset, pipeline: PipelineOptions, batch: int, steps: int) -> dict[str, float]:

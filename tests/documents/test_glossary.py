@@ -16,6 +16,8 @@ from tests.documents.pages import PAGES, name_of, read
 # 쓰지 않는 낱말과 대신 쓸 것.
 WORDS = {
     r"동?영상(?![가-힣]*의학)": "비디오",
+    r"화소": "픽셀",
+    r"upstream(?=[가-힣(]| 의)": "원본",
     r"이음매": "이음새",
     r"저수지": "쌍 풀",
     r"조리법": "레시피",

@@ -115,7 +115,7 @@ def test_sizes_that_need_padding_are_cropped_back(tmp_path):
 
 
 def test_a_target_of_another_size_is_resized_without_aliasing(nearest):
-    """한 화소 바둑판을 줄이면 고른 회색이 되어야 한다."""
+    """한 픽셀 바둑판을 줄이면 고른 회색이 되어야 한다."""
     board = (np.indices((16, 16)).sum(axis=0) % 2 * 255).astype(np.uint8)
     target = FrameFormat(GBRP, Colour(), 8, 8)
     (result,) = FrameUpscaler(nearest(), FrameFormat(GBRP, Colour(), 16, 16), target)([(board,) * 3])

@@ -135,7 +135,7 @@ def test_chroma_in_the_centre_is_the_mean_of_its_pixels():
 
 
 def test_chroma_of_a_ramp_is_taken_at_the_left_pixel():
-    """세모 거르개는 기울기가 일정한 곳에서 왼쪽 화소의 값을 그대로 준다. 상자 거르개면 반 화소 밀린다."""
+    """세모 거르개는 기울기가 일정한 곳에서 왼쪽 픽셀의 값을 그대로 준다. 상자 거르개면 반 픽셀 밀린다."""
     ramp = torch.linspace(0.2, 0.8, 16).repeat(3, 4, 1)[None]
     blue = ramp.clone()
     blue[:, :2] = 0.5

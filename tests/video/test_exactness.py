@@ -104,7 +104,7 @@ def test_rotation_is_baked_into_the_pixels(tmp_path, nearest_weights, angle):
     text = samples.describe(tmp_path / "out.mp4")
     assert "displaymatrix" not in text
     assert ("96x128" if angle != 180 else "128x96") in text and ("SAR 3:4" if angle != 180 else "SAR 4:3") in text
-    # 색차는 왼쪽 화소에 놓이므로 돌리거나 뒤집으면 반 화소의 차이가 더해진다.
+    # 색차는 왼쪽 픽셀에 놓이므로 돌리거나 뒤집으면 반 픽셀의 차이가 더해진다.
     upright = np.rot90(judged_pixels(plain), -angle // 90, axes=(1, 2))
     assert np.abs(shrink(judged_pixels(tmp_path / "out.mp4")) - upright).max() <= 3
 

@@ -27,7 +27,7 @@ _COMB_RATIO = 1.15
 무늬라도 1을 넘지 않고(잡음이 꼭 1이다), 비월 비디오는 2를 넘는 것이 보통이다."""
 _FIELD_THRESHOLD = 1.04
 _MOVING_SHARE = 0.002
-"""화소가 이만큼은 움직여야 순차라고 말할 수 있다."""
+"""픽셀이 이만큼은 움직여야 순차라고 말할 수 있다."""
 _MOVED = 12
 _COMBED = 144
 _WIDEST = 480
@@ -41,7 +41,7 @@ class FieldCount:
         interlaced, progressive: 내용이 비월로, 순차로 보인 프레임 수.
         flagged: 디코더가 비월이라고 표시한 프레임 수.
         total: 본 프레임 수.
-        near, far: 움직이는 화소 가운데 바로 위아래 줄, 두 줄 위아래와 함께 빗살을 이루는 것의 수.
+        near, far: 움직이는 픽셀 가운데 바로 위아래 줄, 두 줄 위아래와 함께 빗살을 이루는 것의 수.
             비월이면 이웃한 줄만 다른 시각의 것이라 `near`가 훨씬 많다. 비월로 보인 프레임에서만 센다.
     """
 
@@ -144,13 +144,13 @@ def looks_woven(previous: NDArray[np.int16], current: NDArray[np.int16], followi
 
 
 def count_combs(previous: NDArray[np.int32], current: NDArray[np.int32]) -> tuple[int, int]:
-    """움직인 화소 가운데 위아래 줄과 빗살을 이루는 것을 센다.
+    """움직인 픽셀 가운데 위아래 줄과 빗살을 이루는 것을 센다.
 
     Args:
         previous, current: 잇닿은 두 프레임의 휘도 `(H, W)`, 0..255. 높이는 5 이상이어야 셀 것이 있다.
 
     Returns:
-        바로 위아래 줄과, 두 줄 위아래와 빗살을 이루는 화소의 수.
+        바로 위아래 줄과, 두 줄 위아래와 빗살을 이루는 픽셀의 수.
     """
     moving = np.abs(current - previous) > _MOVED
     around = moving[2:-2] | moving[1:-3] | moving[3:-1]
