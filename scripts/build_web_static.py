@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"모델 이름이나 가중치 파일. 기본: {', '.join(DEFAULT_MODELS)}",
     )
-    add("--runtime", type=Path, metavar="FILE.tgz", help=f"{RUNTIME}@{RUNTIME_VERSION}의 npm 꾸러미. 없으면 받습니다.")
+    add("--runtime", type=Path, metavar="FILE.tgz", help=f"{RUNTIME}@{RUNTIME_VERSION}의 npm 패키지. 없으면 받습니다.")
     add("--serve", action="store_true", help="짓고 나서 이 컴퓨터에서 엽니다.")
     add("--port", type=number(int, 0, 65535), default=PORT, metavar="N", help=f"--serve의 포트. 기본: {PORT}")
     return parser

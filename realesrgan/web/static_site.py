@@ -66,13 +66,13 @@ PORT = 8008
 
 
 def fetch_runtime(folder: Path) -> Path:
-    """onnxruntime-web의 npm 꾸러미를 받아 해시를 확인한다. 이미 받았으면 그것을 쓴다.
+    """onnxruntime-web의 npm 패키지를 받아 해시를 확인한다. 이미 받았으면 그것을 쓴다.
 
     Args:
         folder: 받아 둘 폴더.
 
     Returns:
-        꾸러미(.tgz)의 경로.
+        패키지(.tgz)의 경로.
 
     Raises:
         DownloadError: npm이 없거나, 받지 못했거나, 해시가 다를 때.
@@ -98,7 +98,7 @@ def fetch_runtime(folder: Path) -> Path:
 
 
 def check_runtime(package: Path) -> None:
-    """꾸러미가 이 버전의 것인지 해시로 본다.
+    """패키지가 이 버전의 것인지 해시로 본다.
 
     Raises:
         DownloadError: 없거나 다를 때.
@@ -106,17 +106,17 @@ def check_runtime(package: Path) -> None:
     found = file_sha256(package) if package.is_file() else "파일 없음"
     if found != RUNTIME_SHA256:
         raise DownloadError(
-            f"{RUNTIME} {RUNTIME_VERSION}의 꾸러미가 아닙니다: {package}\n"
+            f"{RUNTIME} {RUNTIME_VERSION}의 패키지가 아닙니다: {package}\n"
             f"  이유: 기대한 SHA-256은 {RUNTIME_SHA256}, 이 파일은 {found}입니다.\n"
             f"  해결: npm pack {RUNTIME}@{RUNTIME_VERSION} 으로 다시 받으세요."
         )
 
 
 def unpack_runtime(package: Path, folder: Path) -> None:
-    """꾸러미에서 쓰는 파일만 꺼낸다. 이름을 정해 두고 꺼내므로 꾸러미가 다른 자리에 쓸 수 없다.
+    """패키지에서 쓰는 파일만 꺼낸다. 이름을 정해 두고 꺼내므로 패키지가 다른 자리에 쓸 수 없다.
 
     Raises:
-        DownloadError: 꾸러미에 그 파일이 없을 때.
+        DownloadError: 패키지에 그 파일이 없을 때.
     """
     folder.mkdir(parents=True)
     with tarfile.open(package) as archive:
@@ -126,7 +126,7 @@ def unpack_runtime(package: Path, folder: Path) -> None:
             except KeyError:
                 file = None
             if file is None:
-                raise DownloadError(f"꾸러미에 파일이 없습니다: {name}\n  해결: {RUNTIME} {RUNTIME_VERSION}을 쓰세요.")
+                raise DownloadError(f"패키지에 파일이 없습니다: {name}\n  해결: {RUNTIME} {RUNTIME_VERSION}을 쓰세요.")
             (folder / name).write_bytes(file.read())
 
 
@@ -197,8 +197,8 @@ def build(
     Args:
         output: 지을 폴더. 앞서 지은 것이면 새로 바꾸고, 다른 것이 든 폴더면 건드리지 않는다.
         models: 모델 이름이나 가중치 파일들. 첫째가 화면의 기본이다.
-        runtime: onnxruntime-web의 npm 꾸러미. 없으면 npm으로 받는다.
-        cache: 받은 꾸러미를 둘 폴더. 없으면 이 사용자의 캐시 폴더.
+        runtime: onnxruntime-web의 npm 패키지. 없으면 npm으로 받는다.
+        cache: 받은 패키지를 둘 폴더. 없으면 이 사용자의 캐시 폴더.
         progress: 지금 내보내는 모델의 이름을 받는 함수.
 
     Returns:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -314,28 +312,23 @@ def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, f
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """명령줄에서 재고 결과를 표준 출력에 적는다."""
-    parser = argparse.ArgumentParser(description="훈련의 빠르기를 BasicSR과 견줍니다.")
-    parser.add_argument("--data", type=Path, help="이미지 폴더입니다. 없으면 만든 이미지를 씁니다.")
-    parser.add_argument("--rounds", type=int, default=3, help="재는 횟수입니다(기본 3).")
-    parser.add_argument("--batch", type=int, default=12, help="배치 크기입니다(기본 12).")
-    parser.add_argument("--size", type=int, default=400, help="조각의 한 변입니다(기본 400).")
-    parser.add_argument("--steps", action="store_true", help="열화와 항목 대신 훈련의 한 걸음을 잽니다.")
-    parser.add_argument("--gt_size", type=int, default=64, help="걸음을 잴 때의 GT 조각입니다(기본 64).")
-    given = parser.parse_args(arguments)
+def report(data: Path | None, *, rounds: int, batch: int, size: int, gt_size: int | None) -> None:
+    """재고 결과를 표준 출력에 적는다.
+
+    Args:
+        data: 이미지 폴더. None이면 만든 이미지를 쓴다.
+        rounds: 재는 횟수.
+        batch: 배치 크기.
+        size: 조각의 한 변(픽셀).
+        gt_size: 훈련의 한 걸음을 잴 GT 조각(픽셀). None이면 열화와 항목을 잰다.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        data = given.data or _sample_folder(Path(folder), given.size)
-        if given.steps:
+        data = data or _sample_folder(Path(folder), size)
+        if gt_size is not None:
             import_user_modules()
-            results = benchmark_steps(_dataset(data, given.size), given.batch, given.gt_size, given.rounds)
+            results = benchmark_steps(_dataset(data, size), batch, gt_size, rounds)
         else:
-            results = run(data, given.batch, given.size, given.rounds)
+            results = run(data, batch, size, rounds)
     say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}")
     for name, values in results.items():
         say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,8 +13,6 @@ from tests.scripts.command import run_script
 
 # 밑줄로 시작하는 것은 명령이 아니다.
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("[!_]*.py"))
-# 설명서에 적힌 대로 이 명령은 훈련 패키지를 재는 것이라 곧바로 불러온다.
-HEAVY = {"benchmark_training"}
 CHECK = """
 import pathlib, runpy, sys
 sys.argv = [sys.argv[1], "--help"]
@@ -28,7 +26,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in HEAVY])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_help_is_korean_and_loads_nothing_heavy(name: str) -> None:
     command = [sys.executable, "-c", CHECK, str(ROOT / "scripts" / f"{name}.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -39,7 +37,7 @@ def test_help_is_korean_and_loads_nothing_heavy(name: str) -> None:
     assert all(word not in done.stdout for word in ("usage:", "options:", "positional arguments", "show this help"))
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in HEAVY])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_wrong_use_exits_two_in_korean(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_script(name, "--no_such_option") == 2
     errors = capsys.readouterr().err

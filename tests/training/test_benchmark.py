@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tests.data.pictures import write_pictures
+from tests.scripts.command import run_script
 from tests.training.extra import require_training_extra
 
 require_training_extra()
@@ -48,7 +49,7 @@ def test_the_reference_draws_the_same_pictures(tmp_path):
 
 @pytest.mark.parametrize("arguments", [["--rounds", "1", "--batch", "1", "--size", "64"]])
 def test_command_prints_a_table(capsys, arguments):
-    assert benchmark.main(arguments) == 0
+    assert run_script("benchmark_training", *arguments) == 0
     out = capsys.readouterr().out
     assert "열화" in out and f"torch {torch.__version__}" in out
 
@@ -61,7 +62,7 @@ def test_a_step_is_compared_with_that_of_basicsr(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "STEPS", {file: (file, small) for file in files})
     cuda = torch.Tensor.cuda
     sizes = ["--rounds", "1", "--batch", "2", "--size", "96", "--gt_size", "32"]
-    assert benchmark.main(["--steps", "--data", str(tmp_path), *sizes]) == 0
+    assert run_script("benchmark_training", "--steps", "--data", tmp_path, *sizes) == 0
     assert torch.Tensor.cuda is cuda and capsys.readouterr().out.count("걸음만의 배") == 4
 
 

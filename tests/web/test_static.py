@@ -34,7 +34,7 @@ STEPS = 2
 
 @pytest.fixture
 def fake_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """이름만 갖춘 런타임의 꾸러미. 짓는 일만 보는 시험에 쓴다."""
+    """이름만 갖춘 런타임의 패키지. 짓는 일만 보는 시험에 쓴다."""
     package = tmp_path / "runtime.tgz"
     (tmp_path / "empty").write_bytes(b"")
     with tarfile.open(package, "w:gz") as archive:
