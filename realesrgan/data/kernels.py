@@ -224,6 +224,13 @@ def render_kernel(draw: KernelDraw) -> Kernel:
     return shape(draw.size, draw.sigma_x, draw.sigma_y, draw.rotation, draw.beta)
 
 
+def draw_kernels(
+    rng: np.random.Generator, first: KernelOptions, second: KernelOptions, final_sinc_prob: float
+) -> tuple[KernelDraw, KernelDraw, KernelDraw]:
+    """한 장에 쓸 두 블러 커널과 마지막 sinc를 뽑는다."""
+    return draw_kernel(rng, first), draw_kernel(rng, second), draw_final_sinc(rng, final_sinc_prob)
+
+
 def pad_kernel(kernel: Kernel, size: int = PADDED_SIZE) -> NDArray[np.float32]:
     """커널 둘레에 0을 채워 `(size, size)` float32로 만든다."""
     margin = (size - kernel.shape[0]) // 2

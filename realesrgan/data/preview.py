@@ -16,8 +16,7 @@ from realesrgan.data.kernels import (
     PADDED_SIZE,
     KernelDraw,
     KernelOptions,
-    draw_final_sinc,
-    draw_kernel,
+    draw_kernels,
     pad_kernel,
     render_kernel,
 )
@@ -123,11 +122,7 @@ def degrade_picture(gt: Tensor, recipe: Recipe, seed: int, index: int, *, sharpe
     scale = recipe.pipeline.scale
     gt = _checked(gt, scale)
     random = DegradationRandom.from_seed(seed, index)
-    draws = (
-        draw_kernel(random.host, recipe.first),
-        draw_kernel(random.host, recipe.second),
-        draw_final_sinc(random.host, recipe.final_sinc_prob),
-    )
+    draws = draw_kernels(random.host, recipe.first, recipe.second, recipe.final_sinc_prob)
     padded = (pad_kernel(render_kernel(draw), max(PADDED_SIZE, draw.size)) for draw in draws)
     kernels = Kernels(*(torch.from_numpy(kernel)[None] for kernel in padded))
     stages = [Stage("gt", f"{gt.shape[2]}x{gt.shape[1]} seed={seed} index={index}", gt)]

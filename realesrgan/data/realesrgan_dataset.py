@@ -27,8 +27,7 @@ from realesrgan.data.kernels import (
     PADDED_SIZE,
     KernelAttributes,
     KernelOptions,
-    draw_final_sinc,
-    draw_kernel,
+    draw_kernels,
     pad_kernel,
     render_kernel,
 )
@@ -98,10 +97,6 @@ class RealESRGANDataset(KernelAttributes, Dataset[dict[str, Any]]):
         path, image = self._read(index, rng)
         (image,) = augment([image], rng, bool(self.opt.get("use_hflip", True)), bool(self.opt.get("use_rot", False)))
         patch = crop_or_pad(image, self.crop_size, rng)
-        draws = (
-            draw_kernel(rng, self.first),
-            draw_kernel(rng, self.second),
-            draw_final_sinc(rng, float(self.opt["final_sinc_prob"])),
-        )
+        draws = draw_kernels(rng, self.first, self.second, float(self.opt["final_sinc_prob"]))
         first, second, final = (torch.from_numpy(pad_kernel(render_kernel(draw), self.kernel_size)) for draw in draws)
         return {"gt": to_tensor(patch), "kernel1": first, "kernel2": second, "sinc_kernel": final, "gt_path": path}

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from realesrgan.basicsr_bridge import DATASET_REGISTRY
 from realesrgan.data.degradations import DegradationRandom
 from realesrgan.data.image_source import ImageReader, is_gray, to_tensor
-from realesrgan.data.kernels import KernelOptions, draw_final_sinc, draw_kernel, pad_kernel, render_kernel
+from realesrgan.data.kernels import KernelOptions, draw_kernels, pad_kernel, render_kernel
 from realesrgan.data.pipeline import Kernels, PipelineOptions, synthesise
 from realesrgan.data.realesrgan_dataset import find_gt_paths
 
@@ -59,11 +59,7 @@ class RealESRGANDegradedDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         path = self.paths[index]
         random = DegradationRandom.from_seed(self.seed, index)
-        draws = (
-            draw_kernel(random.host, self.first),
-            draw_kernel(random.host, self.second),
-            draw_final_sinc(random.host, float(self.opt["final_sinc_prob"])),
-        )
+        draws = draw_kernels(random.host, self.first, self.second, float(self.opt["final_sinc_prob"]))
         kernels = Kernels(*(torch.from_numpy(pad_kernel(render_kernel(d), max(21, d.size)))[None] for d in draws))
         gt = self._load(path)
         _, lq = synthesise(gt.unsqueeze(0), kernels, self.pipeline, random, sharpen=False)

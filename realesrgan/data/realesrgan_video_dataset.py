@@ -16,8 +16,6 @@ from realesrgan.data.realesrgan_dataset import RealESRGANDataset
 from realesrgan.data.resumable_sampler import ItemKey
 from realesrgan.data.video_codec import CodecOptions, compress_tensor, draw_codec
 
-USM_CHOICES = ("none", "source", "both")
-
 
 def apply_codec(lq: Tensor, rng: np.random.Generator, options: CodecOptions) -> Tensor:
     """LQ `(3, h, w)` RGB나 `(1, h, w)` 회색 0..1에 코덱을 건다. 뽑히지 않았으면 그대로다."""

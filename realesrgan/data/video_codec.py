@@ -29,7 +29,6 @@ _OPTIONS = {
 }
 # 부호기가 받는 가장 작은 변. 모자라면 반사로 채우고 결과에서 뗀다.
 _SMALLEST = 64
-CODEC_KEYS = ("codec_prob", "codec_list", "codec_weights", "codec_crf", "codec_frames", "codec_motion")
 
 
 @dataclass(frozen=True)

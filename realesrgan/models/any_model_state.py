@@ -17,6 +17,7 @@ from realesrgan.basicsr_bridge import MODEL_REGISTRY
 from realesrgan.errors import CheckpointError
 from realesrgan.models.checkpoint import (
     CheckpointFolders,
+    barrier,
     global_random_state,
     hash_content,
     list_states,
@@ -94,8 +95,7 @@ def _commit(model: Any, epoch: int, iteration: int, position: int) -> None:
     rank, world_size = rank_and_count()
     own = {"global": global_random_state()}
     hashes = gather_hashes(write_file(folders.rank_file(iteration, rank), own), model.device)
-    if dist.is_initialized():
-        dist.barrier()
+    barrier()
     if rank == 0:
         files = {path.name: file_sha256(path) for path in sorted(folders.models.glob(f"*_{iteration}.pth"))}
         if not files:
@@ -107,8 +107,7 @@ def _commit(model: Any, epoch: int, iteration: int, position: int) -> None:
         state |= {"best": getattr(model, "best_metric_results", {}), "options": getattr(model, "schedule_values", {})}
         state.pop("digest", None)
         write_file(path, state | {"digest": hash_content(state)})
-    if dist.is_initialized():
-        dist.barrier()
+    barrier()
     model.last_checkpoint = str(folders.state(iteration))
 
 

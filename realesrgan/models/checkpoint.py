@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from realesrgan.errors import CheckpointError, WeightsError
 from realesrgan.util.files import atomic_file, file_sha256, stream_sha256
@@ -38,6 +39,12 @@ LOAD_ERRORS = (
     pickle.UnpicklingError,
     struct.error,
 )
+
+
+def barrier() -> None:
+    """모든 프로세스가 여기까지 오기를 기다린다."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from realesrgan.errors import CheckpointError
 from realesrgan.models.checkpoint import (
     CheckpointFolders,
+    barrier,
     global_random_state,
     hash_content,
     read_file,
@@ -75,15 +76,13 @@ def save_model(model: TrainingModel, epoch: int, iteration: int, position: int) 
     own = {"random": model.random.state_dict(), "global": global_random_state()}
     rank_hashes = gather_hashes(write_file(folders.rank_file(iteration, rank), own), model.device)
     write_file(folders.pool_file(iteration, rank), {"pool": model.pool.state_dict()})
-    if dist.is_initialized():
-        dist.barrier()
+    barrier()
     if rank == 0:
         files |= {folders.rank_file(iteration, index).name: digest for index, digest in enumerate(rank_hashes)}
         state = _shared_state(model) | {"epoch": epoch, "iter": iteration, "position": position}
         state |= {"world_size": world_size, "files": files}
         write_file(folders.state(iteration), state | {"digest": hash_content(state)})
-    if dist.is_initialized():
-        dist.barrier()
+    barrier()
     if rank == 0:
         remove_old_pools(folders, iteration)
     model.last_checkpoint = str(folders.state(iteration))

@@ -21,6 +21,7 @@ from realesrgan.basicsr_bridge import METRIC_REGISTRY, calculate_metric
 from realesrgan.errors import NotStreamableError, RealESRGANError, TrainingError
 from realesrgan.inference.streaming import Stream, plan_stream
 from realesrgan.inference.tiling import plan_tiles
+from realesrgan.models.checkpoint import barrier
 
 LOGGER = logging.getLogger("basicsr")
 Picture = NDArray[np.uint8]
@@ -173,8 +174,7 @@ class MetricSums:
 def measure_set(metric: str, result_folder: Path, gt_folder: Path) -> float:
     """두 폴더의 이미지 집합을 견주는 지표(FID)를 잰다. 첫 프로세스가 재어 모두에게 알린다."""
     value = torch.zeros(1, dtype=torch.float64)
-    if dist.is_initialized():
-        dist.barrier()
+    barrier()
     if not dist.is_initialized() or dist.get_rank() == 0:
         value += float(_create_pyiqa(metric)(str(result_folder), str(gt_folder)))
     if dist.is_initialized():

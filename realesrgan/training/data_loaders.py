@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 
 from realesrgan.basicsr_bridge import build_dataset
 from realesrgan.data.resumable_sampler import ResumableSampler, accept_keys
@@ -39,20 +39,6 @@ class Loaders:
     sampler: ResumableSampler
     validation: list[DataLoader[Any]]
     batch_size: int
-
-
-class _Share(SequentialSampler):
-    """검증 자료를 프로세스마다 나누어 갖는 샘플러."""
-
-    def __init__(self, data_source: Dataset[Any], rank: int, world_size: int) -> None:
-        super().__init__(data_source)  # type: ignore[arg-type]
-        self._mine = range(rank, len(data_source), world_size)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Any:
-        return iter(self._mine)
-
-    def __len__(self) -> int:
-        return len(self._mine)
 
 
 def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -159,8 +145,8 @@ def build_loaders(options: Mapping[str, Any], share_validation: bool = True) -> 
     for phase, one in options["datasets"].items():
         if phase.split("_")[0] == "val":
             held = open_dataset(one)
-            sampler_of = _Share(held, rank, world_size) if share_validation else None
-            validation.append(DataLoader(held, batch_size=1, sampler=sampler_of))
+            mine = range(rank, len(held), world_size) if share_validation else None
+            validation.append(DataLoader(held, batch_size=1, sampler=mine))
             LOGGER.info("검증 이미지 수(%s): %d", one["name"], len(held))
     total = int(options["train"]["total_iter"])
     LOGGER.info(

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from realesrgan.errors import OptionError
 
@@ -88,9 +90,9 @@ def start(launcher: str, params: Mapping[str, Any] | None = None) -> tuple[int, 
     else:
         torch.cuda.set_device(local % torch.cuda.device_count())
     # torchrun의 저장소는 그룹이 끝나도 남는다. 같은 이름으로 다시 들어가면 앞 그룹의 주소를 읽어 이어지지 못한다.
-    rendezvous = dist.rendezvous("env://", rank, world_size)  # type: ignore[attr-defined]
-    store, rank, world_size = next(rendezvous)
-    store = dist.PrefixStore(f"realesrgan-{next(_STARTS)}", store)  # type: ignore[attr-defined]
+    handler = rendezvous("env://", rank, world_size)
+    store, rank, world_size = next(handler)
+    store = PrefixStore(f"realesrgan-{next(_STARTS)}", store)
     dist.init_process_group(backend=backend, store=store, rank=rank, world_size=world_size)
     return rank, world_size
 

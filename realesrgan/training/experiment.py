@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-
 from realesrgan.basicsr_bridge import get_time_str, init_tb_logger, init_wandb_logger, own_log_handlers
 from realesrgan.errors import TrainingDependencyError
-from realesrgan.models.checkpoint import CheckpointFolders, find_newest_valid, load_state
+from realesrgan.models.checkpoint import CheckpointFolders, barrier, find_newest_valid, load_state
 from realesrgan.util.files import remove_abandoned
 
 LOGGER = logging.getLogger("basicsr")
@@ -47,12 +45,6 @@ def find_resume_state(options: dict[str, Any], auto_resume: bool) -> tuple[Path,
     own = CheckpointFolders.of_state(Path(given), folders)
     options["path"]["resume_folders"] = {"models": str(own.models), "states": str(own.states)}
     return Path(given), load_state(Path(given), own)
-
-
-def barrier() -> None:
-    """모든 프로세스가 여기까지 오기를 기다린다."""
-    if dist.is_initialized():
-        dist.barrier()
 
 
 def _archive(folder: Path) -> Path | None:

@@ -26,7 +26,7 @@ from realesrgan.models.any_model_state import (
     save_for_inference,
     size_on_disk,
 )
-from realesrgan.models.checkpoint import CheckpointFolders, nonfinite_tensors
+from realesrgan.models.checkpoint import CheckpointFolders, barrier, nonfinite_tensors
 from realesrgan.models.optimizers import averaged_weights, is_schedule_free
 from realesrgan.models.resume_options import FreshSchedule, schedule_values, settle
 from realesrgan.models.step_options import StepOptions
@@ -36,7 +36,6 @@ from realesrgan.models.validation import try_metrics
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 from realesrgan.training.experiment import (
     OptionRecord,
-    barrier,
     boards,
     find_resume_state,
     log_to_experiment,

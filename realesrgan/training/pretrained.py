@@ -9,6 +9,7 @@ from typing import Any
 import torch.distributed as dist
 
 from realesrgan.errors import OptionError, UsageError, WeightsError, WeightsNotFoundError
+from realesrgan.models.checkpoint import barrier
 from realesrgan.zoo.models import MODELS
 from realesrgan.zoo.weights import locate_weights
 
@@ -35,17 +36,17 @@ def find_pretrained(options: dict[str, Any], reads_safetensors: bool = True) -> 
         OptionError: 모델이 읽지 못하는 형식일 때.
     """
     paths = options["path"]
-    for key in [name for name in paths if name.startswith("pretrain_network_") and paths[name]]:
-        if dist.is_initialized() and dist.get_rank() != 0:
-            dist.barrier()
-            paths[key] = str(_locate(key, str(paths[key])))
-            continue
+    wanted = [name for name in paths if name.startswith("pretrain_network_") and paths[name]]
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    for key in wanted:
+        if not first:
+            barrier()
         try:
             paths[key] = str(_locate(key, str(paths[key])))
         finally:
-            if dist.is_initialized():
-                dist.barrier()
-    for key in [name for name in paths if name.startswith("pretrain_network_") and paths[name]]:
+            if first:
+                barrier()
+    for key in wanted:
         if paths[key].endswith(".safetensors") and not reads_safetensors:
             raise OptionError(
                 f"이 모델은 .safetensors를 읽지 못합니다: path:{key}={paths[key]}\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import statistics
 import tempfile
 import time
@@ -49,7 +50,7 @@ def compare(one: Callable[[int], Any], other: Callable[[int], Any], rounds: int)
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for target, work in zip(times, (one, other), strict=True):
-            took = seconds(lambda work=work, number=number: work(number))  # type: ignore[misc]
+            took = seconds(functools.partial(work, number))
             if number:
                 target.append(took)
     return statistics.median(times[0]), statistics.median(times[1])
@@ -257,8 +258,8 @@ def benchmark_step(options: dict[str, Any], data: dict[str, Tensor], rounds: int
     steps: dict[Any, list[float]] = {theirs: [], ours: []}
     for number in range(rounds + 1):
         for model in (theirs, ours) if number % 2 else (ours, theirs):
-            fed = seconds(lambda model=model: model.feed_data(data))  # type: ignore[misc]
-            moved = seconds(lambda model=model, number=number: model.optimize_parameters(number + 1))  # type: ignore[misc]
+            fed = seconds(functools.partial(model.feed_data, data))
+            moved = seconds(functools.partial(model.optimize_parameters, number + 1))
             if number:
                 feeds[model].append(fed)
                 steps[model].append(moved)
