@@ -50,7 +50,7 @@ class Registry:
             return lambda decorated: self.register(decorated, suffix)
         name = obj.__name__ if suffix is None else f"{obj.__name__}_{suffix}"
         if name in self._objects:
-            raise ValueError(f"{self._name} 등록부에 '{name}'이(가) 이미 있습니다. 다른 이름을 쓰세요.")
+            raise ValueError(f"{self._name} 등록부에 이미 있는 이름입니다: '{name}'. 다른 이름을 쓰세요.")
         self._objects[name] = obj
         return obj
 
@@ -66,7 +66,7 @@ class Registry:
             return self._all()[name]
         except KeyError:
             known = ", ".join(sorted(self._all())) or "없음"
-            raise KeyError(f"{self._name} 등록부에 '{name}'이(가) 없습니다. 등록된 이름: {known}") from None
+            raise KeyError(f"{self._name} 등록부에 없는 이름입니다: '{name}'. 등록된 이름: {known}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._all()

@@ -182,7 +182,9 @@ class SRVGGNetCompact(nn.Module):
         has_prelu = any(layer.kind == "PReLU" for layer in layers)
         act_type = "prelu" if has_prelu else _NCNN_ACTIVATIONS.get(layers[0].options.get("9", "0"))
         if act_type is None:
-            raise WeightsError("ncnn 파일에서 SRVGGNetCompact의 활성화 함수를 알아내지 못했습니다.")
+            raise WeightsError(
+                "ncnn 파일에서 SRVGGNetCompact의 활성화 함수를 알아내지 못했습니다. 파일이 온전한지 확인하세요."
+            )
         sizes = {"num_feat": width, "num_conv": len(shapes) - 2, "upscale": upscale}
         return {"num_in_ch": channels, "num_out_ch": channels, **sizes, "act_type": act_type}
 

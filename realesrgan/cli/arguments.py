@@ -74,6 +74,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
+        if (
+            bare := re.fullmatch(r"unrecognized arguments: ([^-].*)", message, re.S)
+        ) and "-i" in self._option_string_actions:
+            message = f"어느 옵션의 값인지 알 수 없습니다: {bare[1]}\n  해결: 입력 앞에 -i를 붙이세요(-i {bare[1]})."
         for pattern, korean in _TRANSLATIONS:
             if re.fullmatch(pattern, message, re.S):
                 message = re.sub(pattern, korean, message, flags=re.S)

@@ -32,6 +32,7 @@ from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.errors import UsageError
 from realesrgan.util.files import remove_abandoned
 from realesrgan.util.machine import keep_freed_memory
+from realesrgan.util.numbers import describe_spent
 from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class FileResult(Result):
         extra = f", {self.frames}{unit}" if self.frames > 1 else ""
         extra += f", 앙상블 {self.runs}번" if self.runs > 1 else ""
         extra += describe_faces(self.counts)
-        size = f"{before} -> {after}, {self.outscale:g}배{extra}, {self.seconds:.1f}초"
+        size = f"{before} -> {after}, {self.outscale:g}배{extra}, {describe_spent(self.seconds)}"
         return f" -> {shown(self.output)} ({size})", []
 
 

@@ -10,12 +10,14 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from realesrgan.cli.arguments import STANDARD
 from realesrgan.cli.console import is_absent
+from realesrgan.cli.video_jobs import VIDEO_EXTENSIONS
 from realesrgan.errors import ImageReadError, UsageError
 from realesrgan.media.formats import (
     FORMATS,
@@ -135,6 +137,12 @@ def plan_jobs(
     sources = list({identity(one.path): one for text in inputs for one in _find(text, recursive, folder)}.values())
     wanted = [source for source in sources if source.skip is None]
     if not wanted:
+        videos = [one for text in inputs for one in _videos_in(expand_user(text))]
+        if videos and not sources:
+            raise UsageError(
+                f"키울 이미지가 없고 비디오만 있습니다: {', '.join(inputs)} ({_some(videos)})\n"
+                f"  해결: 비디오 명령을 쓰세요: python inference_realesrgan_video.py -i {' '.join(inputs)}"
+            )
         ignored = f"\n  지원하지 않는 이미지 {len(sources)}개: {_some(one.path for one in sources)}" if sources else ""
         raise UsageError(
             f"키울 이미지가 없습니다: {', '.join(inputs)}{ignored}\n"
@@ -156,6 +164,13 @@ def plan_jobs(
     if fixed is not None and len(jobs) == 1 and jobs[0].info is not None and jobs[0].problem is not None:
         raise UsageError(jobs[0].problem)
     return jobs
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """폴더에 바로 든 비디오들. 폴더가 아니거나 열 수 없으면 비어 있다."""
+    with suppress(OSError):
+        return sorted(path for path in folder.iterdir() if path.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS)
+    return []
 
 
 def _some(paths: Iterable[Path]) -> str:
@@ -348,7 +363,12 @@ def _make_job(source: _Source, fixed: Path | None, output: Path, suffix: str, ex
 
 def _explained(problem: str, source: _Source) -> str:
     """읽지 못한 이유. 이름으로 아는, 지원하지 않는 형식이면 그렇게 말한다."""
-    if format_of_name(source.path) is None and is_known_picture_name(source.path):
+    if source.path.suffix.lower().lstrip(".") in VIDEO_EXTENSIONS:
+        problem = (
+            f"이미지가 아니라 비디오입니다: {source.path}\n  이유: 이 명령은 사진과 일러스트를 키웁니다.\n"
+            f"  해결: 비디오 명령을 쓰세요: python inference_realesrgan_video.py -i {source.path}"
+        )
+    elif format_of_name(source.path) is None and is_known_picture_name(source.path):
         problem = (
             f"이미지를 읽지 못했습니다: {source.path}\n  이유: 지원하지 않는 형식입니다({source.path.suffix}).\n"
             "  해결: PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요."

@@ -34,6 +34,7 @@ from realesrgan.errors import RealESRGANError, ReportError, UsageError
 from realesrgan.media.formats import is_image_name
 from realesrgan.util.files import expand_user, make_writable_folder, os_reason, write_atomically
 from realesrgan.util.machine import available_cores
+from realesrgan.util.numbers import describe_spent
 from realesrgan.version import __version__
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Command(ABC, Generic[J, R]):
         tell_failure: 실패한 일을 알리는 함수.
         farewell: 중단되었을 때 끝으로 알릴 말.
         memory_remedy: 메모리가 모자랄 때 알릴 해결.
+        again: 다시 실행할 때 마친 것을 건너뛰게 하는 옵션.
     """
 
     together = False
@@ -147,6 +149,11 @@ class Command(ABC, Generic[J, R]):
     tell_failure: Callable[[str], None] = staticmethod(say)
     farewell = ""
     memory_remedy = "다른 프로그램을 닫고 다시 하세요."
+    again = "--skip_existing"
+
+    def describe(self, result: R) -> str:
+        """끝난 일을 사람에게 알릴 글."""
+        return result.describe()
 
     @abstractmethod
     def plan(self, ranks: Ranks) -> list[J]:
@@ -240,9 +247,9 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
                 ranks.publish(f"job/{index}", results[-1])
             tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
             if progress is not None:
-                progress.finish(results[-1].describe(), tell)
+                progress.finish(command.describe(results[-1]), tell)
             elif ranks.leads or not command.together:
-                tell(f"[{count}/{len(jobs)}] {results[-1].describe()}")
+                tell(f"[{count}/{len(jobs)}] {command.describe(results[-1])}")
             if results[-1].status == "interrupted" or pool.stopped:
                 break
     except KeyboardInterrupt:
@@ -349,7 +356,7 @@ def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report
     if not ranks.leads:
         return code
     if len(results) > 1 or not command.together:
-        (command.tell if code == EXIT_DONE else say_error)(summary)
+        (command.tell if code == EXIT_DONE else say_error)("\n".join([summary, *_whereabouts(command, results)]))
     if report:
         try:
             write_report(expand_user(report), results, seconds, code)
@@ -361,13 +368,31 @@ def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report
     return code
 
 
+def _whereabouts(command: Command[J, R], results: Sequence[Result]) -> list[str]:
+    """결과가 있는 곳과, 하지 못한 것이 있으면 다음에 할 일."""
+    # 하나뿐이면 그 줄이 이미 말했다.
+    if len(results) < 2:
+        return []
+    made = [Path(one.output) for one in results if one.status == "done" and Path(one.output).exists()]
+    lines = []
+    if made:
+        folder = Path(os.path.commonpath([path.parent.absolute() for path in made]))
+        near = folder.is_relative_to(Path.cwd())
+        lines.append(f"결과: {shown(folder.relative_to(Path.cwd()) if near else folder)}")
+    if any(one.status in ("failed", "interrupted") for one in results):
+        lines.append(
+            f"다음에 할 일: 위의 이유를 고친 뒤 같은 명령에 {command.again}을 더해 다시 실행하면 남은 것만 합니다."
+        )
+    return lines
+
+
 def conclusion(results: Sequence[Result], seconds: float) -> tuple[int, str]:
     """결과 전체의 `(종료 코드, 한 줄 요약)`. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
     statuses = [result.status for result in results]
     parts = [f"{status.word} {statuses.count(name)}" for name, status in STATUSES.items() if name in statuses]
     codes = {STATUSES[status].code for status in statuses} or {EXIT_DONE}
     code = EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
-    return code, f"{', '.join(parts) or '한 일 없음'} ({seconds:.1f}초)"
+    return code, f"{', '.join(parts) or '한 일 없음'} ({describe_spent(seconds)})"
 
 
 def write_report(path: Path, results: Sequence[Result], seconds: float, code: int) -> None:

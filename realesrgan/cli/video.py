@@ -6,9 +6,9 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,7 +28,7 @@ from realesrgan.cli.video_arguments import parse_arguments, to_settings
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
 from realesrgan.util.files import expand_user
 from realesrgan.util.machine import keep_freed_memory
-from realesrgan.util.numbers import describe_bytes, describe_seconds
+from realesrgan.util.numbers import describe_bytes, describe_seconds, describe_spent
 
 if TYPE_CHECKING:
     from realesrgan.cli.video_jobs import VideoJob
@@ -92,7 +92,7 @@ class FileResult(Result):
     runs: int = 1
 
     def details(self) -> tuple[str, list[str]]:
-        """결과와 크기, 시간이 간 곳."""
+        """결과와 크기, 단계마다 일한 시간의 비율."""
         before, after = ("x".join(map(str, size or ())) for size in (self.input_size, self.output_size))
         speed = (self.frames - self.resumed) / max(self.seconds, 1e-9)
         stages = self.stages
@@ -101,10 +101,12 @@ class FileResult(Result):
         shares["네트워크"] = stages["network"]["busy"] / max(stages["workers"], 1)
         wall = max(stages["wall"], 1e-9)
         runs = f", 앙상블 {self.runs}번" if self.runs > 1 else ""
+        same = f"(같은 프레임 {self.repeats}개)" if self.repeats else ""
+        used = ", ".join(f"{word} {min(100 * busy / wall, 100):.0f}%" for word, busy in shares.items())
         lines = [
-            f"{before} -> {after}({self.outscale:g}배), {self.codec} {self.pix_fmt}, {self.frames}프레임"
-            f"(같은 프레임 {self.repeats}개){runs}{describe_faces(self.counts)}, {self.seconds:.1f}초, {speed:.2f}fps",
-            "시간이 간 곳: " + ", ".join(f"{word} {100 * busy / wall:.0f}%" for word, busy in shares.items()),
+            f"{before} -> {after}({self.outscale:g}배), {self.codec} {self.pix_fmt}, {self.frames}프레임{same}{runs}"
+            f"{describe_faces(self.counts)}, {describe_spent(self.seconds)}, {speed:.2f}fps",
+            f"단계마다 일한 시간의 비율: {used}",
         ]
         if self.parts:
             lines.append(f"화면이 바뀌는 곳에서 나눈 결과 {len(self.parts)}개: " + ", ".join(map(shown, self.parts)))
@@ -123,6 +125,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
     together = True
     refusals = (UsageError, VideoFormatError)
     tell_failure = staticmethod(say_error)
+    again = "--resume"
     memory_remedy = "--tile이나 --num_process_per_gpu를 줄이세요."
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -131,6 +134,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
         self._ranks = Ranks()
         self._models: list[Model] = []
         self._model_name: str | None = None
+        self._told: set[str] = set()
         if args.output == STANDARD:
             # 표준 출력으로 비디오를 내보낼 때는 알리는 말이 섞이면 안 된다.
             self.tell = say_error
@@ -181,7 +185,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
 
         shown_bar = None if self._ranks.size == 1 else False
         try:
-            with closing(ProgressBar(job.input, drawn=shown_bar)) as bar:
+            with closing(ProgressBar(job.input, drawn=shown_bar)) as bar, _noted(self._told):
                 made = upscale_video(
                     job.source,
                     job.target,
@@ -193,6 +197,10 @@ class VideoCommand(Command["VideoJob", FileResult]):
         except KeyboardInterrupt:
             return self.result(job, "interrupted", _interrupted(job))
         return FileResult(**{**asdict(made), "model": self._model_name})
+
+    def describe(self, result: FileResult) -> str:
+        """끝난 일을 알릴 글. 시작하며 알린 것을 되풀이하지 않는다."""
+        return replace(result, notes=tuple(note for note in result.notes if note not in self._told)).describe()
 
     def result(self, job: VideoJob, status: str, reason: str | None = None) -> FileResult:
         """하지 못한 일의 결과."""
@@ -231,6 +239,19 @@ class VideoCommand(Command["VideoJob", FileResult]):
                 lines.append(f"미리보기: {found.preview}")
             self.tell("\n    ".join([head, *lines, *(f"알림: {note}" for note in found.plan.warnings)]))
         return fine
+
+
+@contextmanager
+def _noted(told: set[str]) -> Iterator[None]:
+    """블록이 알린 경고들을 `told`에 적는다."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.add(record.getMessage())  # type: ignore[method-assign]
+    source = logging.getLogger("realesrgan")
+    source.addHandler(handler)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
 
 
 def _interrupted(job: VideoJob) -> str:

@@ -45,7 +45,7 @@ def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"'{text}'은(는) 프레임 속도가 아닙니다. 예: 24, 23.976, 30000/1001") from None
+        raise argparse.ArgumentTypeError(f"프레임 속도가 아닙니다: '{text}'. 예: 24, 23.976, 30000/1001") from None
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"0보다 크고 1000 이하여야 합니다: {text}")
     return rate
@@ -55,14 +55,14 @@ def _time(text: str) -> Fraction:
     try:
         return parse_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'은(는) 시각이 아닙니다. 예: 12.5, 1:30, 1:02:03") from None
+        raise argparse.ArgumentTypeError(f"시각이 아닙니다: '{text}'. 예: 12.5, 1:30, 1:02:03") from None
 
 
 def _bitrate(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
     value = 0 if found is None else round(float(found[1]) * {"": 1, "k": 1000, "m": 1_000_000}[found[2].lower()])
     if not 1000 <= value <= 10**10:
-        raise argparse.ArgumentTypeError(f"'{text}'은(는) 비트율이 아닙니다. 예: 8M, 800k, 8000000")
+        raise argparse.ArgumentTypeError(f"비트율이 아닙니다: '{text}'. 예: 8M, 800k, 8000000")
     return value
 
 

@@ -76,7 +76,10 @@ def plan_jobs(
     found = [item for text in inputs for item in _find(text, fps, expand_user(output), recursive)]
     sources = [source for source, _ in found]
     if not sources:
-        raise UsageError(f"키울 비디오가 없습니다: {', '.join(inputs)}\n  폴더에 비디오나 이미지가 없습니다.")
+        raise UsageError(
+            f"키울 비디오가 없습니다: {', '.join(inputs)}\n  이유: 폴더에 비디오나 이미지가 없습니다.\n"
+            "  해결: -i의 경로를 확인하거나, 하위 폴더까지 보려면 --recursive를 주세요."
+        )
     jobs = []
     taken: set[str] = set()
     for source, below in found:

@@ -73,7 +73,7 @@ class EvaluationSettings:
         for name, low in at_least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise InvalidValueError(f"{name}은(는) {low} 이상이어야 합니다: {value}")
+                raise InvalidValueError(f"{low} 이상이어야 합니다: {name}={value}")
 
 
 def evaluate(

@@ -218,7 +218,7 @@ def _create_pyiqa(name: str, device: str) -> Any:
         # pyiqa가 쓰는 torchvision은 CPU 버전의 torch 곁에서 그대로는 실리지 않는다. basicsr_bridge가 그것을 고친다.
         with contextlib.suppress(TrainingDependencyError):
             import realesrgan.basicsr_bridge  # noqa: F401
-    pyiqa = import_optional("pyiqa", f"지표 {name}을(를) 재려면", "pip install pyiqa, 또는 --metrics에서 빼세요.")
+    pyiqa = import_optional("pyiqa", f"지표({name})를 재려면", "pip install pyiqa, 또는 --metrics에서 빼세요.")
     return pyiqa.create_metric(name, device=device)
 
 

@@ -163,7 +163,7 @@ class _Plan:
         """
         if self.batch > 1:
             self.batch //= 2
-            return f"배치를 {self.batch}(으)로"
+            return f"배치를 {self.batch}장으로"
         if self.tile <= max(MIN_TILE, self.multiple):
             raise OutOfMemoryError(
                 f"장치 메모리가 모자랍니다. 타일을 {self.tile}픽셀까지 줄였지만 들어가지 않습니다.\n"

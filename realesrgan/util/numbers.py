@@ -136,6 +136,11 @@ def describe_seconds(seconds: float) -> str:
     return f"{minutes}분 {whole % 60}초" if minutes else f"{whole}초"
 
 
+def describe_spent(seconds: float) -> str:
+    """걸린 시간을 사람이 읽는 글로 적는다. 1분이 안 되면 0.1초까지다."""
+    return f"{max(seconds, 0):.1f}초" if seconds < 59.95 else describe_seconds(seconds)
+
+
 def parse_time(text: str) -> Fraction:
     """`12.5`, `1:02.5`, `1:02:03` 같은 글을 초로 읽는다.
 

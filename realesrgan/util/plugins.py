@@ -104,7 +104,10 @@ def _load(file: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PluginError(f"플러그인을 불러오지 못했습니다: {file}\n  파이썬 파일로 읽을 수 없습니다.")
+        raise PluginError(
+            f"플러그인을 불러오지 못했습니다: {file}\n  이유: 파이썬 파일로 읽을 수 없습니다.\n"
+            "  해결: 확장자가 .py인 파일이나 패키지의 폴더를 주세요."
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

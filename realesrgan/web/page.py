@@ -659,7 +659,7 @@ class Page:
     def _mine(self, owner: str, chosen: str | None) -> Job:
         job = self.site.queue.find(chosen or "")
         if job.owner != owner:
-            raise UsageError("그런 작업이 없습니다.")
+            raise UsageError("그런 작업이 없습니다. 화면을 새로 고치세요.")
         return job
 
     def _zip(self, owner: str, chosen: str | None) -> tuple[Any, str]:

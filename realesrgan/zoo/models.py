@@ -195,7 +195,7 @@ def get_model(name: str) -> ModelSpec:
     if key in MODELS:
         return MODELS[key]
     near = difflib.get_close_matches(key, MODELS, n=1, cutoff=0.4)
-    hint = f" '{near[0]}'을(를) 찾으셨나요?" if near else ""
+    hint = f" 혹시 '{near[0]}'입니까?" if near else ""
     raise UsageError(
         f"모르는 모델입니다: {name}.{hint}\n"
         f"  쓸 수 있는 이름: {', '.join(MODELS)}\n"

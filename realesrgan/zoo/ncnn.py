@@ -205,7 +205,9 @@ class Graph:
         """3x3 합성곱. 활성화는 합성곱에 붙여(fused) 적는다."""
         weight, bias = layer.weight, layer.bias
         if bias is None:
-            raise WeightsError("편향(bias)이 없는 합성곱은 ncnn으로 적을 수 없습니다.")
+            raise WeightsError(
+                "편향(bias)이 없는 합성곱은 ncnn으로 적을 수 없습니다. .pth나 .safetensors로 저장하세요."
+            )
         options = f"0={weight.shape[0]} 1=3 4=1 5=1 6={weight.numel()} {activation}".rstrip()
         output = self.add("Convolution", [source], options)
         flat = weight.detach().float().cpu().numpy().ravel()
@@ -316,7 +318,7 @@ def load_net(
     if vulkan is not None:
         net.set_vulkan_device(vulkan)
     if net.load_param_mem(text):
-        raise WeightsError("ncnn이 네트워크를 싣지 못했습니다.")
+        raise WeightsError("ncnn이 네트워크를 싣지 못했습니다. .param과 .bin이 온전한 한 짝인지 확인하세요.")
     net.load_model_mem(data)
     return net
 

@@ -76,7 +76,7 @@ def test_a_video_is_enlarged_whole_with_its_sound(run, tmp_path, name):
     found = report(tmp_path / "r.json")
     assert (found["status"], found["frames"], found["output_size"]) == ("done", 20, [64, 48])
     assert found["stages"]["network"]["busy"] > 0
-    assert "시간이 간 곳" in done.stdout and not leftovers(tmp_path)
+    assert "단계마다 일한 시간의 비율" in done.stdout and not leftovers(tmp_path)
     import av
 
     with av.open(str(out)) as container:

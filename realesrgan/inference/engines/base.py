@@ -203,13 +203,13 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     count = DEVICE_COUNTS[device.type]()
     if count == 0:
         raise DeviceError(
-            f"장치 {name}을(를) 쓸 수 없습니다.\n"
+            f"쓸 수 없는 장치입니다: {name}\n"
             "  이 컴퓨터에 그 장치가 없거나, 설치된 PyTorch가 그 장치를 지원하지 않는 빌드입니다.\n"
             "  해결: --device cpu로 실행하거나, 장치에 맞는 PyTorch를 설치하세요."
         )
     if device.index is not None and device.index >= count:
         raise DeviceError(
-            f"장치 {name}이(가) 없습니다. 이 컴퓨터의 {device.type} 장치는 {count}개입니다.\n"
+            f"없는 장치입니다: {name}. 이 컴퓨터의 {device.type} 장치는 {count}개입니다.\n"
             f"  해결: 번호를 0에서 {count - 1} 사이로 고르세요."
         )
     return device

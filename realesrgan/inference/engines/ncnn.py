@@ -105,7 +105,7 @@ class NcnnEngine:
         index = self.place.index or 0
         if index >= count:
             raise DeviceError(
-                f"Vulkan 장치 {index}이(가) 없습니다. 이 컴퓨터의 Vulkan 장치는 {count}개입니다.\n"
+                f"없는 Vulkan 장치입니다: {index}번. 이 컴퓨터의 Vulkan 장치는 {count}개입니다.\n"
                 "  해결: 그래픽 카드의 드라이버를 설치하거나 --device cpu를 쓰세요."
             )
         return index

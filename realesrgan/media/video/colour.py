@@ -91,7 +91,7 @@ def check_hdr(info: VideoInfo, encoder: Encoder, bits: int) -> None:
     if info.side_data.get("dynamic"):
         raise VideoFormatError(
             f"동적 HDR 메타데이터가 든 비디오는 키울 수 없습니다: {info.name}\n"
-            f"  이유: {', '.join(info.side_data['dynamic'])}은(는) 장면의 픽셀에 매인 값이라 그대로 옮길 수 없습니다.\n"
+            f"  이유: 장면의 픽셀에 매인 값이라 그대로 옮길 수 없습니다({', '.join(info.side_data['dynamic'])}).\n"
             "  해결: 다른 프로그램으로 동적 메타데이터(Dolby Vision, HDR10+)를 떼어 HDR10이나 HLG로 만드세요."
         )
     if not info.colour.is_hdr:

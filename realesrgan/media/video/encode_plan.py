@@ -218,7 +218,7 @@ def _requested_format(pix_fmt: str, encoder: Encoder) -> str:
     near = difflib.get_close_matches(pix_fmt, encoder.formats, 1, 0.6)
     hint = f" 혹시 {near[0]}?" if near else ""
     raise VideoFormatError(
-        f"{encoder.name}에는 픽셀 형식 {pix_fmt}을(를) 쓸 수 없습니다.{hint}\n  이유: 그 인코더가 받지 않습니다.\n"
+        f"{encoder.name}에 쓸 수 없는 픽셀 형식입니다: {pix_fmt}{hint}\n  이유: 그 인코더가 받지 않습니다.\n"
         f"  해결: --pix_fmt에 다음 가운데 하나를 쓰거나 빼세요: {', '.join(encoder.formats)}"
     )
 
@@ -299,8 +299,8 @@ def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, st
 def _named(name: str | None, encoder: Encoder, option: str) -> str:
     if name is None:
         raise VideoFormatError(
-            f"{encoder.name}에는 {option}이(가) 없습니다.\n  이유: 무손실이거나 프로파일로 화질을 정하는 코덱입니다.\n"
-            f"  해결: {option}을(를) 빼거나 --encoder_options를 쓰세요."
+            f"{encoder.name}에 없는 옵션입니다: {option}\n  이유: 무손실이거나 프로파일로 화질을 정하는 코덱입니다.\n"
+            f"  해결: {option} 옵션을 빼거나 --encoder_options를 쓰세요."
         )
     return name
 

@@ -637,7 +637,7 @@ def _changed_shape(
     return VideoDamagedError(
         f"비디오의 도중에 화면의 모양이 바뀝니다: {info.name}, {seconds(pts):.3f}초\n"
         f"  이유: {info.width}x{info.height} {info.layout.pix_fmt}에서 "
-        f"{to}(으)로 바뀝니다.\n"
+        f"{to} 형식으로 바뀝니다.\n"
         "  해결: --on_change scale로 앞의 모양에 맞추거나, --on_change split으로 바뀌는 곳마다 나누세요. "
         "손으로 나누려면: "
         f"{cut}뒷부분은 --start {seconds(pts):.3f}"

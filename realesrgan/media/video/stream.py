@@ -73,7 +73,7 @@ class StreamWriter:
         self._done = False
         if plan.container not in ("nut", "yuv4mpegpipe"):
             raise VideoFormatError(
-                f"표준 출력에는 {plan.container}(으)로 쓸 수 없습니다.\n  이유: 되감을 수 없는 곳입니다.\n"
+                f"표준 출력에 쓸 수 없는 형식입니다: {plan.container}\n  이유: 되감을 수 없는 곳입니다.\n"
                 "  해결: NUT이나 y4m으로 쓰거나 -o에 파일을 지정하세요."
             )
         with korean_write_errors(_NAME):
@@ -189,7 +189,7 @@ class _Muxer:
 
 def _no_place(pix_fmt: str) -> VideoFormatError:
     return VideoFormatError(
-        f"y4m에는 픽셀 형식 {pix_fmt}을(를) 담을 수 없습니다.\n"
+        f"y4m에 담을 수 없는 픽셀 형식입니다: {pix_fmt}\n"
         "  이유: y4m은 알파 없는 YUV 4:2:0, 4:2:2, 4:4:4와 회색만 담습니다.\n"
         "  해결: --pix_fmt를 바꾸거나 NUT으로 쓰세요."
     )

@@ -188,7 +188,7 @@ class Tracks:
 
         encoder = exact_encoder(self._rules.audio_encoder, stream)
         why = "이 형식에 그대로 담을 수 없어" if self._window.speed == 1 else "빠르기에 맞추어"
-        self.warnings.append(f"{stream_label(stream)}은(는) {why} {encoder}로 바꾸어 담습니다.")
+        self.warnings.append(f"{stream_label(stream)}: {why} {encoder}로 바꾸어 담습니다.")
         encoding = AudioEncoding(self._output, stream, encoder, self._window)
         self._inherit(stream, encoding.stream)
 
@@ -275,7 +275,7 @@ class Tracks:
         return later_timecode(timecode, round((first - begun) * rate), round(rate))
 
     def _refuse(self, stream: Any, reason: str) -> None:
-        self.warnings.append(f"{stream_label(stream)}은(는) {reason} 담지 못합니다.")
+        self.warnings.append(f"{stream_label(stream)}: {reason} 담지 못합니다.")
 
     def _inherit(self, stream: Any, target: Any) -> None:
         target.metadata.update(inherited_tags(stream, self._rules.muxer))
