@@ -369,6 +369,8 @@ class JobQueue:
         wished = job.id in self._cancelling
         self._cancelling.discard(job.id)
         self._where.pop(job.id, None)
+        if state != "done":
+            self.storage.tidy(job.id)
         if self._stopping and state in ("cancelled", "crashed"):
             # 서버가 멈추는 것이지 일을 그만두는 것이 아니다. 다음에 이어 한다.
             job.state = "waiting"

@@ -35,10 +35,13 @@ LEAVE_SECONDS = 30.0
 # 브라우저의 저장소에 적힌 것을 감싸는 열쇠. 서버를 다시 띄워도 읽을 수 있게 정해 둔다. 비밀이 아니다.
 STORAGE_KEY, STORAGE_SECRET = "realesrgan", "realesrgan"
 PLAYED = (".mp4", ".webm", ".mov", ".m4v")
+# gradio의 더 올리기 단추는 이름이 번역되지 않고 단추 안에 단추가 있어 감춘다. 지우고 다시 올리면 된다.
 CSS = """
 .realesrgan-status progress { width: 100%; height: 1.2rem; }
 .realesrgan-status .problem { color: var(--error-text-color, #b10000); white-space: pre-wrap; overflow-wrap: anywhere; }
 .realesrgan-status .text { overflow-wrap: anywhere; }
+input[role="listbox"] { text-overflow: ellipsis; padding-right: 1.5rem; }
+button[aria-label="common.upload"] { display: none; }
 nav a { color: var(--body-text-color) !important; }
 button[role="tab"][aria-selected="true"] { color: var(--color-accent) !important; }
 """
@@ -407,9 +410,11 @@ class Page:
         self.jobs = gr.Dropdown([], label=words["jobs"], elem_id=f"jobs-{lang}")
         self.status = gr.HTML(describe(None, 0, words), elem_id=f"status-{lang}")
         with gr.Row():
-            self.cancel = gr.Button(words["cancel"], variant="stop", interactive=False, elem_id=f"cancel-{lang}")
-            self.resume = gr.Button(words["resume"], interactive=False, elem_id=f"resume-{lang}")
-            self.remove = gr.Button(words["remove"], interactive=False, elem_id=f"remove-{lang}")
+            self.cancel = gr.Button(
+                words["cancel"], min_width=90, variant="stop", interactive=False, elem_id=f"cancel-{lang}"
+            )
+            self.resume = gr.Button(words["resume"], min_width=90, interactive=False, elem_id=f"resume-{lang}")
+            self.remove = gr.Button(words["remove"], min_width=90, interactive=False, elem_id=f"remove-{lang}")
         self.picked = gr.Dropdown([], label=words["picked"], visible=False)
         self.slider = gr.ImageSlider(
             label=words["compare"],

@@ -143,6 +143,13 @@ class Storage:
                 archive.write(path, path.name)
         return target
 
+    def tidy(self, job: str) -> None:
+        """제때 멈추지 않아 끝낸 프로세스가 남긴 쓰다 만 것을 지운다. 이어 할 비디오의 작업 폴더는 남긴다."""
+        for path in (self.job_folder(job) / "out").glob(".realesrgan-*"):
+            if path.is_file():
+                with suppress(OSError):
+                    path.unlink()
+
     def size(self) -> int:
         """모든 파일의 크기(바이트). 하드 링크는 한 번만 센다."""
         total, seen = 0, set()

@@ -128,6 +128,7 @@ def test_a_crash_of_a_job_ends_neither_the_server_nor_the_next_job(
     os.kill(worker.pid or 0, signal.SIGKILL)
     wait_for(lambda: not job.active)
     assert (job.state, job.errors[0]["kind"]) == ("failed", "Crash")
+    assert not [path for path in (queue.storage.job_folder(job.id) / "out").rglob("*") if path.is_file()]
     after = queue.submit("me", "picture", PLAIN, [save_picture(tmp_path / "b.png")], ["b.png"], nearest_weights(2))
     wait_for(lambda: not after.active)
     assert after.state == "done"

@@ -197,6 +197,7 @@ def test_the_slider_moves_and_the_wheel_zooms(open_page: Callable[..., Any], tmp
     page.mouse.move(box["x"] + box["width"] * 0.8, middle)
     page.mouse.wheel(0, -400)
     page.wait_for_function("document.querySelectorAll('#compare-ko img')[1].style.transform.includes('scale(1.')")
+    assert not serious_problems(page)
 
 
 def test_the_page_speaks_english(open_page: Callable[..., Any]) -> None:

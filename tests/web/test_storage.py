@@ -111,6 +111,15 @@ def test_a_full_folder_takes_no_new_job(tmp_path: Path) -> None:
         storage.check_room()
 
 
+def test_tidying_leaves_results_and_the_work_of_a_film(storage: Storage) -> None:
+    out = storage.job_folder(JOB) / "out"
+    (out / ".realesrgan-film").mkdir(parents=True)
+    for name in ("a_out.png", ".realesrgan-1.part", ".realesrgan-vm-1.raw", ".realesrgan-film/000000.seg"):
+        (out / name).write_bytes(b"x")
+    storage.tidy(JOB)
+    assert sorted(path.name for path in out.iterdir()) == [".realesrgan-film", "a_out.png"]
+
+
 def test_the_zip_holds_every_result(storage: Storage, tmp_path: Path) -> None:
     storage.job_folder(JOB).mkdir()
     paths = [tmp_path / "한글.png", tmp_path / "b.png"]
