@@ -40,9 +40,11 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path / "work", 1 << 30, 3600)
 
 
-@pytest.fixture
-def queue(storage: Storage) -> Iterator[JobQueue]:
-    made = JobQueue(storage, ["cpu"], 200_000_000)
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[JobQueue]:
+    """일하는 프로세스를 시험끼리 나누어 쓰는 줄."""
+    os.environ["REALESRGAN_HOME"] = str(shared_cache)
+    made = JobQueue(Storage(tmp_path_factory.mktemp("work"), 1 << 30, 3600), ["cpu"], 200_000_000)
     made.start()
     yield made
     made.stop()
@@ -175,6 +177,6 @@ def test_deleting_a_job_removes_its_files(
     folder = queue.storage.job_folder(job.id)
     assert folder.exists()
     queue.remove(job.id)
-    assert not folder.exists() and not queue.storage.records()
+    assert not folder.exists() and job.id not in {record["id"] for record in queue.storage.records()}
     with pytest.raises(UsageError):
         queue.find(job.id)
