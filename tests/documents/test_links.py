@@ -12,8 +12,6 @@ from tests.documents.pages import PAGES, anchors, inline_code, links, name_of
 
 SOURCES = re.compile(r"(?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_-]+\.(?:py|yml|md)")
 TREES = ("docs", "realesrgan", "options", "scripts", "tests", "inputs", "weights")
-# 다른 일과 함께 놓일 문서. 아직 없으면 가리키는 것을 따지지 않는다.
-COMING = {"web_context.md", "export_context.md"}
 # 사람이 지을 파일의 이름.
 MADE_BY_READER = re.compile(r"(?:my)\b|(?:.*/)?(?:my_|X\.)|FILE\.py|results\.md")
 
@@ -31,8 +29,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             continue
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
-        if file.name in COMING and not file.exists():
-            continue
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(f"{line}: {target}")
     assert not broken
@@ -59,7 +55,6 @@ def test_every_page_can_be_reached_from_the_guide() -> None:
             continue
         seen.add(page)
         targets = (target.partition("#")[0] for _, target in links(page))
-        targets = (target for target in targets if (page.parent / target).exists())
         waiting += [(page.parent / target).resolve() for target in targets if target and "://" not in target]
     assert {name_of(page) for page in PAGES} <= {name_of(page) for page in seen}
 
@@ -73,7 +68,6 @@ def test_documents_that_code_and_options_name_exist() -> None:
         text = path.read_text(encoding="utf-8")
         pages = re.findall(r"(?:[\w/]+/)?\w+_context\.md|README_KR\.md|bring_your_own\.md|TESTS\.md", text)
         wrong += [f"{name_of(path)}: {page}" for page in pages if not any(file.endswith("/" + page) for file in files)]
-        wrong = [line for line in wrong if not line.endswith(tuple(COMING))]
         for title in re.findall(r"README(?:_KR\.md)?의 '([^']+)'", text):
             if f"## {title}\n" not in (ROOT / "README_KR.md").read_text(encoding="utf-8"):
                 wrong.append(f"{name_of(path)}: {title}")
