@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,8 +117,10 @@ def replace_entry(registry: Any, obj: Any) -> Any:
     불러온 이름으로 `isinstance`를 묻는 코드도 갈아 끼운 클래스를 알아본다.
     """
     old = registry._obj_map.get(obj.__name__)
-    if old is not None:
-        setattr(importlib.import_module(old.__module__), obj.__name__, obj)
+    # 파일을 바로 실은 사용자의 클래스는 모듈이 없을 수 있다. 그러면 바꿀 이름도 없다.
+    home = None if old is None else sys.modules.get(old.__module__)
+    if home is not None:
+        setattr(home, obj.__name__, obj)
     add_entry(registry, obj.__name__, obj)
     return obj
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 from realesrgan.cli.arguments import OTHER_ROWS, Row, make_parser, number, row
@@ -42,6 +43,12 @@ WEB_GROUPS: dict[str, tuple[Row, ...]] = {
             help=f"들어올 수 있는 사람. 여러 번 줄 수 있습니다. 환경 변수 {AUTH_VARIABLE}로도 줍니다.",
         ),
         row("--no-auth", action="store_true", help="밖에서 들어오는 주소에서도 비밀번호를 묻지 않습니다."),
+        row(
+            "--static",
+            metavar="DIR",
+            help="서버에서 계산하지 않고, 브라우저 안에서 키우는 화면을 이 폴더에서 엽니다. "
+            "없으면 먼저 짓습니다(npm이 있어야 합니다).",
+        ),
     ),
     "파일": (
         row("--folder", metavar="DIR", help="화면에서 열어 볼 수 있는 서버의 폴더. 없으면 올린 파일만 다룹니다."),
@@ -94,13 +101,23 @@ build_parser = partial(
         "realesrgan-web",
         "realesrgan-web --folder ~/사진",
         "realesrgan-web --host 0.0.0.0 --auth 이름:비밀번호",
+        "realesrgan-web --static site",
     ),
     WEB_GROUPS,
 )
 
 
+def _serve_static(folder: Path, args: argparse.Namespace) -> None:
+    """브라우저 안에서 키우는 화면을 연다. 지은 것이 없으면 먼저 짓는다."""
+    from realesrgan.web.static_site import build, is_site, serve
+
+    if not is_site(folder):
+        build(folder, progress=lambda name: say(f"내보내고 견주는 중: {name}"))
+    serve(folder, args.host, args.port, lambda address: say(f"브라우저에서 여세요: {address} (멈추기: Ctrl-C)"))
+
+
 def _work(argv: Sequence[str] | None = None) -> int:
-    from realesrgan.web.server import ServerSettings, serve
+    from realesrgan.web.server import LOOPBACK, ServerSettings, serve
 
     parser = build_parser()
     args = parser.parse_args(argv)
@@ -108,6 +125,13 @@ def _work(argv: Sequence[str] | None = None) -> int:
     named = [*args.auth, *([_auth(os.environ[AUTH_VARIABLE])] if os.environ.get(AUTH_VARIABLE) else [])]
     if args.no_auth and named:
         parser.error("--auth와 --no-auth는 하나만 주세요.")
+    if args.static is not None:
+        if named:
+            parser.error("--static의 화면은 비밀번호를 묻지 못합니다. --auth를 빼세요.")
+        if args.host not in LOOPBACK and not args.no_auth:
+            parser.error("--static을 밖에서 들어오는 주소에 열려면 --no-auth를 함께 주세요. 누구나 볼 수 있습니다.")
+        _serve_static(expand_user(args.static), args)
+        return EXIT_DONE
     settings = ServerSettings(
         host=args.host,
         port=args.port,

@@ -140,7 +140,8 @@ def at_rate(
     if whole and end is not None:
         finish = timing.place(end)
     else:  # 비디오의 끝이거나 깨져서 그친 곳이다. 제 길이만큼 보인다.
-        finish = max(timing.place(held.pts + held.duration), begin + (not shown and start is None))
+        # 첫 자리부터 보일 차례면 앞의 조각들도 아무것도 내지 않았다. 한 자리보다 짧은 비디오도 한 프레임은 낸다.
+        finish = max(timing.place(held.pts + held.duration), begin + (not shown and (start is None or begin == 0)))
     captions += held.captions
     for place in range(begin, finish):
         yield replace(held, pts=place, captions=captions), group == shown

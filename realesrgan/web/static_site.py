@@ -212,7 +212,7 @@ def build(
     """
     if not models:
         raise UsageError("화면에 넣을 모델이 없습니다.\n  해결: --models에 하나 이상 적으세요.")
-    if output.exists() and not _is_site(output) and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and not is_site(output) and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"다른 것이 든 폴더에는 짓지 않습니다: {output}\n  이유: 있는 파일을 잃을 수 있습니다.\n"
             "  해결: 없는 폴더나 빈 폴더를 --output으로 주세요."
@@ -247,7 +247,8 @@ def _licenses(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(["Real-ESRGAN: BSD-3-Clause", *lines]) + "\n\n" + runtime_licenses()
 
 
-def _is_site(folder: Path) -> bool:
+def is_site(folder: Path) -> bool:
+    """`build`가 지은 폴더인지."""
     return (folder / LIST_NAME).is_file() and (folder / "ort").is_dir()
 
 
@@ -284,7 +285,7 @@ def make_server(directory: Path, host: str = "127.0.0.1", port: int = PORT) -> T
     Raises:
         UsageError: 지은 폴더가 아니거나, 그 주소를 쓸 수 없을 때.
     """
-    if not _is_site(directory):
+    if not is_site(directory):
         raise UsageError(
             f"지은 화면이 아닙니다: {directory}\n  이유: {LIST_NAME}이 없습니다.\n"
             "  해결: python scripts/build_web_static.py --output 폴더 로 먼저 지으세요."

@@ -96,7 +96,7 @@ def test_unknown_scale_and_activation_are_refused() -> None:
 def test_registry_refuses_a_second_object_of_the_same_name() -> None:
     registry = Registry("시험")
     registry.register(RRDBNet)
-    with pytest.raises(ValueError, match="이미 있습니다"):
+    with pytest.raises(ValueError, match="이미 있는 이름"):
         registry.register(RRDBNet)
     registry.register(RRDBNet, suffix="other")
     assert registry.keys() == ["RRDBNet", "RRDBNet_other"]

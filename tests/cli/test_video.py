@@ -101,7 +101,7 @@ def test_pictures_become_a_video_and_a_video_becomes_pictures(run, tmp_path):
     assert [round(float(image.mean())) for image in pixels(tmp_path / "video.mkv")] == [160, 180, 200]
     assert [round(when, 6) for when, _ in hashes(tmp_path / "video.mkv")] == [0, 0.1, 0.2]
     done = run("-i", "video.mkv", "-o", "out", "--ext", "png")
-    assert done.returncode == 0 and "이미지 시퀀스" in done.stdout
+    assert done.returncode == 0 and "이미지 시퀀스" in done.stderr and "이미지 시퀀스" not in done.stdout
     made = sorted((tmp_path / "out" / "video_out").iterdir())
     assert [path.name for path in made] == ["00000000.png", "00000001.png", "00000002.png"]
     assert [int(read_image(path).first.array[0, 0, 0]) for path in made] == [160, 180, 200]

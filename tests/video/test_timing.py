@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realesrgan.media.video.types import VideoFrame
@@ -50,6 +50,7 @@ def test_uneven_or_exact_times_are_left_alone() -> None:
     assert constant_rate([0], Fraction(1, 1000), Fraction(25)) is None
 
 
+@example(gaps=[1, 1, 1], fps=Fraction(10), cut=1)
 @given(
     gaps=st.lists(st.integers(1, 90), min_size=3, max_size=30),
     fps=st.sampled_from([Fraction(50), Fraction(10), NTSC, Fraction(24), Fraction(120)]),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
 import urllib.error
@@ -19,6 +22,7 @@ import pytest
 import torch
 
 from realesrgan.archs import RRDBNet
+from realesrgan.cli.web import main
 from realesrgan.errors import DownloadError, UsageError
 from realesrgan.inference.model import load
 from realesrgan.util.files import file_sha256
@@ -140,6 +144,33 @@ def test_server_names_what_is_wrong(serving: str, tmp_path: Path) -> None:
     port = int(serving.rstrip("/").rpartition(":")[2])
     with pytest.raises(UsageError, match="다른 프로그램이 쓰고 있습니다"):
         make_server(tmp_path / "site", port=port)
+
+
+COMMAND = [sys.executable, "-c", "from realesrgan.cli.web import run; run()"]
+
+
+def test_the_command_serves_a_built_folder_and_stops_on_ctrl_c(
+    weights: Path, fake_runtime: Path, tmp_path: Path
+) -> None:
+    site = build(tmp_path / "화면", models=[str(weights)], runtime=fake_runtime)
+    command = [*COMMAND, "--static", str(site), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            assert process.stdout is not None
+            address = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            with _get(address) as page:
+                assert "Content-Security-Policy" in page.read().decode()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("given", [("--auth", "나:비밀"), ("--host", "0.0.0.0")])  # noqa: S104
+def test_the_command_says_who_could_see_a_static_page(given: tuple[str, str], tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--static", str(tmp_path / "site"), *given])
+    assert given[0].replace("host", "no-auth") in capsys.readouterr().err
 
 
 def test_page_names_nothing_outside() -> None:
