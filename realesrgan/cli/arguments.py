@@ -336,6 +336,23 @@ STEP_ROWS = (
     ),
 )
 
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"'번호/몫의 수'여야 합니다. 번호는 0부터입니다(예: 0/64 ... 63/64): {text}")
+    return int(index), int(count)
+
+
+SHARD_ROW = row(
+    "--shard",
+    type=_shard,
+    default=(0, 1),
+    metavar="I/N",
+    help="모든 일을 N몫으로 나눈 것 가운데 I번째(0부터)만 합니다. 여러 컴퓨터의 작업 배열(job array)에 씁니다.",
+)
+
+
 OTHER_ROWS = (
     row("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다."),
     row("--version", action="version", version=f"realesrgan {__version__}", help="버전을 보입니다."),
@@ -369,6 +386,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
         ),
         row("--skip_existing", action="store_true", help="결과가 이미 있으면 건너뜁니다."),
         row("--report", metavar="FILE.json", help="파일마다의 결과를 JSON으로 적습니다."),
+        SHARD_ROW,
         row("--dry_run", action="store_true", help="키우지 않고 무엇을 할지와 예상 메모리, 시간만 보입니다."),
         row(
             "--max_pixels",

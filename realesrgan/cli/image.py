@@ -64,7 +64,7 @@ def _work(argv: Sequence[str] | None = None) -> int:
         if args.output == STANDARD:
             # 표준 출력으로 이미지를 내보낼 때는 알리는 말이 섞이면 안 된다.
             command.tell = command.tell_failure = say_error
-        return run_command(command, report=args.report, dry_run=args.dry_run)
+        return run_command(command, report=args.report, dry_run=args.dry_run, shard=args.shard)
 
 
 # 사진 명령을 실행한다. 인자(없으면 명령줄의 것)를 받아 종료 코드를 돌려준다: 0 모두 완료, 1 일부 실패, 2 잘못된 사용,

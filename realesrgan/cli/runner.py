@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -188,13 +188,17 @@ class Command(ABC, Generic[J, R]):
         """하지 않고 무엇을 할지 보인다. 모두 할 수 있으면 참."""
 
 
-def run_command(command: Command[J, R], *, report: str | None = None, dry_run: bool = False) -> int:
+def run_command(
+    command: Command[J, R], *, report: str | None = None, dry_run: bool = False, shard: tuple[int, int] = (0, 1)
+) -> int:
     """명령의 일을 모두 한다.
 
     Args:
         command: 명령.
         report: JSON 보고서의 경로. 없으면 쓰지 않는다.
         dry_run: 무엇을 할지 보이기만 할지.
+        shard: `(몫의 번호, 몫의 수)`. 모든 일을 정한 뒤 번호를 몫의 수로 나눈 나머지가 같은 것만 한다. 그래서 결과의
+            이름은 나누지 않은 것과 같고, 따로 띄운 프로세스들의 몫은 겹치지도 빠지지도 않는다.
 
     Returns:
         종료 코드. 0 모두 완료, 1 일부 실패, 2 잘못된 사용, 130 중단.
@@ -206,6 +210,7 @@ def run_command(command: Command[J, R], *, report: str | None = None, dry_run: b
     with join_ranks() if TORCHRUN else nullcontext(Ranks()) as ranks:
         try:
             jobs = ranks.agree(lambda: command.plan(ranks)) if TORCHRUN else command.plan(ranks)
+            jobs = jobs[shard[0] :: shard[1]]
             if report and not dry_run:
                 paths = [path for job in jobs for path in job.paths]
                 ranks.agree(lambda: check_report_path(expand_user(report), paths))
@@ -389,10 +394,19 @@ def _whereabouts(command: Command[J, R], results: Sequence[Result]) -> list[str]
 def conclusion(results: Sequence[Result], seconds: float) -> tuple[int, str]:
     """결과 전체의 `(종료 코드, 한 줄 요약)`. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
     statuses = [result.status for result in results]
-    parts = [f"{status.word} {statuses.count(name)}" for name, status in STATUSES.items() if name in statuses]
+    return exit_code(statuses), summary_line(statuses, seconds)
+
+
+def exit_code(statuses: Iterable[str]) -> int:
+    """상태들의 종료 코드."""
     codes = {STATUSES[status].code for status in statuses} or {EXIT_DONE}
-    code = EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
-    return code, f"{', '.join(parts) or '한 일 없음'} ({describe_spent(seconds)})"
+    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
+
+
+def summary_line(statuses: Sequence[str], seconds: float) -> str:
+    """상태마다의 수와 걸린 시간."""
+    parts = [f"{status.word} {statuses.count(name)}" for name, status in STATUSES.items() if name in statuses]
+    return f"{', '.join(parts) or '한 일 없음'} ({describe_spent(seconds)})"
 
 
 def write_report(path: Path, results: Sequence[Result], seconds: float, code: int) -> None:
@@ -407,7 +421,12 @@ def write_report(path: Path, results: Sequence[Result], seconds: float, code: in
     Raises:
         ReportError: 쓸 수 없을 때.
     """
-    statuses = [result.status for result in results]
+    save_report(path, [asdict(result) for result in results], seconds, code)
+
+
+def save_report(path: Path, files: Sequence[Mapping[str, Any]], seconds: float, code: int) -> None:
+    """결과마다의 칸들로 보고서를 쓴다. 인자와 예외는 `write_report`와 같다."""
+    statuses = [str(one["status"]) for one in files]
     content: dict[str, Any] = {
         "version": __version__,
         "seconds": round(seconds, 3),
@@ -415,7 +434,7 @@ def write_report(path: Path, results: Sequence[Result], seconds: float, code: in
         "counts": {
             name: statuses.count(name) for name in sorted({"done", "failed", "skipped", "interrupted", *statuses})
         },
-        "files": [asdict(result) for result in results],
+        "files": list(files),
     }
     # UTF-8이 아닌 파일 이름은 JSON의 \\u 표기로 남긴다.
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logging(args.verbose)
         if args.plugin or args.steps or args.face_enhance or args.backend != AUTO:
             check_extensions(args)
-        return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run)
+        return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run, shard=args.shard)
 
     return guarded(work, "중단했습니다.")
 

@@ -15,6 +15,7 @@ from realesrgan.cli.arguments import (
     PLUGIN_ROWS,
     PRECISION_ROWS,
     SCALE_ROWS,
+    SHARD_ROW,
     STANDARD,
     STEP_ROWS,
     TILE_ROWS,
@@ -117,6 +118,7 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         row("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다."),
         row("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다."),
         row("--report", metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다."),
+        SHARD_ROW,
         row(
             "--dry_run",
             action="store_true",
