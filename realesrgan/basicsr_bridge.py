@@ -23,10 +23,11 @@ from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
 from realesrgan.util import torchvision_hook
 
 
-def _require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def _require(*packages: str) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
         raise TrainingDependencyError(
-            f"훈련에 필요한 패키지가 없습니다: {package}\n"
+            f"훈련에 필요한 패키지가 없습니다: {', '.join(missing)}\n"
             "  데이터셋, 모델, 손실은 BasicSR 1.4.2 위에서 돌지만 추론만 설치하면 함께 깔리지 않습니다.\n"
             "  해결: torch를 먼저 설치한 뒤 README_KR.md의 '훈련 (Training)'을 따라 하세요(Python 3.10~3.12)."
         )
@@ -158,8 +159,7 @@ def own_log_handlers() -> Iterator[None]:
         initialized.update(before)
 
 
-for _package in ("torchvision", "basicsr"):
-    _require(_package)
+_require("torchvision", "basicsr")
 torchvision_hook.install()
 # ARCH_REGISTRY를 채운다. 그 폴더에 둔 사용자의 파일이 BasicSR을 불러올 수 있으므로 위의 준비 다음이어야 한다.
 importlib.import_module("realesrgan.archs")
