@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmark import fleet
 
-from tests.scripts.command import load_script, run_script
+from tests.scripts.command import run_script
 
-fleet = load_script("simulate_fleet")
 ITEMS = np.full(1000, 2.0)
 
 
