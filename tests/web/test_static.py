@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,8 +29,8 @@ from realesrgan.web import static_site
 from realesrgan.web.static_site import RUNTIME_FILES, build, fetch_runtime, make_server
 from tests.conftest import ROOT, small_rrdbnet
 from tests.scripts.command import draw, leftovers, run_script
+from tests.web.conftest import CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # 8비트의 한 단계는 반올림의 차이다.
 STEPS = 2
 
@@ -200,16 +199,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
         torch.save({"params": small_rrdbnet(scale).state_dict()}, folder / f"tiny{scale}.pth")
         names.append(str(folder / f"tiny{scale}.pth"))
     return build(folder / "site", models=["realesr-animevideov3", *names], runtime=runtime)
-
-
-@pytest.fixture(scope="module")
-def browser(site: Path) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        opened = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
