@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from realesrgan.errors import RealESRGANError, UsageError
+from realesrgan.util.files import describe_system_error
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
@@ -137,6 +138,12 @@ def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
     except RealESRGANError as error:
         say_error(str(error))
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
+    except Exception as error:
+        reason = describe_system_error(error)
+        if reason is None:
+            raise
+        say_error(reason)
+        return EXIT_SOME_FAILED
 
 
 def leave(code: int) -> NoReturn:

@@ -32,7 +32,13 @@ from realesrgan.cli.console import (
 )
 from realesrgan.errors import RealESRGANError, ReportError, UsageError
 from realesrgan.media.formats import is_image_name
-from realesrgan.util.files import expand_user, make_writable_folder, os_reason, write_atomically
+from realesrgan.util.files import (
+    describe_system_error,
+    expand_user,
+    make_writable_folder,
+    os_reason,
+    write_atomically,
+)
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import describe_spent
 from realesrgan.version import __version__
@@ -323,16 +329,13 @@ def _attempt(command: Command[J, R], job: J, progress: Callable[[int, int], None
         result = command.result(job, "refused", str(error))
     except RealESRGANError as error:
         result = command.result(job, "failed", str(error))
-    except OSError as error:
-        reason, remedy = os_reason(error)
-        where = f"{error.filename}: " if error.filename else ""
-        result = command.result(job, "failed", f"{where}{reason}\n해결: {remedy}")
-    except MemoryError:
-        result = command.result(job, "failed", f"메모리가 모자랍니다.\n  해결: {command.memory_remedy}")
     except Exception as error:
-        # 한 일의 뜻밖의 오류가 남은 일을 막지 않게 한다. 흔적은 로그에 남긴다.
-        logger.exception("뜻밖의 오류입니다: %s", job.input)
-        result = command.result(job, "failed", f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
+        reason = describe_system_error(error, command.memory_remedy)
+        if reason is None:
+            # 한 일의 뜻밖의 오류가 남은 일을 막지 않게 한다. 흔적은 로그에 남긴다.
+            logger.exception("뜻밖의 오류입니다: %s", job.input)
+            reason = f"뜻밖의 오류입니다: {type(error).__name__}: {error}"
+        result = command.result(job, "failed", reason)
     return replace(result, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -538,8 +541,10 @@ class Ranks:
                 # 다른 프로세스에 보낼 수 있게 글만 남긴다.
                 problem = type(error)(str(error))
             except Exception as error:
-                logger.exception("뜻밖의 오류입니다.")
-                problem = RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
+                reason = describe_system_error(error)
+                if reason is None:
+                    logger.exception("뜻밖의 오류입니다.")
+                problem = RealESRGANError(reason or f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
         value, problem = self.broadcast((value, problem))
         if problem is not None:
             raise problem

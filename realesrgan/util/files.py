@@ -29,7 +29,10 @@ _REASONS = {
     errno.ENAMETOOLONG: ("이름이 너무 깁니다.", "더 짧은 이름을 쓰세요."),
     errno.EPIPE: ("받는 쪽이 파이프를 닫았습니다.", "받는 프로그램이 끝까지 읽는지 확인하세요."),
     errno.EMFILE: ("열린 파일이 너무 많습니다.", "다른 프로그램을 닫고 다시 하세요."),
+    errno.ENOMEM: ("메모리가 모자랍니다.", "다른 프로그램을 닫고 다시 하세요."),
 }
+# 라이브러리를 싣거나 스레드를 띄울 메모리가 모자랄 때. 예외의 종류로는 가려지지 않는다.
+_MEMORY_SIGNS = ("cannot allocate memory", "failed to map segment", "can't start new thread", "out of memory")
 if hasattr(errno, "EDQUOT"):
     _REASONS[errno.EDQUOT] = ("디스크 할당량(quota)을 다 썼습니다.", "자리를 비우거나 다른 디스크의 폴더를 쓰세요.")
 
@@ -38,6 +41,29 @@ def os_reason(error: OSError) -> tuple[str, str]:
     """오류의 `(이유, 해결)`을 한국어 두 문장으로 돌려준다."""
     known = _REASONS.get(error.errno) if error.errno is not None else None
     return known or (f"{error.strerror or error}", "경로와 저장 장치의 상태를 확인하세요.")
+
+
+def is_memory_shortage(error: BaseException) -> bool:
+    """호스트의 메모리가 모자라 난 예외인지. 라이브러리를 싣지 못한 것과 스레드를 띄우지 못한 것도 그렇다."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS)
+
+
+def describe_system_error(error: BaseException, memory_remedy: str | None = None) -> str | None:
+    """운영체제가 낸 오류(파일, 메모리)면 이유와 해결을 적은 글을, 아니면 `None`을 돌려준다.
+
+    Args:
+        error: 받은 예외.
+        memory_remedy: 메모리가 모자랄 때의 해결. 없으면 흔한 말을 쓴다.
+    """
+    if is_memory_shortage(error):
+        reason, remedy = _REASONS[errno.ENOMEM]
+        return f"{reason}\n  해결: {memory_remedy or remedy}"
+    if not isinstance(error, OSError):
+        return None
+    reason, remedy = os_reason(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{reason}\n  해결: {remedy}"
 
 
 def expand_user(text: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import MissingPackageError, RealESRGANError
+from realesrgan.util.files import is_memory_shortage
 
 # torchvision이 확장 없이도 무조건 가짜 구현을 붙이는 연산자들. 정의가 없으면 import가 통째로 실패한다.
 _TORCHVISION_OPERATORS = (
@@ -35,10 +36,13 @@ def import_optional(module: str, purpose: str, install: str) -> Any:
 
     Raises:
         MissingPackageError: 없거나 불러올 수 없을 때.
+        MemoryError: 설치되어 있으나 불러올 메모리가 모자랄 때.
     """
     try:
         return importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
+        if is_memory_shortage(error):
+            raise MemoryError(str(error)) from error
         # 설치는 되어 있어도 함께 쓰는 라이브러리의 버전이 달라 OSError나 RuntimeError로 실패하는 패키지가 있다.
         package = module.partition(".")[0]
         raise MissingPackageError(

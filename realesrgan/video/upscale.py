@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.types import Hole, Segment
+from realesrgan.util.files import describe_system_error
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
@@ -388,9 +389,11 @@ def attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     except RealESRGANError as error:
         return None, type(error)(str(error))
     except Exception as error:
-        # 아무 예외나 다른 프로세스에 보낼 수는 없다. 흔적은 여기에 남기고 글만 보낸다.
-        logger.error("뜻밖의 오류입니다.", exc_info=error)
-        return None, RealESRGANError(f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
+        # 아무 예외나 다른 프로세스에 보낼 수는 없다. 뜻밖의 것은 흔적을 여기에 남기고 글만 보낸다.
+        reason = describe_system_error(error)
+        if reason is None:
+            logger.error("뜻밖의 오류입니다.", exc_info=error)
+        return None, RealESRGANError(reason or f"뜻밖의 오류입니다: {type(error).__name__}: {error}")
 
 
 def agree(processes: Processes | None, work: Callable[[], T]) -> T:

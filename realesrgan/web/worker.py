@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from realesrgan.errors import RealESRGANError
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import describe_system_error
 from realesrgan.web.options import (
     Options,
     load_arguments,
@@ -144,12 +144,10 @@ class Worker:
     def _fail(self, name: str, error: Exception) -> None:
         """실패의 이유를 명령과 같은 말로 알린다."""
         if isinstance(error, RealESRGANError):
-            message = str(error)
-        elif isinstance(error, OSError):
-            message = "{}\n  해결: {}".format(*os_reason(error))
-        elif isinstance(error, MemoryError):
-            message = "메모리가 모자랍니다.\n  해결: 다른 프로그램을 닫거나 결과의 크기를 줄이세요."
+            message: str | None = str(error)
         else:
+            message = describe_system_error(error, "다른 프로그램을 닫거나 결과의 크기를 줄이세요.")
+        if message is None:
             logger.exception("뜻밖의 오류입니다.")
             message = f"뜻밖의 오류입니다: {type(error).__name__}: {error}"
         self._tell("error", input=name, kind=type(error).__name__, message=message)

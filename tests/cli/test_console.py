@@ -40,6 +40,17 @@ def failing(error):
         (failing(UsageError("잘못된 사용")), 2, "잘못된 사용\n"),
         (failing(ImageReadError("읽지 못함")), 1, "읽지 못함\n"),
         (failing(KeyboardInterrupt()), 130, "멈춤\n"),
+        (failing(MemoryError()), 1, "메모리가 모자랍니다.\n  해결: 다른 프로그램을 닫고 다시 하세요.\n"),
+        (
+            failing(ImportError("libx.so: failed to map segment from shared object")),
+            1,
+            "메모리가 모자랍니다.\n  해결: 다른 프로그램을 닫고 다시 하세요.\n",
+        ),
+        (
+            failing(OSError(28, "No space left on device", "큰 파일")),
+            1,
+            "큰 파일: 디스크가 가득 찼습니다.\n  해결: 자리를 비우거나 다른 디스크의 폴더를 쓰세요.\n",
+        ),
     ],
 )
 def test_what_ends_the_work_becomes_a_message_and_an_exit_code(work, code, message, capsys):

@@ -43,7 +43,7 @@ class Task:
         command: `COMMANDS`의 이름이나 `scripts/`의 이름.
         arguments: 인자.
         cwd: 작업 폴더.
-        limits: `resource`의 한도(`RLIMIT_NOFILE` 등)와 값.
+        limits: `resource`의 한도(`RLIMIT_NOFILE` 등)와 값. `RLIMIT_AS`는 시작할 때의 주소 공간에 더할 바이트.
         setup: 명령에 앞서 자식에서 부를, 모듈의 맨 위에 있는 함수.
         environment: 더할 환경 변수.
     """
@@ -140,7 +140,9 @@ def _run(
         if setup is not None:
             setup()
         for name, value in limits.items():
-            resource.setrlimit(getattr(resource, name), (value, value))
+            # 불러온 라이브러리가 차지한 주소는 빌드마다 다르다(CUDA 빌드는 몇 배다). 거기에 더할 만큼으로 센다.
+            limit = value + _mapped_bytes() if name == "RLIMIT_AS" else value
+            resource.setrlimit(getattr(resource, name), (limit, limit))
         code = main(arguments)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 2
@@ -150,6 +152,10 @@ def _run(
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _mapped_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _main_of(command: str) -> Any:

@@ -738,11 +738,15 @@ def _first_frame(decoder: Any, packets: Iterator[Any], opening: OpenVideo) -> An
         packet = None
         try:
             packet = next(packets, None)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, OSError) as error:
             detail = f"({error.strerror or error})"
         ended = packet is None
         try:
             frames = decoder.decode(packet)
+        except MemoryError:
+            raise
         except av.error.FFmpegError as error:
             detail = f"({error.strerror or error})"
             continue
