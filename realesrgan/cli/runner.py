@@ -53,6 +53,8 @@ T = TypeVar("T")
 INTERRUPTED = "사용자가 중단했습니다."
 # 먼저 끝난 프로세스는 가장 느린 프로세스를 기다린다. 큰 폴더는 며칠이 걸릴 수 있다.
 GATHER_TIMEOUT = timedelta(days=30)
+# 처음 이어지는 데에는 그만큼 걸리지 않는다. 띄운 쪽이 이미 죽었으면 여기서 그친다.
+CONNECT_TIMEOUT = timedelta(minutes=10)
 # torchrun이 프로세스를 여럿 띄웠는지. 클러스터가 WORLD_SIZE만 심어 둔 컨테이너에서 오지 않을 동료를 기다리지 않도록
 # torchrun의 표시도 본다.
 TORCHRUN = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
@@ -589,14 +591,25 @@ class Ranks:
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """환경 변수에서 자리를 읽고, 여럿이면 서로 잇는다. 나갈 때 끊는다."""
+    """환경 변수에서 자리를 읽고, 여럿이면 서로 잇는다. 나갈 때 끊는다.
+
+    Raises:
+        RealESRGANError: 이어지지 못했을 때.
+    """
     if not TORCHRUN:
         yield Ranks()
         return
     import torch
     import torch.distributed as dist
 
-    store, rank, size = next(dist.rendezvous("env://", timeout=GATHER_TIMEOUT))  # type: ignore[attr-defined]
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=CONNECT_TIMEOUT))  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        raise RealESRGANError(
+            f"torchrun이 띄운 다른 프로세스와 이어지지 못했습니다.\n  이유: {str(error).splitlines()[0]}\n"
+            "  해결: torchrun이 살아 있는지, --master_addr과 --master_port로 닿을 수 있는지 확인하세요."
+        ) from error
+    store.set_timeout(GATHER_TIMEOUT)
     # 결과를 모으는 데만 쓰므로 GPU가 있어도 gloo로 충분하다.
     group_store = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=group_store, rank=rank, world_size=size, timeout=GATHER_TIMEOUT)

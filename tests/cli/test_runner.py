@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from realesrgan.cli import runner
 from realesrgan.cli.runner import STATUSES, Command, Result, conclusion, run_command
 from realesrgan.errors import ImageReadError, RealESRGANError, UsageError, VideoFormatError
 
@@ -216,3 +219,17 @@ def test_an_interruption_of_overlapping_jobs_keeps_what_was_finished(tmp_path, c
     statuses = [one["status"] for one in json.loads(report.read_text(encoding="utf-8"))["files"]]
     assert statuses == ["interrupted", "done", "interrupted", "interrupted"]
     assert time.monotonic() - began < 10 and command.begun == ["a", "b"]
+
+
+def test_a_rank_whose_launcher_is_gone_gives_up_with_a_message(monkeypatch):
+    torch_distributed = pytest.importorskip("torch.distributed")
+    monkeypatch.setattr(runner, "TORCHRUN", True)
+    monkeypatch.setattr(runner, "CONNECT_TIMEOUT", timedelta(seconds=1))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RealESRGANError, match="이어지지 못했습니다"), runner.join_ranks():
+        pass
+    assert not torch_distributed.is_initialized()
