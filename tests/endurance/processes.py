@@ -104,7 +104,8 @@ class Task:
         return alive
 
     def wait(self, timeout: float = TIMEOUT) -> int:
-        """끝나기를 기다려 종료 코드를 준다. 신호로 죽었으면 음수다."""
+        """끝나기를 기다려 종료 코드를 준다. 신호로 죽었으면 음수다. 큰 시험은 그만큼 더 기다린다."""
+        timeout *= max(SIZE, 1)
         self._process.join(timeout)
         if self.alive:
             self.kill()

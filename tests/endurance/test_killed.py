@@ -21,9 +21,12 @@ pytest.importorskip("av")
 
 from tests.video.samples import make_video
 
+KILLS = "SIGKILL로 죽인 횟수"
+Record = Callable[[str, object], None]
 
-def keep_killing(begin: Callable[[], Task], kills: int, longest: float, seed: int, watch: Path) -> int:
-    """될 때까지 다시 시작하며 `kills`번까지 아무 때나 죽인다. 죽인 횟수를 돌려준다.
+
+def keep_killing(begin: Callable[[], Task], kills: int, longest: float, seed: int, watch: Path, record: Record) -> int:
+    """될 때까지 다시 시작하며 `kills`번까지 아무 때나 죽인다. 죽인 횟수를 돌려주고 `--junitxml`의 파일에 남긴다.
 
     Args:
         begin: 명령을 시작하는 함수.
@@ -31,6 +34,7 @@ def keep_killing(begin: Callable[[], Task], kills: int, longest: float, seed: in
         longest: 죽이기까지 기다릴 가장 긴 시간(초).
         seed: 씨앗.
         watch: 무언가 쓰이기 시작했는지 볼 폴더. 아직 불러오는 동안만 죽이지 않게 한다.
+        record: pytest의 `record_property`.
     """
     choose = random.Random(seed)
     killed = 0
@@ -39,7 +43,7 @@ def keep_killing(begin: Callable[[], Task], kills: int, longest: float, seed: in
         if killed >= kills:
             assert task.wait() == 0, task.said[-3000:]
             assert_plain(task.said)
-            return killed
+            break
         before = snapshot(watch)
         deadline = time.monotonic() + 20
         # 넷에 셋은 쓰기 시작한 뒤에, 나머지는 시작하는 동안 죽인다.
@@ -47,8 +51,11 @@ def keep_killing(begin: Callable[[], Task], kills: int, longest: float, seed: in
             time.sleep(0.003)
         if task.kill_within(choose.uniform(0, longest)):
             killed += 1
-        elif task.wait() == 0:
-            return killed
+        else:
+            assert task.wait() == 0, task.said[-3000:]
+            break
+    record(KILLS, killed)
+    return killed
 
 
 def snapshot(folder: Path) -> int:
@@ -62,7 +69,7 @@ def snapshot(folder: Path) -> int:
     return found
 
 
-def test_pictures_that_were_done_stay_and_the_rest_is_made_the_same(tmp_path, start, picture_model):
+def test_pictures_that_were_done_stay_and_the_rest_is_made_the_same(tmp_path, start, picture_model, record_property):
     for index in range(times(60)):
         draw(tmp_path / "in" / f"{index:03d}.png", 60, 80, seed=index)
     arguments = ("-i", "in", "--skip_existing", *picture_model)
@@ -79,11 +86,11 @@ def test_pictures_that_were_done_stay_and_the_rest_is_made_the_same(tmp_path, st
         done.update(found)
         return start("image", *arguments, "-o", "out")
 
-    assert keep_killing(begin, times(8), 0.2, 1, tmp_path / "out") >= 2
+    assert keep_killing(begin, times(8), 0.2, 1, tmp_path / "out", record_property) >= 2
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_a_video_goes_on_where_it_was_killed(tmp_path, start, picture_model):
+def test_a_video_goes_on_where_it_was_killed(tmp_path, start, picture_model, record_property):
     make_video(tmp_path / "a.mp4", times(720), gop=24)
     arguments = ("-i", "a.mp4", "--resume", *picture_model)
     assert start("video", *arguments, "-o", "whole/a.mp4").wait() == 0
@@ -98,17 +105,17 @@ def test_a_video_goes_on_where_it_was_killed(tmp_path, start, picture_model):
                 assert certified.setdefault(path.name, digest) == digest
         return start("video", *arguments, "-o", "out/a.mp4")
 
-    assert keep_killing(begin, times(8), 0.3, 2, tmp_path / "out") >= 2
+    assert keep_killing(begin, times(8), 0.3, 2, tmp_path / "out", record_property) >= 2
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not leftovers(tmp_path / "out")
 
 
-def test_pictures_of_a_video_go_on_where_they_were_killed(tmp_path, start, picture_model):
+def test_pictures_of_a_video_go_on_where_they_were_killed(tmp_path, start, picture_model, record_property):
     make_video(tmp_path / "a.mp4", times(400), gop=24)
     arguments = ("-i", "a.mp4", "--ext", "png", "--resume", *picture_model)
     assert start("video", *arguments, "-o", "whole").wait() == 0
     (tmp_path / "out").mkdir()
-    keep_killing(lambda: start("video", *arguments, "-o", "out"), times(4), 0.3, 3, tmp_path / "out")
+    keep_killing(lambda: start("video", *arguments, "-o", "out"), times(4), 0.3, 3, tmp_path / "out", record_property)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not leftovers(tmp_path / "out")
 
@@ -137,7 +144,7 @@ def final(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS))
-def test_a_dataset_tool_goes_on_where_it_was_killed(tmp_path, start, tool):
+def test_a_dataset_tool_goes_on_where_it_was_killed(tmp_path, start, tool, record_property):
     if tool == "create_lmdb":
         pytest.importorskip("lmdb")
     if tool == "degrade_images":
@@ -159,12 +166,12 @@ def test_a_dataset_tool_goes_on_where_it_was_killed(tmp_path, start, tool):
             (folder / "out").rmdir()
         (folder / "in").symlink_to(tmp_path / "in")
     assert begin(whole).wait() == 0
-    keep_killing(lambda: begin(broken), times(3), 0.4, 4, broken)
+    keep_killing(lambda: begin(broken), times(3), 0.4, 4, broken, record_property)
     assert final(broken / "out") == final(whole / "out")
     assert not leftovers(broken)
 
 
-def test_training_goes_on_as_if_it_had_not_been_killed(tmp_path):
+def test_training_goes_on_as_if_it_had_not_been_killed(tmp_path, record_property):
     pytest.importorskip("basicsr")
     from tests.training.tiny_run import (
         TRAIN,
@@ -201,6 +208,7 @@ def test_training_goes_on_as_if_it_had_not_been_killed(tmp_path):
         killed += process.poll() is None
         process.kill()
         process.wait()
+    record_property(KILLS, killed)
     assert killed and run_train(folders[1], "--auto_resume").returncode == 0
     for name in ("net_g_latest.pth", "net_d_latest.pth"):
         assert same_tensors(network(folders[1], name), network(folders[0], name)), name
