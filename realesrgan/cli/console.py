@@ -84,7 +84,7 @@ def say_error(text: str) -> None:
         say(text, sys.stderr)
 
 
-class _ConsoleHandler(logging.Handler):
+class ConsoleHandler(logging.Handler):
     """로그를 진행 막대를 깨지 않고 표준 오류에 쓴다."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -102,7 +102,7 @@ def configure_logging(verbose: bool) -> None:
         verbose: 자세한 로그(INFO)까지 보일지.
     """
     logger = logging.getLogger("realesrgan")
-    logger.handlers = [_ConsoleHandler()]
+    logger.handlers = [ConsoleHandler()]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.propagate = False
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.cli.arguments import Formatter, Parser
-from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, guarded, say, say_error
+from realesrgan.cli.console import EXIT_DONE, EXIT_INTERRUPTED, ConsoleHandler, guarded, say, say_error
 
 if TYPE_CHECKING:
     from realesrgan.training.api import TrainProgress, TrainResult
@@ -28,6 +28,10 @@ EPILOG = """예:
 결과: 작업 폴더의 experiments/이름/ 아래에 가중치(models/net_g_latest.pth), 체크포인트, 기록이 남습니다.
 Ctrl-C와 SIGTERM: 하던 반복을 마치고 체크포인트를 저장한 뒤 멈춥니다. 한 번 더 보내면 저장하지 않고 바로 멈춥니다.
 종료 코드: 0 마침, 1 실패, 2 잘못된 사용, 130 Ctrl-C, 143 SIGTERM."""
+
+
+# 터미널의 기록에 적는 시각.
+TIME = "%m-%d %H:%M:%S"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,6 +69,12 @@ def build_parser() -> argparse.ArgumentParser:
         default="none",
         help="여러 프로세스를 띄운 쪽. torchrun이면 pytorch를 씁니다. 기본: none",
     )
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="옵션 전체, 네트워크의 구조, BasicSR의 말까지 보입니다. 실험 폴더의 기록 파일에는 늘 남습니다.",
+    )
     add("--debug", action="store_true", help="이름 앞에 debug_를 붙이고 8번마다 저장하고 검증합니다.")
     add(
         "--local_rank",
@@ -78,37 +88,47 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def _log_to_terminal() -> Iterator[logging.Logger]:
-    """훈련의 기록을 표준 오류에 보인다. 끝나면 되돌린다."""
-    from realesrgan.training.experiment import LOG_FORMAT
+class _PlainFormatter(logging.Formatter):
+    """사람에게 보일 꼴: 시각과 말. 경고와 오류는 그렇다고 적는다."""
 
-    logger = logging.getLogger("basicsr")
-    # 터미널 없이 띄운 파이썬(pythonw)에는 표준 오류가 없다.
-    handler = logging.NullHandler() if sys.stderr is None else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    def format(self, record: logging.LogRecord) -> str:
+        """기록 하나를 글로 바꾼다."""
+        level = "오류: " if record.levelno >= logging.ERROR else "경고: " if record.levelno >= logging.WARNING else ""
+        return f"{self.formatTime(record, TIME)} {level}{record.getMessage()}"
+
+
+@contextlib.contextmanager
+def _log_to_terminal(verbose: bool) -> Iterator[None]:
+    """훈련의 기록을 진행 막대를 깨지 않고 표준 오류에 보인다. 끝나면 되돌린다.
+
+    Args:
+        verbose: 기록 파일과 같은 것을 보일지. 아니면 사람이 볼 것만 보인다.
+    """
+    from realesrgan.training.experiment import LOG_FORMAT, is_for_file, is_for_terminal
+
+    logger, handler = logging.getLogger("basicsr"), ConsoleHandler()
+    handler.setFormatter(logging.Formatter(LOG_FORMAT) if verbose else _PlainFormatter())
+    handler.addFilter(is_for_file if verbose else is_for_terminal)
     logger.addHandler(handler)
     try:
-        yield logger
+        yield
     finally:
         logger.removeHandler(handler)
 
 
 @contextlib.contextmanager
-def _progress_bar(logger: logging.Logger, shown: bool) -> Iterator[Callable[[TrainProgress], None] | None]:
+def _progress_bar(shown: bool) -> Iterator[Callable[[TrainProgress], None] | None]:
     """남은 시간, 손실, 자료를 기다린 시간을 보여 주는 진행 막대를 옮기는 함수를 준다. 보이지 않을 때는 None을 준다."""
     if not shown:
         yield None
         return
     from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
     with contextlib.ExitStack() as stack:
         bars: list[Any] = []
 
         def update(now: TrainProgress) -> None:
             if not bars:
-                stack.enter_context(logging_redirect_tqdm([logger]))
                 # 이어 가는 훈련이면 앞서 마친 만큼을 속도에 넣지 않는다.
                 bar = tqdm(total=now.total, initial=now.iteration - 1, unit="it", dynamic_ncols=True)
                 bars.append(stack.enter_context(bar))
@@ -188,7 +208,7 @@ def _work(argv: Sequence[str] | None, stop: StopRequest) -> int:
     overrides = parse_force_yml(given.force_yml)
     first = _is_first(given.launcher)
     shown = first and sys.stderr is not None and sys.stderr.isatty()
-    with stop, _log_to_terminal() as logger, _progress_bar(logger, shown) as show:
+    with stop, _log_to_terminal(given.verbose), _progress_bar(shown) as show:
 
         def progress(now: TrainProgress) -> bool:
             if show is not None:

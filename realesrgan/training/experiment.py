@@ -18,6 +18,9 @@ from realesrgan.util.files import remove_abandoned
 
 LOGGER = logging.getLogger("basicsr")
 LOG_FORMAT = "%(asctime)s %(levelname)s: %(message)s"
+# 기록에 붙이는 표시(`extra`). 옵션 전체처럼 길거나 다른 도구가 읽는 것은 파일에만 적고, 사람에게는 짧게 다시 말한다.
+FOR_FILE = {"reader": "file"}
+FOR_TERMINAL = {"reader": "terminal"}
 # 준비하는 동안 들고 있을 기록의 수. 네트워크의 구조까지 몇 줄이면 된다.
 _HELD_RECORDS = 10000
 
@@ -28,6 +31,18 @@ class OptionRecord:
 
     name: str
     text: str
+
+
+def is_for_file(record: logging.LogRecord) -> bool:
+    """기록 파일에 적을 것인지."""
+    return getattr(record, "reader", "file") == "file"
+
+
+def is_for_terminal(record: logging.LogRecord) -> bool:
+    """사람이 볼 터미널에 적을 것인지. BasicSR이 스스로 하는 말(판, 네트워크의 구조 등)은 경고부터 적는다."""
+    if (reader := getattr(record, "reader", None)) is not None:
+        return bool(reader == "terminal")
+    return record.levelno >= logging.WARNING or "basicsr" not in Path(record.pathname).parts
 
 
 def find_resume_state(options: dict[str, Any], auto_resume: bool) -> tuple[Path, dict[str, Any]] | None:
@@ -117,6 +132,7 @@ def log_to_experiment(options: dict[str, Any]) -> Iterator[Callable[[], None]]:
             path = Path(options["path"]["log"]) / f"train_{options['name']}_{get_time_str()}.log"
             handler = logging.FileHandler(path, "w", encoding="utf-8")
             handler.setFormatter(logging.Formatter(LOG_FORMAT))
+            handler.addFilter(is_for_file)
             held.setTarget(handler)
             held.flush()
             files.append(handler)

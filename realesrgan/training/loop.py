@@ -6,7 +6,7 @@ import datetime
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from realesrgan.models.training_model import TrainingModel
 from realesrgan.models.validation import try_metrics
 from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
 from realesrgan.training.experiment import (
+    FOR_FILE,
+    FOR_TERMINAL,
     OptionRecord,
     boards,
     find_resume_state,
@@ -42,6 +44,7 @@ from realesrgan.training.experiment import (
     prepare_folders,
 )
 from realesrgan.training.pretrained import find_pretrained
+from realesrgan.util.numbers import describe_seconds
 
 LOGGER = logging.getLogger("basicsr")
 DEFAULT_NONFINITE = StepOptions().max_nonfinite
@@ -157,6 +160,33 @@ def message_of(traced: str) -> str:
     return rest if separator and " " not in head else text
 
 
+def iteration_line(
+    iteration: int, total: int, seconds: float, rates: Sequence[float], losses: Mapping[str, float]
+) -> str:
+    """사람에게 보일 반복 한 줄.
+
+    Args:
+        iteration, total: 마친 반복과 마칠 반복.
+        seconds: 남은 시간(초).
+        rates: 옵티마이저마다의 학습률.
+        losses: 손실의 이름에서 값으로의 표.
+    """
+    parts = [f"반복 {iteration}/{total}"]
+    if iteration < total:
+        parts.append(f"남은 시간 {describe_seconds(seconds)}")
+    parts.append("학습률 " + " ".join(f"{rate:.1e}" for rate in dict.fromkeys(rates)))
+    return ", ".join([*parts, *(f"{name} {value:.4g}" for name, value in losses.items())])
+
+
+def validation_line(name: str, metrics: Mapping[str, float], best: Mapping[str, Mapping[str, float]]) -> str:
+    """사람에게 보일 검증 한 줄. `best`는 지표마다의 가장 좋은 값(`val`)과 그 반복(`iter`)이다."""
+    parts = []
+    for key, value in metrics.items():
+        kept = best.get(key)
+        parts.append(f"{key} {value:.4f}" + (f"(최고 {kept['val']:.4f}, 반복 {kept['iter']:.0f})" if kept else ""))
+    return f"검증({name}): {', '.join(parts)}"
+
+
 class Trainer:
     """준비된 모델과 로더로 끝까지 걷는다.
 
@@ -204,9 +234,12 @@ class Trainer:
                 if self.options["val"].get("metrics"):
                     dataset: Any = loader.dataset
                     # BasicSR의 모델은 첫 프로세스에서만 잰다.
-                    self.metrics[dataset.opt["name"]] = dict(getattr(self.model, "metric_results", {}))
+                    name = dataset.opt["name"]
+                    self.metrics[name] = dict(getattr(self.model, "metric_results", {}))
+                    best_so_far = getattr(self.model, "best_metric_results", {}).get(name, {})
+                    LOGGER.info(validation_line(name, self.metrics[name], best_so_far), extra=FOR_TERMINAL)
                     if best and number == 0 and self.options["rank"] == 0:
-                        save_best(self.model, dataset.opt["name"], best, iteration)
+                        save_best(self.model, name, best, iteration)
 
     def run(self, place: Place) -> None:
         """`place`에서 시작해 `total_iter`까지 훈련하고, 끝에 `latest`를 저장하고 검증한다.
@@ -294,6 +327,11 @@ class Trainer:
             values = {"epoch": epoch, "iter": iteration, "lrs": self.model.get_current_learning_rate()}
             values |= {"time": step.get_avg_time(), "data_time": data.get_avg_time()}
             messages(values | self.model.get_current_log())
+            spent = (time.time() - messages.start_time) / (iteration - messages.start_iter + 1)
+            left = spent * (self.total - iteration)
+            rates = self.model.get_current_learning_rate()
+            line = iteration_line(iteration, self.total, left, rates, self.model.get_current_log())
+            LOGGER.info(line, extra=FOR_TERMINAL)
         return stopping
 
     def _agree(self, answer: bool) -> bool:
@@ -320,8 +358,8 @@ def run_training(
         TrainingError: 자료, 체크포인트, 손실에 문제가 있을 때.
     """
     with log_to_experiment(options) as open_log:
-        LOGGER.info(get_env_info())
-        LOGGER.info(dict2str(options))
+        LOGGER.info(get_env_info(), extra=FOR_FILE)
+        LOGGER.info(dict2str(options), extra=FOR_FILE)
         found = find_resume_state(options, auto_resume)
         barrier()
         changes = [] if found is None else settle(options, found[1])

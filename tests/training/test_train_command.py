@@ -184,3 +184,19 @@ def test_wandb_without_the_package_or_tensorboard_is_named(tmp_path, monkeypatch
     assert code == 1 and "pip install wandb" in errors
     code, errors = call_train(tmp_path, "--force_yml", "logger:use_tb_logger=false")
     assert code == 2 and "use_tb_logger" in errors
+
+
+def test_the_terminal_speaks_to_a_person_and_the_file_keeps_everything(tmp_path):
+    """기본 출력에는 BasicSR의 로고, 네트워크의 구조, 옵션 전체가 없고, 파일에는 늘 있다."""
+    write_options(tmp_path, tiny_options(tmp_path))
+    long = ("____", "BasicSR: 1.4.2", "Conv2d(", "is created", "network_g:[", "[epoch:")
+    for arguments, spoken in (((), False), (("-v",), True)):
+        code, said = call_train(tmp_path, *arguments)
+        assert code == 0, said
+        assert [word for word in long if (word in said) is not spoken] == []
+        assert ("반복 4/4, 학습률" in said) is not spoken
+        # 끝난 뒤의 말 말고는 어느 줄도 두 번 적지 않는다.
+        lines = [line.split(" ", 2)[-1] for line in said.splitlines() if "반복 " in line]
+        assert len(lines) == len(set(lines))
+        log = next((tmp_path / "experiments" / "tiny").glob("train_tiny_*.log")).read_text(encoding="utf-8")
+        assert all(word in log for word in long) and "반복 4/4, 학습률" not in log
