@@ -9,7 +9,7 @@ from typing import Any
 
 from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import UsageError
-from realesrgan.util.files import remove_abandoned
+from realesrgan.util.files import abandoned, remove_abandoned
 
 RECORD_NAME = ".realesrgan-job.json"
 
@@ -53,7 +53,8 @@ def check_job(folder: Path, settings: Mapping[str, Any]) -> None:
                 f"결과 폴더에 다른 설정으로 만든 것이 있습니다: {folder}\n  그때의 설정: {before}\n  지금의 설정: "
                 f"{dict(settings)}\n{remedy}"
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    # 기록을 쓰다가 죽은 실행의 임시 파일만 있으면 빈 폴더와 같다.
+    elif folder.is_dir() and set(folder.iterdir()) - set(abandoned(folder)):
         raise UsageError(
             f"결과 폴더가 비어 있지 않습니다: {folder}\n  이 명령이 만든 폴더가 아니라 섞이면 가려낼 수 없습니다.\n"
             f"{remedy}"

@@ -115,14 +115,34 @@ def scratch_beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".realesrgan-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}")
 
 
-def remove_abandoned(folder: Path) -> None:
-    """이 컴퓨터의, 이미 죽은 프로세스가 폴더에 남긴 임시 파일을 지운다. 지울 수 없는 것은 그대로 둔다."""
+def abandoned(folder: Path) -> list[Path]:
+    """이 컴퓨터의, 이미 죽은 프로세스가 폴더에 남긴 임시 파일들."""
     head = f".realesrgan-{glob.escape(platform.node())}-*"
+    found = []
     for path in (*folder.glob(f"{head}.part"), *folder.glob(f"{head}.raw")):
         process = path.stem.split("-")[-2]
         if process.isdecimal() and not _is_running(int(process)):
+            found.append(path)
+    return found
+
+
+def remove_abandoned(folder: Path) -> None:
+    """이미 죽은 프로세스가 폴더에 남긴 임시 파일을 지운다. 지울 수 없는 것은 그대로 둔다."""
+    for path in abandoned(folder):
+        with suppress(OSError):
+            path.unlink()
+
+
+def folder_size(folder: Path) -> int:
+    """폴더 안의 모든 파일의 크기(바이트). 하드 링크는 한 번만 센다. 보는 사이에 사라진 것은 세지 않는다."""
+    sizes: dict[tuple[int, int], int] = {}
+    # Path.rglob은 훑는 사이에 폴더가 사라지면 오류를 낸다.
+    for root, _, names in os.walk(folder):
+        for name in names:
             with suppress(OSError):
-                path.unlink()
+                found = Path(root, name).lstat()
+                sizes[found.st_dev, found.st_ino] = found.st_size
+    return sum(sizes.values())
 
 
 def _is_running(process: int) -> bool:

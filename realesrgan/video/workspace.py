@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
@@ -22,6 +22,7 @@ from realesrgan.util.files import (
     atomic_file,
     exclusive_lock,
     file_sha256,
+    folder_size,
     hidden_beside,
     make_writable_folder,
     os_reason,
@@ -211,12 +212,8 @@ class Workspace:
         return whole
 
     def size(self) -> int:
-        """폴더 안의 모든 파일의 크기(바이트). 보는 사이에 이름이 바뀌거나 사라진 것은 세지 않는다."""
-        total = 0
-        for path in self.folder.rglob("*"):
-            with suppress(OSError):
-                total += path.stat().st_size
-        return total
+        """폴더 안의 모든 파일의 크기(바이트). 도는 동안 불러도 된다."""
+        return folder_size(self.folder)
 
     def recorded_tile(self) -> int | None:
         """하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다."""

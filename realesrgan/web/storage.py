@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError
-from realesrgan.util.files import atomic_file, write_atomically
+from realesrgan.util.files import atomic_file, folder_size, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -152,14 +152,7 @@ class Storage:
 
     def size(self) -> int:
         """모든 파일의 크기(바이트). 하드 링크는 한 번만 센다."""
-        total, seen = 0, set()
-        for path in self.folder.rglob("*"):
-            with suppress(OSError):
-                found = path.lstat()
-                if path.is_file() and (found.st_dev, found.st_ino) not in seen:
-                    seen.add((found.st_dev, found.st_ino))
-                    total += found.st_size
-        return total
+        return folder_size(self.folder)
 
     def check_room(self) -> None:
         """새 일을 받을 자리가 있는지 본다.

@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 # 시험의 크기. 2면 두 배의 입력과 두 배의 횟수다.
 SIZE = float(os.environ.get("REALESRGAN_ENDURANCE", "1"))
 COMMANDS = {"image": "realesrgan.cli.image", "video": "realesrgan.cli.video", "train": "realesrgan.train"}
-TIMEOUT = 120.0
+TIMEOUT = 300.0  # 멈춘 것을 알아보는 한도. 바쁜 기계에서 느린 것은 멈춘 것이 아니다
 
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(

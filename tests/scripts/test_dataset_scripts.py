@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,18 @@ def test_second_run_does_only_what_is_new(tmp_path: Path) -> None:
     os.utime(source, ns=(before + 10**9, before + 10**9))
     assert run_script("extract_subimages", *arguments) == 0
     assert np.array_equal(read(kept), read(source)[:32, :32])
+
+
+def test_a_folder_left_by_a_run_that_died_at_once_is_taken_as_empty(tmp_path: Path) -> None:
+    """작업 기록을 쓰다가 죽으면 임시 파일만 남는다. 지우라고 하지 않고 시작한다."""
+    draw(tmp_path / "in" / "a.png", 64, 64)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / f".realesrgan-{platform.node()}-{dead.pid}-0123456789abcdef.part").write_bytes(b"{")
+    arguments = ("--input", tmp_path / "in", "--output", tmp_path / "o", "--crop_size", 32, "--step", 16)
+    assert run_script("extract_subimages", *arguments) == 0
+    assert not list((tmp_path / "o").glob("*.part"))
 
 
 def test_other_settings_or_other_files_are_not_mixed(tmp_path: Path, capsys) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from realesrgan.util.files import atomic_file, remove_abandoned
+from realesrgan.util.files import atomic_file, folder_size, remove_abandoned
 from tests.conftest import ROOT
 from tests.media.samples import names_in
 
@@ -90,3 +90,21 @@ def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(t
         remove_abandoned(tmp_path)
         assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_the_size_of_a_folder_that_changes_meanwhile_is_still_told(tmp_path: Path, monkeypatch) -> None:
+    """훑는 사이에 조각의 폴더가 제 이름을 얻어도 멈추지 않는다."""
+    (tmp_path / "000001.seg.part").mkdir()
+    (tmp_path / "a.json").write_bytes(bytes(70))
+    (tmp_path / "joined").mkdir()
+    os.link(tmp_path / "a.json", tmp_path / "joined" / "a.json")
+    real = os.scandir
+
+    def scan(path: Any = ".") -> Any:
+        if str(path).endswith(".part"):
+            raise FileNotFoundError(errno.ENOENT, "gone", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert folder_size(tmp_path) == 70
+    assert folder_size(tmp_path / "none") == 0
