@@ -78,12 +78,25 @@ class Parser(argparse.ArgumentParser):
             bare := re.fullmatch(r"unrecognized arguments: ([^-].*)", message, re.S)
         ) and "-i" in self._option_string_actions:
             message = f"어느 옵션의 값인지 알 수 없습니다: {bare[1]}\n  해결: 입력 앞에 -i를 붙이세요(-i {bare[1]})."
+        guess = self._guess(message)
         for pattern, korean in _TRANSLATIONS:
             if re.fullmatch(pattern, message, re.S):
                 message = re.sub(pattern, korean, message, flags=re.S)
                 break
-        say_error(f"인자가 잘못되었습니다: {message}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
+        say_error(f"인자가 잘못되었습니다: {message}{guess}\n  전체 옵션은 {self.prog} --help로 볼 수 있습니다.")
         raise SystemExit(EXIT_USAGE)
+
+    def _guess(self, message: str) -> str:
+        """모르는 옵션과 철자가 가장 가까운 옵션을 묻는 줄. 가까운 것이 없으면 빈 글이다."""
+        _, found, given = message.partition("unrecognized arguments: ")
+        if not found:
+            return ""
+        from difflib import get_close_matches
+
+        known = list(self._option_string_actions)
+        unknown = [word.partition("=")[0] for word in given.split() if word.startswith("--")]
+        near = {word: get_close_matches(word, known, 1) for word in unknown}
+        return "".join(f"\n  해결: {word} 대신 {names[0]}입니까?" for word, names in near.items() if names)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # 도움말과 버전. 받는 쪽이 파이프를 닫았거나 스트림이 없어도 조용히 끝난다.

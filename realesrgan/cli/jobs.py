@@ -198,7 +198,13 @@ def _find(text: str, recursive: bool, output: Path) -> Iterable[_Source]:
         if glob.has_magic(text):
             matches = sorted(set(_expand(Path(path.anchor), path.relative_to(path.anchor).parts)), key=natural_key)
             return [source for item in matches if (source := _judge(item, Path())) is not None]
-        return [_Source(path, problem=f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")]
+        return [
+            _Source(
+                path,
+                problem=f"입력이 없습니다: {path}\n  이유: 그런 파일이나 폴더가 없습니다.\n"
+                "  해결: 경로와 파일 이름을 확인하세요.",
+            )
+        ]
     except OSError as error:
         problem = "{}\n  해결: {}".format(*os_reason(error))
     return [_Source(path, problem=f"입력을 열 수 없습니다: {path}\n  {problem}" if problem else None, label=label)]

@@ -301,7 +301,9 @@ def find_source(source: str | os.PathLike[str] | BinaryIO, fps: Fraction | None 
         reason, remedy = os_reason(error)
         raise UsageError(f"입력을 열 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
     if not path.exists():
-        raise UsageError(f"입력이 없습니다: {path}\n  경로와 파일 이름을 확인하세요.")
+        raise UsageError(
+            f"입력이 없습니다: {path}\n  이유: 그런 파일이나 폴더가 없습니다.\n  해결: 경로와 파일 이름을 확인하세요."
+        )
     if is_image_name(path):
         from realesrgan.video.animation import is_animation
 

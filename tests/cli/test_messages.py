@@ -86,6 +86,29 @@ def test_a_path_without_its_option_is_told_to_give_the_option(capsys) -> None:
         assert "입력 앞에 -i를 붙이세요(-i photo.jpg)" in capsys.readouterr().err
 
 
+def test_a_misspelt_option_is_answered_with_the_nearest(capsys) -> None:
+    from realesrgan.cli import image, train, video
+
+    for main, wrong, right in (
+        (image.main, "--outptu=x", "--outptu 대신 --output입니까?"),
+        (video.main, "--resmue", "--resmue 대신 --resume입니까?"),
+        (train.main, "--auto-resume", "--auto-resume 대신 --auto_resume입니까?"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["-opt", "x.yml", wrong] if main is train.main else ["-i", "a", wrong])
+        assert stopped.value.code == 2
+        assert right in capsys.readouterr().err
+
+
+def test_an_input_that_is_not_there_says_why_and_what_to_do(tmp_path: Path, capsys) -> None:
+    from realesrgan.cli import image, video
+
+    for main in (image.main, video.main):
+        assert main(["-i", str(tmp_path / "없음.bin"), "-o", str(tmp_path)]) == 2
+        said = capsys.readouterr()
+        assert "이유:" in said.out + said.err and "해결:" in said.out + said.err
+
+
 def test_a_video_given_to_the_picture_command_names_the_other_command(tmp_path: Path, capsys) -> None:
     from realesrgan.cli.image import main
 
