@@ -22,6 +22,7 @@ from realesrgan.media.formats import format_of_name
 from realesrgan.media.image import probe_image, read_image, still, write_image
 from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import (
+    NO_TIMES,
     Colour,
     EncodePlan,
     Hole,
@@ -243,6 +244,8 @@ class ImageSegmentWriter:
         timed: 이름을 차례가 아니라 시각으로 지을지.
     """
 
+    times = NO_TIMES
+
     def __init__(self, folder: Path, extension: str, timed: bool = False) -> None:
         self._timed = timed
         self._folder = folder
@@ -255,7 +258,7 @@ class ImageSegmentWriter:
         except OSError as error:
             raise _unwritable(folder, error) from error
 
-    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """이미지 하나를 쓴다.
 
         Raises:

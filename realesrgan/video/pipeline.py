@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from realesrgan.errors import VideoDamagedError
-from realesrgan.media.video.types import Hole, Planes, VideoFrame
+from realesrgan.media.video.messages import messages_of
+from realesrgan.media.video.types import NO_TIMES, Hole, Planes, SegmentTimes, VideoFrame
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.video.plan import Span
 from realesrgan.video.timing import Timing, at_rate
@@ -361,9 +362,15 @@ def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[Segm
 
 
 class Writer(Protocol):
-    """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다."""
+    """프레임을 차례로 받아 쓰는 것. `media.video.SegmentWriter`와 같다.
 
-    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
+    Attributes:
+        times: 다 쓴 뒤, 담긴 패킷들의 시각. 비디오의 조각이 아니면 비어 있다.
+    """
+
+    times: SegmentTimes
+
+    def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """프레임 하나를 인코딩해 쓴다. 시각은 첫 프레임이 0이다."""
         ...
 
@@ -384,11 +391,13 @@ class PartialSegment:
         index: 조각의 번호.
         frames: 든 프레임 수.
         offset: 첫 프레임의 시각(결과의 time_base).
+        times: 든 패킷들의 시각.
     """
 
     index: int
     frames: int
     offset: int
+    times: SegmentTimes = NO_TIMES
 
 
 @dataclass
@@ -405,6 +414,7 @@ class SegmentSink:
         records: 마친 조각들의 기록.
         holes: 지금까지 지나온, 원본의 깨진 곳들.
         store: 쓰는 중인 조각의 키운 프레임을 적어 둘 곳. None이면 적지 않는다.
+        captions, hdr10plus: 방송 자막이나 동적 HDR이 딸린 프레임이 있었는지.
     """
 
     workspace: Workspace | None
@@ -416,6 +426,8 @@ class SegmentSink:
     records: list[SegmentRecord] = field(default_factory=list)
     holes: list[Hole] = field(default_factory=list)
     store: FrameStore | None = None
+    captions: bool = False
+    hdr10plus: bool = False
     _writer: Writer | None = None
     _index: int = -1
     _offset: int = 0
@@ -437,7 +449,7 @@ class SegmentSink:
                 repeats = self.repeats - self._before[1] if done.frames else 0
                 holes, self._told = tuple(self.holes[self._told :]), len(self.holes)
                 values = {"frames": done.frames, "offset": done.offset, "repeats": repeats}
-                self.records.append(self.workspace.commit(done.index, **values, holes=holes))
+                self.records.append(self.workspace.commit(done.index, **values, holes=holes, times=done.times))
                 if self.store is not None:
                     self.store.finish(item.segment)
             return
@@ -447,7 +459,9 @@ class SegmentSink:
             self._index, self._before = item.segment, (self.frames, self.repeats)
             self._offset = self.timing.ticks(item.frame, 0)[0]
         ticks, duration = self.timing.ticks(item.frame, self.frames - self._before[0])
-        self._writer.write(planes, ticks - self._offset, duration, item.frame.captions)
+        self._writer.write(planes, ticks - self._offset, duration, messages_of(item.frame))
+        self.captions |= bool(item.frame.captions)
+        self.hdr10plus |= bool(item.frame.hdr10plus)
         if self.store is not None and not item.repeats:
             self.store.put(item.segment, item.order, planes)
         self.frames += 1
@@ -462,8 +476,8 @@ class SegmentSink:
         if self._writer is None:
             return None
         self._writer.finish()
-        self._writer = None
-        return PartialSegment(self._index, self.frames - self._before[0], self._offset)
+        times, self._writer = self._writer.times, None
+        return PartialSegment(self._index, self.frames - self._before[0], self._offset, times)
 
     def abort(self) -> None:
         """쓰다 만 조각을 버린다. 표준 출력에 이미 내보낸 것은 되돌릴 수 없다."""
@@ -486,6 +500,7 @@ class VideoRun:
         preview: 적어 둔 미리보기의 경로.
         holes: 지나온, 원본의 깨진 곳들.
         counts: 단계가 센 것의 이름과 수(이번에 계산한 프레임만).
+        captions, hdr10plus: 방송 자막이나 동적 HDR이 딸린 프레임이 있었는지.
     """
 
     times: StageTimes
@@ -497,6 +512,8 @@ class VideoRun:
     preview: Path | None = None
     holes: tuple[Hole, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    captions: bool = False
+    hdr10plus: bool = False
 
 
 def run_stages(
@@ -537,4 +554,14 @@ def run_stages(
         sink.abort()
         raise
     problem = damage[0] if damage else None
-    return VideoRun(times, sink.frames, sink.repeats, sink.records, problem, partial, holes=tuple(sink.holes))
+    return VideoRun(
+        times,
+        sink.frames,
+        sink.repeats,
+        sink.records,
+        problem,
+        partial,
+        holes=tuple(sink.holes),
+        captions=sink.captions,
+        hdr10plus=sink.hdr10plus,
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from realesrgan.errors import RealESRGANError, VideoDamagedError
 from realesrgan.inference.model import Model
+from realesrgan.media.video.messages import lost_messages
 from realesrgan.media.video.types import Hole, Segment
 from realesrgan.util.files import describe_system_error
 from realesrgan.util.machine import available_cores
@@ -308,6 +309,10 @@ class VideoTask:
         records = work.done | {record.index: record for run in runs for record in run.records}
         last = next((run.partial for run in runs if run.partial is not None), None)
         notes, frames = self.join(work.plan, workspace, records, last, whole=damage is None)
+        if self.target.container not in PICTURES:
+            # 첫 프레임에는 없다가 나중에 나온 것이다. 처음부터 알던 것과 글이 같다.
+            seen = any(run.captions for run in runs), any(run.hdr10plus for run in runs)
+            notes += tuple(lost_messages(*seen, work.plan.encoding.codec))
         workspace.remove()
         if damage is not None:
             kept = self.target.partial_path
@@ -361,7 +366,7 @@ class VideoTask:
         segments: list[Segment] = []
         for record in usable:
             offset = record.offset if timing.step is None else before * timing.step
-            segments.append(Segment(str(workspace.segment_path(record.index)), offset, record.frames))
+            segments.append(Segment(str(workspace.segment_path(record.index)), offset, record.times))
             before += record.frames
         tracks: Any = None if self.source.is_animation else self.source.file
         if self.source.is_stream:
@@ -442,7 +447,7 @@ def usable_records(
             "  해결: --resume으로 다시 실행하면 상한 조각만 다시 만듭니다."
         )
     if last is not None and last.index == len(usable):
-        usable.append(SegmentRecord(last.index, last.frames, last.offset, 0, 0, ""))
+        usable.append(SegmentRecord(last.index, last.frames, last.offset, 0, 0, "", times=last.times))
     return [record for record in usable if record.frames]
 
 

@@ -17,7 +17,7 @@ from types import NoneType
 from typing import Any
 
 from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.media.video.types import Hole
+from realesrgan.media.video.types import NO_TIMES, Hole, SegmentTimes
 from realesrgan.util.files import (
     atomic_file,
     exclusive_lock,
@@ -29,7 +29,7 @@ from realesrgan.util.files import (
 )
 from realesrgan.video.plan import Span
 
-FORMAT = 3
+FORMAT = 4
 # 결과 폴더(이미지 시퀀스)가 바뀌는 동안 예전 결과가 머무는 이름.
 OLD_NAME = "old"
 
@@ -46,6 +46,7 @@ class SegmentRecord:
         size: 파일의 크기(바이트).
         sha256: 파일의 해시.
         holes: 이 조각의 원본에서 깨진 곳들.
+        times: 든 패킷들의 시각. 이미지로 쓴 조각이면 비어 있다.
     """
 
     index: int
@@ -55,6 +56,7 @@ class SegmentRecord:
     size: int
     sha256: str
     holes: tuple[Hole, ...] = ()
+    times: SegmentTimes = NO_TIMES
 
 
 def content_of(path: Path) -> tuple[int, str]:
@@ -175,7 +177,14 @@ class Workspace:
         return self.folder / f"{index:06d}.frames"
 
     def commit(
-        self, index: int, *, frames: int, offset: int, repeats: int, holes: tuple[Hole, ...] = ()
+        self,
+        index: int,
+        *,
+        frames: int,
+        offset: int,
+        repeats: int,
+        holes: tuple[Hole, ...] = (),
+        times: SegmentTimes = NO_TIMES,
     ) -> SegmentRecord:
         """제 이름으로 놓인 조각의 기록을 쓴다. 이것이 쓰인 순간 그 조각은 끝난 것이다.
 
@@ -185,7 +194,7 @@ class Workspace:
         path = self.segment_path(index)
         try:
             size, digest = content_of(path) if frames else (0, "")
-            record = SegmentRecord(index, frames, offset, repeats, size, digest, holes)
+            record = SegmentRecord(index, frames, offset, repeats, size, digest, holes, times)
             with atomic_file(self.folder / f"{index:06d}.json") as file:
                 file.write(json.dumps(asdict(record)).encode())
         except OSError as error:
@@ -251,14 +260,28 @@ def _to_record(content: dict[str, Any] | None) -> SegmentRecord | None:
     """읽은 것에서 만든 기록. 값이 하나라도 기록의 것이 아니면 None이고, 그 조각은 다시 한다."""
     if content is None or set(content) != set(SegmentRecord.__dataclass_fields__):
         return None
-    holes = content["holes"]
-    if not isinstance(holes, list) or not all(_is_hole(hole) for hole in holes):
+    holes, times = content["holes"], _to_times(content["times"], content["frames"])
+    if not isinstance(holes, list) or not all(_is_hole(hole) for hole in holes) or times is None:
         return None
     counts = [content[name] for name in ("index", "frames", "repeats", "size")]
     whole = all(type(value) is int and 0 <= value < 1 << 63 for value in counts)
     if not whole or type(content["offset"]) is not int or not isinstance(content["sha256"], str):
         return None
-    return SegmentRecord(**{**content, "holes": tuple(Hole(**hole) for hole in holes)})
+    return SegmentRecord(**{**content, "holes": tuple(Hole(**hole) for hole in holes), "times": times})
+
+
+def _to_times(content: Any, frames: Any) -> SegmentTimes | None:
+    """읽은 것에서 만든 시각들. 프레임마다 하나가 아니면 None."""
+    if not isinstance(content, dict) or set(content) != set(SegmentTimes.__dataclass_fields__):
+        return None
+    pts, tail = content["pts"], content["tail"]
+    if (
+        not isinstance(pts, list)
+        or not all(type(value) is int for value in (*pts, tail))
+        or len(pts) not in (0, frames)
+    ):
+        return None
+    return SegmentTimes(tuple(pts), tail)
 
 
 def _is_hole(content: Any) -> bool:

@@ -281,8 +281,8 @@ def test_containers_follow_the_extension(name, container):
         find_target("a.xyz")
 
 
-def test_the_source_is_opened_twice_and_never_hashed_and_segments_are_opened_twice(tmp_path, model, monkeypatch):
-    """처음에 한 번, 소리를 옮길 때 한 번. 조각은 확인할 때 한 번, 이을 때 한 번."""
+def test_the_source_is_opened_twice_and_never_hashed_and_segments_are_opened_once(tmp_path, model, monkeypatch):
+    """처음에 한 번, 소리를 옮길 때 한 번. 조각은 이을 때 한 번."""
     source = make_video(tmp_path / "a.mp4", 50)
     monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
     opened: list[str] = []
@@ -299,7 +299,7 @@ def test_the_source_is_opened_twice_and_never_hashed_and_segments_are_opened_twi
     result = upscale_video(source, tmp_path / "b.mp4", model=model)
     segments = [name for name in opened if name.endswith(".seg")]
     assert result.frames == 50 and opened.count("a.mp4") == 2
-    assert len(set(segments)) > 2 and len(segments) == 2 * len(set(segments)) == len(opened) - 2
+    assert len(set(segments)) > 2 and len(segments) == len(set(segments)) == len(opened) - 2
     assert {path.suffix for path in hashed} == {".seg"} and len(hashed) == len(set(segments))
 
 

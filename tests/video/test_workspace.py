@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
+from realesrgan.media.video.types import SegmentTimes
 from realesrgan.util.files import file_sha256
 from realesrgan.video.plan import Span
 from realesrgan.video.workspace import Workspace, lock_target, workspace_folder
@@ -24,7 +25,7 @@ def prepare(target: Path, work=WORK, spans=SPANS, resume=False, overwrite=False)
 
 def finish(workspace: Workspace, index: int, content: bytes = b"video") -> None:
     workspace.segment_path(index).write_bytes(content)
-    workspace.commit(index, frames=3, offset=10 * index, repeats=1)
+    workspace.commit(index, frames=3, offset=10 * index, repeats=1, times=SegmentTimes((0, 20, 10), 10))
 
 
 def test_a_finished_segment_is_found_again_on_resume(tmp_path):
@@ -32,6 +33,7 @@ def test_a_finished_segment_is_found_again_on_resume(tmp_path):
     found = prepare(tmp_path / "영화.mp4", resume=True).verified()
     assert list(found) == [0]
     assert (found[0].frames, found[0].offset, found[0].repeats) == (3, 0, 1)
+    assert found[0].times == SegmentTimes((0, 20, 10), 10)
 
 
 def test_a_segment_without_its_record_is_not_finished(tmp_path):
@@ -58,7 +60,19 @@ def test_a_damaged_record_is_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"holes": 3}, {"holes": [1]}, {"holes": [{"start": 1}]}, {"frames": "3"}, {"index": 1}, {"size": -1}]
+    "change",
+    [
+        {"holes": 3},
+        {"holes": [1]},
+        {"holes": [{"start": 1}]},
+        {"frames": "3"},
+        {"index": 1},
+        {"size": -1},
+        {"times": None},
+        {"times": {"pts": [0, 1], "tail": 1}},
+        {"times": {"pts": [0, 1, "2"], "tail": 1}},
+        {"times": {"pts": [0, 1, 2]}},
+    ],
 )
 def test_a_record_with_strange_values_is_ignored(tmp_path, change):
     workspace = prepare(tmp_path / "a.mp4")

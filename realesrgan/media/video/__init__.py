@@ -5,7 +5,7 @@ from __future__ import annotations
 from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.join import join_video
 from realesrgan.media.video.reader import VideoReader
-from realesrgan.media.video.segment import SegmentWriter, check_segment
+from realesrgan.media.video.segment import SegmentWriter
 from realesrgan.media.video.types import (
     Colour,
     EncodePlan,
@@ -14,6 +14,7 @@ from realesrgan.media.video.types import (
     PixelLayout,
     Planes,
     Segment,
+    SegmentTimes,
     VideoFrame,
     VideoInfo,
 )
@@ -26,11 +27,11 @@ __all__ = [
     "PixelLayout",
     "Planes",
     "Segment",
+    "SegmentTimes",
     "SegmentWriter",
     "VideoFrame",
     "VideoInfo",
     "VideoReader",
-    "check_segment",
     "join_video",
     "plan_encoding",
 ]

@@ -85,14 +85,14 @@ def check_hdr(info: VideoInfo, encoder: Encoder, bits: int) -> None:
     """HDR 비디오를 이 인코더와 비트 수로 잃지 않고 담을 수 있는지 본다.
 
     Raises:
-        VideoFormatError: 동적 메타데이터가 있거나, 8비트거나, 정적 메타데이터를 담을 수 없는 인코더일 때.
+        VideoFormatError: 밑바탕이 없는 Dolby Vision이거나, 8비트거나, 정적 메타데이터를 담을 수 없는 인코더일 때.
     """
     carriers = ", ".join(name for name, item in ENCODERS.items() if item.static_hdr)
-    if info.side_data.get("dynamic"):
+    if info.side_data.get("dolby_vision") == 0:
         raise VideoFormatError(
-            f"동적 HDR 메타데이터가 든 비디오는 키울 수 없습니다: {info.name}\n"
-            f"  이유: 장면의 픽셀에 매인 값이라 그대로 옮길 수 없습니다({', '.join(info.side_data['dynamic'])}).\n"
-            "  해결: 다른 프로그램으로 동적 메타데이터(Dolby Vision, HDR10+)를 떼어 HDR10이나 HLG로 만드세요."
+            f"Dolby Vision만으로 만든 비디오는 키울 수 없습니다: {info.name}\n"
+            "  이유: 밑바탕의 색이 HDR10이나 HLG가 아니라(프로파일 5 등) 그대로 키우면 보라색과 초록색으로 보입니다.\n"
+            "  해결: 다른 프로그램으로 HDR10이나 HLG로 바꾼 뒤 다시 하세요."
         )
     if not info.colour.is_hdr:
         return
@@ -109,6 +109,22 @@ def check_hdr(info: VideoInfo, encoder: Encoder, bits: int) -> None:
             "  이유: 화면의 밝기 정보(mastering display, content light)를 받는 옵션이 없습니다.\n"
             f"  해결: --codec에 {carriers} 가운데 하나를 쓰세요."
         )
+
+
+_DOLBY_BASES = {1: "HDR10", 2: "SDR", 4: "HLG", 6: "HDR10"}
+
+
+def lost_dynamic_hdr(info: VideoInfo) -> list[str]:
+    """어느 인코더에도 담지 못하는 동적 HDR의 알림. HDR10+는 `messages.lost_messages`가 본다."""
+    found, notes = info.side_data, []
+    if found.get("dolby_vision"):
+        base = _DOLBY_BASES.get(found["dolby_vision"], "HDR10")
+        notes.append(f"Dolby Vision의 동적 메타데이터는 담지 못합니다. 그 밑바탕인 {base}로 담습니다.")
+    if found.get("vivid"):
+        notes.append("HDR Vivid의 동적 메타데이터는 담지 못합니다. 그 밑바탕인 HDR10이나 HLG로 담습니다.")
+    if found.get("hdr10plus") is False:
+        notes.append("창(window)이 여럿인 HDR10+는 픽셀의 자리가 달라져 담지 못합니다. 정적 HDR만 담습니다.")
+    return notes
 
 
 def hdr_parameters(side_data: dict[str, Any], encoder: Encoder) -> dict[str, str]:

@@ -6,11 +6,11 @@ import difflib
 from dataclasses import replace
 
 from realesrgan.errors import VideoFormatError
-from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters
+from realesrgan.media.video.colour import check_hdr, encoded_colour, hdr_parameters, lost_dynamic_hdr
 from realesrgan.media.video.encoders import Encoder, find_encoder, is_built, try_encoder
 from realesrgan.media.video.layouts import PLANAR, layout_of
 from realesrgan.media.video.marks import FRAME_PACKINGS, MARKED_CONTAINERS, mark_boxes
-from realesrgan.media.video.segment import CAPTION_CODECS
+from realesrgan.media.video.messages import lost_messages
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, VideoInfo
 from realesrgan.util.machine import available_cores
 
@@ -72,10 +72,8 @@ def plan_encoding(
             f"{encoder.name}의 {_CONTAINER_NAMES[container]}에는 픽셀의 가로세로 비율({plan.sample_aspect_ratio})을 "
             "적을 수 없어 눌려 보일 수 있습니다. 지키려면 .mp4로 쓰거나 --codec libx264를 쓰세요."
         )
-    if info.captions and encoder.name not in CAPTION_CODECS:
-        warnings.append(
-            f"방송 자막(EIA-608, 708)은 {encoder.name}에 담지 못합니다. 지키려면 --codec h264나 h265를 쓰세요."
-        )
+    warnings += lost_messages(info.captions, bool(info.side_data.get("hdr10plus")), encoder.name)
+    warnings += lost_dynamic_hdr(info)
     warnings += _lost_marks(info, container, encoder)
     warnings += _player_limits(plan)
     try_encoder(plan, request)

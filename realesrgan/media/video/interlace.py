@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +18,8 @@ SAMPLE_FRAMES = 90
 """한 자리에서 볼 프레임 수."""
 _ENOUGH = 8
 """판단에 필요한, 움직임이 있는 프레임 수."""
+_PLAINLY = 24
+"""움직임이 있는 프레임을 이만큼 보아도 비월 표시도 빗살도 없으면 순차로 보고 더 보지 않는다."""
 _FLAGGED_SHARE = 0.15
 """비월 표시가 있는 비디오에서, 빗살 무늬가 이만큼 있어야 정말 비월로 본다. 2:3 풀다운(telecine)은 0.4쯤이다."""
 _PLAIN_SHARE = 0.5
@@ -51,6 +53,11 @@ class FieldCount:
     total: int = 0
     near: int = 0
     far: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """볼 만큼 보았는지. 아니면 짧은 비디오라 더 볼 것이 없다."""
+        return self.total >= SAMPLE_FRAMES or self.interlaced + self.progressive >= _PLAINLY
 
     def __add__(self, other: FieldCount) -> FieldCount:
         return FieldCount(
@@ -109,6 +116,8 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
             if verdicts[-1]:
                 combed_near, combed_far = count_combs(window[0].astype(np.int32), window[1].astype(np.int32))
                 near, far = near + combed_near, far + combed_far
+            if not flagged and near <= far and len(verdicts) - verdicts.count(None) >= _PLAINLY:
+                break
     return FieldCount(verdicts.count(True), verdicts.count(False), flagged, total, near, far)
 
 
@@ -184,7 +193,7 @@ def deinterlaced(frames: Iterable[Any], info: VideoInfo, mode: Deinterlace) -> I
         mode: 푸는 법.
     """
     graph: Any = None
-    times: list[tuple[int | None, int]] = []
+    times: list[tuple[int | None, int, bytes]] = []
     usual = max(1, round(1 / (info.rate * info.time_base)))
     shape = None
     for frame in frames:
@@ -194,12 +203,13 @@ def deinterlaced(frames: Iterable[Any], info: VideoInfo, mode: Deinterlace) -> I
                 yield from _pull(graph, times)
             shape = (frame.width, frame.height, frame.format.name)
             graph = _graph(frame, info, mode)
+        captions = captions_of(frame)
         if mode == "double":
             length = frame.duration or usual
             first = None if frame.pts is None else 2 * frame.pts
-            times += [(first, length), (None if first is None else first + length, length)]
+            times += [(first, length, captions), (None if first is None else first + length, length, b"")]
         else:
-            times.append((frame.pts, frame.duration))
+            times.append((frame.pts, frame.duration, captions))
         graph.push(frame)
         yield from _pull(graph, times)
     if graph is not None:
@@ -222,15 +232,23 @@ def _graph(frame: Any, info: VideoInfo, mode: Deinterlace) -> Any:
     return graph
 
 
-def _pull(graph: Any, times: list[tuple[int | None, int]]) -> Iterator[Any]:
-    """다 된 프레임을 꺼내 원본의 시각을 붙인다. 필터가 시각을 다른 단위로 바꾸기 때문이다."""
+def captions_of(frame: Any) -> bytes:
+    """PyAV의 프레임에 딸린 방송 자막(cc_data). 필터를 지난 프레임의 것은 `opaque`에 있다."""
+    return bytes(frame.side_data.get("A53_CC") or b"") if frame.opaque is None else frame.opaque
+
+
+def _pull(graph: Any, times: list[tuple[int | None, int, bytes]]) -> Iterator[Any]:
+    """다 된 프레임을 꺼내 원본의 시각과 자막을 붙인다.
+
+    필터는 시각을 다른 단위로 바꾸고, 한 프레임에서 나온 두 필드에 같은 자막을 두 번 붙인다.
+    """
     av = import_av()
     while times:
         try:
             frame = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
-        frame.pts, frame.duration = times.pop(0)
+        frame.pts, frame.duration, frame.opaque = times.pop(0)
         yield frame
 
 
@@ -246,6 +264,7 @@ def without_repeats(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
     """
     step = 1 / (info.rate * info.time_base)
     group: list[tuple[int, float, Any]] = []
+    captions = b""
     previous: NDArray[np.int32] | None = None
     current: int | None = None
     for frame in frames:
@@ -254,20 +273,29 @@ def without_repeats(frames: Iterable[Any], info: VideoInfo) -> Iterator[Any]:
         same = previous is not None and previous.shape == luma.shape
         change = float(np.abs(luma - previous).mean()) if same else float("inf")
         if current is not None and number // FILM_CYCLE != current:
-            yield from _kept_of(group, info, step)
+            captions = yield from _kept_of(group, info, step, captions)
             group = []
         previous, current = luma, number // FILM_CYCLE
         group.append((number, change, frame))
-    yield from _kept_of(group, info, step)
+    yield from _kept_of(group, info, step, captions)
 
 
-def _kept_of(group: list[tuple[int, float, Any]], info: VideoInfo, step: Fraction) -> Iterator[Any]:
-    kept = list(group)
-    if len(kept) == FILM_CYCLE:
-        kept.remove(min(kept, key=lambda item: item[1]))
-    for place, (number, _, frame) in enumerate(kept):
+def _kept_of(
+    group: list[tuple[int, float, Any]], info: VideoInfo, step: Fraction, captions: bytes
+) -> Generator[Any, None, bytes]:
+    """남길 프레임들을 내고, 끝에서 뺀 프레임의 방송 자막을 돌려준다. 뺀 것의 자막은 다음 프레임의 `opaque`에 얹는다."""
+    spare = min(group, key=lambda item: item[1]) if len(group) == FILM_CYCLE else None
+    place = 0
+    for item in group:
+        number, _, frame = item
+        if item is spare:
+            captions += captions_of(frame)
+            continue
         begin = number // FILM_CYCLE * FILM_CYCLE
         # 네 프레임을 다섯 프레임의 길이에 고르게 놓는다. 모자란 묶음(비디오의 끝)은 제 번호를 따른다.
         moment = begin + (place if len(group) == FILM_CYCLE else min(number - begin, 3)) * Fraction(5, 4)
         frame.pts, frame.duration = info.start + round(moment * step), round(step * Fraction(5, 4))
+        frame.opaque, captions = captions + captions_of(frame), b""
+        place += 1
         yield frame
+    return captions

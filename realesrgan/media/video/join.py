@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from realesrgan.errors import VideoWriteError
+from realesrgan.errors import VideoReadError, VideoWriteError
+from realesrgan.media.video.damage import file_shortage
 from realesrgan.media.video.files import (
     Source,
     broadcast_start,
@@ -27,8 +28,7 @@ from realesrgan.media.video.marks import MARKED_CONTAINERS, drop_spatial_box, ma
 from realesrgan.media.video.segment import (
     ALPHA_HEADER,
     ALPHA_SIDE_DATA,
-    SegmentTimes,
-    check_segment,
+    broken_segment,
     muxer_options,
 )
 from realesrgan.media.video.tracks import Tracks, open_tracks, stream_label, uncommon_tags
@@ -91,7 +91,6 @@ def join_video(
             f"비디오를 쓸 수 없습니다: {target}\n  이유: 조각이 하나도 없습니다.\n"
             "  해결: 구간(--start, --end)을 확인하세요."
         )
-    times = [check_segment(segment.path, plan, segment.frames) for segment in segments]
     target = Path(os.path.realpath(target))
     # 이름이 언제나 같아서, 쓰다가 강제로 죽어 남은 것은 다음에 이을 때 덮어쓰고 치운다.
     temporary = hidden_beside(target, ".part")
@@ -99,7 +98,7 @@ def join_video(
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
-        timing, window = _timing(segments, times, plan, info, begun, start, end, partial, speed)
+        timing, window = _timing(segments, plan, info, begun, start, end, partial, speed)
         window = replace(window, tolerant=partial or tolerant)
         stack.callback(temporary.unlink, missing_ok=True)
         any_tags = container is not None and bool(uncommon_tags(container.metadata))
@@ -107,7 +106,7 @@ def join_video(
         output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
         warnings: list[str] = []
         others: Iterator[tuple[float, Any]] = iter(())
-        with closing(output), closing(open_container(segments[0].path)) as first:
+        with closing(output), closing(_open_segment(segments[0].path, plan)) as first:
             template = first.streams.video[0]
             boxes = mark_boxes(info) if info is not None and plan.container in MARKED_CONTAINERS else b""
             if boxes:
@@ -118,7 +117,7 @@ def join_video(
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
                 others, warnings = tracks.packets(), tracks.warnings
-            refused = _mux_all(output, _video_packets(segments, times, first, video, plan, timing), others)
+            refused = _mux_all(output, _video_packets(segments, first, video, plan, timing), others)
             warnings += [
                 f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in refused.items()
             ]
@@ -130,7 +129,6 @@ def join_video(
 
 def _timing(
     segments: Sequence[Segment],
-    found: Sequence[SegmentTimes],
     plan: EncodePlan,
     info: VideoInfo | None,
     begun: Fraction,
@@ -144,7 +142,8 @@ def _timing(
     결과의 0은 구간을 잘랐거나 시각을 새로 매겼으면(`speed`) 첫 프레임, 방송이면 방송이 시작한 때(`begun`)다.
     """
     delay, last = 0, 0
-    for segment, times in zip(segments, (one.pts for one in found), strict=True):
+    for segment in segments:
+        times = segment.times.pts
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max(delay, *(place - ranks[pts] for place, pts in enumerate(times)))
         last = max(last, segment.offset + max(times))
@@ -192,7 +191,6 @@ def _video_stream(output: Any, template: Any, plan: EncodePlan) -> Any:
 
 def _video_packets(
     segments: Sequence[Segment],
-    times_of: Sequence[SegmentTimes],
     first: Any,
     video: Any,
     plan: EncodePlan,
@@ -208,9 +206,9 @@ def _video_packets(
     unit = Fraction(1, 1000) if plan.container in ("matroska", "webm") else plan.time_base
     latest: int | None = None
     ends = [segment.offset - timing.origin for segment in segments[1:]]
-    for segment, found, after in zip(segments, times_of, [*ends, None], strict=True):
+    for segment, after in zip(segments, [*ends, None], strict=True):
         shift = segment.offset - timing.origin
-        times = sorted(pts + shift for pts in found.pts)
+        times = sorted(pts + shift for pts in segment.times.pts)
         placed: dict[int, int] = {}
         for pts in times:
             spot = round(pts * plan.time_base / unit)
@@ -221,10 +219,10 @@ def _video_packets(
         line = tail + [placed[pts] for pts in times]
         following = dict(pairwise([*times, *([] if after is None else [after])]))
         container = first if segment is segments[0] else None
-        for place, packet in enumerate(_segment_packets(segment.path, plan, container)):
+        for place, packet in enumerate(_segment_packets(segment, plan, container)):
             moment = packet.pts + shift
             # 길이가 0인 마지막 프레임은 mp4의 편집 목록에 들지 못해 보이지 않는다.
-            length = following[moment] - moment if moment in following else found.tail or timing.step
+            length = following[moment] - moment if moment in following else segment.times.tail or timing.step
             packet.duration = round(length * plan.time_base / unit)
             packet.pts = placed[moment]
             packet.dts = line[place]
@@ -234,36 +232,63 @@ def _video_packets(
         tail = line[len(line) - timing.delay :]
 
 
-def _segment_packets(path: str, plan: EncodePlan, opened: Any = None) -> Iterator[Any]:
-    """조각 하나의 패킷들. 시각은 계획의 단위로 옮기고, 따로 둔 알파는 곁 데이터로 되돌린다.
+def _open_segment(path: str, plan: EncodePlan) -> Any:
+    """조각을 연다. 부르는 쪽이 닫는다.
+
+    Raises:
+        VideoDamagedError: 잘렸거나, 열 수 없거나, 다른 계획으로 쓴 것일 때.
+    """
+    if Path(path).exists() and file_shortage(path):
+        raise broken_segment(path, "잘렸습니다")
+    try:
+        container = open_container(path)
+    except VideoReadError as error:
+        raise broken_segment(path, "열 수 없습니다") from error
+    if not container.streams.video or container.streams.video[0].codec_context.width != plan.width:
+        container.close()
+        raise broken_segment(path, "다른 계획으로 쓴 조각입니다")
+    return container
+
+
+def _segment_packets(segment: Segment, plan: EncodePlan, opened: Any = None) -> Iterator[Any]:
+    """조각 하나의 패킷들. 시각은 쓸 때 적어 둔 것이고, 따로 둔 알파는 곁 데이터로 되돌린다.
 
     Args:
-        path: 조각의 경로.
+        segment: 조각.
         plan: 인코딩 계획.
         opened: 이미 열어 둔 것. 닫는 것은 부르는 쪽이다.
+
+    Raises:
+        VideoDamagedError: 적어 둔 것과 수나 시각이 다르거나 끝까지 읽을 수 없을 때.
     """
-    with closing(open_container(path)) if opened is None else nullcontext(opened) as container:
+    av, times = import_av(), iter(segment.times.pts)
+    with closing(_open_segment(segment.path, plan)) if opened is None else nullcontext(opened) as container:
         streams = container.streams.video
         base = streams[0].time_base
         # 알파의 패킷은 짝이 되는 색의 패킷 곁에 담겨 있어 몇 개만 기다리면 된다.
         colours: deque[Any] = deque()
         alphas: deque[bytes] = deque()
-        for found in container.demux(*streams):
-            if not found.size:
-                continue
-            if found.stream.index == streams[0].index:
-                colours.append(found)
-            else:
-                alphas.append(bytes(found))
-            while colours and (alphas or len(streams) == 1):
-                packet = colours.popleft()
-                # 딱 떨어지는지는 `check_segment`가 보았다.
-                packet.pts = int(packet.pts * base / plan.time_base)
-                packet.duration = round((packet.duration or 0) * base / plan.time_base)
-                packet.time_base = plan.time_base
-                if alphas:
-                    _attach_alpha(packet, alphas.popleft())
-                yield packet
+        try:
+            for found in container.demux(*streams):
+                if not found.size:
+                    continue
+                if found.stream.index == streams[0].index:
+                    colours.append(found)
+                else:
+                    alphas.append(bytes(found))
+                while colours and (alphas or len(streams) == 1):
+                    packet, pts = colours.popleft(), next(times, None)
+                    if pts is None or packet.is_corrupt or abs(packet.pts * base - pts * plan.time_base) >= base:
+                        raise broken_segment(segment.path, "적어 둔 시각과 다른 프레임이 있습니다")
+                    packet.pts = pts
+                    if alphas:
+                        _attach_alpha(packet, alphas.popleft())
+                    yield packet
+        except (av.error.FFmpegError, OSError) as error:
+            raise broken_segment(segment.path, "끝까지 읽을 수 없습니다") from error
+    missing = sum(1 for _ in times)
+    if missing:
+        raise broken_segment(segment.path, f"프레임 {len(segment.times.pts)}개 가운데 {missing}개가 없습니다")
 
 
 def _attach_alpha(packet: Any, alpha: bytes) -> None:

@@ -13,6 +13,7 @@ from realesrgan.errors import VideoReadError
 from realesrgan.media.video.colour import UNSPECIFIED, concrete_colour
 from realesrgan.media.video.files import PICTURE_FORMATS, describe_container, import_av
 from realesrgan.media.video.layouts import layout_of
+from realesrgan.media.video.messages import hdr10plus_message
 from realesrgan.media.video.types import VideoInfo
 
 _FULL, _LIMITED = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
@@ -20,7 +21,8 @@ _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 _THUMBNAILS = (1 << 11) | (1 << 20)  # timed_thumbnails, still_image
 _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _STATIC = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
-_DYNAMIC = ("DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
+_DOLBY = ("DOVI_RPU_BUFFER", "DOVI_METADATA")
+_DYNAMIC = (*_DOLBY, "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
 _HDR = frozenset((*_STATIC, *_DYNAMIC))
 DEFAULT_RATE = Fraction(25)
 ALPHA_DECODERS = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
@@ -90,7 +92,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         rotation, mirrored, notes = display_rotation(side_data["DISPLAYMATRIX"])
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     notes += [f"{name}는 담지 못합니다." for kind, name in _NAMED_SIDE_DATA.items() if kind in side_data]
-    crop = container_crop(describe_container(container), stream.index)
+    description = describe_container(container)
+    crop = container_crop(description, stream.index)
     # 색차를 나눌 수 없는 자리에서 시작하면 그만큼 덜 자른다.
     across, down = layout.subsampling
     crop = (crop[0] // across * across, crop[1], crop[2] // down * down, crop[3])
@@ -122,7 +125,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=float(stream.duration * stream.time_base) if stream.duration else whole,
-        side_data=hdr_side_data(side_data) if not _HDR.isdisjoint(side_data) else {},
+        side_data=hdr_side_data(side_data, dolby_vision_base(description, stream.index), colour.is_hdr),
         warnings=tuple(notes),
     )
 
@@ -176,12 +179,23 @@ def other_programs(text: str, index: int) -> set[int]:
 
 def container_crop(text: str, index: int) -> tuple[int, int, int, int]:
     """컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`. 인자는 `other_programs`와 같다."""
-    _, _, rest = text.partition(f"  Stream #0:{index}")
-    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.split(r"\n  Stream #", rest)[0])
+    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", _described_stream(text, index))
     if found is None:
         return (0, 0, 0, 0)
     left, right, top, bottom = (int(side) for side in found.groups())
     return left, right, top, bottom
+
+
+def dolby_vision_base(text: str, index: int) -> int | None:
+    """Dolby Vision의 밑바탕(compatibility id): 0 없음, 1과 6 HDR10, 2 SDR, 4 HLG. 적혀 있지 않으면 None."""
+    found = re.search(r"DOVI configuration record:.*compatibility id: (\d+)", _described_stream(text, index))
+    return int(found[1]) if found else None
+
+
+def _described_stream(text: str, index: int) -> str:
+    """FFmpeg가 적은 설명에서 한 스트림의 것."""
+    _, _, rest = text.partition(f"  Stream #0:{index}")
+    return re.split(r"\n  Stream #", rest)[0]
 
 
 _NAMED_SIDE_DATA = {"AFD": "화면 비율의 표시(AFD)"}
@@ -207,21 +221,32 @@ def display_rotation(data: bytes) -> tuple[int, bool, list[str]]:
     return 0, False, ["90도의 배수가 아닌 회전이 적혀 있어 회전을 적용하지 않습니다."]
 
 
-def hdr_side_data(found: dict[str, bytes]) -> dict[str, Any]:
+def hdr_side_data(found: dict[str, bytes], base: int | None, is_hdr: bool) -> dict[str, Any]:
     """프레임에 붙은 HDR 메타데이터.
+
+    Args:
+        found: 프레임의 곁 데이터.
+        base: `dolby_vision_base`.
+        is_hdr: 색의 꼬리표가 PQ나 HLG인지. 적힌 밑바탕이 없는 Dolby Vision은 이것으로 안다.
 
     Returns:
         `mastering_display`(`red`, `green`, `blue`, `white`의 xy와 `luminance`의 (최소, 최대) cd/m2, 모두 `Fraction`),
-        `content_light`((MaxCLL, MaxFALL) cd/m2), `dynamic`(동적 메타데이터의 이름들) 가운데 있는 것.
+        `content_light`((MaxCLL, MaxFALL) cd/m2), `dolby_vision`(그 밑바탕), `hdr10plus`(옮길 수 있는지), `vivid` 가운데
+        있는 것.
     """
     result: dict[str, Any] = {}
+    if _HDR.isdisjoint(found) and base is None:
+        return result
     if "MASTERING_DISPLAY_METADATA" in found:
         result.update(_mastering(found["MASTERING_DISPLAY_METADATA"]))
     if "CONTENT_LIGHT_LEVEL" in found:
         result["content_light"] = struct.unpack("=II", found["CONTENT_LIGHT_LEVEL"][:8])
-    dynamic = tuple(name for name in _DYNAMIC if name in found)
-    if dynamic:
-        result["dynamic"] = dynamic
+    if base is not None or any(name in found for name in _DOLBY):
+        result["dolby_vision"] = int(is_hdr) if base is None else base
+    if "DYNAMIC_HDR_PLUS" in found:
+        result["hdr10plus"] = bool(hdr10plus_message(found["DYNAMIC_HDR_PLUS"]))
+    if "DYNAMIC_HDR_VIVID" in found:
+        result["vivid"] = True
     return result
 
 

@@ -20,14 +20,15 @@ from realesrgan.media.video.damage import ForwardInput
 from realesrgan.media.video.files import Source, import_av, open_container, source_name
 from realesrgan.media.video.interlace import (
     FILM_CYCLE,
-    SAMPLE_FRAMES,
     Deinterlace,
+    captions_of,
     count_fields,
     deinterlaced,
     is_interlaced,
     without_repeats,
 )
 from realesrgan.media.video.layouts import cropped, layout_of, planes_of
+from realesrgan.media.video.messages import hdr10plus_message
 from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
@@ -469,6 +470,7 @@ class VideoReader:
     def _made(self, opening: OpenVideo, frame: Any, pts: int, last: int | None, hole: Hole | None = None) -> VideoFrame:
         left, right, top, bottom = self.info.crop
         size = (frame.width - left - right, frame.height - top - bottom)
+        captions, light = captions_of(frame), bytes(frame.side_data.get("DYNAMIC_HDR_PLUS") or b"")
         moment = pts // 2 if self._mode == "double" else pts
         aspect = next((found for place, found in reversed(self._aspects) if place <= moment), self._first_aspect)
         bent = _differs(aspect, self._first_aspect)
@@ -480,8 +482,7 @@ class VideoReader:
         planes = planes_of(frame)
         if any(self.info.crop):
             planes = cropped(planes, self.info.layout, (left, top), size)
-        captions = bytes(frame.side_data.get("A53_CC") or b"") if self.info.captions else b""
-        return VideoFrame(planes, pts, frame.duration or 0, hole, captions)
+        return VideoFrame(planes, pts, frame.duration or 0, hole, captions, hdr10plus_message(light))
 
     def _through_holes(
         self,
@@ -586,7 +587,7 @@ class VideoReader:
             packets = _kept(self._pending, self._packets) if self._fresh else opening.packets_from()
             count = count_fields(_plain_frames(opening, packets))
             own.flush_buffers()
-        if not self._stream and self.info.duration and count.total >= SAMPLE_FRAMES:
+        if not self._stream and self.info.duration and count.is_full:
             # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
             self.packet_index()
             with self._borrowed() as opening:

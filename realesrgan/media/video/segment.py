@@ -1,4 +1,4 @@
-"""인코딩한 조각(segment) 하나를 쓰고 확인한다.
+"""인코딩한 조각(segment) 하나를 쓴다.
 
 조각은 mp4(ProRes는 mov)다. 눈금(timescale)을 원본의 시각 단위에 맞출 수 있어 시각을 잃지 않고,
 마지막 프레임의 길이까지 담으며, 다 쓰이지 않은 파일은 열리지 않는다.
@@ -8,19 +8,18 @@ VP9의 알파는 mp4에 자리가 없어 둘째 비디오 스트림으로 담았
 from __future__ import annotations
 
 import os
-import re
 import secrets
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from realesrgan.errors import VideoDamagedError, VideoReadError, VideoWriteError
-from realesrgan.media.video.damage import file_shortage
+from realesrgan.errors import VideoDamagedError, VideoWriteError
 from realesrgan.media.video.encoders import set_up
-from realesrgan.media.video.files import import_av, korean_write_errors, local_url, open_container, settle
+from realesrgan.media.video.files import import_av, korean_write_errors, local_url, settle
 from realesrgan.media.video.layouts import frame_of
-from realesrgan.media.video.types import EncodePlan, Planes
+from realesrgan.media.video.messages import CAPTION_CODECS, insert_messages
+from realesrgan.media.video.types import EncodePlan, Planes, SegmentTimes
 
 _FINE_TIMESCALE = 10_000
 """mp4의 편집 목록(edit list)에 쓸 눈금의 아래 한도(1초에)."""
@@ -62,6 +61,9 @@ class SegmentWriter:
         path: 조각 파일의 경로. 확장자는 무엇이든 좋다.
         plan: 인코딩 계획.
 
+    Attributes:
+        times: 다 쓴 뒤, 담긴 패킷들의 시각. 이을 때 조각을 한 번만 열게 한다.
+
     Raises:
         VideoWriteError: 만들 수 없을 때.
     """
@@ -74,7 +76,10 @@ class SegmentWriter:
         self._frames = 0
         self._last = -1
         self._durations: dict[int, int] = {}
-        self._captions: dict[int, bytes] = {}
+        self._order: list[int] = []
+        self._tail = 0
+        self.times = SegmentTimes()
+        self._messages: dict[int, tuple[bytes, ...]] = {}
         self._alpha: Any = None
         self._finished = False
         name = "mov" if plan.codec == "prores_ks" else "mp4"
@@ -94,14 +99,14 @@ class SegmentWriter:
                 set_up(self._alpha.codec_context, replace(plan, pix_fmt="yuv420p", options={"threads": "1"}))
                 self._alpha.time_base = plan.time_base
 
-    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """프레임 하나를 인코딩해 쓴다.
 
         Args:
             planes: 계획의 `layout`의 평면들.
             pts: 조각의 처음부터의 시각, 단위는 계획의 `time_base`. 첫째는 0이고 언제나 늘어난다.
             duration: 보이는 길이. 모르면 0.
-            captions: 방송 자막. 담지 못하는 코덱이면 버린다.
+            messages: 함께 담을 메시지들(`messages.messages_of`). 담지 못하는 코덱이면 버린다.
 
         Raises:
             VideoWriteError: 인코더가 받아들이지 않거나 디스크가 가득 찼을 때.
@@ -111,9 +116,9 @@ class SegmentWriter:
             raise ValueError(f"조각의 시각이 0에서 시작해 늘어나지 않습니다: {self._last} 다음에 {pts}")
         frame = coloured_frame(planes, self._plan)
         frame.pts, frame.duration = pts, duration
-        self._durations[pts] = duration
-        if captions:
-            self._captions[pts] = captions
+        self._durations[pts] = self._tail = duration
+        if messages and self._plan.codec in CAPTION_CODECS:
+            self._messages[pts] = messages
         with korean_write_errors(self._target):
             self._mux(self._stream.encode(frame))
         self._last = pts
@@ -121,15 +126,14 @@ class SegmentWriter:
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
+            self._order.append(packet.pts)
             duration = self._durations.pop(packet.pts, 0)
             if duration:
                 packet.duration = duration
             twin = self._alpha_packet(packet, duration) if self._alpha is not None else None
-            captions = self._captions.pop(packet.pts, b"")
-            if captions and self._plan.codec in CAPTION_CODECS:
-                self._container.mux_one(_captioned(packet, captions, CAPTION_CODECS[self._plan.codec]))
-            else:
-                self._container.mux_one(packet)
+            if messages := self._messages.pop(packet.pts, ()):
+                packet = _with_messages(packet, messages, CAPTION_CODECS[self._plan.codec])  # noqa: PLW2901
+            self._container.mux_one(packet)
             if twin is not None:
                 self._container.mux_one(twin)
 
@@ -159,17 +163,17 @@ class SegmentWriter:
                 "  해결: 구간(--start, --end)을 확인하세요."
             )
         with korean_write_errors(self._target):
-            last = self._durations.get(self._last, 0)
             rest = list(self._stream.encode(None))
             if self._plan.codec == "libx265" and len(rest) == self._frames:
                 _set_decode_times(rest)
             self._mux(rest[:-1])
             for packet in rest[-1:]:
                 # mp4는 마지막으로 담긴 패킷의 길이만 그대로 둔다. 거기에 마지막으로 보일 프레임의 길이를 적는다.
-                self._durations[packet.pts] = last
+                self._durations[packet.pts] = self._tail
                 self._mux([packet])
             self._container.close()
             settle(self._temporary, self._target)
+        self.times = SegmentTimes(tuple(self._order), self._tail)
         self._finished = True
         return self._frames
 
@@ -185,37 +189,12 @@ class SegmentWriter:
             self._temporary.unlink()
 
 
-CAPTION_CODECS = {"libx264": False, "h264_nvenc": False, "libx265": True, "hevc_nvenc": True}
-"""방송 자막을 담을 수 있는 코덱과, H.265인지. FFmpeg는 프레임의 곁 데이터에서만 담는데 PyAV로는 그것을 붙일 수 없다."""
-
-
-def _captioned(packet: Any, captions: bytes, hevc: bool) -> Any:
-    """방송 자막의 SEI(user_data_registered_itu_t_t35)를 첫 화면 조각의 앞에 넣은 패킷."""
-    made = import_av().Packet(insert_captions(bytes(packet), captions, hevc))
+def _with_messages(packet: Any, messages: tuple[bytes, ...], kind: str) -> Any:
+    """메시지들을 끼운 새 패킷. 시각과 표시는 그대로다."""
+    made = import_av().Packet(insert_messages(bytes(packet), messages, kind))
     made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
     made.duration, made.is_keyframe, made.stream = packet.duration, packet.is_keyframe, packet.stream
     return made
-
-
-def insert_captions(data: bytes, captions: bytes, hevc: bool) -> bytes:
-    """인코딩된 한 프레임(Annex B)에 방송 자막을 넣는다. ITU-T H.264와 H.265의 부속서 D, ATSC A/53 4부 6.2.3.
-
-    Args:
-        data: 시작 부호(start code)로 나뉜 NAL 단위들.
-        captions: cc_data, 세 바이트씩. 한 프레임에 31개까지 든다.
-        hevc: H.265인지.
-    """
-    count = min(len(captions) // 3, 31)
-    payload = b"\xb5\x00\x31GA94\x03" + bytes([0x40 | count, 0xFF]) + captions[: 3 * count] + b"\xff"
-    body = bytes([4, len(payload)]) + payload + b"\x80"
-    # 00 00 뒤의 03 이하는 시작 부호와 헷갈리므로 03을 끼운다(emulation prevention).
-    body = re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", body)
-    unit = b"\x00\x00\x00\x01" + (b"\x4e\x01" if hevc else b"\x06") + body
-    for found in re.finditer(rb"\x00?\x00\x00\x01(.)", data, re.DOTALL):
-        kind = found[1][0] >> 1 & 0x3F if hevc else found[1][0] & 0x1F
-        if kind < 32 if hevc else 1 <= kind <= 5:
-            return data[: found.start()] + unit + data[found.start() :]
-    return data
 
 
 def _set_decode_times(packets: list[Any]) -> None:
@@ -242,64 +221,8 @@ def coloured_frame(planes: Planes, plan: EncodePlan) -> Any:
     return frame
 
 
-@dataclass(frozen=True)
-class SegmentTimes:
-    """조각에 든 시각. 단위는 계획의 `time_base`.
-
-    Attributes:
-        pts: 패킷들의 보이는 시각, 담긴 차례(인코딩 순서).
-        tail: 마지막으로 보이는 프레임의 길이. 모르면 0.
-    """
-
-    pts: tuple[int, ...]
-    tail: int
-
-
-def check_segment(path: str | os.PathLike[str], plan: EncodePlan, frames: int | None = None) -> SegmentTimes:
-    """조각이 온전한지 보고 시각들을 돌려준다. 디코딩하지는 않는다.
-
-    Args:
-        path: 조각 파일.
-        plan: 그 조각을 쓴 계획.
-        frames: 들어 있어야 할 프레임 수. None이면 파일이 말하는 수만 본다.
-
-    Raises:
-        VideoDamagedError: 온전하지 않을 때.
-    """
-    av = import_av()
-    if Path(path).exists() and file_shortage(path):
-        raise _broken(path, "잘렸습니다")
-    try:
-        container = open_container(path)
-    except VideoReadError as error:
-        raise _broken(path, "열 수 없습니다") from error
-    with closing(container):
-        if not container.streams.video or (container.streams.video[0].codec_context.width) != plan.width:
-            raise _broken(path, "다른 계획으로 쓴 조각입니다")
-        stream = container.streams.video[0]
-        try:
-            # 패킷의 내용은 붙들지 않는다. 긴 조각은 수백 MB일 수 있다.
-            found = [(p.pts, p.dts, p.duration or 0, p.is_corrupt) for p in container.demux(stream) if p.size]
-        except (av.error.FFmpegError, OSError) as error:
-            raise _broken(path, "끝까지 읽을 수 없습니다") from error
-        count = stream.frames if frames is None else frames
-        if not found or not len(found) == stream.frames == count or any(corrupt for *_, corrupt in found):
-            raise _broken(path, f"{count}개 가운데 {len(found)}개만 있습니다")
-        base = stream.time_base
-        # 트랙의 길이는 인코딩 시각(dts)의 폭에 마지막 패킷의 길이를 더한 것이다. FFmpeg의 버전에 따라
-        # 편집 목록의 길이가 나오기도 하는데, 그때는 패킷의 것을 쓴다.
-        ticks = (stream.duration or 0) - (found[-1][1] - found[0][1])
-        tail = (ticks if ticks > 0 else found[-1][2]) * base / plan.time_base
-        scaled = [pts * base / plan.time_base for pts, *_ in found]
-    times = tuple(map(int, scaled))
-    if list(times) != scaled:
-        raise _broken(path, "시각의 단위가 다릅니다")
-    if len(set(times)) != len(times) or min(times) != 0:
-        raise _broken(path, "시각이 겹치거나 0에서 시작하지 않습니다")
-    return SegmentTimes(times, round(tail))
-
-
-def _broken(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:
+def broken_segment(path: str | os.PathLike[str], reason: str) -> VideoDamagedError:
+    """온전하지 않은 조각을 알리는 예외."""
     return VideoDamagedError(
         f"조각 파일이 온전하지 않습니다: {os.fspath(path)}\n  이유: {reason}.\n"
         "  해결: 그 파일을 지우고 --resume으로 다시 하세요."

@@ -12,7 +12,7 @@ from realesrgan.media.video.encoders import set_up
 from realesrgan.media.video.files import import_av, korean_write_errors
 from realesrgan.media.video.layouts import layout_of, make_layout
 from realesrgan.media.video.segment import coloured_frame
-from realesrgan.media.video.types import EncodePlan, EncodeRequest, PixelLayout, Planes, VideoInfo
+from realesrgan.media.video.types import NO_TIMES, EncodePlan, EncodeRequest, PixelLayout, Planes, VideoInfo
 
 _Y4M_BITS = (8, 10, 12, 14, 16)
 _Y4M_CHROMA = ((1, 1), (2, 1), (2, 2))
@@ -67,6 +67,8 @@ class StreamWriter:
         VideoWriteError: 쓸 수 없을 때.
     """
 
+    times = NO_TIMES
+
     def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
         self._frames = 0
         self._last = -1
@@ -79,7 +81,7 @@ class StreamWriter:
         with korean_write_errors(_NAME):
             self._format = _Muxer(file, plan)
 
-    def write(self, planes: Planes, pts: int, duration: int = 0, captions: bytes = b"") -> None:
+    def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.
 
         Raises:

@@ -142,6 +142,7 @@ class VideoFrame:
         pts: 보이는 시각. 단위는 `VideoInfo.time_base`, 원본의 값 그대로다.
         duration: 보이는 길이. 모르면 0.
         captions: 방송 자막(ATSC A/53 4부의 cc_data 세 바이트씩). 없으면 비어 있다.
+        hdr10plus: 동적 HDR(HDR10+)의 메시지(`messages.hdr10plus_message`). 없으면 비어 있다.
         hole: 이 프레임의 바로 앞이나 이 프레임부터 깨진 곳. 깨진 곳을 지나 계속 읽을 때만 있다.
     """
 
@@ -150,6 +151,7 @@ class VideoFrame:
     duration: int = 0
     hole: Hole | None = None
     captions: bytes = b""
+    hdr10plus: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -227,18 +229,34 @@ class EncodePlan:
 
 
 @dataclass(frozen=True)
+class SegmentTimes:
+    """조각에 든 시각. 단위는 `EncodePlan.time_base`.
+
+    Attributes:
+        pts: 패킷들의 보이는 시각, 담긴 차례(인코딩 순서). 가장 이른 것이 0이다.
+        tail: 마지막으로 보이는 프레임의 길이. 모르면 0.
+    """
+
+    pts: tuple[int, ...] = ()
+    tail: int = 0
+
+
+NO_TIMES = SegmentTimes()
+
+
+@dataclass(frozen=True)
 class Segment:
     """인코딩을 마친 조각 하나.
 
     Attributes:
         path: 조각 파일의 경로.
         offset: 조각의 시각 0이 놓일 곳. 단위는 `EncodePlan.time_base`.
-        frames: 든 프레임 수.
+        times: 쓸 때 적어 둔 패킷들의 시각.
     """
 
     path: str
     offset: int
-    frames: int
+    times: SegmentTimes
 
 
 @dataclass(frozen=True)

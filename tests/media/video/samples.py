@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from realesrgan.media.video import EncodeRequest, Segment, SegmentWriter, VideoReader, join_video, plan_encoding
 from realesrgan.media.video.layouts import frame_of, layout_of, plane_shapes
+from realesrgan.media.video.messages import messages_of
 from realesrgan.media.video.types import Planes, VideoFrame
 
 Array = NDArray[Any]
@@ -214,8 +215,9 @@ def remake(
         path = target.with_name(f"{number}.segment")
         with closing(SegmentWriter(path, plan)) as writer:
             for frame in part:
-                writer.write(frame.planes, frame.pts - part[0].pts, frame.duration, frame.captions)
-            segments.append(Segment(str(path), part[0].pts, writer.finish()))
+                writer.write(frame.planes, frame.pts - part[0].pts, frame.duration, messages_of(frame))
+            writer.finish()
+        segments.append(Segment(str(path), part[0].pts, writer.times))
     return (*plan.warnings, *join_video(segments, source, target, plan, info, start=start, end=end))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from realesrgan.media.video import EncodeRequest, VideoReader, marks, tracks
-from realesrgan.media.video.segment import insert_captions
+from realesrgan.media.video.messages import CAPTION_CODECS, caption_message, hdr10plus_message, insert_messages
 from realesrgan.media.video.tracks import later_timecode, writes_timecode
 from tests.media.video import samples
 
@@ -38,23 +38,33 @@ def test_what_a_phone_writes_is_kept(source: str, target: str, tmp_path: Path) -
     assert not notes
 
 
-def captioned_video(path: Path, count: int = 12) -> list[bytes]:
-    """프레임마다 다른 방송 자막이 든 H.264 비디오를 만들고, 든 자막을 보이는 차례로 돌려준다."""
-    sent = [bytes([0xFC, 0x80 + number, 0, 0xFC, 0, 0]) for number in range(count)]
+def captioned_video(path: Path, count: int = 12, codec: str = "libx264", first: int = 0) -> list[bytes]:
+    """`first`번째 프레임부터 저마다 다른 방송 자막이 든 비디오를 만들고, 든 자막을 보이는 차례로 돌려준다."""
+    sent = [bytes([0xFC, 0x80 + number, 0, 0xFC, 0, 0]) if number >= first else b"" for number in range(count)]
+    video_with_messages(path, [(caption_message(one),) if one else () for one in sent], codec)
+    return sent
+
+
+def video_with_messages(path: Path, messages: list[tuple[bytes, ...]], codec: str, pix_fmt: str = "yuv420p") -> None:
+    options = {"libx264": {"bf": "2"}, "libx265": {"x265-params": samples.HDR10}, "libsvtav1": {"preset": "10"}}
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"bf": "2"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = output.add_stream(codec, rate=25, options=options[codec])
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pix_fmt
+        if pix_fmt != "yuv420p":
+            context = stream.codec_context
+            context.colorspace, context.color_primaries, context.color_trc = 9, 9, 16
         packets = []
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(samples.texture(number, 64, 72), format="yuv420p")
+        for number in range(len(messages)):
+            frame = av.VideoFrame.from_ndarray(samples.texture(number, 64, 96), format="yuv420p")
+            frame = frame.reformat(format=pix_fmt)
             frame.pts, frame.time_base = number, Fraction(1, 25)
             packets += stream.encode(frame)
         for packet in [*packets, *stream.encode()]:
-            made = av.Packet(insert_captions(bytes(packet), sent[round(packet.pts * packet.time_base * 25)], False))
+            held = messages[round(packet.pts * packet.time_base * 25)]
+            made = av.Packet(insert_messages(bytes(packet), held, CAPTION_CODECS[codec]))
             made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
             made.duration, made.is_keyframe, made.stream = packet.duration, packet.is_keyframe, packet.stream
             output.mux(made)
-    return sent
 
 
 def captions_in(path: Path) -> list[bytes]:
@@ -62,7 +72,7 @@ def captions_in(path: Path) -> list[bytes]:
         return [bytes(frame.side_data.get("A53_CC") or b"") for frame in container.decode(video=0)]
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
 def test_captions_in_the_picture_are_kept_frame_by_frame(codec: str, tmp_path: Path) -> None:
     sent = captioned_video(tmp_path / "a.mp4")
     assert captions_in(tmp_path / "a.mp4") == sent
@@ -75,9 +85,85 @@ def test_captions_another_codec_cannot_hold_are_named(tmp_path: Path) -> None:
     assert any("방송 자막" in note for note in samples.remake(tmp_path / "a.mp4", tmp_path / "b.webm", "webm"))
 
 
-@pytest.mark.parametrize("data", [b"", b"\0\0\0\1\x09\x10", b"\x01\x02\x03"])
-def test_a_packet_without_a_picture_is_left_alone(data: bytes) -> None:
-    assert insert_captions(data, b"\xfc\x80\x80", False) == data
+def test_captions_that_begin_after_the_first_frame_are_kept(tmp_path: Path) -> None:
+    sent = captioned_video(tmp_path / "a.mp4", first=5)
+    samples.remake(tmp_path / "a.mp4", tmp_path / "b.mp4", "mp4")
+    assert captions_in(tmp_path / "b.mp4") == sent
+
+
+def test_the_captions_of_a_frame_taken_out_of_a_telecine_are_kept(tmp_path: Path) -> None:
+    sent = captioned_video(tmp_path / "a.mp4", count=20)
+    with closing(VideoReader(tmp_path / "a.mp4", "ivtc")) as reader:
+        found = [frame.captions for frame in reader.frames()]
+    assert len(found) == 16 and b"".join(found) == b"".join(sent)
+
+
+def test_each_field_as_a_frame_does_not_double_the_captions(tmp_path: Path) -> None:
+    sent = captioned_video(tmp_path / "a.mp4")
+    with closing(VideoReader(tmp_path / "a.mp4", "double")) as reader:
+        found = b"".join(frame.captions for frame in reader.frames())
+    shown = [found[place : place + 3] for place in range(0, len(found), 3)]
+    assert [one for one in shown if one[1:] != b"\0\0" and one[0] & 4] == [one[:3] for one in sent]
+
+
+def test_more_captions_than_a_frame_can_hold_lose_the_empty_ones_first() -> None:
+    full, empty = b"\xfc\x41\x42", b"\xf8\x00\x00"
+    assert caption_message(full * 20 + empty * 20).count(full) == 20
+    assert caption_message((empty + full) * 20).count(full) == 20
+    assert caption_message(full * 40).count(full) == 31
+
+
+@pytest.mark.parametrize("kind", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\1\x09\x10", b"\x12\x00", b"\x12\x80"])
+def test_a_packet_without_a_picture_is_left_alone(data: bytes, kind: str) -> None:
+    if kind == "hevc" and data[4:5] == b"\x09":
+        data = b"\0\0\0\1\x46\x01\x10"
+    assert insert_messages(data, [caption_message(b"\xfc\x80\x80")], kind) == data
+
+
+def hdr10plus(number: int, peaks: bool = False) -> bytes:
+    """프레임마다 다른 HDR10+의 메시지. SMPTE ST 2094-40의 표를 따라 손으로 적었다."""
+    table = [(1, 1), (5, 2), (5, 3), *((4, value) for value in (1, 2, 3, 4, 5, 15))] if peaks else [(1, 0)]
+    fields = [
+        (8, 1), (2, 1), (27, 400), *table, (17, 11000 + number), (17, 100000), (17, 0), (17, 4400),
+        (4, 3), (7, 1), (17, 10), (7, 50), (17, 500 + number), (7, 99), (17, 99999), (10, 12), *table,
+        (1, 1), (12, 100), (12, 4095), (4, 3), (10, 100), (10, 500), (10, 900 + number), (1, 1), (6, 5),
+    ]  # fmt: skip
+    text = "".join(f"{value:0{width}b}" for width, value in fields)
+    text += "0" * (-len(text) % 8)
+    return b"\xb5\x00\x3c\x00\x01\x04" + int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def lights_in(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        found = [frame.side_data.get("DYNAMIC_HDR_PLUS") for frame in container.decode(video=0)]
+    return [b"" if one is None else hdr10plus_message(bytes(one)) for one in found]
+
+
+@pytest.mark.parametrize("source", ["libx265", "libsvtav1"])
+@pytest.mark.parametrize("target", ["libx265", "libsvtav1"])
+def test_dynamic_hdr_is_kept_frame_by_frame(source: str, target: str, tmp_path: Path) -> None:
+    sent = [hdr10plus(number, peaks=number % 2 == 1) for number in range(14)]
+    video_with_messages(tmp_path / "a.mp4", [(one,) for one in sent], source, "yuv420p10le")
+    assert lights_in(tmp_path / "a.mp4") == sent
+    notes = samples.remake(tmp_path / "a.mp4", tmp_path / "b.mkv", "matroska", request=EncodeRequest(codec=target))
+    assert lights_in(tmp_path / "b.mkv") == sent
+    assert not any("HDR" in note for note in notes)
+
+
+def test_captions_and_dynamic_hdr_travel_together(tmp_path: Path) -> None:
+    captions, lights = [b"\xfc" + bytes([0x80, n]) for n in range(6)], [hdr10plus(n) for n in range(6)]
+    both = [(caption_message(one), two) for one, two in zip(captions, lights, strict=True)]
+    video_with_messages(tmp_path / "a.mp4", both, "libx265", "yuv420p10le")
+    samples.remake(tmp_path / "a.mp4", tmp_path / "b.mp4", "mp4")
+    assert (captions_in(tmp_path / "b.mp4"), lights_in(tmp_path / "b.mp4")) == (captions, lights)
+
+
+def test_dynamic_hdr_of_an_unknown_shape_is_not_guessed() -> None:
+    assert hdr10plus_message(b"") == b"" and hdr10plus_message(bytes(11300)) == b""
+    two = bytearray(11304)
+    two[2] = 2
+    assert hdr10plus_message(bytes(two)) == b""
 
 
 def cropped_mkv(path: Path, sides: tuple[int, int, int, int]) -> Path:

@@ -172,10 +172,29 @@ def test_hdr_in_eight_bits_is_refused() -> None:
         plan_encoding(hdr, EncodeRequest(codec="libx264", pix_fmt="yuv420p"), "mp4", (64, 64))
 
 
-def test_dynamic_hdr_is_refused() -> None:
-    dynamic = info("yuv420p10le", colour=Colour(9, 9, 16), side_data={"dynamic": ("DOVI_METADATA",)})
-    with pytest.raises(VideoFormatError, match=r"동적[\s\S]*떼어"):
+def test_dolby_vision_without_a_base_is_refused() -> None:
+    dynamic = info("yuv420p10le", colour=Colour(9), side_data={"dolby_vision": 0})
+    with pytest.raises(VideoFormatError, match=r"Dolby Vision[\s\S]*해결"):
         plan_encoding(dynamic, EncodeRequest(), "mp4", (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("side_data", "codec", "told"),
+    [
+        ({"dolby_vision": 1}, None, "밑바탕인 HDR10"),
+        ({"dolby_vision": 4}, None, "밑바탕인 HLG"),
+        ({"vivid": True}, None, "HDR Vivid"),
+        ({"hdr10plus": False}, None, "창(window)이 여럿"),
+        ({"hdr10plus": True}, "libx264", "HDR10+"),
+        ({"hdr10plus": True}, "libx265", ""),
+        ({"hdr10plus": True}, "libsvtav1", ""),
+    ],
+)
+def test_dynamic_hdr_that_cannot_be_carried_is_named(side_data: dict[str, Any], codec: str | None, told: str) -> None:
+    dynamic = info("yuv420p10le", colour=Colour(9, 9, 16), side_data=side_data)
+    plan = plan_encoding(dynamic, EncodeRequest(codec=codec), "mp4", (64, 64))
+    notes = [note for note in plan.warnings if "HDR10+" in note or "동적" in note]
+    assert len(notes) == bool(told) and all(told in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from realesrgan.errors import VideoDamagedError, VideoWriteError
 from realesrgan.media.video import (
     EncodeRequest,
     Segment,
+    SegmentTimes,
     SegmentWriter,
     VideoReader,
     join_video,
@@ -228,7 +229,8 @@ def test_alpha_survives_the_seams(container: str, suffix: str, codec: str, tmp_p
         with closing(SegmentWriter(tmp_path / f"{number}.seg", plan)) as writer:
             for frame in part:
                 writer.write(as_layout(frame.planes, plan.layout.pix_fmt), frame.pts - part[0].pts, frame.duration)
-            segments.append(Segment(str(tmp_path / f"{number}.seg"), part[0].pts, writer.finish()))
+            writer.finish()
+        segments.append(Segment(str(tmp_path / f"{number}.seg"), part[0].pts, writer.times))
     assert join_video(segments, source, tmp_path / f"out{suffix}", plan, info) == ()
     with closing(VideoReader(tmp_path / f"out{suffix}")) as reader:
         after = list(reader.frames())
@@ -274,7 +276,8 @@ def test_a_failure_leaves_the_old_video_and_no_temporary(rich_mkv: Path, tmp_pat
     segment.write_bytes(segment.read_bytes()[:-500])
     with closing(VideoReader(rich_mkv)) as reader:
         plan = plan_encoding(reader.info, EncodeRequest(), "mp4", (64, 48))
-        pieces = [Segment(str(tmp_path / f"{n}.segment"), n * 280, 7) for n in range(3)]
+        times = SegmentTimes(tuple(range(0, 280, 40)), 40)
+        pieces = [Segment(str(tmp_path / f"{n}.segment"), n * 280, times) for n in range(3)]
         with pytest.raises(VideoDamagedError):
             join_video(pieces, rich_mkv, tmp_path / "out.mp4", plan, reader.info)
         with pytest.raises(VideoWriteError, match="하나도"):
@@ -316,7 +319,8 @@ def test_a_broken_source_gives_its_good_part_with_a_warning(rich_mp4: Path, tmp_
         with closing(SegmentWriter(tmp_path / "a.seg", plan)) as writer:
             for frame in frames:
                 writer.write(frame.planes, frame.pts - frames[0].pts, frame.duration)
-            pieces = [Segment(str(tmp_path / "a.seg"), frames[0].pts, writer.finish())]
+            writer.finish()
+        pieces = [Segment(str(tmp_path / "a.seg"), frames[0].pts, writer.times)]
         join_video(pieces, cut, tmp_path / "out.mp4", plan, reader.info, partial=True)
     assert len(times_of(tmp_path / "out.mp4")) == len(frames)
     last = float(frames[-1].pts * plan.time_base)
@@ -334,7 +338,7 @@ def test_the_video_alone_can_be_joined(tmp_path: Path) -> None:
         for frame in frames:
             writer.write(frame.planes, frame.pts, frame.duration)
         writer.finish()
-    assert join_video([Segment(str(tmp_path / "a.seg"), 0, 5)], None, tmp_path / "o.mp4", plan, None) == ()
+    assert join_video([Segment(str(tmp_path / "a.seg"), 0, writer.times)], None, tmp_path / "o.mp4", plan, None) == ()
     assert len(times_of(tmp_path / "o.mp4")) == 5
 
 
@@ -368,7 +372,7 @@ def test_a_subtitle_showing_at_the_cut_does_not_move_the_video(tmp_path: Path, c
                 writer.write(frame.planes, round((frame.pts - frames[0].pts) * info.time_base / plan.time_base))
             writer.finish()
         offset = round(frames[0].pts * info.time_base / plan.time_base)
-        segment = Segment(str(tmp_path / "s.seg"), offset, len(frames))
+        segment = Segment(str(tmp_path / "s.seg"), offset, writer.times)
         join_video([segment], source, tmp_path / f"t{suffix}", plan, info, start=frames[0].pts)
     assert samples.judged_times(tmp_path / f"t{suffix}")[0] == 0
     with av.open(str(tmp_path / f"t{suffix}")) as container:

@@ -9,13 +9,14 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realesrgan.errors import VideoDamagedError, VideoWriteError
-from realesrgan.media.video import Colour, EncodePlan, SegmentWriter, VideoReader, check_segment
+from realesrgan.media.video import Colour, EncodePlan, Segment, SegmentTimes, SegmentWriter, VideoReader, join_video
 from realesrgan.media.video.encoders import ENCODERS
 from realesrgan.media.video.layouts import layout_of
 from tests.media.video import samples
@@ -42,11 +43,23 @@ def make_plan(codec: str = "libx264", base: Fraction = Fraction(1, 12800), pix_f
     )
 
 
-def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> int:
+def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> SegmentTimes:
     with closing(SegmentWriter(path, plan)) as writer:
         for index, (pts, after) in enumerate(itertools.pairwise([*times, times[-1] + last])):
             writer.write(samples.planes(index, plan.layout.pix_fmt, 64, 64), pts, after - pts)
-        return writer.finish()
+        assert writer.finish() == len(times)
+    return writer.times
+
+
+def held(path: Path, plan: EncodePlan) -> list[int]:
+    """파일에 든 시각, 담긴 차례. 단위는 계획의 `time_base`."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return [int(p.pts * stream.time_base / plan.time_base) for p in container.demux(stream) if p.size]
+
+
+def join(path: Path, plan: EncodePlan, times: SegmentTimes) -> None:
+    join_video([Segment(str(path), 0, times)], None, path.with_suffix(".mp4"), plan, None)
 
 
 @pytest.mark.parametrize("codec", FAST)
@@ -54,9 +67,9 @@ def write(path: Path, plan: EncodePlan, times: list[int], last: int = 1) -> int:
 def test_every_codec_keeps_variable_timestamps_exactly(codec: str, base: Fraction, tmp_path: Path) -> None:
     times = [0, 1, 7, 8, 9, 30, 31, 100, 101, 150, 153, 154]
     plan = make_plan(codec, base)
-    assert write(tmp_path / "a.seg", plan, times) == len(times)
-    assert sorted(check_segment(tmp_path / "a.seg", plan).pts) == times
-    assert len(check_segment(tmp_path / "a.seg", plan, len(times)).pts) == len(times)
+    written = write(tmp_path / "a.seg", plan, times)
+    assert sorted(written.pts) == times
+    assert held(tmp_path / "a.seg", plan) == list(written.pts)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,14 +77,20 @@ def test_every_codec_keeps_variable_timestamps_exactly(codec: str, base: Fractio
 def test_any_pattern_of_timestamps_is_kept(gaps: list[int], base: Fraction, tmp_path: Path) -> None:
     times = [sum(gaps[:count]) for count in range(len(gaps) + 1)]
     plan = make_plan(base=base)
-    write(tmp_path / "a.seg", plan, times)
-    assert sorted(check_segment(tmp_path / "a.seg", plan).pts) == times
+    written = write(tmp_path / "a.seg", plan, times)
+    assert sorted(written.pts) == times
+    assert held(tmp_path / "a.seg", plan) == list(written.pts)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "ffv1"])
 def test_the_last_frame_keeps_its_length(codec: str, tmp_path: Path) -> None:
-    write(tmp_path / "a.seg", make_plan(codec), [0, 512, 1024, 1536, 2048], last=7777)
-    assert check_segment(tmp_path / "a.seg", make_plan(codec)).tail == 7777
+    plan = make_plan(codec)
+    written = write(tmp_path / "a.seg", plan, [0, 512, 1024, 1536, 2048], last=7777)
+    assert written.tail == 7777
+    join(tmp_path / "a.seg", plan, written)
+    with av.open(str(tmp_path / "a.mp4")) as made:
+        stream = made.streams.video[0]
+        assert stream.duration * stream.time_base == (2048 + 7777) * plan.time_base
 
 
 def test_a_lossless_segment_keeps_every_value(tmp_path: Path) -> None:
@@ -151,23 +170,32 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9, -1])
 def test_a_cut_segment_is_noticed(keep: float, tmp_path: Path) -> None:
     path = tmp_path / "a.seg"
-    write(path, make_plan(), [0, 512, 1024, 1536])
+    written = write(path, make_plan(), [0, 512, 1024, 1536])
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))] if isinstance(keep, float) else data[:keep])
     with pytest.raises(VideoDamagedError, match="온전하지 않습니다"):
-        check_segment(path, make_plan())
+        join(path, make_plan(), written)
+    assert not path.with_suffix(".mp4").exists()
+
+
+@pytest.mark.parametrize("other", [(0, 1024), (0, 1024, 512, 1536), (0, 1030, 512), (0, 512, 1024)])
+def test_a_segment_that_differs_from_its_record_is_noticed(other: tuple[int, ...], tmp_path: Path) -> None:
+    written = write(tmp_path / "a.seg", make_plan(), [0, 512, 1024])
+    assert written.pts == (0, 1024, 512)
+    with pytest.raises(VideoDamagedError, match="온전하지 않습니다"):
+        join(tmp_path / "a.seg", make_plan(), SegmentTimes(other))
 
 
 def test_a_segment_of_another_size_is_noticed(tmp_path: Path) -> None:
-    write(tmp_path / "a.seg", make_plan(), [0, 512])
+    written = write(tmp_path / "a.seg", make_plan(), [0, 512])
     other = EncodePlan("mp4", "libx264", layout_of("yuv420p"), Colour(1), 32, 32, Fraction(1, 12800), samples.RATE)
     with pytest.raises(VideoDamagedError):
-        check_segment(tmp_path / "a.seg", other)
+        join(tmp_path / "a.seg", other, written)
 
 
 def test_a_missing_segment_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(VideoDamagedError):
-        check_segment(tmp_path / "none.seg", make_plan())
+        join(tmp_path / "none.seg", make_plan(), SegmentTimes((0,)))
 
 
 def test_every_codec_of_the_table_is_tried_here() -> None:
@@ -184,4 +212,5 @@ def test_a_segment_of_a_few_frames_can_be_written(tmp_path: Path, count: int, co
         for index in range(count):
             writer.write(samples.planes(index, *shape), index * 512, 512)
         assert writer.finish() == count
-    assert sorted(check_segment(tmp_path / "a.seg", plan, count).pts) == [index * 512 for index in range(count)]
+    assert sorted(writer.times.pts) == [index * 512 for index in range(count)]
+    assert held(tmp_path / "a.seg", plan) == list(writer.times.pts)
