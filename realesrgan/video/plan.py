@@ -305,8 +305,9 @@ def refuse_reset_clock(info: VideoInfo, index: PacketIndex, inside: Sequence[int
     Raises:
         VideoFormatError: 건너뛸 때. 나누어 키울 시각을 알려 준다.
     """
+    longest = LONGEST_GAP // info.time_base
     for before, after in pairwise(inside):
-        if (after - before) * info.time_base > LONGEST_GAP:
+        if after - before > longest:
             last, following = (float((pts - info.start) * info.time_base) for pts in (before, after))
             raise VideoFormatError(
                 f"시각이 {(following - last) / 3600:.1f}시간을 건너뜁니다: {info.name}\n"

@@ -37,9 +37,11 @@ def constant_rate(pts: Sequence[int], time_base: Fraction, rate: Fraction) -> Fr
         if not candidate or abs(candidate / rate - 1) > Fraction(1, 1000):
             continue
         step = 1 / (candidate * time_base)
-        worst = max(abs(moment - pts[0] - step * place) for place, moment in enumerate(pts))
-        if step > 2 and worst <= 1:
-            fits.append((worst, candidate))
+        # 긴 비디오는 시각이 수만 개라 분수가 아니라 정수로 셈한다.
+        whole_step, parts, first = step.numerator, step.denominator, pts[0]
+        off = max(abs((moment - first) * parts - whole_step * place) for place, moment in enumerate(pts))
+        if step > 2 and off <= parts:
+            fits.append((Fraction(off, parts), candidate))
     worst, best = min(fits, key=lambda item: item[0], default=(Fraction(0), rate))
     return best if worst else None
 
@@ -54,15 +56,18 @@ def film_rate(pts: Sequence[int], time_base: Fraction) -> Fraction | None:
         time_base: 그 단위(초).
     """
     field, film = Fraction(1001, 60000) / time_base, Fraction(24000, 1001)
-    shown = [round((second - first) / field) for first, second in pairwise(pts)]
-    if len(shown) < 4 or field < 2:
+    if len(pts) < 5 or field < 2:
         return None
-    turns = sum({first, second} == {2, 3} for first, second in pairwise(shown))
+    length, parts = field.numerator, field.denominator
+    shown = [(2 * (second - first) * parts + length) // (2 * length) for first, second in pairwise(pts)]
+    turns = sum((first, second) in ((2, 3), (3, 2)) for first, second in pairwise(shown))
+    if turns < (len(shown) - 1) * 9 // 10:
+        return None
     spots = [(moment - pts[0]) * time_base * film for moment in pts]
     # 편집한 자리에서 차례가 한두 번 어긋나도 된다. 고른 자리에서 반 프레임 넘게 벗어나면 필름만 든 것이 아니다.
     near = all(abs(spot - round(spot)) < Fraction(9, 20) for spot in spots)
     apart = all(round(second) > round(first) for first, second in pairwise(spots))
-    return film if near and apart and turns >= (len(shown) - 1) * 9 // 10 else None
+    return film if near and apart else None
 
 
 @dataclass(frozen=True)

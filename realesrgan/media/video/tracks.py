@@ -304,6 +304,7 @@ class Tracks:
             if cover:
                 packet.pts = packet.dts = 0
                 return [packet]
+            _refine(packet, window)
             if window.speed != 1:
                 packet.duration = round((packet.duration or 0) / window.speed)
             if packet.pts is not None:
@@ -433,6 +434,20 @@ class Tracks:
         except (av.error.FFmpegError, OSError):
             # 되감지 못하는 형식은 처음부터 읽어도 결과가 같다.
             self._container.seek(0)
+
+
+_FINEST = Fraction(1, 1_000_000)
+
+
+def _refine(packet: Any, window: Window) -> None:
+    """옮길 만큼이 패킷의 눈금으로 나누어떨어지지 않으면 눈금을 잘게 한다. AVI의 MP3는 한 눈금이 24밀리초다."""
+    base = packet.time_base
+    if base <= _FINEST or window.shift % base == 0:
+        return
+    parts = -(-base // _FINEST)
+    packet.pts, packet.dts = (None if one is None else one * parts for one in (packet.pts, packet.dts))
+    packet.duration = (packet.duration or 0) * parts
+    packet.time_base = base / parts
 
 
 _BACK_SECONDS = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realesrgan.media.video import VideoReader
 from realesrgan.media.video.conversion import AudioConversion, AudioTimeline, encodable_layout
 from tests.media.video import samples
 
@@ -192,3 +194,18 @@ def test_sound_that_changes_its_channels_midway_becomes_one_format() -> None:
 )
 def test_the_nearest_layout_the_encoder_takes_is_chosen(encoder: str, layout: str, expected: str) -> None:
     assert encodable_layout(encoder, av.AudioLayout(layout)) == expected
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_sound_counted_in_long_ticks_is_cut_in_sync(container: str, tmp_path: Path) -> None:
+    """AVI의 MP3는 시각을 24밀리초마다 센다. 구간의 처음은 그 눈금에 놓이지 않는다."""
+    source = tmp_path / "a.avi"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1.2", "-i", samples.click_wave(tmp_path / "c.wav"),
+                   "-c:v", "mpeg4", "-c:a", "libmp3lame", "-b:a", "192k", "-shortest", source)  # fmt: skip
+    with closing(VideoReader(source)) as reader:
+        base = reader.info.time_base
+        first = next(pts for pts in reader.packet_index().pts if pts * base >= Fraction(3, 10))
+    samples.remake(source, tmp_path / "b.mkv", container, start=first)
+    expected = [moment - float(first * base) for moment in samples.heard_clicks(source) if moment > first * base + 0.05]
+    heard = [moment for moment in samples.heard_clicks(tmp_path / "b.mkv") if moment > 0.05]
+    assert expected and heard == pytest.approx(expected, abs=0.0015)
