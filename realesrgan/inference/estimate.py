@@ -65,10 +65,8 @@ def estimate_picture(info: ImageInfo, model: Model, outscale: Outscale, seconds_
     sample = info.channels * info.bit_depth // 8
     network_output = math.prod(inputs[-1]) * scale**2 * sample
     resized = 0 if final == (inputs[-1][0] * scale, inputs[-1][1] * scale) else math.prod(final) * sample
-    if not resized and network_output > RAW_BYTES:
-        # 큰 결과는 메모리가 아니라 대상 곁의 파일에 모은다.
-        network_output = RAW_BYTES
-    memory = BASE_BYTES + network_output + resized + max(held)
+    # 큰 결과는 메모리가 아니라 대상 곁의 파일에 모은다.
+    memory = BASE_BYTES + min(network_output, RAW_BYTES) + min(resized, RAW_BYTES) + max(held)
     parts = ", 다음에 ".join(kinds)
     return Estimate(sum(reads) * passes * seconds_per_pixel, memory, parts)
 

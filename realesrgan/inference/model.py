@@ -241,10 +241,7 @@ class Model:
             before, now, total = sum(areas[:index]), areas[index], sum(areas)
             part = partial(_report_pass, progress, before, now, total) if progress and len(passes) > 1 else progress
             upscaler = self.upscaler.with_steps(early if index < len(passes) - 1 else by_tile)
-            # 크기를 맞추거나 다시 키울 결과는 메모리에 있어야 한다.
-            exact = index == len(passes) - 1 and size == (image.shape[1] * self.scale, image.shape[0] * self.scale)
-            kept = allocate if exact else None
-            image = upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=part, allocate=kept)
+            image = upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=part, allocate=allocate)
         if whole:
             from realesrgan.inference.finish import ArrayCanvas, finish_image
 

@@ -22,7 +22,8 @@ from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
-from realesrgan.media.image import Frame, Picture, fill_transparent_colour, read_image, write_image
+from realesrgan.media.image import Frame, Picture, read_image, write_image
+from realesrgan.media.picture import fill_transparent_rows
 from realesrgan.media.vips import RAW_BYTES, RawImage
 from realesrgan.media.writer import check_target
 from realesrgan.util.files import make_writable_folder, os_reason
@@ -205,13 +206,13 @@ def _enlarged_frames(
         height, width = frame.array.shape[:2]
         sizes.append((width, height))
 
-        # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
-        array = fill_transparent_colour(frame.array) if frame.array.shape[2:] == (4,) else frame.array
+        array = frame.array
+        if array.shape[2:] == (4,):
+            # 투명한 곳의 색은 뜻이 없지만 네트워크는 그것도 본다. 보이는 색을 번지게 해 테두리를 막는다.
+            array = fill_transparent_rows(array, allocate(array.shape, array.dtype))
         part = progress
         if progress is not None and count > 1:
             part = partial(_report_part, progress, index, count)
-        area = math.prod(scaled_size(width, height, outscale))
-        large = area * math.prod(array.shape[2:]) * array.dtype.itemsize > RAW_BYTES
         output = model.upscale_array(
             array,
             outscale,
@@ -219,14 +220,16 @@ def _enlarged_frames(
             steps=settings.steps,
             progress=part,
             bgr=not frame.rgb,
-            allocate=allocate if large else None,
+            allocate=allocate,
             counts=counts,
         )
         yield replace(frame, array=output)
 
 
 def _allocate(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: Any) -> Any:
-    """결과를 모을 임시 파일. `stack`이 닫힐 때 지운다. 디스크에 자리가 없으면 메모리의 배열이다."""
+    """결과를 모을 배열. 크면 `stack`이 닫힐 때 지우는 임시 파일이고, 디스크에 자리가 없으면 메모리에 둔다."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= RAW_BYTES:
+        return np.empty(shape, dtype)
     try:
         raw = RawImage(folder, shape, dtype)
     except OSError as error:

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 SIXTEEN_BIT = 65535
 # 타일의 패딩으로 덮을 만한 수용 영역의 반지름(픽셀). SRVGGNetCompact가 18과 34다.
 LARGEST_EXACT_PAD = 40
+# 파일에 있는 결과의 크기를 맞출 때 한 번에 보는 줄.
+RESIZE_ROWS = 64
 # dtype이 말하는, 1.0에 해당하는 값.
 DEPTHS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): SIXTEEN_BIT}
 
@@ -175,13 +177,44 @@ def pad_bottom_right(image: NDArray[Any], bottom: int, right: int, first: int = 
     return image
 
 
-def resize_output(output: NDArray[Any], width: int, height: int) -> NDArray[Any]:
-    """정수로 바꾼 결과를 Lanczos(`INTER_LANCZOS4`)로 그 크기에 맞춘다."""
+def resize_output(
+    output: NDArray[Any], width: int, height: int, allocate: Callable[..., Any] = np.empty
+) -> NDArray[Any]:
+    """정수로 바꾼 결과를 Lanczos(`INTER_LANCZOS4`)로 그 크기에 맞춘다.
+
+    메모리의 배열이 아니면 띠마다 맞추어 `allocate`가 마련한 것에 적는다. 통째로 한 것과 끝자리 하나까지 다를 수 있다.
+    """
     if output.shape[:2] == (height, width):
         return output
+    if not isinstance(output, np.ndarray):
+        return _resize_rows(output, allocate((height, width, *output.shape[2:]), output.dtype))
     cv2 = import_cv2()
     resized = cv2.resize(output, (width, height), interpolation=cv2.INTER_LANCZOS4)
     return np.clip(resized, 0, 1, out=resized) if output.dtype == np.float32 else resized
+
+
+def _resize_rows(source: Any, target: Any) -> Any:
+    """줄을 잘라 읽는 정수 이미지를 띠마다 `target`의 크기로 맞춘다. 가로는 OpenCV가, 세로는 같은 여덟 탭이 한다."""
+    cv2 = import_cv2()
+    (tall, wide), (height, width) = source.shape[:2], target.shape[:2]
+    places = (np.arange(height) + 0.5) * (tall / height) - 0.5
+    taps = np.floor(places).astype(int)[:, None] + np.arange(-3, 5)
+    # 창을 씌운 sinc의 합을 1로 맞춘다. 테두리 밖의 탭은 가장자리의 줄을 본다.
+    weights = np.sinc(taps - places[:, None]) * np.sinc((taps - places[:, None]) / 4)
+    weights /= weights.sum(axis=1, keepdims=True)
+    taps = taps.clip(0, tall - 1)
+    largest = np.iinfo(source.dtype).max
+    for top in range(0, height, RESIZE_ROWS):
+        part = slice(top, min(top + RESIZE_ROWS, height))
+        first, last = int(taps[part].min()), int(taps[part].max()) + 1
+        rows = cv2.resize(
+            np.asarray(source[first:last, 0:wide], np.float32), (width, last - first), interpolation=cv2.INTER_LANCZOS4
+        )
+        matrix = np.zeros((part.stop - top, last - first), np.float32)
+        np.add.at(matrix, (np.arange(len(matrix))[:, None], taps[part] - first), weights[part])
+        values = (matrix @ rows.reshape(last - first, -1)).reshape(len(matrix), *rows.shape[1:])
+        target[part, 0:width] = np.rint(values.clip(0, largest, out=values), out=values)
+    return target
 
 
 def _call(work: Callable[[], None]) -> None:
@@ -346,7 +379,7 @@ class Upscaler:
         output = join_image(pixels, self.fill, self.scale, alpha_upsampler, progress, allocate)
         if size is None or size == (output.shape[1], output.shape[0]):
             return output
-        return resize_output(output, *size)
+        return resize_output(output, *size, allocate=allocate or np.empty)
 
     def fill(
         self, pixels: Pixels, target: NDArray[Any], progress: Progress | None = None, *, plain: bool = False
@@ -595,13 +628,17 @@ def join_image(
     if by_network:
         fill(alpha, output[:, :, 3], second, plain=True)
     else:
-        output[:, :, 3] = _linear_alpha(alpha, scale)
+        _write_linear(alpha, output[:, :, 3], scale)
     return output
 
 
-def _linear_alpha(alpha: Pixels, scale: int) -> NDArray[Any]:
+def _write_linear(alpha: Pixels, target: Any, scale: int) -> None:
+    """알파를 선형 보간으로 키워 적는다. 위아래로 한 줄씩 더 보므로 띠로 나누어도 통째로 한 것과 같다."""
     cv2 = import_cv2()
     height, width = alpha.color.shape
-    size = (width * scale, height * scale)
-    plane = np.clip(cv2.resize(alpha.color.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), 0, alpha.maximum)
-    return plane if alpha.maximum == 1 else np.rint(plane)
+    for top in range(0, height, RESIZE_ROWS):
+        first, bottom = max(top - 1, 0), min(top + RESIZE_ROWS, height)
+        rows = np.asarray(alpha.color[first : min(bottom + 1, height), 0:width], np.float32)
+        plane = cv2.resize(rows, (width * scale, len(rows) * scale), interpolation=cv2.INTER_LINEAR)
+        plane = plane[(top - first) * scale :][: (bottom - top) * scale].clip(0, alpha.maximum)
+        target[top * scale : bottom * scale, 0 : width * scale] = plane if alpha.maximum == 1 else np.rint(plane)

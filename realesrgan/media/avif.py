@@ -223,7 +223,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
 def _save_avif(output: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> None:
     require_encoder("avif")
     shown = list(frames)
-    images = [to_image(job.pixels(frame)) for frame in shown]
+    images = [to_image(frame, job) for frame in shown]
     options: dict[str, Any] = {"quality": job.quality, "speed": 6, **metadata_options(job.metadata)}
     options["subsampling"] = "4:0:0" if job.kind == "L" else "4:4:4"
     if job.count > 1:

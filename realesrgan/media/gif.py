@@ -6,17 +6,17 @@ table)를 가지며 합치거나 버리는 프레임이 없는 쓰기.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import getdata
 
 from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
-from realesrgan.media.pillow import decode_any, open_image, to_image
+from realesrgan.media.pillow import decode_any, open_image
 from realesrgan.media.writer import EncodeJob
 
 _COLOURS = 256
@@ -105,7 +105,9 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
         elapsed += frame.duration
         delay = min(max(round((elapsed - shown) / 10), 0), _MAX_DELAY)
         shown += delay * 10
-        _write_frame(file, indexed, delay, transparent=job.kind == "RGBA")
+        # 투명한 프레임은 다음 프레임 앞에서 지워지게 한다.
+        drawn: dict[str, Any] = {"transparency": _COLOURS - 1, "disposal": 2} if job.kind == "RGBA" else {"disposal": 1}
+        file.writelines(getdata(indexed, duration=delay * 10, include_color_table=True, **drawn))
     file.write(b";")
     notes = []
     if reduced:
@@ -127,7 +129,7 @@ def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
         return image, False, False
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     limit = _COLOURS if alpha is None else _COLOURS - 1
-    image = to_image(np.ascontiguousarray(pixels[..., :3]))
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
     indexed = _exact_palette(image, limit)
     reduced = indexed is None
     if indexed is None:
@@ -155,28 +157,3 @@ def _exact_palette(image: Image.Image, limit: int) -> Image.Image | None:
     indexed = Image.frombytes("P", image.size, indices.tobytes())
     indexed.putpalette(bytes(value for colour in listed for value in colour).ljust(3 * _COLOURS, b"\0"))
     return indexed
-
-
-def _write_frame(file: BinaryIO, indexed: Image.Image, delay: int, *, transparent: bool) -> None:
-    """그래픽 제어 블록과 프레임 하나를 쓴다. 투명한 프레임은 다음 프레임 앞에서 지워지게 한다(disposal 2)."""
-    flags = (2 << 2 | 1) if transparent else (1 << 2)
-    file.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, delay, _COLOURS - 1 if transparent else 0, 0))
-    table = bytes(indexed.getpalette() or []).ljust(3 * _COLOURS, b"\0")[: 3 * _COLOURS]
-    file.write(b"," + struct.pack("<HHHHB", 0, 0, *indexed.size, 0x87) + table)
-    file.write(_lzw_blocks(indexed))
-
-
-def _lzw_blocks(indexed: Image.Image) -> bytes:
-    """Pillow가 쓴 GIF 하나에서 LZW 자료(최소 부호 길이부터 끝 블록까지)를 꺼낸다."""
-    output = io.BytesIO()
-    indexed.save(output, "GIF", optimize=False, interlace=False)
-    data = output.getvalue()
-    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
-    while data[at : at + 1] == b"!":
-        at += 2
-        while data[at]:
-            at += 1 + data[at]
-        at += 1
-    flags = data[at + 9]
-    at += 10 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
-    return data[at : data.rindex(b";")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from realesrgan.media.ifd import LONG, ByteOrder, Entry, pack_ifd, read_ifd, read_tiff_head
 from realesrgan.media.metadata import (
     PHOTOSHOP_PREFIX,
     find_orientation,
@@ -157,23 +159,18 @@ def _gain_map(file: BinaryIO, xmp: bytes) -> bytes | None:
 
 def _extra_images(file: BinaryIO, body: bytes, base: int) -> list[bytes]:
     """MPF의 목록이 가리키는, 대표가 아닌 이미지들의 바이트."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(body[:4])
     found: list[bytes] = []
-    if order is None:
-        return found
     try:
-        at = struct.unpack_from(order + "I", body, 4)[0]
-        for index in range(struct.unpack_from(order + "H", body, at)[0]):
-            tag, _, size, offset = struct.unpack_from(order + "HHII", body, at + 2 + 12 * index)
-            if tag != 0xB002:
-                continue
-            for entry in range(1, min(size // _ENTRY, 64)):
-                length, where = struct.unpack_from(order + "II", body, offset + _ENTRY * entry + 4)
-                file.seek(base + where)
-                if where and (data := file.read(min(length, 1 << 28))).startswith(b"\xff\xd8"):
-                    found.append(data)
-    except struct.error:
+        block = io.BytesIO(body)
+        order, at = read_tiff_head(block)
+        listed = read_ifd(block, at, order)[0][0xB002].payload
+    except (ValueError, KeyError, struct.error):
         return found
+    for place in range(_ENTRY, min(len(listed) - _ENTRY + 1, 64 * _ENTRY), _ENTRY):
+        length, where = struct.unpack_from(order.prefix + "II", listed, place + 4)
+        file.seek(base + where)
+        if where and (data := file.read(min(length, 1 << 28))).startswith(b"\xff\xd8"):
+            found.append(data)
     return found
 
 
@@ -251,8 +248,7 @@ def _mpf_segment(primary: int, offset: int, length: int) -> bytes:
         primary: 대표 이미지의 바이트 수.
         offset, length: 이득 지도의 위치와 바이트 수.
     """
-    entries = struct.pack(">IIIHH", 0x030000, primary, 0, 0, 0) + struct.pack(">IIIHH", 0, length, offset, 0, 0)
-    table = struct.pack(">H", 3)
-    table += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, 2)
-    table += struct.pack(">HHII", 0xB002, 7, len(entries), 8 + 2 + 12 * 3 + 4) + bytes(4)
-    return _segment(0xE2, _MPF_HEAD + b"MM\0*\0\0\0\x08" + table + entries)
+    listed = struct.pack(">IIIHH", 0x030000, primary, 0, 0, 0) + struct.pack(">IIIHH", 0, length, offset, 0, 0)
+    order = ByteOrder(">")
+    entries = Entry(0xB000, 7, 4, b"0100"), order.entry(0xB001, LONG, 2), Entry(0xB002, 7, len(listed), listed)
+    return _segment(0xE2, _MPF_HEAD + b"MM\0*\0\0\0\x08" + pack_ifd(entries, 8, order))

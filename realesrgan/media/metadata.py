@@ -6,13 +6,14 @@ EXIF는 새로 써 내지 않고 제자리에서 값만 바꾼다. 제조사 기
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
+from realesrgan.media.ifd import EXIF_IFD, LONG, SHORT, ByteOrder, Entry, pack_ifd, read_ifd, read_tiff_head
 from realesrgan.media.picture import EXIF_PREFIX, Metadata
 
 # 모으기
@@ -104,52 +105,38 @@ def clean_dpi(dpi: Any) -> tuple[float, float] | None:
 
 # EXIF
 
-_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
+_ORIENTATION = 0x0112
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-_RESOLUTIONS, _UNIT = (0x011A, 0x011B), 0x0128
-_INCH, _CENTIMETRE = 2, 3
-_SHORT, _LONG, _RATIONAL = 3, 4, 5
+_EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
 
 
-class _ExifBlock:
-    """바꿀 수 있는 EXIF 바이트와 그 바이트 순서(byte order). 끝을 넘어 읽으면 `struct.error`가 난다."""
+def _main_entries(exif: bytes | bytearray) -> tuple[ByteOrder, int, dict[int, Entry], int]:
+    """EXIF의 `(바이트 순서, 첫 항목표의 자리, 그 항목들, 다음 항목표의 자리)`.
 
-    def __init__(self, exif: bytes) -> None:
-        self.data = bytearray(exif)
-        self.order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4], "")
-        if not self.order:
-            raise ValueError("TIFF 머리가 아니다")
-        self.first = self.number("I", 4)
+    Raises:
+        ValueError, struct.error: 구조가 망가져 있을 때.
+    """
+    file = io.BytesIO(exif)
+    order, first = read_tiff_head(file)
+    if order.big:
+        raise ValueError("EXIF는 BigTIFF가 아니다")
+    return order, first, *read_ifd(file, first, order)
 
-    def number(self, letter: str, at: int) -> int:
-        """`at` 자리의 정수 하나. `letter`는 `H`나 `I`."""
-        return int(struct.unpack_from(self.order + letter, self.data, at)[0])
 
-    def entries(self, ifd: int) -> list[tuple[int, int]]:
-        """IFD의 `(태그, 항목 위치)`들."""
-        places = [ifd + 2 + 12 * index for index in range(self.number("H", ifd))]
-        return [(self.number("H", at), at) for at in places]
-
-    def value(self, at: int) -> int:
-        """항목의 정수 값."""
-        return self.number("H" if self.number("H", at + 2) == _SHORT else "I", at + 8)
-
-    def set_value(self, at: int, value: int) -> None:
-        """항목을 정수 하나로 바꾼다. 값은 항목 안 네 바이트에 들어가므로 다른 자리는 그대로다."""
-        short = value <= 0xFFFF
-        struct.pack_into(self.order + "HI", self.data, at + 2, _SHORT if short else _LONG, 1)
-        packed = struct.pack(self.order + ("H2x" if short else "I"), value)
-        self.data[at + 8 : at + 12] = packed
+def _set_value(exif: bytearray, order: ByteOrder, entry: Entry, value: int) -> None:
+    """항목을 정수 하나로 바꾼다. 값은 항목 안 네 바이트에 들어가므로 다른 자리는 그대로다."""
+    kind, letter = (SHORT, "H2x") if value <= 0xFFFF else (LONG, "I")
+    struct.pack_into(f"{order.prefix}HI{letter}", exif, entry.place + 2, kind, 1, value)
 
 
 def exif_orientation(exif: bytes) -> int:
     """EXIF 방향(1..8). 적혀 있지 않거나 읽을 수 없으면 0."""
     try:
-        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
-        values = [block.value(at) for tag, at in block.entries(block.first) if tag == _ORIENTATION]
+        order, _, entries, _ = _main_entries(exif.removeprefix(EXIF_PREFIX))
     except (ValueError, struct.error):
         return 0
+    values = order.integers(entries[_ORIENTATION]) if _ORIENTATION in entries else ()
     return values[0] if values and 1 <= values[0] <= 8 else 0
 
 
@@ -161,95 +148,74 @@ def neutral_exif(exif: bytes) -> bytes | None:
     Returns:
         머리를 뗀 TIFF 구조의 바이트. 구조가 망가져 있으면 None.
     """
+    data = bytearray(exif.removeprefix(EXIF_PREFIX))
     try:
-        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
-        for tag, at in block.entries(block.first):
-            if tag == _ORIENTATION:
-                block.set_value(at, 1)
-        _drop_thumbnail(block)
+        order, first, entries, second = _main_entries(data)
+        if _ORIENTATION in entries:
+            _set_value(data, order, entries[_ORIENTATION], 1)
+        if second:
+            # 미리보기를 가리키는 둘째 항목표를 끊는다.
+            (count,) = struct.unpack_from(order.prefix + "H", data, first)
+            struct.pack_into(order.prefix + "I", data, first + 2 + 12 * count, 0)
+            _erase_thumbnail(data, order, second)
     except (ValueError, struct.error):
         return None
-    return bytes(block.data)
+    return bytes(data)
 
 
-def _drop_thumbnail(block: _ExifBlock) -> None:
-    """미리보기를 가리키는 둘째 IFD를 끊고 그 바이트를 지운다."""
-    pointer = block.first + 2 + 12 * block.number("H", block.first)
-    if pointer + 4 > len(block.data):
-        return
-    second = block.number("I", pointer)
-    struct.pack_into(block.order + "I", block.data, pointer, 0)
-    if not 8 <= second < len(block.data) - 2:
-        return
+def _erase_thumbnail(exif: bytearray, order: ByteOrder, table: int) -> None:
+    """`table`에 있는 항목표가 가리키는 미리보기의 바이트를 지운다."""
     try:
-        values = {tag: block.value(at) for tag, at in block.entries(second)}
-    except struct.error:
+        entries, _ = read_ifd(io.BytesIO(exif), table, order)
+        start, length = (order.integers(entries[tag])[0] for tag in (_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH))
+    except (KeyError, IndexError, struct.error):
         return
-    start, length = values.get(_THUMBNAIL_OFFSET, 0), values.get(_THUMBNAIL_LENGTH, 0)
     end = start + length
-    if start < 8 or length == 0 or end > len(block.data):
-        return
-    if end == len(block.data):
-        del block.data[start:]
-    else:
-        block.data[start:end] = bytes(length)
+    if start >= 8 and length and end == len(exif):
+        del exif[start:]
+    elif start >= 8 and end < len(exif):
+        exif[start:end] = bytes(length)
 
 
 def resized_exif(exif: bytes, width: int, height: int) -> bytes:
     """크기를 적은 태그(ImageWidth, PixelXDimension 등)를 새 크기로 바꾼 EXIF. 없는 태그를 더하지는 않는다."""
+    data = bytearray(exif)
     try:
-        block = _ExifBlock(exif)
-        first = block.entries(block.first)
-        for ifd in (block.first, *(block.number("I", at + 8) for tag, at in first if tag == _EXIF_IFD)):
-            for tag, at in block.entries(ifd):
-                if tag in _WIDTHS:
-                    block.set_value(at, width)
-                elif tag in _HEIGHTS:
-                    block.set_value(at, height)
-    except (ValueError, struct.error):
+        order, _, entries, _ = _main_entries(exif)
+        tables = [entries]
+        if EXIF_IFD in entries:
+            tables.append(read_ifd(io.BytesIO(exif), order.integers(entries[EXIF_IFD])[0], order)[0])
+    except (ValueError, IndexError, struct.error):
         return exif
-    return bytes(block.data)
+    for entry in (entry for table in tables for entry in table.values()):
+        if entry.tag in (*_WIDTHS, *_HEIGHTS):
+            _set_value(data, order, entry, width if entry.tag in _WIDTHS else height)
+    return bytes(data)
 
 
 def exif_dpi(exif: bytes) -> tuple[float, float] | None:
     """EXIF에 적힌 해상도를 인치당 점의 수로. 없거나 뜻이 없으면 None."""
     try:
-        block = _ExifBlock(exif.removeprefix(EXIF_PREFIX))
-        places = dict(block.entries(block.first))
-        values = [block.number("I", places[tag] + 8) for tag in _RESOLUTIONS]
-        x, y = (block.number("I", at) / block.number("I", at + 4) for at in values)
-        unit = block.value(places[_UNIT]) if _UNIT in places else _INCH
-    except (ValueError, KeyError, ZeroDivisionError, struct.error):
+        order, _, entries, _ = _main_entries(exif.removeprefix(EXIF_PREFIX))
+    except (ValueError, struct.error):
         return None
-    return (x * 2.54, y * 2.54) if unit == _CENTIMETRE else (x, y)
+    return order.dpi(entries)
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     """해상도를 적은 EXIF. DPI를 따로 적을 자리가 없는 형식(WebP, AVIF, HEIC)에 쓴다.
 
-    첫 IFD를 덩어리 끝에 새로 쓰고 머리가 그것을 가리키게 한다. 다른 자료의 자리는 그대로라 깨지지 않는다.
+    첫 항목표를 덩어리 끝에 새로 쓰고 머리가 그것을 가리키게 한다. 다른 자료의 자리는 그대로라 깨지지 않는다.
     """
+    data = bytearray(exif or _EMPTY)
     try:
-        block = _ExifBlock(exif or b"II*\0\x08\0\0\0" + bytes(6))
-        kept = {
-            tag: bytes(block.data[at : at + 12])
-            for tag, at in block.entries(block.first)
-            if tag not in (*_RESOLUTIONS, _UNIT)
-        }
+        order, _, entries, _ = _main_entries(data)
     except (ValueError, struct.error):
         return exif or b""
-    block.data += bytes(len(block.data) % 2)
-    start = len(block.data)
-    values = start + 2 + 12 * (len(kept) + 3) + 4
-    for index, tag in enumerate(_RESOLUTIONS):
-        kept[tag] = struct.pack(block.order + "HHII", tag, _RATIONAL, 1, values + 8 * index)
-    kept[_UNIT] = struct.pack(block.order + "HHIHH", _UNIT, _SHORT, 1, _INCH, 0)
-    block.data += struct.pack(block.order + "H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
-    for value in dpi:
-        ratio = Fraction(value).limit_denominator(1000)
-        block.data += struct.pack(block.order + "II", ratio.numerator, ratio.denominator)
-    struct.pack_into(block.order + "I", block.data, 4, start)
-    return bytes(block.data)
+    entries |= {entry.tag: entry for entry in order.dpi_entries(dpi)}
+    data += bytes(len(data) % 2)
+    struct.pack_into(order.prefix + "I", data, 4, len(data))
+    return bytes(data) + pack_ifd(entries.values(), len(data), order)
 
 
 # XMP

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realesrgan.errors import ImageReadError, MissingPackageError
+from realesrgan.util.files import os_reason
 from realesrgan.util.optional import import_cv2
 
 Array = NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
+
+# 투명한 곳을 채울 때 한 번에 보는 픽셀 수와, 띠의 위아래로 더 보는 줄의 수.
+_FILL_PIXELS, _FILL_MARGIN = 1 << 20, 128
 
 EXIF_PREFIX = b"Exif\x00\x00"
 """JPEG의 APP1과 WebP가 EXIF 앞에 두는 표시(Exif 2.32의 4.7.2절)."""
@@ -57,6 +65,30 @@ class MissingDecoderError(UnreadableError):
 
     def __init__(self, remedy: str, why: str = "이 형식을 푸는 데 필요한 것이 없습니다.") -> None:
         super().__init__(why, remedy)
+
+
+def read_error(path: Path, error: Exception) -> ImageReadError:
+    """읽다가 난 예외를, 이유와 해결을 담은 `ImageReadError`로."""
+    # 망가진 파일에서 디코더는 SyntaxError, struct.error, cv2.error 등 온갖 예외를 낸다.
+    damaged = error if isinstance(error, UnreadableError) else UnreadableError()
+    why, remedy = damaged.why, damaged.remedy
+    if isinstance(error, OSError) and error.errno is not None:
+        folder = "파일이 아니라 폴더입니다.", "파일 이름까지 적어 주세요."
+        why, remedy = folder if path.is_dir() else os_reason(error)
+        if error.filename == tempfile.gettempdir():
+            why = f"푼 픽셀을 둘 {error.filename}에 자리가 없습니다."
+            remedy = "자리를 비우거나 환경 변수 TMPDIR에 다른 폴더를 주세요."
+    elif isinstance(error, OSError):
+        # Pillow는 잘린 자료를 errno가 없는 OSError로 알린다.
+        why = "파일이 잘렸거나 망가져 있습니다."
+    elif isinstance(error, MissingPackageError):
+        return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {error}")
+    elif (pillow := sys.modules.get("PIL.Image")) and isinstance(error, pillow.DecompressionBombError):
+        why = "Pillow가 이 형식에서 풀 수 있는 크기를 넘습니다."
+        remedy = "TIFF나 PNG, JPEG로 바꾸어 저장한 뒤 다시 하세요."
+    elif isinstance(error, MemoryError):
+        why, remedy = "이미지를 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 이미지를 쓰세요."
+    return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
 @dataclass(frozen=True)
@@ -214,6 +246,27 @@ def apply_orientation(array: Array, orientation: int) -> Array:
     if orientation in (3, 4, 7, 8):
         array = array[::-1]
     return np.ascontiguousarray(array)
+
+
+def fill_transparent_rows(image: Any, target: Any) -> Any:
+    """`fill_transparent_colour`를 띠마다 해서 `target`에 적는다. 메모리가 이미지의 높이를 따르지 않는다.
+
+    띠의 위아래로 네트워크가 보는 거리보다 먼 곳까지 함께 보므로, 그 안에서는 통째로 한 것과 같다.
+
+    Args:
+        image: `(H, W, 4)`. 줄을 잘라 읽을 수 있으면 된다.
+        target: 모양과 자료형이 같은, 줄을 잘라 적을 수 있는 것.
+
+    Returns:
+        `target`.
+    """
+    height, width = image.shape[:2]
+    rows = max(_FILL_PIXELS // width, _FILL_MARGIN)
+    for top in range(0, height, rows):
+        first, bottom = max(top - _FILL_MARGIN, 0), min(top + rows, height)
+        part = fill_transparent_colour(image[first : min(bottom + _FILL_MARGIN, height), 0:width])
+        target[top:bottom, 0:width] = part[top - first : bottom - first]
+    return target
 
 
 def fill_transparent_colour(bgra: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from realesrgan.errors import ImageWriteError
-from realesrgan.media.colour import icc_of_numbers, matching_icc, srgb_icc
-from realesrgan.media.metadata import collect_metadata, find_orientation
+from realesrgan.media.colour import matching_icc, srgb_icc
+from realesrgan.media.metadata import find_orientation
 from realesrgan.media.picture import (
     Array,
     DamagedError,
@@ -29,6 +30,7 @@ from realesrgan.media.picture import (
     UnsupportedError,
     apply_orientation,
 )
+from realesrgan.media.reader import still_metadata
 from realesrgan.media.writer import EncodeJob
 from realesrgan.util.optional import is_installed
 
@@ -181,14 +183,15 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
         Exception: 디코더가 내는 여러 가지 예외.
     """
     image.load()
-    array, gray_alpha, icc, notes = to_array(image)
+    info: dict[Any, Any] = {**image.info, **known}
+    notes: tuple[str, ...] = ()
+    if image.mode in ("CMYK", "LAB"):
+        image, info["icc_profile"], notes = _through_profile(image)
+    array, gray_alpha = to_array(image)
     if header.info.mode == "L" and array.ndim == 3 and not gray_alpha:
         # 머리에서는 회색이라 했다. 옛 Pillow는 회색 AVIF도 RGB로 푼다.
-        array, icc = np.ascontiguousarray(array[..., 1]), None
-    info: dict[Any, Any] = {**image.info, **known}
-    numbers = info.get("cicp")
-    icc = icc or (icc_of_numbers(*numbers, grey=array.ndim == 2 or gray_alpha) if numbers else None)
-    metadata, more = collect_metadata(info, icc)
+        array = np.ascontiguousarray(array[..., 1])
+    metadata, more = still_metadata(info, grey=array.ndim == 2 or gray_alpha)
     return Picture(
         frames=(Frame(apply_orientation(array, header.orientation)),),
         metadata=metadata,
@@ -198,28 +201,22 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
     )
 
 
-def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, ...]]:
-    """Pillow 이미지를 회색, BGR, BGRA 배열로 바꾼다.
-
-    팔레트(palette)는 펴고, 회색+알파는 BGRA로 펴며, CMYK와 LAB는 프로파일을 거쳐 sRGB로 옮긴다.
+def to_array(image: Image.Image) -> tuple[Array, bool]:
+    """Pillow 이미지를 회색, BGR, BGRA 배열로 바꾼다. 팔레트(palette)와 회색+알파는 편다.
 
     Returns:
-        `(배열, 회색+알파였는가, 결과와 맞는 ICC 또는 None, 알릴 문장들)`.
+        `(배열, 회색+알파였는가)`.
 
     Raises:
         UnsupportedError: 담을 수 없는 종류(실수, 32비트 정수)일 때.
     """
-    icc = image.info.get("icc_profile") or None
-    if image.mode in ("CMYK", "LAB"):
-        converted, icc, notes = _through_profile(image, icc)
-        return np.ascontiguousarray(np.asarray(converted)[..., ::-1]), False, icc, notes
     if image.mode == "P":
         target = "RGBA" if image.has_transparency_data else "RGB"
     else:
         target = _STANDARD_MODES.get(image.mode, "")
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         deep: Array = np.asarray(image).astype(np.uint16)
-        return deep, False, matching_icc(icc, "L") if icc else None, ()
+        return deep, False
     if not target:
         raise UnsupportedError(
             f"채널이 실수이거나 32비트 정수인 이미지({image.mode})는 8비트나 16비트로 옮길 수 없습니다."
@@ -227,16 +224,19 @@ def to_array(image: Image.Image) -> tuple[Array, bool, bytes | None, tuple[str, 
     if "transparency" in image.info and target in ("L", "RGB"):
         target = {"L": "LA", "RGB": "RGBA"}[target]
     pixels: Array = np.asarray(image if image.mode == target else image.convert(target))
-    if icc:
-        icc = matching_icc(icc, "L" if target in ("L", "LA") else "RGB")
     if target == "L":
-        return pixels.copy(), False, icc, ()
+        return pixels.copy(), False
     order = {"LA": [0, 0, 0, 1], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[target]
-    return np.ascontiguousarray(pixels[..., order]), target == "LA", icc, ()
+    return np.ascontiguousarray(pixels[..., order]), target == "LA"
 
 
-def _through_profile(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
-    """CMYK와 LAB를 sRGB로 바꾼다. 프로파일이 없거나 못 쓰는 CMYK는 단순한 보색 계산을 쓴다."""
+def _through_profile(image: Image.Image) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
+    """CMYK와 LAB를 sRGB로 바꾼다. 프로파일이 없거나 못 쓰는 CMYK는 단순한 보색 계산을 쓴다.
+
+    Returns:
+        `(RGB 이미지, 그 프로파일, 알릴 문장들)`.
+    """
+    icc = image.info.get("icc_profile")
     profile = matching_icc(icc, "CMYK") if icc else None
     converter = _srgb_converter(profile, image.mode) if profile or image.mode == "LAB" else None
     if converter is None:
@@ -293,7 +293,7 @@ class AnimationFrames:
             image.seek(index)
             image.load()
             duration = float(image.info.get("duration", 0) or 0)
-            array = to_array(image)[0]
+            array, _ = to_array(image)
             yield Frame(apply_orientation(self._unify(array), self.orientation), duration)
 
     def _unify(self, array: Array) -> Array:
@@ -337,11 +337,7 @@ def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
     transparent = False
     for frame in frames:
         transparent = transparent or bool((frame.array[..., 3] != 255).any())
-    icc = info.get("icc_profile")
-    icc = matching_icc(icc, "RGB") if icc else None
-    numbers = info.get("cicp")
-    icc = icc or (icc_of_numbers(*numbers, grey=False) if numbers else None)
-    metadata, notes = collect_metadata(info, icc)
+    metadata, notes = still_metadata(info, grey=False)
     return Picture(
         frames=replace(frames, alpha=transparent),
         frame_count=header.info.frames,
@@ -355,9 +351,12 @@ def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
 # 쓰기
 
 
-def to_image(array: Array) -> Image.Image:
-    """`(H, W)`, RGB, RGBA의 uint8 배열을 Pillow 이미지로."""
-    return Image.fromarray(np.ascontiguousarray(array))
+def to_image(frame: Frame, job: EncodeJob) -> Image.Image:
+    """8비트 프레임을 Pillow 이미지로. 띠마다 옮겨 배열과 이미지가 함께 메모리에 있지 않게 한다."""
+    image = Image.new(job.kind, (job.width, job.height))
+    for top, rows in job.strips(frame):
+        image.paste(Image.fromarray(rows), (0, top))
+    return image
 
 
 def require_encoder(feature: str) -> None:
@@ -402,11 +401,31 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
             "lossless": job.quality == 100,
             **metadata_options(job.metadata),
         }
+        to_image(next(iter(frames)), job).save(file, job.format, **options)
     else:
-        if (job.width * len(job.kind) + 3) * job.height > _BMP_LIMIT:
-            raise ImageWriteError(
-                "BMP로 쓰지 못했습니다.\n  이유: 파일이 BMP의 한도 4GB를 넘습니다.\n  해결: --ext png 를 쓰세요."
-            )
-        options = {"dpi": job.metadata.dpi} if job.metadata.dpi else {}
-    to_image(job.pixels(next(iter(frames)))).save(file, job.format, **options)
+        _write_bmp(file, next(iter(frames)), job)
     return ()
+
+
+def _write_bmp(file: BinaryIO, frame: Frame, job: EncodeJob) -> None:
+    """BMP(BITMAPINFOHEADER)로 쓴다. Pillow는 통째로 메모리에 두므로, 큰 결과를 위해 띠마다 아래 줄부터 놓는다."""
+    grey, stride = job.kind == "L", -(-job.width * len(job.kind) // 4) * 4
+    table = b"".join(bytes((level, level, level, 0)) for level in range(256)) if grey else b""
+    start = 14 + 40 + len(table)
+    size = start + stride * job.height
+    if size > _BMP_LIMIT:
+        raise ImageWriteError(
+            "BMP로 쓰지 못했습니다.\n  이유: 파일이 BMP의 한도 4GB를 넘습니다.\n  해결: --ext png 를 쓰세요."
+        )
+    per_metre = [int(value * 39.3701 + 0.5) for value in job.metadata.dpi or (96, 96)]
+    colours = 256 if grey else 0
+    file.write(b"BM" + struct.pack("<III", size, 0, start))
+    file.write(struct.pack("<IiiHH", 40, job.width, job.height, 1, 8 * len(job.kind)))
+    file.write(struct.pack("<IIiiII", 0, size - start, *per_metre, colours, colours) + table)
+    for top, rows in job.strips(frame):
+        lines = np.zeros((len(rows), stride), np.uint8)
+        ordered = rows if grey else rows[..., ::-1]
+        lines[:, : job.width * len(job.kind)] = ordered.reshape(len(rows), -1)[::-1]
+        file.seek(start + (job.height - top - len(rows)) * stride)
+        file.write(lines.tobytes())
+    file.seek(0, io.SEEK_END)

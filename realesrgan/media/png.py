@@ -184,7 +184,7 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
 # 쓰기
 
 # 사진에서 크기와 시간이 가장 나은 것. 16비트의 아래 바이트는 잡음이라 더 애써도 줄지 않는다(5000x5000으로 잼).
-_DEFAULT_COMPRESSION = {8: 3, 16: 1}
+_DEFAULT_COMPRESSION = {8: 3, 16: 3}
 _FILTERS = {8: "avg", 16: "up"}
 
 

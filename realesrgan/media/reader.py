@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from realesrgan.errors import ImageReadError, ImageTooLargeError, MissingPackageError
+from realesrgan.errors import ImageTooLargeError
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, MODULES, format_of_name, sniff_format
 from realesrgan.media.picture import (
     Array,
@@ -24,9 +23,9 @@ from realesrgan.media.picture import (
     Picture,
     UnreadableError,
     apply_orientation,
+    read_error,
 )
 from realesrgan.media.vips import LazyImage, load, to_array
-from realesrgan.util.files import os_reason
 from realesrgan.util.numbers import Outscale, scaled_size
 
 StrPath = str | PathLike[str]
@@ -55,7 +54,7 @@ def probe_image(path: StrPath) -> ImageInfo:
         with path.open("rb") as file:
             return read_header(file, path).info
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise read_error(path, error) from error
 
 
 def read_image(
@@ -102,7 +101,7 @@ def read_image(
     except ImageTooLargeError:
         raise
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise read_error(path, error) from error
 
 
 def looks_like_picture(path: StrPath) -> bool:
@@ -123,27 +122,6 @@ def looks_like_picture(path: StrPath) -> bool:
         # 두 글자(BM)로 시작하는 글을 이미지로 보지 않도록, 언제나 0인 예약된 자리도 본다.
         return head[6:10] == bytes(4)
     return name is not None or head.startswith(_OTHER_SIGNATURES) or b"<svg" in head.lower()
-
-
-def _unreadable(path: Path, error: Exception) -> ImageReadError:
-    """읽다가 난 예외를, 이유와 해결을 담은 `ImageReadError`로."""
-    # 망가진 파일에서 디코더는 SyntaxError, struct.error, cv2.error 등 온갖 예외를 낸다.
-    damaged = error if isinstance(error, UnreadableError) else UnreadableError()
-    why, remedy = damaged.why, damaged.remedy
-    if isinstance(error, OSError) and error.errno is not None:
-        folder = "파일이 아니라 폴더입니다.", "파일 이름까지 적어 주세요."
-        why, remedy = folder if path.is_dir() else os_reason(error)
-    elif isinstance(error, OSError):
-        # Pillow는 잘린 자료를 errno가 없는 OSError로 알린다.
-        why = "파일이 잘렸거나 망가져 있습니다."
-    elif isinstance(error, MissingPackageError):
-        return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {error}")
-    elif (pillow := sys.modules.get("PIL.Image")) and isinstance(error, pillow.DecompressionBombError):
-        why = "Pillow가 이 형식에서 풀 수 있는 크기를 넘습니다."
-        remedy = "TIFF나 PNG, JPEG로 바꾸어 저장한 뒤 다시 하세요."
-    elif isinstance(error, MemoryError):
-        why, remedy = "이미지를 풀 메모리가 모자랍니다.", "다른 프로그램을 닫거나 더 작은 이미지를 쓰세요."
-    return ImageReadError(f"이미지를 읽지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
 def _too_large(path: Path, info: ImageInfo, size: tuple[int, int], total: int, limit: int) -> ImageTooLargeError:
@@ -190,7 +168,7 @@ def decode_still(loader: str, source: Path | bytes, header: Header, *, lazy: boo
         loader: libvips의 읽는 이(`pngload` 등).
         source: 파일.
         header: 그 머리. `detail`은 메타데이터(`metadata.collect_metadata`의 `info`)다.
-        lazy: 알파가 없으면 배열 대신 `LazyImage`를 줄지.
+        lazy: 배열 대신 `LazyImage`를 줄지.
         options: libvips에 줄 선택.
 
     Raises:
@@ -201,20 +179,21 @@ def decode_still(loader: str, source: Path | bytes, header: Header, *, lazy: boo
         from realesrgan.media import pillow
 
         return pillow.decode_with(source, header)
-    return finish_still(image, header, lazy=lazy)
+    return finish_still(image, header, source if isinstance(source, Path) else None, lazy=lazy)
 
 
-def finish_still(image: Any, header: Header, *, lazy: bool = False) -> Picture:
-    """libvips의 회색, RGB(알파) 이미지에 방향을 적용하고 메타데이터를 붙인다."""
+def finish_still(image: Any, header: Header, source: Path | None = None, *, lazy: bool = False) -> Picture:
+    """libvips의 회색, RGB(알파) 이미지에 방향을 적용하고 메타데이터를 붙인다. `source`는 오류에 적을 이름이다."""
     metadata, notes = Metadata(), tuple[str, ...]()
     if any(header.detail.values()):
         metadata, notes = still_metadata(header.detail, grey=image.bands <= 2)
-    lazy = lazy and image.bands in (1, 3)
+    grey_alpha = image.bands == 2
     if lazy:
-        array: Any = LazyImage(image if header.orientation == 1 else _turned(image, header.orientation))
+        wide = image[0].bandjoin([image[0], *image.bandsplit()]) if grey_alpha else image
+        array: Any = LazyImage(_turned(wide, header.orientation), source)
     else:
         array = apply_orientation(bgr_array(image), header.orientation)
-    return Picture((Frame(array, rgb=lazy),), 1, metadata, 0, header.info.format, image.bands == 2, notes)
+    return Picture((Frame(array, rgb=lazy),), 1, metadata, 0, header.info.format, grey_alpha, notes)
 
 
 def still_metadata(info: dict[str, Any], *, grey: bool) -> tuple[Metadata, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""TIFF의 항목표(IFD)를 읽고 적는다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 쓴다.
+"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 쓴다.
 
 libvips가 하지 않는 것이 여기 있다: 잘린 파일 찾기, EXIF와 설명 태그와 IPTC를 바이트 그대로 옮기기, 크기가 다른 여러 쪽.
 """
@@ -9,13 +9,26 @@ import io
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
+from realesrgan.media.ifd import (
+    EXIF_IFD,
+    GPS_IFD,
+    SHORT,
+    ByteOrder,
+    Entry,
+    ExifTags,
+    exif_of,
+    pack_exif,
+    pack_ifd,
+    pack_with_exif,
+    read_exif_tags,
+    read_ifd,
+    read_tiff_head,
+)
 from realesrgan.media.metadata import iptc_of_photoshop
 from realesrgan.media.picture import (
     DamagedError,
@@ -34,185 +47,10 @@ from realesrgan.media.reader import decode_still, finish_still
 from realesrgan.media.vips import load, save
 from realesrgan.media.writer import EncodeJob
 
-# 항목표(IFD). 값을 풀지 않고 바이트째 나르므로 바이트 순서만 지키면 한글 설명이나 모르는 태그도 손상 없이 옮겨진다.
-
-SHORT, LONG, RATIONAL = 3, 4, 5
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_MAX_ENTRY_BYTES = 1 << 28
-
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
-_ICC, _XMP, _IPTC, _PHOTOSHOP = 34675, 700, 33723, 34377
-DESCRIPTIVE_TAGS = frozenset(
-    (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
-)
-"""픽셀의 배치와 상관없이 이미지를 설명하는 IFD0 태그(설명, 제조사, 만든이, 날짜, 저작권 등)."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """항목 하나. `payload`는 파일의 바이트 순서를 그대로 가진다."""
-
-    tag: int
-    kind: int
-    count: int
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class ByteOrder:
-    """TIFF 파일 하나의 바이트 순서(`'<'` 또는 `'>'`)와 BigTIFF 여부."""
-
-    prefix: str
-    big: bool = False
-
-    def integers(self, entry: Entry) -> tuple[int, ...]:
-        """항목의 정수들. 정수가 아닌 항목이면 빈 튜플."""
-        letter = _LETTERS.get(entry.kind)
-        return struct.unpack(f"{self.prefix}{entry.count}{letter}", entry.payload) if letter else ()
-
-    def rational(self, entry: Entry) -> float:
-        """유리수 항목의 첫 값. 분모가 0이면 0."""
-        if entry.kind != RATIONAL:
-            return 0.0
-        top, bottom = struct.unpack_from(self.prefix + "II", entry.payload)
-        return top / bottom if bottom else 0.0
-
-
-def read_tiff_head(file: BinaryIO, base: int = 0) -> tuple[ByteOrder, int]:
-    """`base`에 있는 TIFF 머리에서 바이트 순서와 첫 IFD의 위치를 읽는다.
-
-    Raises:
-        ValueError, struct.error: TIFF가 아닐 때.
-    """
-    file.seek(base)
-    head = file.read(16)
-    prefix = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if prefix is None:
-        raise ValueError("TIFF가 아니다")
-    if struct.unpack_from(prefix + "H", head, 2)[0] == 43:
-        return ByteOrder(prefix, big=True), struct.unpack_from(prefix + "Q", head, 8)[0]
-    return ByteOrder(prefix), struct.unpack_from(prefix + "I", head, 4)[0]
-
-
-def read_ifd(file: BinaryIO, offset: int, order: ByteOrder, base: int = 0) -> tuple[dict[int, Entry], int]:
-    """IFD 하나를 읽는다. 항목의 위치는 `base`에서 센다.
-
-    Returns:
-        `(태그별 항목, 다음 IFD의 위치)`. 다음이 없으면 0. 자료가 파일 밖에 있는 항목은 뺀다.
-
-    Raises:
-        struct.error: 항목표가 잘렸을 때.
-    """
-    end = file.seek(0, os.SEEK_END)
-    file.seek(offset)
-    count_letter, entry_size, inline, letter = ("Q", 20, 8, "Q") if order.big else ("H", 12, 4, "I")
-    (count,) = struct.unpack(order.prefix + count_letter, file.read(8 if order.big else 2))
-    if count > 65535:
-        raise struct.error("IFD의 항목이 너무 많다")
-    table = file.read(count * entry_size + inline)
-    entries: dict[int, Entry] = {}
-    for index in range(count):
-        at = index * entry_size
-        tag, kind, items = struct.unpack_from(order.prefix + "HH" + letter, table, at)
-        size = _SIZES.get(kind, 0) * items
-        slot = at + entry_size - inline
-        if 0 < size <= inline:
-            payload = table[slot : slot + size]
-        else:
-            position = base + struct.unpack_from(order.prefix + letter, table, slot)[0]
-            if size == 0 or size > _MAX_ENTRY_BYTES or position + size > end:
-                continue
-            file.seek(position)
-            payload = file.read(size)
-        entries[tag] = Entry(tag, kind, items, payload)
-    (following,) = struct.unpack_from(order.prefix + letter, table, count * entry_size)
-    return entries, following
-
-
-def pack_ifd(entries: Iterable[Entry], offset: int, order: ByteOrder) -> bytes:
-    """항목들을 `offset` 자리에 놓일 IFD 바이트(항목표와 딸린 자료)로 묶는다. 다음 IFD는 없다."""
-    count, items, inline = ("Q", "Q", 8) if order.big else ("H", "I", 4)
-    listed = sorted(entries, key=lambda entry: entry.tag)
-    table = struct.pack(order.prefix + count, len(listed))
-    position = offset + len(table) + (4 + 2 * inline) * len(listed) + inline
-    tail = b""
-    for entry in listed:
-        table += struct.pack(order.prefix + "HH" + items, entry.tag, entry.kind, entry.count)
-        if len(entry.payload) <= inline:
-            table += entry.payload.ljust(inline, b"\0")
-            continue
-        table += struct.pack(order.prefix + items, position + len(tail))
-        tail += entry.payload + bytes(len(entry.payload) % 2)
-    return table + bytes(inline) + tail
-
-
-@dataclass(frozen=True)
-class ExifTags:
-    """EXIF를 이루는 세 항목표. 픽셀 배치를 적은 항목은 들어 있지 않다."""
-
-    order: ByteOrder
-    main: tuple[Entry, ...] = ()
-    exif: tuple[Entry, ...] = ()
-    gps: tuple[Entry, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.main or self.exif or self.gps)
-
-    def swapped(self) -> ExifTags:
-        """바이트 순서를 바꾼 것. 제조사 기록처럼 뜻을 모르는 바이트(UNDEFINED)는 그대로다."""
-
-        def swap(entry: Entry) -> Entry:
-            size = 4 if entry.kind in (RATIONAL, 10) else _SIZES[entry.kind]
-            return replace(entry, payload=np.frombuffer(entry.payload, f"u{size}").byteswap().tobytes())
-
-        groups = [tuple(map(swap, group)) for group in (self.main, self.exif, self.gps)]
-        return ExifTags(ByteOrder("<" if self.order.prefix == ">" else ">"), *groups)
-
-
-def read_exif_tags(file: BinaryIO) -> ExifTags:
-    """TIFF 구조의 파일(TIFF 이미지나 EXIF 덩어리)에서 첫 쪽의 설명 태그와 EXIF, GPS 항목표를 모은다.
-
-    Raises:
-        ValueError, struct.error: 구조가 망가져 있을 때.
-    """
-    order, first = read_tiff_head(file)
-    return _exif_of(file, read_ifd(file, first, order)[0], order)
-
-
-def _exif_of(file: BinaryIO, main: dict[int, Entry], order: ByteOrder) -> ExifTags:
-    groups = {}
-    for tag in (EXIF_IFD, GPS_IFD):
-        values = order.integers(main[tag]) if tag in main else ()
-        sub = read_ifd(file, values[0], order)[0] if values else {}
-        groups[tag] = tuple(entry for entry in sub.values() if entry.tag != INTEROP_IFD)
-    kept = tuple(entry for entry in main.values() if entry.tag in DESCRIPTIVE_TAGS)
-    return ExifTags(ByteOrder(order.prefix), kept, groups[EXIF_IFD], groups[GPS_IFD])
-
-
-def pack_with_exif(main: Iterable[Entry], tags: ExifTags, offset: int, order: ByteOrder) -> bytes:
-    """기본 항목표와 EXIF, GPS 항목표를 `offset`부터 이어 놓는다."""
-    main = list(main)
-    groups = {tag: group for tag, group in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if group}
-    kind, letter = (16, "Q") if order.big else (LONG, "I")
-    blank = [Entry(tag, kind, 1, bytes(8 if order.big else 4)) for tag in groups]
-    position = offset + len(pack_ifd([*main, *blank], offset, order))
-    tail, placed = b"", []
-    for tag, group in groups.items():
-        placed.append(Entry(tag, kind, 1, struct.pack(order.prefix + letter, position + len(tail))))
-        tail += pack_ifd(group, position + len(tail), order)
-    return pack_ifd([*main, *placed], offset, order) + tail
-
-
-def pack_exif(tags: ExifTags) -> bytes:
-    """항목들을 TIFF 구조의 EXIF 덩어리로 묶는다."""
-    mark = b"II" if tags.order.prefix == "<" else b"MM"
-    return mark + struct.pack(tags.order.prefix + "HI", 42, 8) + pack_with_exif(tags.main, tags, 8, tags.order)
-
-
 # 읽기
 
-_RGB, _CMYK = 2, 5
+_RGB = 2
+_ICC, _XMP, _IPTC, _PHOTOSHOP = 34675, 700, 33723, 34377
 _MAX_PAGES = 100_000
 _PACKED_BITS = (1, 2, 4, 8, 12, 16)
 _COMPRESSIONS = {
@@ -280,14 +118,12 @@ class TiffPage:
     def metadata(self, file: BinaryIO) -> dict[str, Any]:
         """Pillow의 `info`와 같은 이름의 메타데이터. 픽셀 배치를 적은 태그는 뺀다."""
         try:
-            tags = _exif_of(file, self.entries, self.order)
+            tags = exif_of(file, self.entries, self.order)
             exif = pack_exif(tags) if tags else None
         except (ValueError, struct.error):
             exif = None
         payload = {tag: self.entries[tag].payload for tag in (_ICC, _XMP, _IPTC, _PHOTOSHOP) if tag in self.entries}
-        unit, dpi = self.integer(296, 2), None
-        if unit in (2, 3) and 282 in self.entries and 283 in self.entries:
-            dpi = tuple(self.order.rational(self.entries[tag]) * (2.54 if unit == 3 else 1.0) for tag in (282, 283))
+        dpi = self.order.dpi(self.entries)
         iptc = payload.get(_IPTC) or iptc_of_photoshop(payload.get(_PHOTOSHOP, b""))
         return {"exif": exif, "xmp": payload.get(_XMP), "icc_profile": payload.get(_ICC), "dpi": dpi, "iptc": iptc}
 
@@ -430,7 +266,7 @@ def _decode_page(source: Path, header: Header, *, lazy: bool, value_range: Range
     page: TiffPage = header.detail["page"]
     if _is_wide(page) and value_range is not None:
         image, notes = _mapped(_load_pixels(source, page), value_range)
-        picture = finish_still(image, header, lazy=lazy)
+        picture = finish_still(image, header, source, lazy=lazy)
         return replace(picture, notes=(*picture.notes, *notes))
     try:
         if page.integer(262, 1) > _RGB:
@@ -441,7 +277,7 @@ def _decode_page(source: Path, header: Header, *, lazy: bool, value_range: Range
         if image.bands > bands:
             # 뜻을 모르는 추가 채널은 버린다.
             image = image.extract_band(0, n=bands).copy(interpretation=image.interpretation)
-        return finish_still(image, header, lazy=lazy)
+        return finish_still(image, header, source, lazy=lazy)
     except UnreadableError as error:
         name = _COMPRESSIONS.get(page.integer(259, 1))
         if isinstance(error, TruncatedError) or (page.bits not in (8, 12) and name is None):
@@ -461,19 +297,27 @@ def _load_pixels(source: Path, page: TiffPage) -> Any:
         part = slice(index * count, (index + 1) * count)
         entries = {tag: entry for tag, entry in page.entries.items() if tag not in (338, 284, _ICC)}
         for tag in (273, 279):
-            values = page.integers(tag)[part]
-            letter = _LETTERS[entries[tag].kind]
-            entries[tag] = replace(
-                entries[tag], count=count, payload=struct.pack(f"{page.order.prefix}{count}{letter}", *values)
-            )
-        entries[277] = Entry(277, SHORT, 1, struct.pack(page.order.prefix + "H", 1))
-        entries[258] = Entry(258, SHORT, 1, struct.pack(page.order.prefix + "H", page.bits))
+            entries[tag] = page.order.entry(tag, entries[tag].kind, *page.integers(tag)[part])
+        entries |= {277: page.order.entry(277, SHORT, 1), 258: page.order.entry(258, SHORT, page.bits)}
         start = len(data) + len(data) % 2
         head = data[:8] + struct.pack(page.order.prefix + "Q", start) if page.order.big else data[:4]
         head += b"" if page.order.big else struct.pack(page.order.prefix + "I", start)
         whole = head + data[len(head) :] + bytes(len(data) % 2) + pack_ifd(entries.values(), start, page.order)
         planes.append(load("tiffload", whole))
     return planes[0].bandjoin(planes[1]).copy(interpretation=planes[0].interpretation)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Pillow에 든 libtiff는 예외와 따로 영어를 표준 오류에 적는다. 그 사이의 것을 버린다."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _decode_with_pillow(
@@ -485,9 +329,10 @@ def _decode_with_pillow(
 
     if page.bits in (8, 12):
         try:
-            image = open_image("TIFF", io.BytesIO(source.read_bytes()))
-            image.seek(page.index)
-            image.load()
+            with _quiet_stderr():
+                image = open_image("TIFF", io.BytesIO(source.read_bytes()))
+                image.seek(page.index)
+                image.load()
         except (OSError, ValueError, SyntaxError, KeyError, TypeError) as failure:
             if name is None:
                 raise error from failure
@@ -508,7 +353,7 @@ def _decode_with_pillow(
 
 _CLASSIC_LIMIT = 4_000_000_000
 _BYTE, _UNDEFINED = 1, 7
-_LEVELS = {8: 2, 16: 1}
+_LEVELS = {8: 2, 16: 3}
 # libvips가 적은 것 가운데 버리고 다시 적을 태그: 해상도, 방향.
 _REWRITTEN = frozenset((282, 283, 296, 274))
 _OFFSETS = (273, 324)
@@ -569,9 +414,7 @@ def _moved(entries: dict[int, Entry], order: ByteOrder, base: int) -> list[Entry
     kept = []
     for tag, entry in entries.items():
         if tag in _OFFSETS and base:
-            values = [value + base for value in order.integers(entry)]
-            payload = struct.pack(f"{order.prefix}{len(values)}{_LETTERS[entry.kind]}", *values)
-            kept.append(replace(entry, payload=payload))
+            kept.append(order.entry(tag, entry.kind, *(value + base for value in order.integers(entry))))
         elif tag not in _REWRITTEN:
             kept.append(entry)
     return kept
@@ -590,12 +433,7 @@ def _exif_tags(exif: bytes | None) -> tuple[ExifTags, list[str]]:
 
 def _metadata_entries(metadata: Metadata) -> list[Entry]:
     """DPI, ICC, XMP, IPTC의 항목들."""
-    entries = []
-    if metadata.dpi:
-        for tag, value in zip((282, 283), metadata.dpi, strict=True):
-            ratio = Fraction(value).limit_denominator(1000)
-            entries.append(Entry(tag, RATIONAL, 1, struct.pack("<II", ratio.numerator, ratio.denominator)))
-        entries.append(Entry(296, SHORT, 1, struct.pack("<H", 2)))
+    entries = ByteOrder("<").dpi_entries(metadata.dpi) if metadata.dpi else []
     blocks: tuple[tuple[int, int, bytes | None], ...] = (
         (_ICC, _UNDEFINED, metadata.icc),
         (_XMP, _BYTE, metadata.xmp),

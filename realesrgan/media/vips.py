@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import struct
+import tempfile
 import threading
 from collections.abc import Callable
 from copy import copy
@@ -17,8 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, UnreadableError
-from realesrgan.util.files import remove_abandoned, scratch_beside
+from realesrgan.media.ifd import LONG, LONG8, SHORT, ByteOrder, pack_ifd
+from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, read_error
+from realesrgan.util.files import is_memory_shortage, remove_abandoned, scratch_beside
 from realesrgan.util.machine import available_cores
 from realesrgan.util.optional import import_optional
 
@@ -53,9 +55,14 @@ def import_vips() -> Any:
     return pyvips
 
 
-def unreadable(error: Exception) -> UnreadableError:
-    """libvips의 예외를 이유를 담은 예외로 바꾼다."""
+def explained(error: Exception) -> Exception:
+    """libvips의 예외를 이유를 아는 예외로 바꾼다: 메모리, 임시 파일을 둘 디스크, 파일의 잘못."""
     text = str(error)
+    if is_memory_shortage(error):
+        return MemoryError(text)
+    if "No space left" in text:
+        # 푼 픽셀을 두는 시스템의 임시 폴더다.
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tempfile.gettempdir())
     if "not configured" in text or "not support" in text or "No codec" in text or "Unsupported codec" in text:
         name = text.partition(" compression support")[0].rpartition(" ")[2] if "compression support" in text else ""
         what = f"{name} 압축" if name else "이 파일의 압축"
@@ -89,7 +96,7 @@ def load(loader: str, source: Path | bytes, **options: Any) -> Any:
         except pyvips.Error as error:
             if strictness == "warning" and any(word in str(error) for word in _HARMLESS):
                 continue
-            raise unreadable(error) from error
+            raise explained(error) from error
     raise AssertionError
 
 
@@ -98,10 +105,11 @@ class LazyImage:
 
     Args:
         image: 회색이나 RGB(A)의 8비트 또는 16비트 이미지.
+        path: 읽고 있는 파일. 도중에 읽지 못하면 이 이름으로 `ImageReadError`를 낸다.
     """
 
-    def __init__(self, image: Any) -> None:
-        self.image = image
+    def __init__(self, image: Any, path: Path | None = None) -> None:
+        self.image, self.path = image, path
         self.dtype = np.dtype(np.uint8 if image.format == "uchar" else np.uint16)
         self.shape = (image.height, image.width, *((image.bands,) if image.bands > 1 else ()))
         self.ndim = len(self.shape)
@@ -110,7 +118,11 @@ class LazyImage:
     def __getitem__(self, key: Any) -> Array:
         rows, columns = (part.indices(size) for part, size in zip(key[:2], self.shape, strict=False))
         height, width = rows[1] - rows[0], columns[1] - columns[0]
-        data = self._region.fetch(columns[0], rows[0], width, height)
+        try:
+            data = self._region.fetch(columns[0], rows[0], width, height)
+        except import_vips().Error as error:
+            reason = explained(error)
+            raise (reason if self.path is None else read_error(self.path, reason)) from error
         return np.frombuffer(data, self.dtype).reshape(height, width, *self.shape[2:])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -134,8 +146,8 @@ class RawImage:
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any) -> None:
         remove_abandoned(folder)
         self.path = scratch_beside(folder / "result", ".raw")
-        self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
-        self._channels: Any = None
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._file_shape, self._channels = shape, None
         self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
         head = _plain_tiff_head(shape, self.dtype.itemsize, self._row_bytes)
         self._start = len(head)
@@ -153,15 +165,21 @@ class RawImage:
                 self.path.unlink()
                 raise
 
+    @property
+    def ndim(self) -> int:
+        """축의 수."""
+        return len(self.shape)
+
     def __getitem__(self, key: Any) -> Any:
         rows, columns, *channels = key
         if channels and rows == columns == slice(None):
             # 색이나 알파만 고른다.
             part = copy(self)
             part._channels = channels[0]
+            part.shape = self.shape[:2] + (() if isinstance(channels[0], int) else (len(range(4)[channels[0]]),))
             return part
         start, stop, _ = rows.indices(self.shape[0])
-        shape = (stop - start, *self.shape[1:])
+        shape = (stop - start, *self._file_shape[1:])
         pixels = np.memmap(self.path, self.dtype, "r+", self._start + start * self._row_bytes, shape)[:, columns]
         return pixels if self._channels is None else pixels[..., self._channels]
 
@@ -169,6 +187,9 @@ class RawImage:
         part = self[key]
         rows = slice(0, self.shape[0])
         (part[rows, slice(None)] if isinstance(part, RawImage) else part)[...] = value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self[:, :], dtype)
 
     def close(self) -> None:
         """임시 파일을 지운다."""
@@ -185,8 +206,6 @@ def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes
 
     머리 없는 파일을 libvips는 통째로 사상하므로 읽은 만큼 상주 메모리가 늘지만, TIFF는 띠마다 읽는다.
     """
-    from realesrgan.media.tiff import LONG, SHORT, ByteOrder, Entry, pack_ifd
-
     order = ByteOrder("<", big=True)
     height, width, *channels = shape
     bands = (channels or [1])[0]
@@ -194,16 +213,15 @@ def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes
     tops = range(0, height, rows)
 
     def pack(start: int) -> bytes:
-        numbers = {256: (LONG, (width,)), 257: (LONG, (height,)), 258: (SHORT, (size * 8,) * bands), 259: (SHORT, (1,))}
-        numbers |= {262: (SHORT, (2 if bands > 1 else 1,)), 273: (16, tuple(start + top * row_bytes for top in tops))}
-        numbers |= {277: (SHORT, (bands,)), 278: (LONG, (rows,)), 284: (SHORT, (1,))}
-        numbers |= {279: (16, tuple(min(rows, height - top) * row_bytes for top in tops))}
-        numbers |= {338: (SHORT, (2,))} if bands == 4 else {}
-        letters = {SHORT: "H", LONG: "I", 16: "Q"}
-        entries = (
-            Entry(tag, kind, len(values), struct.pack(f"<{len(values)}{letters[kind]}", *values))
-            for tag, (kind, values) in numbers.items()
-        )
+        entries = [
+            *(order.entry(256, LONG, width), order.entry(257, LONG, height), order.entry(278, LONG, rows)),
+            order.entry(258, SHORT, *(size * 8,) * bands),
+            *(order.entry(259, SHORT, 1), order.entry(277, SHORT, bands), order.entry(284, SHORT, 1)),
+            order.entry(262, SHORT, 2 if bands > 1 else 1),
+            order.entry(273, LONG8, *(start + top * row_bytes for top in tops)),
+            order.entry(279, LONG8, *(min(rows, height - top) * row_bytes for top in tops)),
+            *([order.entry(338, SHORT, 2)] if bands == 4 else []),
+        ]
         table = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + pack_ifd(entries, 16, order)
         return table + bytes(-len(table) % 16)
 
@@ -231,10 +249,17 @@ def from_array(array: Any, *, rgb: bool = False) -> Any:
 
 
 def to_array(image: Any) -> Array:
-    """libvips의 RGB(A)나 회색 이미지를 배열로. 채널의 차례는 그대로다."""
+    """libvips의 RGB(A)나 회색 이미지를 배열로. 채널의 차례는 그대로다.
+
+    Raises:
+        MemoryError, OSError, UnreadableError: 풀 수 없을 때.
+    """
     dtype = np.uint8 if image.format == "uchar" else np.uint16
     shape = (image.height, image.width, *((image.bands,) if image.bands > 1 else ()))
-    return np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
+    try:
+        return np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
+    except import_vips().Error as error:
+        raise explained(error) from error
 
 
 def save(
@@ -293,6 +318,8 @@ def save(
         worker.join()
         raise
     if failure and isinstance(failure[0], pyvips.Error):
+        if isinstance(reason := explained(failure[0]), (MemoryError, OSError)):
+            raise reason from failure[0]
         raise OSError(str(failure[0]).strip().splitlines()[-1].strip()) from failure[0]
     if failure:
         raise failure[0]

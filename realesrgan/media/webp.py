@@ -48,7 +48,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     metadata = job.metadata
     if job.count == 1:
         options = _options(job) | metadata_options(metadata)
-        to_image(job.pixels(next(iter(frames)))).save(file, "WEBP", **options)
+        to_image(next(iter(frames)), job).save(file, "WEBP", **options)
         return ()
     flags = _ANIMATION_FLAG | (_ALPHA_FLAG if job.kind == "RGBA" else 0)
     flags |= (_ICC_FLAG if metadata.icc else 0) | (_EXIF_FLAG if metadata.exif else 0)
@@ -87,7 +87,7 @@ def _options(job: EncodeJob) -> dict[str, object]:
 def _encode(frame: Frame, job: EncodeJob) -> bytes:
     """프레임 하나를 메타데이터 없는 WebP로 인코딩한다."""
     output = io.BytesIO()
-    to_image(job.pixels(frame)).save(output, "WEBP", **_options(job))
+    to_image(frame, job).save(output, "WEBP", **_options(job))
     return output.getvalue()
 
 

@@ -19,12 +19,13 @@ import numpy as np
 from realesrgan.errors import ImageWriteError, UsageError
 from realesrgan.media.formats import FORMATS, ImageFormat, animated_extensions, format_of_name, writable_extensions
 from realesrgan.media.picture import Array, Frame, Metadata, Picture
-from realesrgan.media.vips import from_array, to_array
+from realesrgan.media.vips import LazyImage, from_array, to_array
 from realesrgan.util.files import atomic_file, os_reason
 
 StrPath = str | PathLike[str]
 PixelKind = Literal["L", "LA", "RGB", "RGBA"]
 _Step = Callable[[Any], Any]
+_STRIP_PIXELS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class EncodeJob:
     def pixels(self, frame: Frame) -> Array:
         """프레임을 `kind`와 `depth`의 배열로. 채널은 RGB 차례다."""
         return to_array(self.image(frame))
+
+    def strips(self, frame: Frame) -> Iterator[tuple[int, Array]]:
+        """프레임을 `kind`와 `depth`의 `(윗줄의 번호, RGB 차례의 몇 줄)`로 나누어 낸다. 통째로 메모리에 두지 않는다."""
+        rows, step = LazyImage(self.image(frame)), max(_STRIP_PIXELS // self.width, 1)
+        for top in range(0, self.height, step):
+            yield top, rows[top : top + step, : self.width]
 
 
 def write_image(

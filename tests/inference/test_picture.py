@@ -102,3 +102,24 @@ def test_hdr_that_the_target_cannot_hold_is_refused_before_computing(model, tmp_
 
     with pytest.raises(ImageWriteError, match="PQ"):
         upscale_file(tmp_path / "pq.png", tmp_path / "out.jpg", model=model, progress=never)
+
+
+@pytest.mark.parametrize("outscale", [4, 2, 3.3, 16])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("alpha_upsampler", ["realesrgan", "bicubic"])
+def test_a_result_gathered_in_a_file_is_the_one_gathered_in_memory(
+    model, tmp_path, monkeypatch, outscale, channels, alpha_upsampler
+):
+    source = tmp_path / "가.png"
+    image = np.random.default_rng(0).integers(0, 256, (150, 31, channels), np.uint8)
+    source.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    settings = PictureSettings(outscale=outscale, alpha_upsampler=alpha_upsampler)
+    pictures = []
+    for limit in (1 << 30, 0):
+        monkeypatch.setattr("realesrgan.inference.picture.RAW_BYTES", limit)
+        upscale_file(source, tmp_path / "b.png", model=model, settings=settings)
+        pictures.append(cv2.imdecode(np.frombuffer((tmp_path / "b.png").read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED))
+    difference = np.abs(pictures[0].astype(int) - pictures[1])
+    # 크기를 맞출 때 OpenCV의 정수 계산과 끝자리가 다를 수 있다. 두 번 거치면 그만큼 더 벌어질 수 있다.
+    assert difference.max() <= (0 if outscale in (4, 16) else 1)
+    assert not list(tmp_path.glob(".realesrgan-*"))

@@ -17,7 +17,7 @@ from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteErro
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
 from realesrgan.media.metadata import photoshop_of_iptc
 from realesrgan.media.picture import MissingDecoderError
-from realesrgan.media.vips import import_vips, unreadable
+from realesrgan.media.vips import explained, import_vips
 from tests.media.samples import Array, chunk, encoded, exif_bytes, photo, png, profile, random_array, tiff
 
 
@@ -334,11 +334,19 @@ def test_orientation_in_unusual_places_is_applied(tmp_path: Path, place: str, or
 # 이유
 
 
+@pytest.mark.parametrize("bits", [8, 12])
+def test_english_of_a_library_never_reaches_the_terminal(tmp_path: Path, bits: int, capfd: Any) -> None:
+    data = tiff(random_array(8, 8, 3), t259=(50000,), t258=(bits,) * 3, t279=(0, 0, 0, 0))
+    with pytest.raises(ImageReadError, match="ZSTD"):
+        load(tmp_path, data)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_missing_decoder_is_not_called_damage(tmp_path: Path) -> None:
     data = tiff(random_array(8, 8, 3, dtype=np.uint16), t259=(50000,))
     with pytest.raises(ImageReadError, match=r"멀쩡하지만 ZSTD 압축의 16비트"):
         load(tmp_path, data)
-    error = unreadable(ValueError("tiff2vips: ZSTD compression support is not configured"))
+    error = explained(ValueError("tiff2vips: ZSTD compression support is not configured"))
     assert isinstance(error, MissingDecoderError) and "ZSTD" in error.why
 
 

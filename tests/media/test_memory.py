@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realesrgan.media.image import Frame, Picture, read_image, write_image
+from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
+from realesrgan.media.picture import fill_transparent_colour, fill_transparent_rows
 from realesrgan.media.vips import RawImage
 from tests.conftest import ROOT
-from tests.media.samples import random_array
+from tests.media.samples import encoded, png, random_array
 
 CODE = """
 import re, sys
@@ -63,7 +64,7 @@ print((peak() - before) // 1024)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="최대 상주 메모리를 /proc에서 읽는다")
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg", "a.bmp"])
 def test_a_result_in_a_file_takes_no_memory_of_its_size(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RAW_CODE, str(tmp_path), name], capture_output=True, text=True, check=True
@@ -89,10 +90,32 @@ def test_a_result_in_a_file_is_written_like_an_array(tmp_path: Path, shape: Any,
     raw.close()
     assert (read_image(tmp_path / "a.png").first.array == array).all()
     lazy = read_image(tmp_path / "a.png", lazy=True).first
-    wanted = array if array.ndim == 2 or shape[2] == 4 else array[..., ::-1]
-    assert (np.asarray(lazy.array) == wanted).all() and lazy.rgb == (array.shape[2:] != (4,))
-    if lazy.rgb:
-        assert (lazy.array[slice(30, 60), slice(7, 400)] == wanted[30:60, 7:400]).all()
+    wanted = array if array.ndim == 2 else array[..., [2, 1, 0, 3][: shape[2]]]
+    assert (np.asarray(lazy.array) == wanted).all() and lazy.rgb
+    assert (lazy.array[slice(30, 60), slice(7, 400)] == wanted[30:60, 7:400]).all()
+
+
+def test_grey_with_alpha_is_read_in_strips_as_rgba(tmp_path: Path) -> None:
+    pair = random_array(40, 30, 2)
+    (tmp_path / "a.png").write_bytes(png(pair, 4))
+    picture = read_image(tmp_path / "a.png", lazy=True)
+    assert picture.gray_alpha and (np.asarray(picture.first.array) == pair[..., [0, 0, 0, 1]]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_filling_by_strips_is_the_same_as_at_once_near_what_is_seen(dtype: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("realesrgan.media.picture._FILL_PIXELS", 1)
+    array = random_array(700, 60, 4, dtype=dtype)
+    array[..., 3] = np.where(np.mgrid[0:700, 0:60][0] // 90 % 2, 0, array[..., 3])
+    assert (fill_transparent_rows(array, np.empty_like(array)) == fill_transparent_colour(array)).all()
+
+
+@pytest.mark.parametrize("shape", [(37, 53), (37, 53, 3)])
+def test_bmp_is_byte_for_byte_what_pillow_writes(tmp_path: Path, shape: Any) -> None:
+    array = random_array(*shape)
+    write_image(tmp_path / "a.bmp", still(array, Metadata(dpi=(300, 150))))
+    rgb = array if array.ndim == 2 else array[..., ::-1]
+    assert (tmp_path / "a.bmp").read_bytes() == encoded(np.ascontiguousarray(rgb), "BMP", dpi=(300, 150))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")

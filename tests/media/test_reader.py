@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from realesrgan.errors import ImageReadError
 from realesrgan.media.colour import matching_icc
 from realesrgan.media.image import looks_like_picture, probe_image, read_image
-from realesrgan.media.picture import UnsupportedError, apply_orientation
-from realesrgan.media.pillow import to_array, to_image
+from realesrgan.media.picture import Header, ImageInfo, UnsupportedError, apply_orientation, read_error
+from realesrgan.media.pillow import decode_still, to_array
+from realesrgan.media.vips import explained, import_vips
 from tests.media.samples import (
     chunk,
     encoded,
@@ -42,7 +44,7 @@ def load(tmp_path, data, **options):
     assert info.format == picture.format
     lazy = read_image(path, **options, lazy=True).first
     pixels = np.asarray(lazy.array)
-    assert ((pixels[..., ::-1] if lazy.rgb and pixels.ndim == 3 else pixels) == frame.array).all()
+    assert ((bgr(pixels) if lazy.rgb and pixels.ndim == 3 else pixels) == frame.array).all()
     return picture
 
 
@@ -343,9 +345,9 @@ def test_unusable_cmyk_profile_falls_back_to_plain_conversion() -> None:
     broken = cmyk_profile()[:140]
     image = Image.new("CMYK", (4, 4), (255, 0, 0, 0))
     image.info["icc_profile"] = broken
-    array, gray_alpha, icc, notes = to_array(image)
-    assert array[0, 0].tolist() == [255, 255, 0]
-    assert icc is None and notes and not gray_alpha
+    picture = decode_still(image, Header(ImageInfo(4, 4, "JPEG", 1, "RGB", 8)))
+    assert picture.first.array[0, 0].tolist() == [255, 255, 0]
+    assert picture.metadata.icc is None and picture.notes and not picture.gray_alpha
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
@@ -355,16 +357,15 @@ def test_kinds_that_cannot_be_kept_are_refused(mode: Any) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 3), (3, 5, 4)])
-def test_arrays_and_images_convert_both_ways(shape: Any) -> None:
+def test_images_become_bgr_arrays(shape: Any) -> None:
     array = random_array(*shape)
     rgb = array if array.ndim == 2 else bgr(array)
-    assert (to_array(to_image(rgb))[0] == array).all()
-    assert (to_array(to_image(rgb[::-1, ::-1]))[0] == array[::-1, ::-1]).all()
+    assert (to_array(Image.fromarray(rgb))[0] == array).all()
 
 
 def test_gray_alpha_spreads_to_bgra() -> None:
     image = Image.fromarray(photo()[..., 0]).convert("LA")
-    array, gray_alpha, _, _ = to_array(image)
+    array, gray_alpha = to_array(image)
     assert array.shape == (48, 64, 4) and gray_alpha
 
 
@@ -404,3 +405,24 @@ def test_only_regular_files_look_like_pictures(tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "fifo")
         assert not looks_like_picture(tmp_path / "fifo")
+
+
+@pytest.mark.parametrize("words", ["out of memory --- size == 3MB", "pngload: libspng read error", "unable to call X"])
+def test_rows_that_cannot_be_read_later_are_a_named_error(tmp_path: Path, monkeypatch: Any, words: str) -> None:
+    path = tmp_path / "가.png"
+    path.write_bytes(encoded(photo(), "PNG"))
+    lazy = read_image(path, lazy=True).first.array
+
+    class Broken:
+        def fetch(self, *_: int) -> bytes:
+            raise import_vips().Error(words)
+
+    monkeypatch.setattr(lazy, "_region", Broken())
+    with pytest.raises(ImageReadError, match=r"가\.png\n  이유: .*\n  해결: ") as caught:
+        lazy[0:2, 0:3]
+    assert ("메모리" in str(caught.value)) == ("memory" in words)
+
+
+def test_full_temporary_folder_is_named(tmp_path: Path) -> None:
+    error = read_error(tmp_path / "a.png", explained(ValueError("write failed\nsystem error: No space left on device")))
+    assert "TMPDIR" in str(error)

@@ -16,8 +16,7 @@ from PIL import Image
 
 from realesrgan.errors import ImageWriteError
 from realesrgan.media import tiff
-from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
-from realesrgan.media.tiff import (
+from realesrgan.media.ifd import (
     ByteOrder,
     Entry,
     ExifTags,
@@ -27,6 +26,7 @@ from realesrgan.media.tiff import (
     read_ifd,
     read_tiff_head,
 )
+from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
 from tests.media.samples import exif_bytes, parsed_exif, photo, random_array, srgb
 
 ENTRIES = st.dictionaries(st.integers(1, 65535), st.binary(min_size=1, max_size=40), max_size=8).map(
