@@ -284,7 +284,7 @@ ENGINE_ROWS = (
         "--backend",
         default=AUTO,
         metavar="NAME",
-        help="네트워크를 돌릴 엔진(engine): auto, torch, ncnn, openvino, onnxruntime, 또는 플러그인이 더한 이름. "
+        help="네트워크를 돌릴 엔진(engine): auto, torch, compile, ncnn, openvino, onnxruntime, 플러그인이 더한 이름. "
         "기본: auto(CPU의 fp32는 ncnn, 아니면 torch)",
     ),
     row(

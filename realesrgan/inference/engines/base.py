@@ -118,6 +118,7 @@ AUTO = "auto"
 _FOLDER = "realesrgan.inference.engines"
 ENGINES = {
     "torch": EngineRow("torch", f"{_FOLDER}.torch"),
+    "compile": EngineRow("compile", f"{_FOLDER}.torch_compile"),
     "openvino": EngineRow(
         "openvino",
         f"{_FOLDER}.openvino",

@@ -6,6 +6,7 @@ import copy
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,21 +20,33 @@ from realesrgan.inference.engines.mixed_precision import EdgeConv, to_bf16
 _FALLBACK_LOCK = threading.Lock()
 
 
-def create(network: Any, device: torch.device, precision: str, scale: int, multiple: int) -> TorchEngine:
-    """네트워크를 장치와 정밀도에 놓고 엔진을 만든다. 낮은 정밀도면 fp32 원본을 남기고 사본을 옮긴다."""
+def create(
+    network: Any,
+    device: torch.device,
+    precision: str,
+    scale: int,
+    multiple: int,
+    kind: Callable[..., Any] | None = None,
+) -> Any:
+    """네트워크를 장치와 정밀도에 놓고 엔진을 만든다. 낮은 정밀도면 fp32 원본을 남기고 사본을 옮긴다.
+
+    Args:
+        network, device, precision, scale, multiple: `TorchEngine`과 같다. 네트워크는 CPU의 fp32다.
+        kind: 만들 엔진의 클래스. 없으면 `TorchEngine`이다.
+    """
+    make = partial(kind or TorchEngine, device=device, precision=precision, scale=scale, multiple=multiple)
     if not isinstance(network, nn.Module):
-        return TorchEngine(network, device, precision, scale=scale, multiple=multiple)
+        return make(network)
     # 한 모델을 여러 장치와 정밀도가 나누어 쓸 수 있게, 옮겨야 하면 사본을 옮긴다.
     dtype = PRECISION_DTYPES[precision]
     if precision == "bf16" and device.type == "cpu":
         placed = to_bf16(network).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return TorchEngine(placed, device, precision, scale=scale, multiple=multiple, full_network=network)
+        return make(placed, full_network=network)
     in_place = all(tensor.device == device and tensor.dtype == dtype for tensor in network.parameters())
     placed = (network if in_place else copy.deepcopy(network)).eval().to(device, dtype)
     # 채널을 안쪽에 두면(channels_last) CPU와 GPU 모두 합성곱이 빨라진다. 값은 같다.
     placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    full = None if precision == "fp32" else network
-    return TorchEngine(placed, device, precision, scale=scale, multiple=multiple, full_network=full)
+    return make(placed, full_network=None if precision == "fp32" else network)
 
 
 class TorchEngine:
