@@ -365,6 +365,15 @@ SHARD_ROW = row(
     help="모든 일을 N몫으로 나눈 것 가운데 I번째(0부터)만 합니다. 여러 컴퓨터의 작업 배열(job array)에 씁니다.",
 )
 
+SHARD_SEGMENTS_ROW = row(
+    "--shard_segments",
+    type=_shard,
+    default=(0, 1),
+    metavar="I/N",
+    help="비디오 한 편의 조각을 N몫으로 나눈 것 가운데 I번째(0부터)만 합니다. 같은 결과 폴더를 보는 작업 배열에서 "
+    "한 편을 나눌 때 씁니다. 마지막으로 끝난 몫이 하나로 잇고, 다시 실행하면 제 몫의 남은 것만 합니다.",
+)
+
 
 OTHER_ROWS = (
     row("-v", "--verbose", action="store_true", help="자세한 기록을 보입니다."),

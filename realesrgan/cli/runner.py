@@ -78,6 +78,7 @@ STATUSES = {
     "failed": Status("실패", EXIT_SOME_FAILED),
     "refused": Status("시작할 수 없음", EXIT_USAGE),
     "skipped": Status("건너뜀", EXIT_DONE),
+    "waiting": Status("다른 몫을 기다림", EXIT_DONE),
     "interrupted": Status("중단", EXIT_INTERRUPTED),
 }
 

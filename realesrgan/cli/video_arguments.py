@@ -16,6 +16,7 @@ from realesrgan.cli.arguments import (
     PRECISION_ROWS,
     SCALE_ROWS,
     SHARD_ROW,
+    SHARD_SEGMENTS_ROW,
     STANDARD,
     STEP_ROWS,
     TILE_ROWS,
@@ -119,6 +120,7 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         row("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다."),
         row("--report", metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다."),
         SHARD_ROW,
+        SHARD_SEGMENTS_ROW,
         row(
             "--dry_run",
             action="store_true",
@@ -335,6 +337,7 @@ def to_settings(args: argparse.Namespace) -> VideoSettings:
         workers=args.num_process_per_gpu,
         resume=args.resume,
         overwrite=args.overwrite,
+        shard_segments=args.shard_segments,
         preview=None if args.preview is None else expand_user(args.preview),
         steps=tuple(args.steps),
     )

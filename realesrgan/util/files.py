@@ -246,6 +246,11 @@ def exclusive_lock(path: Path) -> Iterator[bool]:
     try:
         yield True
     finally:
-        lock.release()
+        # 쥔 채로 지운다. 놓은 다음에 지우면 그사이에 쥔 쪽의 파일을 지워 둘이 함께 쥐게 된다. filelock은 지워진 파일을
+        # 쥐면 다시 연다. Windows는 쥔 파일을 지우지 못한다.
         with suppress(OSError):
             path.unlink()
+        lock.release()
+        if os.name == "nt":
+            with suppress(OSError):
+                path.unlink()

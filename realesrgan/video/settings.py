@@ -65,6 +65,8 @@ class VideoSettings:
         resume: 하다 만 작업을 이어 할지.
         overwrite: 있는 결과와 하다 만 작업을 새로 만들지.
         preview: 지금의 프레임을 이따금 적어 둘 이미지의 경로.
+        shard_segments: `(몫의 번호, 몫의 수)`. 한 편의 조각 가운데 번호를 몫의 수로 나눈 나머지가 같은 것만 하고, 모두
+            놓였으면 하나로 잇는다. 같은 결과 폴더를 보는 실행들이 서로 말하지 않고 나눌 때 쓴다.
         steps: 네트워크와 파일 사이에서 프레임을 고치는 단계들(`"blend=0.7"` 등).
     """
 
@@ -94,6 +96,7 @@ class VideoSettings:
     resume: bool = False
     overwrite: bool = False
     preview: Path | None = None
+    shard_segments: tuple[int, int] = (0, 1)
     steps: tuple[Any, ...] = ()
 
 
@@ -103,8 +106,8 @@ class VideoResult:
 
     Attributes:
         input, output: 경로. 표준 입력과 출력은 그 이름.
-        status: `done`, `failed`, `skipped`(이어 하려는데 이미 끝남) 가운데 하나. 명령은 시작할 수 없음(`refused`)과
-            중단(`interrupted`)도 적는다.
+        status: `done`, `failed`, `skipped`(이어 하려는데 이미 끝남), `waiting`(`shard_segments`의 제 몫만 마침) 가운데
+            하나. 명령은 시작할 수 없음(`refused`)과 중단(`interrupted`)도 적는다.
         seconds: 걸린 시간(초).
         model: 모델 이름이나 가중치의 경로.
         outscale: 쓴 배율.

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from realesrgan.errors import RealESRGANError, VideoDamagedError
+from realesrgan.errors import RealESRGANError, UsageError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.messages import lost_messages
 from realesrgan.media.video.types import Hole, Segment
@@ -41,6 +41,7 @@ from realesrgan.video.settings import (
     find_target,
     refuse_existing,
 )
+from realesrgan.video.sharing import run_share
 from realesrgan.video.workers import (
     WorkerPlan,
     as_models,
@@ -129,6 +130,11 @@ def upscale_video(
     workspace = None if place.path is None else Workspace(workspace_folder(place.path))
     # 혼자면 정한 것을 나누고 모으는 일이 없다.
     together = processes if processes is not None and processes.size > 1 else None
+    if settings.on_change == "split" and settings.shard_segments[1] > 1:
+        raise UsageError(
+            "화면이 바뀌는 곳에서 나눈 결과들은 조각을 다시 나눌 수 없습니다.\n"
+            "  해결: on_change는 stop이나 scale로 두고 shard_segments를 쓰세요."
+        )
     if settings.on_change == "split":
         cuts = agree(together, partial(find_parts, found, place, settings))
         if len(cuts) > 1:
@@ -137,6 +143,8 @@ def upscale_video(
             return replace(made, seconds=round(time.perf_counter() - began, 3))
         settings = replace(settings, on_change="stop")
     task = VideoTask(found, place, as_models(model), settings, progress, together, workspace)
+    if settings.shard_segments[1] > 1:
+        return replace(run_share(task), seconds=round(time.perf_counter() - began, 3))
     result = task.run_stream() if found.is_stream else task.finished_before() if settings.resume else None
     return replace(result or task.run(), seconds=round(time.perf_counter() - began, 3))
 
@@ -194,9 +202,7 @@ class VideoTask:
         leads, path = self.processes is None or self.processes.leads, self.target.path
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
-            reader.keep_going = self.settings.on_damage == "continue"
-            self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
-            reader.fit_changes = self.settings.on_change == "scale"
+            self.set_up(reader)
             if self.processes is not None:
                 return self.run_together(reader, self.processes)
             try:
@@ -208,6 +214,12 @@ class VideoTask:
                 if self.workspace is not None and not is_worth_keeping(self.workspace):
                     self.workspace.remove()
                 raise
+
+    def set_up(self, reader: VideoReader | ImageSequence) -> None:
+        """연 리더를 설정에 맞추고, 움직이는 이미지의 재생 횟수를 적어 둔다."""
+        reader.keep_going = self.settings.on_damage == "continue"
+        self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
+        reader.fit_changes = self.settings.on_change == "scale"
 
     def run_together(self, reader: VideoReader | ImageSequence, processes: Processes) -> VideoResult:
         """이끄는 프로세스가 정하고, 모두가 먼저 온 차례로 조각을 맡고, 이끄는 프로세스가 이어 붙인다."""
@@ -247,7 +259,13 @@ class VideoTask:
             overwrite = settings.overwrite or self.source.is_stream
             left = is_worth_keeping(workspace)
             done = workspace.prepare(
-                path, marks, plan.spans, resume=settings.resume, overwrite=overwrite, unfinished=left
+                path,
+                marks,
+                plan.spans,
+                resume=settings.resume,
+                overwrite=overwrite,
+                unfinished=left,
+                shared=settings.shard_segments[1] > 1,
             )
         remaining = tuple(index for index in range(len(plan.spans)) if index not in done)
         frames = sum(record.frames for record in done.values())

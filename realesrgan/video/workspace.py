@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
@@ -26,6 +27,7 @@ from realesrgan.util.files import (
     hidden_beside,
     make_writable_folder,
     os_reason,
+    scratch_beside,
 )
 from realesrgan.video.plan import Span
 
@@ -115,6 +117,7 @@ class Workspace:
         resume: bool,
         overwrite: bool,
         unfinished: bool = False,
+        shared: bool = False,
     ) -> dict[int, SegmentRecord]:
         """작업 폴더를 새로 만들거나, 이어 할 것을 확인한다.
 
@@ -125,6 +128,7 @@ class Workspace:
             resume: 남은 것을 이어 할지.
             overwrite: 이어 하지 않고 처음부터 다시 할지.
             unfinished: 끝난 조각이 없어도 이어 할 프레임이 있는지.
+            shared: 다른 실행이 같은 폴더를 함께 쓰는지. 그러면 폴더를 지우지 않고, 먼저 적은 쪽의 것을 따른다.
 
         Returns:
             이미 끝난 조각들.
@@ -138,6 +142,8 @@ class Workspace:
             "fingerprint": dict(fingerprint),
             "segments": [[span.start, span.end] for span in spans],
         }
+        if shared:
+            self._claim(content)
         found = self.manifest() if self.folder.is_dir() else None
         if found is not None and resume:
             _refuse_other_work(found, content, target)
@@ -163,6 +169,30 @@ class Workspace:
                 f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
             ) from error
         return {}
+
+    def _claim(self, content: Mapping[str, Any]) -> None:
+        """할 일을 적는다. 여럿이 한꺼번에 적어도 하나만 남는다.
+
+        Raises:
+            VideoWriteError: 쓸 수 없을 때.
+        """
+        path = self.folder / "manifest.json"
+        if path.exists():
+            return
+        scratch = scratch_beside(path, ".part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_file(scratch) as file:
+                file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
+            with suppress(FileExistsError):
+                os.link(scratch, path)
+        except OSError as error:
+            reason, remedy = os_reason(error)
+            raise VideoWriteError(
+                f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
+            ) from error
+        finally:
+            scratch.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any] | None:
         """적힌 일. 없거나 읽을 수 없으면 None."""

@@ -56,7 +56,8 @@ def simulate(items: NDArray[np.float64], fleet: Fleet, way: Way, joining: float 
     Args:
         items: 일마다 빠르기 1인 장치에서 걸릴 시간(초).
         fleet: 장치들.
-        way: 나누는 방법. `shard`는 번호로 나누고(`--shard`) 죽은 몫만 다시 뜨며, 끝난 몫의 장치는 바로 놓는다.
+        way: 나누는 방법. `shard`는 번호로 나누고(`--shard`, `--shard_segments`) 죽은 몫만 다시 뜨며, 끝난 몫의
+            장치는 바로 놓는다.
             `weight`는 무게가 같게 나누고(torchrun의 사진), `claim`은 먼저 온 차례로 맡는다(torchrun의 비디오
             조각). 둘은 하나가 죽으면 모두 다시 뜬다.
         joining: 모두 끝난 다음 장치 하나가 잇는 시간(초). 비디오의 것이다.
@@ -124,6 +125,7 @@ def report(
     works: tuple[tuple[str, NDArray[np.float64], Way, float], ...] = (
         ("사진, 작업 배열", stills, "shard", 0),
         ("사진, torchrun", stills, "weight", 0),
+        ("비디오, 작업 배열", film, "shard", join),
         ("비디오, torchrun", film, "claim", join),
     )
     say("| 일과 방법 | 장치 | 시간 | 장치 x 시간 | 일한 몫 | 죽은 장치 |\n|---|---|---|---|---|---|")
