@@ -150,7 +150,7 @@ def test_bomb_is_refused_by_its_output_size_and_the_limit_can_be_raised(
         (("-i", "a.png", "--model_path", "text.pth"), 1, "깨졌거나"),
         (("-i", "a.png", "-n", "realesr-animevideov3", "--model_path", "tiny.pth"), 1, "맞지 않습니다"),
         (("-i", "a.png", "--device", "cuda:77"), 1, "--device cpu|번호를"),
-        (("-i", "a.png", "--backend", "모름"), 2, "쓸 수 있는 이름: auto, torch, openvino, onnxruntime"),
+        (("-i", "a.png", "--backend", "모름"), 2, "쓸 수 있는 이름: auto, torch, compile, openvino, onnxruntime"),
         (("-i", "a.png", "--steps", "모름=1"), 2, "모르는 단계"),
         (("-i", "a.png", "--steps", "blend=2"), 2, "0과 1 사이"),
         (("-i", "a.png", "--plugin", "없음.py"), 2, "그런 파일이나 폴더가 없습니다"),
@@ -586,7 +586,7 @@ def test_blending_fades_the_network_into_a_plain_enlargement(run: Callable[..., 
     assert np.abs((pictures["1"] + pictures["0"]) / 2 - pictures["0.5"]).max() <= 1
 
 
-@pytest.mark.parametrize("backend", ["auto", "torch", "ncnn", "openvino", "onnxruntime"])
+@pytest.mark.parametrize("backend", ["auto", "torch", "compile", "ncnn", "openvino", "onnxruntime"])
 def test_every_engine_is_reachable_and_named_in_the_report(
     run: Callable[..., Any], tmp_path: Path, backend: str
 ) -> None:
