@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -297,14 +297,24 @@ class DamageMonitor:
         info: 비디오의 정보.
         shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
         keep_going: 깨진 자리를 만나도 그만두지 않고 `take`로 알리며 계속할지.
+        breaks: 훑으면서 안, 컨테이너가 읽지 못한 곳의 바로 뒤 패킷이 파일에 놓인 자리들.
 
     Attributes:
+        lossy_transport: 이어 붙인 자리에서도 전송 오류가 표시되는 형식(MPEG-TS)인지.
         problem: 깨졌으면 그 까닭, 성하면 빈 문자열. 끝까지 디코딩한 뒤에 정해진다.
         suspected: 방송의 전송 오류가 표시된 패킷 수. 이어 붙인 자리에서도 표시되므로 이것만으로는 깨진 것이 아니다.
         dropped: 프레임이 나오지 않을 패킷의 dts를 받는 함수.
     """
 
-    def __init__(self, opening: Any, info: VideoInfo, shortage: str = "", keep_going: bool = False) -> None:
+    def __init__(
+        self,
+        opening: Any,
+        info: VideoInfo,
+        shortage: str = "",
+        keep_going: bool = False,
+        breaks: Sequence[int] = (),
+    ) -> None:
+        self._breaks = list(breaks)
         self.dropped: Callable[[int | None], None] = lambda _dts: None
         self._opening = opening
         self._info = info
@@ -318,7 +328,7 @@ class DamageMonitor:
         self._keyed = False
         self._first: int | None = None
         self._last_dts: int | None = None
-        self._lossy_transport = opening.container.format.name == "mpegts"
+        self.lossy_transport = opening.container.format.name == "mpegts"
         self._awaited: set[int] = set()
         self._counting = (
             not opening.counts_arrivals and opening.stream.codec_context.codec.canonical_name in _ONE_TO_ONE
@@ -372,14 +382,19 @@ class DamageMonitor:
         self._events = [event for event in self._events if event not in ready]
         missing = self._unanswered(pts) if pts is not None else []
         self._awaited.difference_update(missing)
-        if pts is not None:
-            second = int(1 / self._info.time_base)
-            self._suspects = [moment for moment in self._suspects if moment > pts - second]
+        lost = "" if pts is None else self.lost(pts)
         if ready:
             return ready[0][1]
         if gap and missing:
             return f"패킷 {len(missing)}개에서 프레임이 나오지 않았습니다."
-        return "전송하다가 패킷을 잃었습니다." if gap and self._suspects else ""
+        return lost if gap else ""
+
+    def lost(self, pts: int) -> str:
+        """`pts`의 바로 앞에서 패킷을 잃었을 수 있으면 그 까닭, 아니면 빈 문자열. 시각이 비었을 때만 뜻이 있다."""
+        second = int(1 / self._info.time_base)
+        self._suspects = [moment for moment in self._suspects if moment > pts - second]
+        reason = "전송하다가 패킷을 잃었습니다." if self.lossy_transport else "파일의 가운데에 읽지 못한 곳이 있습니다."
+        return reason if self._suspects else ""
 
     def _next(self, packets: Iterator[Any]) -> list[Any] | None:
         """다음 패킷에서 나온 프레임들. 끝났거나 깨진 자리를 만나 그만두면 None."""
@@ -393,6 +408,9 @@ class DamageMonitor:
             self.problem = self._shortage or self._missing()
             return None
         moment = packet.pts if packet.pts is not None else packet.dts
+        while self._breaks and packet.pos is not None and packet.pos >= self._breaks[0]:
+            self._breaks.pop(0)
+            self._suspects += [] if moment is None else [moment]
         if packet.is_corrupt and not self._may_decode(packet, moment):
             self.problem = "패킷이 도중에 끊겼습니다."
             return None
@@ -416,14 +434,14 @@ class DamageMonitor:
 
     def _may_decode(self, packet: Any, moment: int | None) -> bool:
         """깨졌다고 표시된 패킷을 그래도 디코딩할지."""
-        if self._lossy_transport:
+        if self.lossy_transport:
             # 방송은 이어 붙인 자리에서도 깨졌다고 표시되므로 디코더의 판단을 따른다.
             packet.is_corrupt = False
             self._suspects += [] if moment is None else [moment]
             self.suspected += 1
         elif self._keep_going and moment is not None:
             self._spoiled.add(moment)
-        return self._lossy_transport or self._keep_going
+        return self.lossy_transport or self._keep_going
 
     def _rest(self) -> list[Any]:
         """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""

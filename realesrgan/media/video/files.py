@@ -102,6 +102,35 @@ def _cut_before_index(name: str) -> VideoDamagedError:
     )
 
 
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """스트림들의 패킷. 도중에 나타난 스트림의 것은 건너뛴다.
+
+    방송의 구성이 바뀌거나 깨진 곳에서 잘못 읽으면 처음에 없던 스트림이 생기고, PyAV는 그 패킷에서 `IndexError`를 낸다.
+    """
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:
+            continue
+
+
+def complaints(packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
+    """패킷마다, 바로 앞에서 컨테이너가 읽지 못한 곳이 있다고 했는지. FFmpeg는 그것을 글로만 알린다."""
+    logging = import_av().logging
+    while True:
+        before = logging.get_level()
+        logging.set_level(logging.ERROR)
+        try:
+            with logging.Capture() as logs:
+                packet = next(packets, None)
+        finally:
+            logging.set_level(before)
+        if packet is None:
+            return
+        yield packet, bool(logs)
+
+
 def describe_container(container: Any) -> str:
     """FFmpeg가 적은 컨테이너의 설명. PyAV의 속성으로 보이지 않는 것(프로그램, 자르기)을 여기서 읽는다. 없으면 빈 글."""
     describe = getattr(container, "dumps_format", None)

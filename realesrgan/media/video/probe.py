@@ -131,10 +131,22 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
 
 
 def chroma_siting(frame: Any) -> str:
-    """첫 프레임에 적힌 색차 표본의 자리. 모르면 `left`.
+    """프레임에 적힌 색차 표본의 자리. 모르면 `left`."""
+    found = re.search(r" cl:(\w+)", describe_frame(frame))
+    return found[1] if found is not None and found[1] in _SITINGS else "left"
 
-    PyAV의 속성에 없어 FFmpeg의 showinfo 필터가 쓰는 글에서 읽는다.
+
+def frame_aspect(frame: Any) -> Fraction | None:
+    """프레임에 적힌 픽셀의 가로세로 비율. 모르면 None.
+
+    디코더의 것은 아직 나오지 않은 프레임의 것일 수 있다.
     """
+    found = re.search(r" sar:(\d+)/(\d+)", describe_frame(frame))
+    return Fraction(int(found[1]), int(found[2])) if found is not None and int(found[1]) and int(found[2]) else None
+
+
+def describe_frame(frame: Any) -> str:
+    """FFmpeg의 showinfo 필터가 적은 프레임의 설명. PyAV의 속성에 없는 것(색차의 자리, 픽셀의 비율)을 여기서 읽는다."""
     av = import_av()
     graph = av.filter.Graph()
     shape = {"width": frame.width, "height": frame.height, "format": frame.format.name}
@@ -151,8 +163,7 @@ def chroma_siting(frame: Any) -> str:
             graph.pull()
     finally:
         av.logging.set_level(before)
-    found = re.search(r" cl:(\w+)", "".join(text for _, _, text in logs))
-    return found[1] if found is not None and found[1] in _SITINGS else "left"
+    return "".join(text for _, _, text in logs)
 
 
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")

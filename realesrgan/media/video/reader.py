@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
-from realesrgan.media.video.files import Source, import_av, open_container, source_name
+from realesrgan.media.video.files import Source, complaints, demux, import_av, open_container, source_name
 from realesrgan.media.video.interlace import (
     FILM_CYCLE,
     Deinterlace,
@@ -29,7 +29,7 @@ from realesrgan.media.video.interlace import (
 )
 from realesrgan.media.video.layouts import cropped, layout_of, planes_of
 from realesrgan.media.video.messages import hdr10plus_message
-from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe
+from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe, frame_aspect
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
@@ -108,6 +108,7 @@ _log = logging.getLogger(__name__)
 _UNSEEKABLE = ("mpeg", "h264", "hevc", "m4v", "mpegvideo", "h263", "vc1", "av1", "obu", "ivf", "rawvideo", "vvc", "dv")
 """되감기가 정확하지 않거나 시각을 앞에서부터 세어야 아는 형식. 언제나 처음부터 디코딩한다."""
 _PREROLL_TRIES = 4
+_SHOWN_JUMPS = 5
 _MARKS = ("pts", "dts", "size", "pos")
 """같은 패킷인지 알아보는 것들: 시각과 크기와 파일에서의 자리."""
 _READ_TRIES = 100
@@ -175,7 +176,7 @@ class OpenVideo:
         failures = 0
         while failures < _READ_TRIES:
             try:
-                for packet in self.container.demux(self.stream):
+                for packet in demux(self.container, self.stream):
                     failures = 0
                     if packet.size:
                         yield packet
@@ -255,6 +256,7 @@ class VideoReader:
         self._used = self._closed = False
         self._shortage = ""
         self._index: PacketIndex | None = None
+        self._breaks: tuple[int, ...] = ()
         self._packets: Iterator[Any] = iter(())
         try:
             self.info = self._plain = self._probe(self._opening)
@@ -366,24 +368,16 @@ class VideoReader:
     def _decoded(
         self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going)
+        watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going, self._breaks)
         clock = _clock(self.info)
-        if opening.counts_arrivals:
-            arrivals = ArrivalTimes()
-            watch.dropped = arrivals.drop
-            frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
-        else:
-            frames = watch.decode(packets)
-        frames = self._with_aspects(opening, frames)
-        if self._mode:
-            frames = deinterlaced(frames, self._plain, self._mode)
-        if self._mode == "ivtc":
-            frames = without_repeats(frames, self._plain)
+        frames = self._shown(opening, packets, watch)
         if self.keep_going:
             yield from self._through_holes(opening, frames, watch, clock, start, end)
             return
         good = 0
         last: int | None = None
+        jumps: list[int] = []
+        rate = self.info.rate * self.info.time_base
         for frame in frames:
             pts = clock.stamp(frame)
             if end is not None and pts >= end:
@@ -395,21 +389,53 @@ class VideoReader:
                     continue
                 watch.problem = watch.problem or "디코더가 이 뒤의 프레임이 깨졌다고 합니다."
                 break
+            if last is not None and (pts - last) * rate >= _GAP and watch.lost(pts):
+                jumps.append(pts)
+                if not watch.lossy_transport:
+                    watch.problem = watch.lost(pts)
+                    break
             made = self._made(opening, frame, pts, last)
             good += 1
             last = pts
             yield made
         _tell_nudged(self.info, clock)
+        if watch.lossy_transport:
+            self._tell_jumps(jumps)
         # 깨진 곳의 앞에서 그치기로 했으면 깨진 것이 아니다.
         if watch.problem and (end is None or last is None or end - last > _GAP * clock.step):
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
+    def _shown(self, opening: OpenVideo, packets: Iterator[Any], watch: damage.DamageMonitor) -> Iterable[Any]:
+        """디코딩하고 비월을 푼 프레임들."""
+        if opening.counts_arrivals:
+            arrivals = ArrivalTimes()
+            watch.dropped = arrivals.drop
+            frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
+        else:
+            frames = watch.decode(packets)
+        frames = self._with_aspects(opening, frames)
+        if self._mode:
+            frames = deinterlaced(frames, self._plain, self._mode)
+        return without_repeats(frames, self._plain) if self._mode == "ivtc" else frames
+
+    def _tell_jumps(self, jumps: list[int]) -> None:
+        """방송의 빈 곳을 알린다. 이어 붙인 것일 수도 있어 그치지 않는다."""
+        if jumps:
+            places = ", ".join(f"{self._seconds(pts):.3f}초" for pts in jumps[:_SHOWN_JUMPS])
+            _log.warning(
+                "%s: 전송 오류의 표시와 함께 시각이 건너뛴 곳이 %d곳 있습니다(%s). 깨진 것이면 --on_damage continue로 "
+                "메우세요.",
+                self.info.name,
+                len(jumps),
+                places,
+            )
+
     def _with_aspects(self, opening: OpenVideo, frames: Iterable[Any]) -> Iterator[Any]:
-        """지나가는 프레임에서 픽셀의 비율이 바뀌는 시각을 적어 둔다. PyAV의 프레임에는 비율이 없고 디코더에만 있다."""
+        """지나가는 프레임에서 픽셀의 비율이 바뀌는 시각을 적어 둔다. 필터를 지나면 비율을 알 수 없다."""
         self._aspects, latest = [], self._first_aspect
         for frame in frames:
-            found = opening.stream.codec_context.sample_aspect_ratio or latest
+            found = _aspect_of(frame, opening, latest)
             if found is not None and found != latest and frame.pts is not None:
                 latest = found
                 self._aspects.append((frame.pts, found))
@@ -429,10 +455,10 @@ class VideoReader:
             frames: Iterable[Any] = _plain_frames(
                 opening, arrivals.note(packets) if opening.counts_arrivals else packets
             )
-            clock = _clock(self._plain)
+            clock, aspect = _clock(self._plain), self._first_aspect
             for frame in arrivals.give(frames) if opening.counts_arrivals else frames:
                 pts = clock.stamp(frame)
-                aspect = opening.stream.codec_context.sample_aspect_ratio or self._first_aspect
+                aspect = _aspect_of(frame, opening, aspect)
                 if frame.is_corrupt:
                     continue
                 shape = (frame.width, frame.height, layout_of(frame.format.name))
@@ -452,7 +478,7 @@ class VideoReader:
                 if frame.pts is not None and frame.pts < start:
                     continue
                 found = describe(opening.container, opening.stream, frame, opening.name, frame.format.name)
-                aspect = opening.stream.codec_context.sample_aspect_ratio or None
+                aspect = _aspect_of(frame, opening, self._first_aspect)
                 if aspect is not None and _differs(aspect, self._first_aspect):
                     found = replace(found, sample_aspect_ratio=aspect)
                 elif (found.width, found.height, found.layout) == (
@@ -533,11 +559,12 @@ class VideoReader:
         count = max(round((final - last) * rate), 1)
         yield from self._lost(last, final + clock.step, self._hole(last, None, count, reason), start, end)
 
-    def _hole(self, last: int, pts: int | None, count: int, reason: str) -> Hole:
-        def seconds(moment: int) -> float:
-            return round(float((moment - self.info.start) * self.info.time_base), 3)
+    def _seconds(self, pts: int) -> float:
+        """첫 프레임을 0으로 한 초. `--start`와 `--end`에 그대로 쓸 수 있다."""
+        return round(float((pts - self.info.start) * self.info.time_base), 3)
 
-        return Hole(seconds(last), None if pts is None else seconds(pts), count, reason)
+    def _hole(self, last: int, pts: int | None, count: int, reason: str) -> Hole:
+        return Hole(self._seconds(last), None if pts is None else self._seconds(pts), count, reason)
 
     @staticmethod
     def _lost(last: int, pts: int, hole: Hole, start: int | None, end: int | None) -> Iterator[VideoFrame]:
@@ -569,7 +596,7 @@ class VideoReader:
                 opening.trouble = lambda reason: _log.debug("%s: %s", opening.name, reason)
                 packets = chain(self._pending, self._packets) if self._fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
-                self._index = _read_index(opening, packets, self.info)
+                self._index, self._breaks = _read_index(opening, packets, self.info)
         if self._mode == "double":
             pts, keys = (tuple(2 * moment for moment in times) for times in (self._index.pts, self._index.keyframes))
             return PacketIndex(pts, keys, self._index.digest)
@@ -620,6 +647,12 @@ def _clock(info: VideoInfo) -> Clock:
     return Clock(max(1, round(1 / (info.rate * info.time_base))), max(1, int(_JUMP_SECONDS / info.time_base)))
 
 
+def _aspect_of(frame: Any, opening: OpenVideo, latest: Fraction | None) -> Fraction | None:
+    """프레임의 픽셀의 비율. 디코더의 것이 앞 프레임의 것과 다를 때만 프레임의 것을 본다."""
+    found = opening.stream.codec_context.sample_aspect_ratio
+    return latest if not found or found == latest else frame_aspect(frame) or latest
+
+
 def _differs(aspect: Fraction | None, other: Fraction | None) -> bool:
     """픽셀의 비율이 눈에 보일 만큼 다른지. 같은 모양을 표준마다 조금 다르게 적으므로 조금의 차이는 같은 것으로 본다."""
     return aspect is not None and other is not None and not 1 / _SAME_ASPECT < aspect / other < _SAME_ASPECT
@@ -631,7 +664,10 @@ def _changed_shape(
     def seconds(moment: int) -> float:
         return float((moment - info.start) * info.time_base)
 
-    cut = "" if last is None else f"앞부분은 --end {seconds(last) + 0.001:.3f}, "
+    # 두 프레임의 사이를 가리키면 `--end`와 `--start`에 같은 값을 쓸 수 있다.
+    middle = seconds(pts) if last is None else (seconds(last) + seconds(pts)) / 2
+    where = f"{middle:.6f}" if last is not None and seconds(pts) - seconds(last) < 0.002 else f"{middle:.3f}"
+    cut = "" if last is None else f"앞부분은 --end {where}, "
     to = f"{frame.width}x{frame.height} {frame.format.name}"
     if aspect is not None:
         to += f", 픽셀의 비율 {aspect}"
@@ -641,7 +677,7 @@ def _changed_shape(
         f"{to} 형식으로 바뀝니다.\n"
         "  해결: --on_change scale로 앞의 모양에 맞추거나, --on_change split으로 바뀌는 곳마다 나누세요. "
         "손으로 나누려면: "
-        f"{cut}뒷부분은 --start {seconds(pts):.3f}"
+        f"{cut}뒷부분은 --start {where}"
     )
 
 
@@ -680,16 +716,20 @@ def _fit(frame: Any, aspect: Fraction, info: VideoInfo, graph: Any) -> tuple[Any
     return graph[1].pull(), graph
 
 
-def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> PacketIndex:
-    """패킷들의 시각과, 원본의 내용을 가리키는 해시.
+def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> tuple[PacketIndex, tuple[int, ...]]:
+    """패킷들의 시각과 원본의 내용을 가리키는 해시, 그리고 읽지 못한 곳의 바로 뒤 패킷이 놓인 자리들.
 
     이어 하기는 원본이 그때와 같은지 알아야 한다. 파일을 통째로 읽어 해시를 구하는 대신, 어차피 훑는 패킷마다 시각과
     크기와 고르게 뽑은 바이트를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라지고, 압축하지 않은 비디오는
     모든 프레임에서 뽑은 바이트가 달라진다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
     """
     arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
+    breaks: list[int] = []
     digest.update(str(Path(opening.path).stat().st_size).encode())  # type: ignore[arg-type]
-    for packet in packets:
+    # 읽지 못한 곳을 건너뛰면서도 오류를 내지 않는 것은 Matroska뿐이다.
+    told = complaints(packets) if "matroska" in opening.container.format.name else ((one, False) for one in packets)
+    for packet, broken in told:
+        breaks += [packet.pos] if broken and packet.pos is not None else []
         digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
         digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
         if not packet.is_discard:
@@ -700,9 +740,9 @@ def _read_index(opening: OpenVideo, packets: Iterable[Any], info: VideoInfo) -> 
         # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.
         step = max(1, round(1 / (info.rate * info.time_base)))
         made = tuple(place * step for place in range(len(times)))
-        return PacketIndex(made, made[:1], digest.hexdigest())
+        return PacketIndex(made, made[:1], digest.hexdigest()), tuple(breaks)
     trusted = opening.seekable and len(set(known)) == len(times) and keys
-    return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest())
+    return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest()), tuple(breaks)
 
 
 def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from realesrgan.errors import VideoDamagedError
 from realesrgan.media.video.encoders import CONTAINERS
 from realesrgan.media.video.files import (
     Source,
+    demux,
     describe_container,
     import_av,
     korean_write_errors,
@@ -386,7 +387,7 @@ class Tracks:
         last = self._window.last
         moment, ended = float("-inf"), False
         wanted = [self._container.streams[index] for index in self._handlers]
-        flowing, failures = self._container.demux(*wanted), 0
+        flowing, failures = demux(self._container, *wanted), 0
         while not ended:
             packet = None
             try:
@@ -394,7 +395,7 @@ class Tracks:
                 failures = 0
             except (av.error.FFmpegError, OSError) as error:
                 self._unfinished(error)
-                flowing, failures = self._container.demux(*wanted), failures + 1
+                flowing, failures = demux(self._container, *wanted), failures + 1
                 if failures < _READ_TRIES:
                     continue
             if packet is not None and (not packet.size or packet.is_corrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 from contextlib import closing
 from fractions import Fraction
@@ -214,3 +215,49 @@ def test_the_structure_of_boxes_gives_the_needed_size() -> None:
 def test_a_head_cut_anywhere_does_not_crash_the_structure_check(head: bytes) -> None:
     extent = read_extent(io.BytesIO(head), len(head))
     assert extent.needed >= 0
+
+
+@pytest.fixture(scope="module")
+def scrambled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """가운데의 2000바이트가 엉뚱한 값인 8초짜리 비디오들."""
+    folder = tmp_path_factory.mktemp("scrambled")
+    made = {}
+    for name, codec in (("a.webm", "libvpx-vp9"), ("a.flv", "libx264"), ("a.ts", "libx264")):
+        path = folder / name
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=8", "-f", "lavfi", "-i", "sine=d=8", "-c:v", codec,
+                       "-g", "25", "-b:v", "300k", "-c:a", "libopus" if name == "a.webm" else "aac", path)  # fmt: skip
+        data = bytearray(path.read_bytes())
+        place = len(data) // 2
+        data[place : place + 2000] = random.Random(1).randbytes(2000)  # noqa: S311
+        path.write_bytes(data)
+        made[name] = path
+    return made
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.flv", "a.ts"])
+def test_frames_that_vanish_with_the_bytes_around_them_are_found(name: str, scrambled: dict[str, Path]) -> None:
+    """컨테이너가 조용히 건너뛰면 디코더는 아무것도 모른다."""
+    with closing(VideoReader(scrambled[name])) as reader:
+        reader.packet_index()
+        reader.keep_going = True
+        frames = list(reader.frames())
+    holes = [frame.hole for frame in frames if frame.hole is not None]
+    assert len(frames) == 200 and holes
+    assert sum(not frame.planes for frame in frames) == sum(hole.frames for hole in holes) > 0
+    with closing(VideoReader(scrambled[name])) as reader:
+        assert reader.packet_index().pts == tuple(sorted(reader.packet_index().pts))
+
+
+def test_going_no_further_than_bytes_that_cannot_be_read(scrambled: dict[str, Path]) -> None:
+    with closing(VideoReader(scrambled["a.webm"])) as reader:
+        reader.packet_index()
+        with pytest.raises(VideoDamagedError, match="읽지 못한 곳"):
+            list(reader.frames())
+
+
+def test_a_gap_in_a_broadcast_is_told_though_it_may_be_a_splice(
+    scrambled: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(VideoReader(scrambled["a.ts"])) as reader:
+        assert len(list(reader.frames())) < 200
+    assert any("건너뛴 곳이 1곳" in record.getMessage() for record in caplog.records)

@@ -412,3 +412,25 @@ def test_one_reader_can_be_read_at_two_places_and_again(name: str, healthy: dict
         assert reader.packet_index() == index
     with closing(VideoReader(healthy[name])) as again:
         assert again.packet_index() == index
+
+
+def test_parts_begin_at_the_very_frame_whose_aspect_changes(tmp_path: Path) -> None:
+    """디코더의 비율은 아직 나오지 않은 프레임의 것이라 몇 프레임 앞선다."""
+    paths = []
+    for number, aspect in enumerate(("1/1", "2/1")):
+        path = tmp_path / f"{number}.ts"
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2,format=yuv420p", "-vf", f"setsar={aspect}", "-c:v", "libx264",
+                       "-g", "25", "-bf", "2", "-output_ts_offset", str(number * 3), path)  # fmt: skip
+        paths.append(path)
+    joined = tmp_path / "a.ts"
+    joined.write_bytes(b"".join(path.read_bytes() for path in paths))
+    with closing(VideoReader(joined)) as reader:
+        changes = reader.shape_changes()
+        pts = reader.packet_index().pts
+        assert [pts.index(moment) for moment in changes] == [50]
+        with pytest.raises(VideoDamagedError, match="비율 2") as caught:
+            list(reader.frames())
+    end, start = re.search(r"--end ([\d.]+), 뒷부분은 --start ([\d.]+)", str(caught.value)).groups()
+    with closing(VideoReader(joined)) as reader:
+        first, _ = pts_range(reader.info, reader.packet_index(), Fraction(start), Fraction(end) + 9)
+        assert sum(moment < first for moment in pts) == 50 and end == start
