@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from realesrgan.util import torchvision_hook
+from realesrgan.util.optional import install_torchvision_finder
 from realesrgan.version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 # BasicSR이나 GFPGAN을 이 패키지와 함께 쓰는 코드를 위한 것. 쓰이지 않으면 비용이 없다.
-torchvision_hook.install()
+install_torchvision_finder()
 
 # 이름과 그것이 있는 모듈.
 _HOMES = {

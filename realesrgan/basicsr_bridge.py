@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from realesrgan.errors import TrainingDependencyError
 from realesrgan.registry import ARCH_REGISTRY as PROJECT_ARCHS
-from realesrgan.util import torchvision_hook
+from realesrgan.util.optional import install_torchvision_finder
 
 
 def _require(*packages: str) -> None:
@@ -160,7 +160,7 @@ def own_log_handlers() -> Iterator[None]:
 
 
 _require("torchvision", "basicsr")
-torchvision_hook.install()
+install_torchvision_finder()
 # ARCH_REGISTRY를 채운다. 그 폴더에 둔 사용자의 파일이 BasicSR을 불러올 수 있으므로 위의 준비 다음이어야 한다.
 importlib.import_module("realesrgan.archs")
 importlib.import_module("realesrgan.archs.discriminator_arch")

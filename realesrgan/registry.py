@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Registry:
     """이름과 객체의 대응표.
 
     `@REGISTRY.register()`로 등록하고 `REGISTRY.get(이름)`으로 찾는다.
+
+    Args:
+        _name: 등록부의 이름. 오류에 적는다.
+        _homes: 이름이 불릴 때에야 불러올 모듈들. 불러오면 스스로 등록한다.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._objects: dict[str, Any] = {}
-        self._behind: Iterable[tuple[str, Any]] = ()
+    _name: str
+    _homes: Mapping[str, str] = field(default_factory=dict)
+    _objects: dict[str, Any] = field(default_factory=dict)
+    _behind: Iterable[tuple[str, Any]] = ()
 
     def look_behind(self, other: Iterable[tuple[str, Any]]) -> None:
         """여기에 없는 이름은 `other`에서도 찾게 한다. 복사하지 않으므로 나중에 등록된 것도 보인다.
@@ -28,7 +35,10 @@ class Registry:
         self._behind = other
 
     def _all(self) -> dict[str, Any]:
-        return self._objects | {name: obj for name, obj in self._behind if name not in self._objects}
+        for module in self._homes.values():
+            importlib.import_module(module)
+        own = {name: self._objects[name] for name in self._homes} | self._objects
+        return own | {name: obj for name, obj in self._behind if name not in own}
 
     @overload
     def register(self, obj: T, suffix: str | None = None) -> T: ...
@@ -49,7 +59,7 @@ class Registry:
         if obj is None:
             return lambda decorated: self.register(decorated, suffix)
         name = obj.__name__ if suffix is None else f"{obj.__name__}_{suffix}"
-        if name in self._objects:
+        if name in self._objects or self._homes.get(name, home := obj.__module__) != home:
             raise ValueError(f"{self._name} 등록부에 이미 있는 이름입니다: '{name}'. 다른 이름을 쓰세요.")
         self._objects[name] = obj
         return obj
@@ -60,6 +70,8 @@ class Registry:
         Raises:
             KeyError: 그 이름이 없을 때. 메시지에 등록된 이름을 담는다.
         """
+        if name in self._homes:
+            importlib.import_module(self._homes[name])
         if name in self._objects:
             return self._objects[name]
         try:
@@ -79,4 +91,7 @@ class Registry:
         return list(self._all())
 
 
-ARCH_REGISTRY = Registry("네트워크(arch)")
+ARCH_REGISTRY = Registry(
+    "네트워크(arch)",
+    {"RRDBNet": "realesrgan.archs.rrdbnet_arch", "SRVGGNetCompact": "realesrgan.archs.srvgg_arch"},
+)

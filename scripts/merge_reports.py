@@ -11,7 +11,7 @@ from typing import Any
 import _checkout  # noqa: F401  이 소스 폴더를 먼저 찾게 한다
 
 from realesrgan.cli.console import EXIT_DONE, EXIT_SOME_FAILED, say
-from realesrgan.cli.runner import STATUSES, exit_code, save_report, summary_line
+from realesrgan.cli.runner import STATUSES, conclusion, save_report
 from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import ReportError
 
@@ -69,11 +69,12 @@ def run(*, reports: Sequence[Path], output: Path) -> int:
     contents = [read_report(path) for path in reports]
     files = merge(contents)
     statuses = [one["status"] for one in files]
-    # 몫이 모두 제 조각을 마쳤으면 마지막 것이 하나로 이었을 것이다. 기다린다는 것만 남았으면 끝나지 않은 것이다.
-    code = exit_code(statuses) or (EXIT_SOME_FAILED if "waiting" in statuses else EXIT_DONE)
     seconds = sum(float(content.get("seconds") or 0) for content in contents)
+    code, summary = conclusion(statuses, seconds)
+    # 몫이 모두 제 조각을 마쳤으면 마지막 것이 하나로 이었을 것이다. 기다린다는 것만 남았으면 끝나지 않은 것이다.
+    code = code or (EXIT_SOME_FAILED if "waiting" in statuses else EXIT_DONE)
     save_report(output, files, seconds, code)
-    say(f"보고서 {len(reports)}개, 일 {len(files)}개: {summary_line(statuses, seconds)}")
+    say(f"보고서 {len(reports)}개, 일 {len(files)}개: {summary}")
     return code
 
 

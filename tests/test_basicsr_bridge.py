@@ -138,8 +138,8 @@ def test_code_of_others_imports_basicsr_after_this_package():
         from basicsr.utils.download_util import load_file_from_url
         from torchvision.transforms.functional_tensor import rgb_to_grayscale
         from torchvision.transforms import functional
-        import realesrgan.util.torchvision_hook as hook
-        hook.install()
+        import realesrgan.util.optional as hook
+        hook.install_torchvision_finder()
         finders = [finder for finder in sys.meta_path if isinstance(finder, hook.TorchvisionFinder)]
         print(rgb_to_grayscale is functional.rgb_to_grayscale, len(finders), "realesrgan.basicsr_bridge" in sys.modules)
         """
@@ -150,9 +150,9 @@ def test_code_of_others_imports_basicsr_after_this_package():
 def test_module_that_torchvision_still_has_is_left_alone(monkeypatch):
     from importlib.machinery import ModuleSpec, PathFinder
 
-    from realesrgan.util.torchvision_hook import MISSING, TorchvisionFinder
+    from realesrgan.util.optional import _MISSING, TorchvisionFinder
 
     finder = TorchvisionFinder()
-    assert finder.find_spec("json") is None and finder.find_spec(MISSING, []).loader is finder
+    assert finder.find_spec("json") is None and finder.find_spec(_MISSING, []).loader is finder
     monkeypatch.setattr(PathFinder, "find_spec", lambda name, path=None, target=None: ModuleSpec(name, None))
-    assert finder.find_spec(MISSING, []) is None
+    assert finder.find_spec(_MISSING, []) is None

@@ -120,7 +120,7 @@ class FileResult(Result):
         unit = "쪽" if str(self.output).lower().endswith((".tif", ".tiff")) else "프레임"
         extra = f", {self.frames}{unit}" if self.frames > 1 else ""
         extra += f", 앙상블 {self.runs}번" if self.runs > 1 else ""
-        extra += describe_faces(self.counts)
+        extra += describe_faces(self.counts) if self.counts else ""
         size = f"{before} -> {after}, {self.outscale:g}배{extra}, {describe_spent(self.seconds)}"
         return f" -> {shown(self.output)} ({size})", []
 
@@ -186,7 +186,8 @@ class PictureCommand(Command["Job", FileResult]):
         if self._model is not None:
             named = self._args.model_path is None
             self._model_name = self._model.weights.name if named else source_of(self._model, self._args)
-            self._model.upscaler.turn = self._in_turn
+            if len(jobs) > 1:
+                self._model.upscaler.turn = self._in_turn
             if ranks.leads:
                 self.tell(engine_line(self._model))
 

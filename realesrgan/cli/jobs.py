@@ -17,10 +17,10 @@ from typing import Any
 
 from realesrgan.cli.arguments import STANDARD
 from realesrgan.cli.console import is_absent
-from realesrgan.cli.video_jobs import VIDEO_EXTENSIONS
 from realesrgan.errors import ImageReadError, UsageError
 from realesrgan.media.formats import (
     FORMATS,
+    VIDEO_EXTENSIONS,
     animated_extensions,
     format_of_name,
     is_known_picture_name,
@@ -39,6 +39,9 @@ STANDARD_OUTPUT = "표준 출력"
 
 # Windows가 어느 폴더에서도 파일의 이름으로 받지 않는 것.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?", re.IGNORECASE)
+
+# 파일 이름의 확장자로 보이는 것(`.pgn`, `.mp4`, `.docx`). 버전(`.v2`)이나 긴 낱말이 붙은 폴더의 이름은 아니다.
+_FILE_SUFFIX = re.compile(r"\.[a-z]{2}[a-z0-9]{1,2}")
 
 _OVERWRITES = "결과가 입력을 덮어씁니다: {} -> {}\n  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
 EXISTING = "결과가 이미 있습니다."
@@ -152,7 +155,7 @@ def plan_jobs(
         raise UsageError(sources[0].problem)
     if any(source.label for source in sources):
         sources = [_received(sources, inputs, scratch)]
-    fixed = _fixed_target(inputs, wanted, folder)
+    fixed = _fixed_target(inputs, wanted, output)
     to_stdout = output == STANDARD
     folder = _outgoing_folder(wanted, inputs, scratch) if to_stdout else folder
     jobs = [_make_job(source, fixed, folder, suffix, ext, to_stdout) for source in sources]
@@ -312,22 +315,27 @@ def _outgoing_folder(sources: Sequence[_Source], inputs: Sequence[str], scratch:
     return scratch()
 
 
-def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], output: Path) -> Path | None:
+def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], text: str) -> Path | None:
     """`-o`가 파일 이름이면 그 경로를, 폴더면 None을 돌려준다."""
+    output = expand_user(text)
     extension = output.suffix.lower()
     # Path.is_dir은 너무 긴 이름에서 예외를 낸다.
-    if not extension or os.path.isdir(output) or not is_known_picture_name(output):  # noqa: PTH112
+    if not extension or os.path.isdir(output) or text.endswith(("/", os.sep)):  # noqa: PTH112
+        return None
+    known = format_of_name(output)
+    # 이미지 하나의 결과에 확장자가 있으면 파일을 뜻한 것이다. 잘못 적은 확장자(`out.pgn`)의 폴더를 만들지 않는다.
+    alone = len(inputs) == len(sources) == 1 and not sources[0].found and _FILE_SUFFIX.fullmatch(extension)
+    if known is None and not alone and not is_known_picture_name(output):
         return None
     if not is_writable_extension(extension):
-        known = format_of_name(output)
         package = known.package if known is not None else None
         raise UsageError(
-            f"쓸 수 없는 형식입니다: {output} \n"
+            f"쓸 수 없는 형식입니다: {output}\n"
             f"  쓸 수 있는 형식: {' '.join(writable_extensions())}\n"
             + (
                 f"  해결: 이 형식을 쓰려면 pip install {package[1]} 를 실행하세요."
                 if package
-                else "  해결: 이 가운데 하나로 이름을 바꾸세요. 폴더의 이름이면 폴더를 먼저 만드세요."
+                else "  해결: 이 가운데 하나로 이름을 바꾸세요. 폴더의 이름이면 끝에 /를 붙이세요."
             )
         )
     if len(sources) > 1 or os.path.isdir(expand_user(inputs[0])):  # noqa: PTH112

@@ -145,6 +145,7 @@ class Command(ABC, Generic[J, R]):
     Attributes:
         together: 모든 프로세스가 일 하나를 함께 하는지. 아니면 일을 나누어 맡는다.
         refusals: 실패가 아니라 시작할 수 없음으로 칠 예외들.
+        describe: 끝난 일을 사람에게 알릴 글을 주는 함수.
         tell: 알리는 말을 쓰는 함수. 표준 출력으로 결과를 내보내면 표준 오류에 써야 한다.
         tell_failure: 실패한 일을 알리는 함수.
         farewell: 중단되었을 때 끝으로 알릴 말.
@@ -154,15 +155,12 @@ class Command(ABC, Generic[J, R]):
 
     together = False
     refusals: tuple[type[Exception], ...] = ()
+    describe: Callable[[Any], str] = staticmethod(Result.describe)
     tell: Callable[[str], None] = staticmethod(say)
     tell_failure: Callable[[str], None] = staticmethod(say)
     farewell = ""
     memory_remedy = "다른 프로그램을 닫고 다시 하세요."
     again = "--skip_existing"
-
-    def describe(self, result: R) -> str:
-        """끝난 일을 사람에게 알릴 글."""
-        return result.describe()
 
     @abstractmethod
     def plan(self, ranks: Ranks) -> list[J]:
@@ -249,14 +247,15 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
         reason = str(error).splitlines()[0]
         return [command.result(job, "failed", reason) for job in jobs]
     results: list[R] = []
-    pool = _Overlap(command, jobs if ranks.size == 1 else [])
+    pool = _Overlap(command, jobs) if ranks.size == 1 and len(jobs) > 1 else None
     # 일 하나를 모두 함께 하면 막대는 그 일이 그린다. 여러 프로세스가 한 터미널에 그리면 섞인다.
     drawn = ranks.size == 1 and not command.together and sys.stderr is not None and sys.stderr.isatty()
     progress = Progress(len(jobs), sum(job.weight for job in jobs), True) if drawn else None
     try:
         for count, (index, job) in enumerate(numbered, 1):
             update = progress.start(Path(job.input).name, job.weight) if progress else lambda _done, _total: None
-            results.append(pool.take(count - 1) if pool.holds(count - 1) else _attempt(command, job, update))
+            held = pool is not None and pool.holds(count - 1)
+            results.append(pool.take(count - 1) if pool and held else _attempt(command, job, update))
             if ranks.size > 1:
                 ranks.publish(f"job/{index}", results[-1])
             tell = command.tell if STATUSES[results[-1].status].code == EXIT_DONE else command.tell_failure
@@ -264,14 +263,14 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
                 progress.finish(command.describe(results[-1]), tell)
             elif ranks.leads or not command.together:
                 tell(f"[{count}/{len(jobs)}] {command.describe(results[-1])}")
-            if results[-1].status == "interrupted" or pool.stopped:
+            if results[-1].status == "interrupted" or (pool and pool.stopped):
                 break
     except KeyboardInterrupt:
         logger.info("결과를 알리다가 중단되었습니다.")
     finally:
         if progress is not None:
             progress.close()
-        rest = pool.close()
+        rest = pool.close() if pool else {}
     left = range(len(results), len(jobs))
     return results + [rest.get(place) or command.result(jobs[place], "interrupted", INTERRUPTED) for place in left]
 
@@ -363,11 +362,13 @@ def _gather(
 
 def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report: str | None, seconds: float) -> int:
     """요약하고 보고서를 쓰고 종료 코드를 정한다."""
-    code, summary = conclusion(results, seconds)
+    code, summary = conclusion([result.status for result in results], seconds)
     if not ranks.leads:
         return code
+    if len(results) > 1:
+        summary = "\n".join([summary, *_whereabouts(command, results)])
     if len(results) > 1 or not command.together:
-        (command.tell if code == EXIT_DONE else say_error)("\n".join([summary, *_whereabouts(command, results)]))
+        (command.tell if code == EXIT_DONE else say_error)(summary)
     if report:
         try:
             write_report(expand_user(report), results, seconds, code)
@@ -380,10 +381,7 @@ def _conclude(command: Command[J, R], results: Sequence[R], ranks: Ranks, report
 
 
 def _whereabouts(command: Command[J, R], results: Sequence[Result]) -> list[str]:
-    """결과가 있는 곳과, 하지 못한 것이 있으면 다음에 할 일."""
-    # 하나뿐이면 그 줄이 이미 말했다.
-    if len(results) < 2:
-        return []
+    """결과가 있는 곳과, 하지 못한 것이 있으면 다음에 할 일. 일이 하나뿐이면 그 줄이 이미 말했다."""
     made = [Path(one.output) for one in results if one.status == "done" and Path(one.output).exists()]
     lines = []
     if made:
@@ -397,22 +395,12 @@ def _whereabouts(command: Command[J, R], results: Sequence[Result]) -> list[str]
     return lines
 
 
-def conclusion(results: Sequence[Result], seconds: float) -> tuple[int, str]:
-    """결과 전체의 `(종료 코드, 한 줄 요약)`. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
-    statuses = [result.status for result in results]
-    return exit_code(statuses), summary_line(statuses, seconds)
-
-
-def exit_code(statuses: Iterable[str]) -> int:
-    """상태들의 종료 코드."""
+def conclusion(statuses: Sequence[str], seconds: float) -> tuple[int, str]:
+    """상태들의 `(종료 코드, 한 줄 요약)`. 중단이 하나라도 있으면 130, 모두 한 코드면 그것, 섞였으면 1이다."""
     codes = {STATUSES[status].code for status in statuses} or {EXIT_DONE}
-    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
-
-
-def summary_line(statuses: Sequence[str], seconds: float) -> str:
-    """상태마다의 수와 걸린 시간."""
+    code = EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
     parts = [f"{status.word} {statuses.count(name)}" for name, status in STATUSES.items() if name in statuses]
-    return f"{', '.join(parts) or '한 일 없음'} ({describe_spent(seconds)})"
+    return code, f"{', '.join(parts) or '한 일 없음'} ({describe_spent(seconds)})"
 
 
 def write_report(path: Path, results: Sequence[Result], seconds: float, code: int) -> None:
@@ -520,12 +508,13 @@ class Ranks:
 
     def broadcast(self, value: T | None) -> T:
         """첫 프로세스의 값을 모두에게 준다."""
-        box = [value]
+        box: list[Any] = [value]
         if self.size > 1:
             import torch.distributed as dist
 
             dist.broadcast_object_list(box, src=0)
-        return box[0]  # type: ignore[return-value]
+        given: T = box[0]
+        return given
 
     def agree(self, work: Callable[[], T]) -> T:
         """첫 프로세스가 일을 하고 그 결과나 예외를 모두가 함께 갖는다.
@@ -535,7 +524,7 @@ class Ranks:
         """
         if self.size == 1:
             return work()
-        value: T | None = None
+        value: Any = None
         problem: RealESRGANError | None = None
         if self.leads:
             try:
@@ -551,7 +540,8 @@ class Ranks:
         value, problem = self.broadcast((value, problem))
         if problem is not None:
             raise problem
-        return value  # type: ignore[return-value]
+        agreed: T = value
+        return agreed
 
     def gather(self, value: T) -> list[T]:
         """모든 프로세스의 값을 번호 순서로 모아 모두에게 준다."""
@@ -559,9 +549,9 @@ class Ranks:
             return [value]
         import torch.distributed as dist
 
-        gathered: list[T | None] = [None] * self.size
+        gathered: list[Any] = [None] * self.size
         dist.all_gather_object(gathered, value)
-        return gathered  # type: ignore[return-value]
+        return gathered
 
     @contextmanager
     def local_leader_first(self) -> Iterator[None]:
@@ -601,10 +591,11 @@ def join_ranks() -> Iterator[Ranks]:
         yield Ranks()
         return
     import torch
-    import torch.distributed as dist
+    import torch.distributed.distributed_c10d as dist
+    from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=CONNECT_TIMEOUT))  # type: ignore[attr-defined]
+        store, rank, size = next(rendezvous("env://", timeout=CONNECT_TIMEOUT))
     except RuntimeError as error:
         raise RealESRGANError(
             f"torchrun이 띄운 다른 프로세스와 이어지지 못했습니다.\n  이유: {str(error).splitlines()[0]}\n"
@@ -612,7 +603,7 @@ def join_ranks() -> Iterator[Ranks]:
         ) from error
     store.set_timeout(GATHER_TIMEOUT)
     # 결과를 모으는 데만 쓰므로 GPU가 있어도 gloo로 충분하다.
-    group_store = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
+    group_store = dist.PrefixStore("group", store)
     dist.init_process_group("gloo", store=group_store, rank=rank, world_size=size, timeout=GATHER_TIMEOUT)
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # 이 컴퓨터의 코어를 프로세스들이 나누어 쓴다.
@@ -624,7 +615,7 @@ def join_ranks() -> Iterator[Ranks]:
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
             local_size=local_size,
             leads=rank == 0,
-            store=dist.PrefixStore("realesrgan", store),  # type: ignore[attr-defined]
+            store=dist.PrefixStore("realesrgan", store),
         )
     finally:
         dist.destroy_process_group()

@@ -12,16 +12,10 @@ from pathlib import Path
 
 from realesrgan.cli.arguments import STANDARD
 from realesrgan.errors import UsageError
-from realesrgan.media.formats import is_image_name, writable_extensions
+from realesrgan.media.formats import VIDEO_EXTENSIONS, is_image_name, writable_extensions
 from realesrgan.util.files import expand_user, identity, natural_key
 from realesrgan.video.settings import CONTAINERS, IMAGES, STREAM_CONTAINERS, VideoSource, VideoTarget, find_source
 
-# 폴더에서 비디오로 볼 확장자. 파일을 바로 주면 확장자와 상관없이 연다.
-_NAMES = (
-    "3g2 3gp asf avi dv f4v flv gxf m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf nut ogm ogv qt rm rmvb ts vob webm "
-    "wmv y4m"
-)
-VIDEO_EXTENSIONS = frozenset(_NAMES.split())
 _SHOWN = 10
 
 logger = logging.getLogger(__name__)

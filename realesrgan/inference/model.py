@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 
 from realesrgan.archs.base import network_scale, size_multiple
 from realesrgan.errors import InvalidValueError, UsageError
-from realesrgan.inference.engines.base import AUTO, Engine, create_engine, engine_packages
-from realesrgan.inference.engines.choices import Choice, remembered
-from realesrgan.inference.ensemble import DIRECTIONS, AveragedEngine, MixedNetwork, mix_networks
-from realesrgan.inference.steps import KeepColour, parse_steps, split_steps
+from realesrgan.inference.engines.base import AUTO, CHOICES_FILE, Engine, create_engine, engine_packages
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale, split_image
+from realesrgan.util.files import cache_dir
 from realesrgan.util.numbers import OutputSize, Outscale, plan_passes, scaled_size
 from realesrgan.zoo.weights import DEFAULT_DENOISE_STRENGTH, Weights, open_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from realesrgan.inference.engines.choices import Choice
     from realesrgan.inference.steps import Step
 
 TileSize = int | Literal["auto"]
@@ -106,22 +105,17 @@ class Model:
     @cached_property
     def engine(self) -> Engine:
         """이 설정의 엔진. 처음 쓸 때 만든다."""
-        compute, mixed = self.compute, self.network if isinstance(self.network, MixedNetwork) else None
-        engines = [
-            create_engine(
-                network,
-                backend=compute.backend,
-                device=compute.device,
-                precision=compute.precision,
-                scale=self.scale,
-                multiple=self.multiple if mixed is None else None,
-            )
-            for network in ([self.network] if mixed is None else mixed.networks)
-        ]
-        if mixed is None and not compute.ensemble:
-            return engines[0]
-        directions = DIRECTIONS if compute.ensemble else 1
-        return AveragedEngine(engines, [1.0] if mixed is None else mixed.weights, directions)
+        compute = self.compute
+        where: dict[str, Any] = {name: getattr(compute, name) for name in ("backend", "device", "precision")}
+        # 여럿을 평균하는 네트워크(`ensemble.MixedNetwork`)는 저마다의 엔진을 갖는다.
+        networks: Any = getattr(self.network, "networks", None)
+        if networks is None and not compute.ensemble:
+            return create_engine(self.network, scale=self.scale, multiple=self.multiple, **where)
+        from realesrgan.inference.ensemble import DIRECTIONS, AveragedEngine
+
+        engines = [create_engine(network, scale=self.scale, **where) for network in networks or [self.network]]
+        weights: Any = [1.0] if networks is None else self.network.weights
+        return AveragedEngine(engines, weights, DIRECTIONS if compute.ensemble else 1)
 
     @cached_property
     def upscaler(self) -> Upscaler:
@@ -130,13 +124,20 @@ class Model:
         made = Upscaler(
             self.engine, tile=compute.tile, tile_pad=compute.tile_pad, pre_pad=compute.pre_pad, batch=compute.batch
         )
-        made.always = (KeepColour(),) if self.weights.gray else ()
+        if self.weights.gray:
+            from realesrgan.inference.steps import KeepColour
+
+            made.always = (KeepColour(),)
         made.strip_bytes = None if self.tuned is None else self.tuned.strip_bytes
         return made
 
     @cached_property
     def tuned(self) -> Choice | None:
         """이 기계에서 `--tune`이 골라 둔 것. 없거나, 지금의 설정이 다른 엔진을 쓰면 None."""
+        if not (cache_dir() / CHOICES_FILE).is_file():
+            return None
+        from realesrgan.inference.engines.choices import remembered
+
         found = remembered(self.network, engine_packages())
         engine = self.engine
         place = getattr(engine, "place", engine.device).type
@@ -230,8 +231,14 @@ class Model:
             raise InvalidValueError(
                 f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
             )
-        by_tile, whole = split_steps(parse_steps(steps))
-        early = [step for step in by_tile if not getattr(step, "last", False)]
+        by_tile: Sequence[Step] = ()
+        early: Sequence[Step] = ()
+        whole: Sequence[Any] = ()
+        if steps:
+            from realesrgan.inference.steps import parse_steps, split_steps
+
+            by_tile, whole = split_steps(parse_steps(steps))
+            early = [step for step in by_tile if not getattr(step, "last", False)]
         source = image
         height, width = image.shape[:2]
         passes = plan_passes(width, height, scaled_size(width, height, outscale), self.scale)
@@ -240,7 +247,8 @@ class Model:
         for index, size in enumerate(passes):
             before, now, total = sum(areas[:index]), areas[index], sum(areas)
             part = partial(_report_pass, progress, before, now, total) if progress and len(passes) > 1 else progress
-            upscaler = self.upscaler.with_steps(early if index < len(passes) - 1 else by_tile)
+            now_steps = early if index < len(passes) - 1 else by_tile
+            upscaler = self.upscaler.with_steps(now_steps) if now_steps else self.upscaler
             image = upscaler.upscale(image, size, alpha_upsampler, bgr=bgr, unit=True, progress=part, allocate=allocate)
         if whole:
             from realesrgan.inference.finish import ArrayCanvas, finish_image
@@ -365,6 +373,8 @@ def load(
     ]
     network, weights = opened[0].network(), opened[0]
     if len(opened) > 1 or mix is not None:
+        from realesrgan.inference.ensemble import mix_networks
+
         network, weights = mix_networks([network, *(one.network() for one in opened[1:])], opened, mix)
     scale = network_scale(network)
     if scale is None:

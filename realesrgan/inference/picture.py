@@ -131,6 +131,7 @@ def upscale_file(
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     size = scaled_size(*sizes[0], outscale)
+    passes = plan_passes(*sizes[0], size, model.scale)
     return PictureResult(
         source=source,
         target=target,
@@ -140,7 +141,7 @@ def upscale_file(
         frames=len(sizes),
         seconds=time.perf_counter() - started,
         counts=dict(counts),
-        notes=(*notes, *passes_note(plan_passes(*sizes[0], size, model.scale))),
+        notes=(*notes, *passes_note(passes)) if len(passes) > 1 else notes,
     )
 
 
@@ -153,7 +154,8 @@ def prepare_target(target: Path) -> None:
         ImageWriteError: 폴더를 만들거나 그 이름으로 쓸 수 없을 때.
     """
     try:
-        make_writable_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".realesrgan-", dir=target.parent)
     except OSError as error:
         raise _unwritable_folder(target.parent, error) from error
     try:
@@ -161,13 +163,14 @@ def prepare_target(target: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
         # Windows의 규칙은 하나라 계획할 때 이름만 보고 안다. 임시 폴더까지의 길이가 경로의 한도를 넘을 수도 있다.
         if os.name != "nt" and not target.exists():
-            with tempfile.TemporaryDirectory(prefix=".realesrgan-", dir=target.parent) as folder:
-                (Path(folder) / target.name).touch()
+            (Path(scratch.name) / target.name).touch()
     except OSError as error:
         reason, remedy = os_reason(error)
         raise ImageWriteError(
             f"결과를 쓸 수 없습니다: {target}\n  이 이름으로는 파일을 만들 수 없습니다. {reason}\n  해결: {remedy}"
         ) from error
+    finally:
+        scratch.cleanup()
 
 
 def prepare_folder(folder: Path) -> None:

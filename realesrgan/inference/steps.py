@@ -94,14 +94,6 @@ def split_steps(steps: Sequence[Any]) -> tuple[tuple[Step, ...], tuple[Any, ...]
     return tuple(step for step in steps if not hasattr(step, "finish")), whole
 
 
-def total_margin(steps: Sequence[Step], scale: int) -> int:
-    """차례로 거치는 단계들이 함께 보는 원본의 반지름(픽셀).
-
-    앞 단계가 고친 곳을 다음 단계가 보므로 반지름은 더해진다. 결과의 픽셀로 말하는 단계(`reach`)는 배율로 나눈다.
-    """
-    return sum(step.margin + -(-getattr(step, "reach", 0) // scale) for step in steps)
-
-
 @dataclass(frozen=True)
 class Blend:
     """네트워크의 결과를 Lanczos 확대와 섞는다. 온전한 세기가 이미지를 플라스틱처럼 만든다고 느끼는 사람을 위한 것이다.

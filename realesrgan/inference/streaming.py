@@ -21,9 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
-from realesrgan.inference.engines.mixed_precision import EdgeConv
-from realesrgan.inference.steps import total_margin
-from realesrgan.inference.tiling import Box, Progress, Store
+from realesrgan.inference.engines.torch import EdgeConv
+from realesrgan.inference.tiling import Box, Progress, Store, total_margin
 
 if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
@@ -234,7 +233,7 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`mixed_precision`)도 합성곱으로 본다."""
+        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`EdgeConv`)도 합성곱으로 본다."""
         return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 

@@ -87,7 +87,7 @@ def plan_tiles(height: int, width: int, tile: int, pad: int, multiple: int = 1) 
     if multiple < 1 or height % multiple or width % multiple:
         raise ValueError(f"이미지 크기 {width}x{height}: 두 변이 {multiple}의 배수여야 합니다.")
     whole = Box(0, 0, height, width)
-    return list(_plan_region(whole, whole, tile or max(height, width), pad, multiple))
+    return list(_plan_region(whole, whole, tile, pad, multiple)) if tile else [Tile(whole, whole, whole)]
 
 
 def _plan_region(region: Box, image: Box, tile: int, pad: int, multiple: int) -> Iterator[Tile]:
@@ -105,6 +105,14 @@ def _plan_region(region: Box, image: Box, tile: int, pad: int, multiple: int) ->
             )
             crop = Box(write.top - read.top, write.left - read.left, write.bottom - read.top, write.right - read.left)
             yield Tile(read, crop, write)
+
+
+def total_margin(steps: Sequence[Any], scale: int) -> int:
+    """차례로 거치는 단계들이 함께 보는 원본의 반지름(픽셀).
+
+    앞 단계가 고친 곳을 다음 단계가 보므로 반지름은 더해진다. 결과의 픽셀로 말하는 단계(`reach`)는 배율로 나눈다.
+    """
+    return sum(step.margin + -(-getattr(step, "reach", 0) // scale) for step in steps)
 
 
 def balanced_tile(height: int, width: int, max_tile: int, multiple: int = 1) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from realesrgan.errors import NotStreamableError, RealESRGANError
 from realesrgan.inference.engines.base import DEVICE_COUNTS, ENGINES, PRECISION_DTYPES, Engine, EngineRow, create_engine
 from realesrgan.inference.engines.choices import Choice
-from realesrgan.inference.engines.mixed_precision import prefers_bf16
+from realesrgan.inference.engines.torch import prefers_bf16
 from realesrgan.inference.model import Model
 from realesrgan.inference.streaming import SMALLEST_STRIP, StreamPlan, StripCut, plan_stream, run_strips
 from realesrgan.util.machine import available_cores

@@ -22,8 +22,7 @@ from torch import Tensor
 from realesrgan.archs.base import LUMA
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.base import PRECISION_DTYPES, Engine, memory_budget
-from realesrgan.inference.steps import total_margin
-from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles
+from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles, total_margin
 from realesrgan.util.machine import give_back_freed_memory
 from realesrgan.util.optional import import_cv2
 
@@ -217,10 +216,6 @@ def _resize_rows(source: Any, target: Any) -> Any:
     return target
 
 
-def _call(work: Callable[[], None]) -> None:
-    work()
-
-
 class Upscaler:
     """엔진 하나로 이미지와 프레임을 키운다. 여러 스레드가 함께 불러도 된다.
 
@@ -259,12 +254,14 @@ class Upscaler:
         self.budget: int | None = None
         # 띠 하나의 활성값(바이트). 없으면 `streaming.COMFORTABLE_STRIP_BYTES`다.
         self.strip_bytes: int | None = None
-        # 이미지 한 장의 계산을 부르는 함수. 여러 스레드가 함께 부를 때 한 스레드에서만 계산하게 할 수 있다.
-        self.turn: Callable[[Callable[[], None]], None] = _call
+        # 이미지 한 장의 계산을 부르는 함수. 여러 스레드가 함께 부를 때 한 스레드에서만 계산하게 한다.
+        self.turn: Callable[[Callable[[], None]], None] | None = None
         # 메모리가 모자라 줄어든 타일. 다음 이미지가 같은 실패를 되풀이하지 않게 기억한다.
         self._affordable: int | None = None
         self._affordable_rows: int | None = None
-        self._whole = self._streams = True
+        # 통째로는 메모리가 모자랐던 픽셀 수. 이보다 작은 것만 통째로 해 본다.
+        self._too_large = math.inf
+        self._streams = True
         self._planned: tuple[Any, StreamPlan | None] | None = None
         self._whole_batch = True
         self._told_rerun = False
@@ -273,8 +270,15 @@ class Upscaler:
         """같은 엔진과 설정에 단계만 다른 업스케일러."""
         if tuple(steps) == self.steps:
             return self
-        settings = {"tile": self.tile, "tile_pad": self.tile_pad, "pre_pad": self.pre_pad, "batch": self.batch}
-        other = Upscaler(self.engine, steps=steps, multiple=self.multiple, **settings)  # type: ignore[arg-type]
+        other = Upscaler(
+            self.engine,
+            tile=self.tile,
+            tile_pad=self.tile_pad,
+            pre_pad=self.pre_pad,
+            batch=self.batch,
+            steps=steps,
+            multiple=self.multiple,
+        )
         other.budget, other.strip_bytes, other.turn = self.budget, self.strip_bytes, self.turn
         other.always = self.always
         return other
@@ -290,17 +294,15 @@ class Upscaler:
             tile = self.tile
         else:
             per_pixel = self.engine.memory(1, 1) * self.batch
-            budget = min(self._budget(per_pixel), limit * per_pixel)
+            given = memory_budget(self.engine.device, per_pixel) if self.budget is None else self.budget
+            budget = min(given, limit * per_pixel)
             # 패딩을 정하려면 네트워크를 따라가 보아야 하므로 통째로 들지 않을 때만 한다.
             fits = height * width * per_pixel <= budget
-            pad = 0 if fits else self.pad
-            tile = auto_tile((height, width), budget, per_pixel, pad=pad, multiple=self.multiple)
+            shape = (height, width)
+            tile = 0 if fits else auto_tile(shape, budget, per_pixel, pad=self.pad, multiple=self.multiple)
         if self._affordable is not None and (tile or max(height, width)) > self._affordable:
             tile = self._affordable
         return tile
-
-    def _budget(self, per_pixel: int) -> int:
-        return memory_budget(self.engine.device, per_pixel) if self.budget is None else self.budget
 
     @property
     def pad(self) -> int:
@@ -329,7 +331,7 @@ class Upscaler:
         통째로 들어가지 않을 때 타일보다 먼저 고른다. 통째로 돌린 것과 같은 결과가 나오기 때문이다. 사용자가 타일의
         크기를 정했으면 그것을 따른다.
         """
-        fits = self._whole and self.tile_for(height, width) == 0
+        fits = height * width < self._too_large and self.tile_for(height, width) == 0
         if (
             fits
             or self.tile not in ("auto", 0)
@@ -337,7 +339,8 @@ class Upscaler:
             or (plan := self._stream_plan()) is None
         ):
             return None
-        budget = self._budget(self.engine.memory(1, 1))
+        per_pixel = self.engine.memory(1, 1)
+        budget = memory_budget(self.engine.device, per_pixel) if self.budget is None else self.budget
         itemsize = PRECISION_DTYPES[self.engine.precision].itemsize
         given = {} if self.strip_bytes is None else {"comfortable": self.strip_bytes}
         cut = plan.choose_cut(height, width, budget, itemsize, self.multiple, **given)
@@ -410,7 +413,10 @@ class Upscaler:
 
         read = partial(padded.read, device=self.engine.device)
         size, steps = (height + bottom, width + right), () if plain else (*self.always, *self.steps)
-        self.turn(partial(self._run, read, store, size, steps, progress))
+        if self.turn is None:
+            self._run(read, store, size, steps, progress)
+        else:
+            self.turn(partial(self._run, read, store, size, steps, progress))
 
     def _run(
         self,
@@ -432,19 +438,22 @@ class Upscaler:
             return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
 
         # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
-        whole = self.tile == 0 and self._whole and self.tile_for(height, width) == 0
-        if whole and self._exact_radius() is None and self._stream_plan() is not None:
+        tile = self.tile_for(height, width)
+        whole = tile == 0 and height * width < self._too_large
+        if whole and self._streams and hasattr(self.engine, "run"):
             with suppress(OutOfMemoryError):
                 box = Box(0, 0, height, width)
                 store(run([Tile(box, box, box)])[0], box)
+                if progress is not None:
+                    progress(height * width, height * width)
                 return
-            self._whole = False
             self.engine.release()
-            logger.warning("장치 메모리가 모자라 통째가 아니라 띠로 나누어 계속합니다.")
-        cut = self.cut_for(height, width)
+            if self._exact_radius() is None and self._stream_plan() is not None:
+                self._too_large, whole = height * width, False
+                logger.warning("장치 메모리가 모자라 통째가 아니라 띠로 나누어 계속합니다.")
+        cut = None if whole else self.cut_for(height, width)
         if cut is not None and self._stream(read, store, cut, size, steps, progress):
             return
-        tile = self.tile_for(height, width)
         used = run_tiles(
             run,
             store,

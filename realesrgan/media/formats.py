@@ -185,6 +185,13 @@ _OTHER_EXTENSIONS = frozenset(
         *(".rw2", ".pef", ".srw", ".x3f", ".erf", ".mrw", ".3fr", ".iiq", ".kdc", ".dcr", ".raw"),
     )
 )
+# 폴더에서 비디오로 볼 확장자(점 없음). 파일을 바로 주면 확장자와 상관없이 연다.
+VIDEO_EXTENSIONS = frozenset(
+    (
+        *("3g2", "3gp", "asf", "avi", "dv", "f4v", "flv", "gxf", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg"),
+        *("mpg", "mts", "mxf", "nut", "ogm", "ogv", "qt", "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m"),
+    )
+)
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 

@@ -74,6 +74,19 @@ def expand_user(text: str) -> Path:
         return Path(text)
 
 
+def cache_dir() -> Path:
+    """내려받거나 변환한 것을 두는 사용자 폴더. 환경 변수 `REALESRGAN_HOME`이 우선한다."""
+    if home := os.environ.get("REALESRGAN_HOME"):
+        return Path(home).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "realesrgan"
+
+
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """숫자를 수로 견주는 정렬 열쇠. `2.png`가 `10.png`보다 앞에 온다."""
     parts = re.split(r"(\d+)", str(path).casefold())

@@ -1,12 +1,14 @@
-"""패키지를 쓸 때에야 불러오고, 없으면 무엇을 할지 말한다."""
+"""패키지를 쓸 때에야 불러오고, 없으면 무엇을 할지 말한다. torchvision은 쓸 수 있게 준비한다."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
-from importlib.machinery import PathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from realesrgan.errors import MissingPackageError, RealESRGANError
@@ -17,6 +19,8 @@ _TORCHVISION_OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+# torchvision 0.17에서 사라졌지만 BasicSR 1.4.2와 GFPGAN이 불러오는 모듈.
+_MISSING = "torchvision.transforms.functional_tensor"
 # Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
 _KEPT_LIBRARIES: list[Any] = []
 
@@ -82,7 +86,7 @@ def prepare_torchvision() -> None:
         return
     import torch
 
-    # 갈고리(torchvision_hook)를 거치지 않고 찾는다. 거치면 이 준비가 다시 불린다.
+    # 갈고리(TorchvisionFinder)를 거치지 않고 찾는다. 거치면 이 준비가 다시 불린다.
     spec = PathFinder.find_spec("torchvision")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for library in sorted(Path(folder).glob("_C*")):
@@ -95,3 +99,33 @@ def prepare_torchvision() -> None:
     for schema in _TORCHVISION_OPERATORS:
         fragment.define(schema)
     _KEPT_LIBRARIES.append(fragment)
+
+
+class TorchvisionFinder(MetaPathFinder, Loader):
+    """torchvision을 불러오기 전에 준비하고, 0.17에서 사라진 모듈을 되살리는 갈고리(import hook).
+
+    왜: BasicSR 1.4.2의 `data/degradations.py`가 맨 위에서 `functional_tensor`의 `rgb_to_grayscale`을 가져온다. 그
+    모듈이 있는 옛 torchvision에서는 본래의 것이 쓰인다. torchvision을 불러오지 않으면 이름을 견줄 뿐이다.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """사라진 모듈이면 그것을 만들 자리를, 나머지는 None을 돌려준다."""
+        if name == "torchvision":
+            prepare_torchvision()
+        if name == _MISSING and PathFinder.find_spec(name, path) is None:
+            return ModuleSpec(name, self)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """보통의 모듈을 쓴다."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """BasicSR이 쓰는 함수 하나를 넣는다."""
+        functional = sys.modules["torchvision.transforms"].functional
+        module.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
+
+
+def install_torchvision_finder() -> None:
+    """갈고리를 건다. `import realesrgan`이 부른다. 여러 번 불러도 하나다."""
+    if not any(isinstance(finder, TorchvisionFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, TorchvisionFinder())

@@ -145,7 +145,7 @@ def _names_address(body: bytes) -> bool:
 
 def default_work() -> Path:
     """작업 폴더의 기본 자리."""
-    from realesrgan.zoo.weights import cache_dir
+    from realesrgan.util.files import cache_dir
 
     return cache_dir() / "web"
 

@@ -218,7 +218,7 @@ def build(
             "  해결: 없는 폴더나 빈 폴더를 --output으로 주세요."
         )
     if runtime is None:
-        from realesrgan.zoo.weights import cache_dir
+        from realesrgan.util.files import cache_dir
 
         runtime = fetch_runtime(cache or cache_dir() / "web")
     else:

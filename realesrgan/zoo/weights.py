@@ -9,26 +9,27 @@ import logging
 import os
 import pickle
 import re
-import sys
 import tempfile
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-import realesrgan.archs  # noqa: F401 - 등록부를 채운다
+import realesrgan.archs  # noqa: F401 - 등록부가 네트워크를 찾게 한다
 from realesrgan.archs.base import Recognition, StateDict, build_network, recognise, same_shapes
 from realesrgan.errors import DownloadError, WeightsError, WeightsNotFoundError
 from realesrgan.registry import ARCH_REGISTRY
-from realesrgan.util.download import Progress, download
-from realesrgan.util.files import expand_user, file_sha256, write_atomically
+from realesrgan.util.files import cache_dir, expand_user, file_sha256, write_atomically
 from realesrgan.zoo.models import MODELS, ModelSpec, get_model
+
+if TYPE_CHECKING:
+    from realesrgan.util.download import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -104,19 +105,6 @@ class Weights:
         return load_network(build_network(self.arch, arch_args), state, source)
 
 
-def cache_dir() -> Path:
-    """내려받거나 변환한 가중치를 두는 사용자 폴더. 환경 변수 `REALESRGAN_HOME`이 우선한다."""
-    if home := os.environ.get("REALESRGAN_HOME"):
-        return Path(home).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "realesrgan"
-
-
 def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """모델의 가중치 파일을 `weights/`(작업 폴더, 소스 폴더)와 사용자 캐시에서 찾는다.
 
@@ -134,6 +122,8 @@ def find_weights(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     converted = _convert_from_package(spec)
     if converted is not None:
         return converted
+    from realesrgan.util.download import download
+
     target = cache_dir() / spec.file_name
     try:
         return download(spec.url, target, sha256=spec.sha256, progress=progress)
@@ -258,6 +248,8 @@ def _fetch_url(url: str, progress: Progress | None) -> Path:
     target = cache_dir() / "url" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     if target.is_file():
         return target
+    from realesrgan.util.download import download
+
     try:
         download(url, target, progress=progress)
     except DownloadError as error:

@@ -375,7 +375,7 @@ def test_pictures_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> N
         _plan([tmp_path], tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["x.jxl", "x.psb", "x.SVG", "x.cr2"])
+@pytest.mark.parametrize("name", ["x.jxl", "x.psb", "x.SVG", "x.cr2", "x.pgn", "x.mp4", "x.pdf"])
 def test_an_output_of_a_picture_kind_we_cannot_write_is_not_a_folder(tmp_path: Path, name: str) -> None:
     if name.endswith(".jxl") and ".jxl" in writable_extensions():
         pytest.skip("JPEG XL의 플러그인이 설치되어 있다")
@@ -384,6 +384,13 @@ def test_an_output_of_a_picture_kind_we_cannot_write_is_not_a_folder(tmp_path: P
         _plan([path], tmp_path / name)
     (tmp_path / name).mkdir()
     assert _plan([path], tmp_path / name)[0].target.parent == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["x.results", "x.v2", "2.5x", "x.pgn/"])
+def test_an_output_that_names_a_folder_is_a_folder(tmp_path: Path, name: str) -> None:
+    path = _draw(tmp_path / "a.png")
+    assert _plan([path], f"{tmp_path}/{name}")[0].target.parent == tmp_path / name
+    assert _plan([tmp_path], tmp_path / "x.pgn")[0].target.parent == tmp_path / "x.pgn"
 
 
 def test_pictures_are_overwritten_and_other_files_are_not(tmp_path: Path) -> None:

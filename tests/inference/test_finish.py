@@ -24,7 +24,8 @@ from realesrgan.inference.finish import AdainColour, FrameCanvas, Sharpen, Wavel
 from realesrgan.inference.frames import FrameFormat, FrameUpscaler
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.picture import PictureSettings, upscale_file
-from realesrgan.inference.steps import enlarge_lanczos, parse_steps, split_steps, total_margin
+from realesrgan.inference.steps import enlarge_lanczos, parse_steps, split_steps
+from realesrgan.inference.tiling import total_margin
 from realesrgan.inference.upscaler import Upscaler
 from realesrgan.media.video.types import Colour, PixelLayout
 from realesrgan.util.numbers import OutputSize

@@ -12,9 +12,9 @@ from torch import nn
 
 import realesrgan
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.inference.engines import base, mixed_precision
+from realesrgan.inference.engines import torch as mixed_precision
 from realesrgan.inference.engines.base import create_engine
-from realesrgan.inference.engines.mixed_precision import to_bf16
+from realesrgan.inference.engines.torch import to_bf16
 from realesrgan.inference.streaming import Stream, plan_stream
 from tests.conftest import ROOT, nearest_network, small_rrdbnet
 
@@ -36,7 +36,9 @@ def test_a_cpu_computes_in_bf16_only_where_it_is_native_and_faster(
     instructions: bool, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ncnn")
-    monkeypatch.setattr(mixed_precision, "_has_bf16_instructions", lambda: instructions)
+    monkeypatch.setattr(mixed_precision.platform, "machine", lambda: "x86_64")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: instructions, raising=False)
     monkeypatch.setattr(mixed_precision, "_bf16_is_faster", lambda: faster)
     mixed_precision.prefers_bf16.cache_clear()
     engine = create_engine(small_rrdbnet(), device="cpu")
@@ -45,7 +47,7 @@ def test_a_cpu_computes_in_bf16_only_where_it_is_native_and_faster(
 
 
 def test_the_user_and_unknown_networks_keep_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "prefers_bf16", lambda: True)
+    monkeypatch.setattr(mixed_precision, "prefers_bf16", lambda: True)
     assert create_engine(small_rrdbnet(), device="cpu", precision="fp32").precision == "fp32"
     assert create_engine(nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1)), device="cpu", scale=1).precision == "fp32"
     assert create_engine(small_rrdbnet(), device="cpu", backend="ncnn").precision == "fp32"

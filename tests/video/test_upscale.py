@@ -394,14 +394,14 @@ def test_steps_and_a_callers_own_step_change_every_frame_and_are_in_the_fingerpr
 def test_a_precision_chosen_by_measuring_stays_the_same_when_resumed(tmp_path, nearest_weights, monkeypatch, before):
     """바쁜 기계에서는 bf16이 더 빠른지 재어 본 답이 달라질 수 있다. 그래도 하던 정밀도로 이어 한다."""
     weights = nearest_weights(2)
-    monkeypatch.setattr("realesrgan.inference.engines.base.prefers_bf16", lambda: before)
+    monkeypatch.setattr("realesrgan.inference.engines.torch.prefers_bf16", lambda: before)
     source = make_video(tmp_path / "a.mp4", 50)
     monkeypatch.setattr(plan_spans, "__kwdefaults__", {"shortest": 10, "longest": 40})
     upscale_video(source, tmp_path / "whole.mp4", model=load(weights, device="cpu"))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 30))
         upscale_video(source, tmp_path / "b.mp4", model=load(weights, device="cpu"))
-    monkeypatch.setattr("realesrgan.inference.engines.base.prefers_bf16", lambda: not before)
+    monkeypatch.setattr("realesrgan.inference.engines.torch.prefers_bf16", lambda: not before)
     resume = VideoSettings(resume=True)
     with pytest.raises(UsageError, match="정밀도"):
         precision = "fp32" if before else "bf16"

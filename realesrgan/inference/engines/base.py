@@ -17,8 +17,7 @@ from torch import Tensor
 
 from realesrgan.archs.base import activation_values, network_scale, size_multiple
 from realesrgan.errors import DeviceError, OutOfMemoryError, UsageError
-from realesrgan.inference.engines.choices import remembered
-from realesrgan.inference.engines.mixed_precision import prefers_bf16
+from realesrgan.util.files import cache_dir
 from realesrgan.util.machine import available_memory
 from realesrgan.util.optional import import_optional, is_installed
 
@@ -115,6 +114,8 @@ class Place:
 
 
 AUTO = "auto"
+# `--tune`이 이 기계에서 재어 고른 것을 적는, 사용자 캐시의 파일(`choices`).
+CHOICES_FILE = "tune.json"
 _FOLDER = "realesrgan.inference.engines"
 ENGINES = {
     "torch": EngineRow("torch", f"{_FOLDER}.torch"),
@@ -233,8 +234,10 @@ def choose_precision(requested: str, device: torch.device, network: Any = None) 
         DeviceError: 정밀도 이름을 모를 때.
     """
     if requested == AUTO:
-        if device.type == "cpu" and hasattr(network, "edge_layers") and prefers_bf16():
-            return "bf16"
+        if device.type == "cpu" and hasattr(network, "edge_layers"):
+            from realesrgan.inference.engines.torch import prefers_bf16
+
+            return "bf16" if prefers_bf16() else "fp32"
         return "fp16" if device.type == "cuda" else "fp32"
     if requested not in PRECISION_DTYPES:
         raise DeviceError(f"모르는 정밀도입니다: {requested}\n  쓸 수 있는 이름: auto, fp32, fp16, bf16")
@@ -304,7 +307,12 @@ def create_engine(
     if backend == AUTO:
         backend, device, precision = _fastest(network, device, precision)
     row = choose_engine(backend)
-    place, level = _settle(row, device, precision, network)
+    place: torch.device | Place
+    if row.levels:
+        place, level = _settle(row, device, precision)
+    else:
+        place = choose_device(device)
+        level = choose_precision(precision, place, network)
     if level == "fp16" and not getattr(network, "supports_half", True):
         logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
         level = "fp32"
@@ -320,17 +328,12 @@ def create_engine(
     return found
 
 
-def _settle(
-    row: EngineRow, device: str | torch.device | None, precision: str, network: Any
-) -> tuple[torch.device | Place, str]:
-    """엔진이 쓸 장치와 정밀도를 정한다.
+def _settle(row: EngineRow, device: str | torch.device | None, precision: str) -> tuple[Place, str]:
+    """`levels`를 가진 엔진이 쓸 장치와 정밀도를 정한다.
 
     Raises:
         DeviceError: 엔진이 그 장치나 정밀도를 쓸 수 없을 때.
     """
-    if not row.levels:
-        place = choose_device(device)
-        return place, choose_precision(precision, place, network)
     kind, _, number = str(next(iter(row.levels)) if device in (None, AUTO) else device).partition(":")
     if kind not in row.levels or not (number.isdecimal() or not number):
         raise DeviceError(
@@ -362,7 +365,11 @@ def _fastest(
     CPU의 fp32는 ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다.
     """
     kind = str(device or AUTO).partition(":")[0]
-    chosen = remembered(network, engine_packages()) if isinstance(network, torch.nn.Module) else None
+    chosen = None
+    if isinstance(network, torch.nn.Module) and (cache_dir() / CHOICES_FILE).is_file():
+        from realesrgan.inference.engines.choices import remembered
+
+        chosen = remembered(network, engine_packages())
     if chosen is not None and kind in (AUTO, chosen.device) and precision in (AUTO, chosen.precision):
         place = chosen.device if kind == AUTO else device
         if chosen.backend in ENGINES and not hasattr(network, "_orig_mod"):

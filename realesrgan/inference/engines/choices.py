@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from realesrgan.util.files import write_atomically
+from realesrgan.inference.engines.base import CHOICES_FILE
+from realesrgan.util.files import cache_dir, write_atomically
 from realesrgan.util.machine import available_cores
 from realesrgan.version import __version__
-from realesrgan.zoo.weights import cache_dir
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def machine_identity(packages: Sequence[str]) -> dict[str, Any]:
 
 def choices_file() -> Path:
     """적어 두는 파일."""
-    return cache_dir() / "tune.json"
+    return cache_dir() / CHOICES_FILE
 
 
 def remembered(network: Any, packages: Sequence[str]) -> Choice | None:

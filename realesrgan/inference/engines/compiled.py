@@ -18,9 +18,8 @@ from torch import nn
 
 from realesrgan.archs.base import network_digest
 from realesrgan.errors import DeviceError
-from realesrgan.util.files import write_atomically
+from realesrgan.util.files import cache_dir, write_atomically
 from realesrgan.version import __version__
-from realesrgan.zoo.weights import cache_dir
 
 logger = logging.getLogger(__name__)
 
