@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import signal
 import sys
@@ -185,29 +186,37 @@ class Progress:
         self._jobs = jobs
         self._index = 0
         self._before = 0
-        self._share = 0
+        self._share = self._parts = 0
         self._bar: Any = tqdm(
             total=max(weight, 1),
             disable=not (sys.stderr.isatty() if shown is None else shown),
             file=sys.stderr,
             dynamic_ncols=True,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| 지난 시간 {elapsed}, 남은 시간 {remaining}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| 지난 시간 {elapsed}, 남은 시간 {remaining}{postfix}",
         )
 
     def start(self, name: str, weight: int) -> Callable[[int, int], None]:
         """일 하나를 시작하고, `(끝난 양, 전체 양)`을 받는 함수를 돌려준다."""
         self._index += 1
         self._share = weight
-        self._bar.set_description(f"[{self._index}/{self._jobs}] {shown(name)}")
+        self._parts = 0
+        self._bar.set_postfix_str("", refresh=False)
+        self._bar.set_description_str(f"[{self._index}/{self._jobs}] {shown(name)}")
         return self._update
 
     def _update(self, done: float, total: float) -> None:
+        self._parts += 1
+        # 타일이나 띠가 모두 몇인지는 지금까지의 크기에서 셈한다. 메모리가 모자라면 도는 동안에도 작아진다.
+        whole = math.ceil(self._parts * total / done) if done > 0 else 0
+        if whole > 1:
+            self._bar.set_postfix_str(f"타일 {self._parts}/{whole}", refresh=False)
         position = self._before + int(self._share * done / max(total, 1))
         self._bar.update(max(position - self._bar.n, 0))
 
     def finish(self, text: str, tell: Callable[[str], None] = say) -> None:
         """일 하나를 끝내고, 막대를 깨지 않고 그 결과를 알린다."""
-        self._update(1, 1)
+        self._bar.set_postfix_str("", refresh=False)
+        self._bar.update(max(self._before + self._share - self._bar.n, 0))
         self._before += self._share
         with self._bar.external_write_mode(file=sys.stdout):
             tell(f"[{self._index}/{self._jobs}] {text}")

@@ -146,3 +146,21 @@ def test_a_bar_is_drawn_and_lines_are_kept_apart(capsys):
     captured = capsys.readouterr()
     assert captured.out == "[1/2] 완료: a\n"
     assert "a\\x1b.png" in captured.err and "남은 시간" in captured.err
+
+
+def test_the_bar_counts_the_tiles_of_a_picture(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "30")
+    with closing(Progress(2, 200, True)) as progress:
+        told = progress.start("a.png", 100)
+        # 크기가 같은 타일 둘과 끝의 작은 타일 하나.
+        for done in (40, 80, 100):
+            told(done, 100)
+            progress._bar.refresh()
+        progress.finish("a.png")
+        progress.start("b.png", 100)(100, 100)
+        progress._bar.refresh()
+    drawn = capsys.readouterr().err
+    assert [f"타일 {count}/3" in drawn for count in (1, 2, 3)] == [True] * 3
+    last = drawn.rpartition("[2/2] b.png")[2]
+    assert "타일" not in last and "[1/2] a.png " in drawn and ": :" not in drawn
