@@ -1,4 +1,5 @@
-"""다른 프로그램이 부르는 자리(endpoint): `/submit`, `/job`, `/cancel`, `/resume`, `/remove`, `/estimate`, `/models`.
+"""다른 프로그램이 부르는 자리(endpoint): `/submit`, `/job`, `/cancel`, `/resume`, `/again`, `/remove`,
+`/estimate`, `/models`.
 
 쓰는 법은 `web_context.md`에 있다. 오류는 `gr.Error`가 되어 부른 쪽에 그 글이 간다.
 """
@@ -36,6 +37,7 @@ def build_api(site: Site) -> None:
             ("results", api.results, [name], results, "끝난 결과 파일들."),
             ("cancel", api.cancel, [name], answer, "일을 멈춘다."),
             ("resume", api.resume, [name], answer, "멈추었거나 실패한 일을 이어 한다."),
+            ("again", api.again, [name, options, weights], answer, "같은 파일로 처음부터 다시 한다."),
             ("remove", api.remove, [name], answer, "일과 그 파일을 지운다."),
             ("estimate", api.estimate, [files, kind, options, weights], answer, "시간과 메모리를 어림한다."),
             ("models", api.models, [], answer, "쓸 수 있는 모델들."),
@@ -101,6 +103,13 @@ class Api:
     def resume(self, name: str) -> dict[str, Any]:
         """이어 한다."""
         return self._shown(self._queue.resume(name))
+
+    def again(self, name: str, options: Any, weights: Any) -> dict[str, Any]:
+        """같은 파일로 새 일을 맡긴다. `options`가 없으면 앞의 일의 값이다."""
+        if options is not None and not isinstance(options, dict):
+            raise UsageError("options는 이름과 값의 묶음(JSON object)이어야 합니다.")
+        given = None if not weights else self._queue.storage.owned(str(weights))
+        return self._shown(self._queue.again(name, options, given))
 
     def remove(self, name: str) -> dict[str, Any]:
         """지운다."""

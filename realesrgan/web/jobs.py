@@ -179,7 +179,8 @@ class JobQueue:
             self._check_waiting(owner)
         job.inputs = [name for _, name in self.storage.take(job.id, paths, names)]
         if weights is not None:
-            ((_, job.weights),) = self.storage.take(job.id, [weights], [f"weights-{weights.name}"])
+            name = f"weights-{weights.name.removeprefix('weights-')}"
+            ((_, job.weights),) = self.storage.take(job.id, [weights], [name])
         self.storage.save_record(job.id, job.record())
         with self._condition:
             self._jobs[job.id] = job
@@ -258,6 +259,26 @@ class JobQueue:
             self.storage.save_record(job.id, job.record())
             self._condition.notify_all()
         return job
+
+    def again(self, name: str, options: Mapping[str, Any] | None = None, weights: Path | None = None) -> Job:
+        """앞의 일의 파일을 처음부터 하는 새 일을 맡는다. 앞의 일과 그 결과는 그대로 둔다.
+
+        Args:
+            name: 앞의 일.
+            options: 양식의 값. 없으면 앞의 일의 값과 가중치다.
+            weights: 확인된 가중치 파일. `options`가 있을 때만 쓰인다.
+
+        Raises:
+            UsageError: 앞의 일이나 그 파일이 없거나, 값이 잘못되었거나, 맡을 자리가 없을 때.
+        """
+        job = self.find(name)
+        folder = self.storage.job_folder(name) / "in"
+        paths = [folder / one for one in job.inputs]
+        if options is None:
+            options, weights = job.options, None if job.weights is None else folder / job.weights
+        if not all(path.is_file() for path in (*paths, *([] if weights is None else [weights]))):
+            raise UsageError("그 작업의 파일이 지워졌습니다.\n  해결: 파일을 다시 올리세요.")
+        return self.submit(job.owner, job.kind, options, paths, job.inputs, weights)
 
     def remove(self, name: str) -> None:
         """일과 그 파일을 지운다. 하는 중이면 멈춘 뒤에 지운다."""

@@ -23,6 +23,7 @@ from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.util.files import natural_key
 from realesrgan.util.numbers import describe_bytes
 from realesrgan.web import options as forms
+from realesrgan.web.comparison import build_comparison, shown_pair
 from realesrgan.web.jobs import Job, JobQueue
 from realesrgan.web.options import Kind, command_line, default_options, read_options
 from realesrgan.web.words import ENGLISH, KOREAN, MODELS_IN_ENGLISH, Words, seconds_in
@@ -249,7 +250,9 @@ def describe(job: Job | None, place: int, words: Words) -> str:
     notes = dict.fromkeys(note for one in job.files for note in one["notes"])
     made = [_made_words(one, words) for one in job.files[-5:]]
     lines = "".join(f'<p class="text">{html.escape(line)}</p>' for line in (*made, *notes))
-    errors = "".join(f'<div class="problem" role="alert">{html.escape(_problem(one))}</div>' for one in job.errors[:20])
+    errors = "".join(
+        f'<div class="problem" role="alert">{html.escape(_problem(one, words))}</div>' for one in job.errors[:20]
+    )
     text = html.escape(", ".join(parts))
     return f'<div class="realesrgan-status">{bar}<p class="text" role="status">{text}</p>{lines}{errors}</div>'
 
@@ -263,8 +266,12 @@ def _made_words(one: Mapping[str, Any], words: Words) -> str:
     return ", ".join(parts)
 
 
-def _problem(error: Mapping[str, str]) -> str:
-    return f"{error['input']} ({error['kind']})\n{_hidden(error['message'])}".strip()
+def _problem(error: Mapping[str, str], words: Words) -> str:
+    # 명령의 옵션으로 푸는 것은 이 화면의 단추로 바꾸어 말한다.
+    message = _hidden(error["message"]).replace(
+        "--resume 대신 --overwrite로 처음부터 다시 하세요", f"'{words['again']}' 단추로 처음부터 하세요"
+    )
+    return f"{error['input']} ({error['kind']})\n{message}".strip()
 
 
 def _hidden(message: str) -> str:
@@ -349,6 +356,7 @@ class Page:
         for parts in (picture, video):
             self._connect(*parts)
         self._connect_results()
+        self._connect_again(picture, video)
 
     def _stored(self, name: str, value: Any) -> Any:
         return gr.BrowserState(value, storage_key=f"{STORAGE_KEY}-{name}", secret=STORAGE_SECRET)
@@ -382,7 +390,9 @@ class Page:
             parts["preset_name"] = gr.Textbox(label=words["preset_name"], max_length=60)
             parts["save"] = gr.Button(words["save_preset"], size="sm")
         with gr.Accordion(words["weights"], open=False):
-            parts["weights"] = gr.File(label=words["weights"], file_count="single", height=120)
+            parts["weights"] = gr.File(
+                label=words["weights"], file_count="single", height=120, elem_id=f"weights-{kind}-{self.lang}"
+            )
         parts["command"] = gr.Textbox(
             value=command_line(default_options(kind), kind),
             label=words["command"],
@@ -392,9 +402,7 @@ class Page:
         )
         parts["estimate_text"] = gr.HTML()
         if kind == "video":
-            parts["first"] = gr.ImageSlider(
-                label=words["compare"], type="filepath", interactive=False, visible=False, buttons=["fullscreen"]
-            )
+            parts["first"] = build_comparison(words, f"first-{self.lang}")
         with gr.Row():
             parts["estimate"] = gr.Button(
                 words["estimate" if kind == "picture" else "first_frame"], elem_id=f"estimate-{kind}-{self.lang}"
@@ -414,17 +422,10 @@ class Page:
                 words["cancel"], min_width=90, variant="stop", interactive=False, elem_id=f"cancel-{lang}"
             )
             self.resume = gr.Button(words["resume"], min_width=90, interactive=False, elem_id=f"resume-{lang}")
+            self.again = gr.Button(words["again"], min_width=170, interactive=False, elem_id=f"again-{lang}")
             self.remove = gr.Button(words["remove"], min_width=90, interactive=False, elem_id=f"remove-{lang}")
         self.picked = gr.Dropdown([], label=words["picked"], visible=False)
-        self.slider = gr.ImageSlider(
-            label=words["compare"],
-            type="filepath",
-            interactive=False,
-            visible=False,
-            max_height=640,
-            buttons=["fullscreen"],
-            elem_id=f"compare-{lang}",
-        )
+        self.slider = build_comparison(words, f"compare-{lang}", max_height=640)
         self.player = gr.HTML(visible=False, elem_id=f"player-{lang}")
         self.files = gr.File(
             label=words["results"], file_count="multiple", interactive=False, visible=False, elem_id=f"results-{lang}"
@@ -479,6 +480,7 @@ class Page:
             self.status,
             self.cancel,
             self.resume,
+            self.again,
             self.remove,
             self.picked,
             *result,
@@ -496,6 +498,32 @@ class Page:
         self.leave.input(lambda leave: leave, [self.leave], [self.leave_stored], **quiet)
         root: Any = gr.context.Context.root_block
         root.load(self._arrive, [self.owner, self.leave_stored], [self.owner, self.leave], **quiet)
+
+    def _connect_again(self, *both: tuple[Form, dict[str, Any]]) -> None:
+        """앞의 작업의 파일을 지금 양식의 설정으로 다시 하는 단추를 잇는다."""
+        inputs = [one for form, parts in both for one in (parts["weights"], *form.fields.values())]
+        self.again.click(
+            partial(self._again, [form for form, _ in both]),
+            [self.owner, self.jobs, *inputs],
+            [self.jobs, self.notice],
+            api_visibility="private",
+            show_progress="hidden",
+        )
+
+    def _again(self, both: Sequence[Form], owner: str, chosen: str | None, *values: Any) -> tuple[Any, str]:
+        """고른 작업의 파일을 그 종류의 양식의 설정으로 새로 맡긴다. 앞의 작업과 결과는 그대로다."""
+        left = list(values)
+        try:
+            job = self._mine(owner, chosen)
+            for form in both:
+                weights, *fields = (left.pop(0) for _ in range(1 + len(form.fields)))
+                if form.kind == job.kind:
+                    given = None if not weights else self.site.queue.storage.owned(str(weights))
+                    made = self.site.queue.again(job.id, form.read(fields), given)
+        except RealESRGANError as error:
+            return gr.skip(), notice(str(error))
+        choices = job_choices(self.site.queue.owned_by(owner), self.words)
+        return gr.update(choices=choices, value=made.id), ""
 
     def _arrive(self, owner: Any, leave: Any) -> tuple[str, bool]:
         """처음 온 브라우저에 표를 준다."""
@@ -580,8 +608,7 @@ class Page:
         text = notice(self._estimated(found), problem=False)
         if not film:
             return text, ""
-        views = found.get("views")
-        return text, gr.update(value=tuple(views) if views else None, visible=bool(views)), ""
+        return text, shown_pair(found.get("views")), ""
 
     def _estimated(self, found: Mapping[str, Any]) -> str:
         words = self.words
@@ -613,10 +640,13 @@ class Page:
             gr.update(interactive=job is not None and job.active),
             gr.update(interactive=job is not None and job.state in ("cancelled", "failed")),
             gr.update(interactive=job is not None),
+            gr.update(interactive=job is not None),
         ]
         if listed == seen:
             return (gr.skip(), status, *buttons, *([gr.skip()] * 5), seen)
-        choices = gr.update(choices=job_choices(jobs, words), value=None if job is None else job.id)
+        # 고른 것이 그대로면 값을 적지 않는다. 그사이 새로 맡긴 작업으로 옮겨 간 것을 되돌리지 않는다.
+        kept = {} if job is not None and job.id == chosen else {"value": None if job is None else job.id}
+        choices = gr.update(choices=job_choices(jobs, words), **kept)
         return (choices, status, *buttons, *self._made(job), listed)
 
     def _made(self, job: Job | None) -> list[Any]:
@@ -644,8 +674,7 @@ class Page:
         views = files[int(index)]["views"] if index and index.isdecimal() and int(index) < len(files) else None
         shown = views if views and all(Path(view).exists() for view in views) else None
         film = video_player(files[0]["output"], self.words) if job is not None and job.kind == "video" and files else ""
-        slider = gr.update(value=tuple(shown) if shown else None, visible=bool(shown))
-        return slider, gr.update(value=film, visible=bool(film))
+        return shown_pair(shown), gr.update(value=film, visible=bool(film))
 
     def _act(self, act: str, owner: str, chosen: str | None) -> str:
         """멈추거나, 이어 하거나, 지운다. 제 것만 된다."""

@@ -178,6 +178,7 @@ def running(settings: ServerSettings) -> Iterator[str]:
 @contextmanager
 def _launched(settings: ServerSettings, work: Path) -> Iterator[str]:
     gradio = _import_gradio(work)
+    from realesrgan.web import comparison
     from realesrgan.web.jobs import JobQueue
     from realesrgan.web.page import CSS, Site
     from realesrgan.web.storage import Storage
@@ -204,7 +205,7 @@ def _launched(settings: ServerSettings, work: Path) -> Iterator[str]:
             strict_cors=True,
             max_file_size=settings.max_upload_bytes,
             app_kwargs={"middleware": [middleware(Guard)], "docs_url": None, "redoc_url": None},
-            css=CSS,
+            css=CSS + comparison.CSS,
             theme=_theme(gradio),
         )
         yield address

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from realesrgan.errors import UsageError
-from realesrgan.util.files import atomic_file, folder_size, write_atomically
+from realesrgan.util.files import atomic_file, folder_size, remove_abandoned, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,11 @@ class Storage:
         return self.folder / "files"
 
     def prepare(self) -> None:
-        """폴더를 만든다. 다른 사용자가 들여다보지 못하게 한다."""
+        """폴더를 만들고, 갑자기 죽은 서버가 쓰다 만 것을 지운다. 다른 사용자가 들여다보지 못하게 한다."""
         for folder in (self.folder, self.files, self.files / "jobs", self.folder / "records"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.folder / "records", *(self.files / "jobs").iterdir()):
+            remove_abandoned(folder)
 
     def job_folder(self, job: str) -> Path:
         """일 하나의 폴더. `in/`, `out/`, `view/`가 있다.
@@ -144,11 +146,8 @@ class Storage:
         return target
 
     def tidy(self, job: str) -> None:
-        """제때 멈추지 않아 끝낸 프로세스가 남긴 쓰다 만 것을 지운다. 이어 할 비디오의 작업 폴더는 남긴다."""
-        for path in (self.job_folder(job) / "out").glob(".realesrgan-*"):
-            if path.is_file():
-                with suppress(OSError):
-                    path.unlink()
+        """제때 멈추지 않아 끝낸 프로세스가 그 일의 결과 곁에 남긴 것을 지운다."""
+        remove_unfinished(self.job_folder(job) / "out")
 
     def size(self) -> int:
         """모든 파일의 크기(바이트). 하드 링크는 한 번만 센다."""
@@ -189,6 +188,16 @@ class Storage:
                 self.remove(job)
                 removed.append(job)
         return removed
+
+
+def remove_unfinished(out: Path) -> None:
+    """결과의 폴더에서 쓰다 만 것을 지운다. 아무도 쓰지 않는 폴더에만 쓴다. 이어 할 비디오의 작업 폴더는 남긴다."""
+    for path in out.glob(".realesrgan-*"):
+        with suppress(OSError):
+            if path.is_file():
+                path.unlink()
+            elif not (path / "manifest.json").exists():
+                shutil.rmtree(path)
 
 
 def _unused(name: str, used: set[str]) -> str:

@@ -15,14 +15,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from realesrgan.errors import RealESRGANError
-from realesrgan.util.files import describe_system_error
+from realesrgan.errors import RealESRGANError, UsageError
+from realesrgan.util.files import describe_system_error, exclusive_lock
 from realesrgan.web.options import (
     Options,
     load_arguments,
@@ -31,6 +31,8 @@ from realesrgan.web.options import (
     step_texts,
     video_settings,
 )
+from realesrgan.web.process import GRACE_SECONDS
+from realesrgan.web.storage import remove_unfinished
 
 if TYPE_CHECKING:
     from realesrgan.inference.model import Model
@@ -96,6 +98,9 @@ class Worker:
                 self._tasks.put(message)
         self._interrupt(None)
         self._tasks.put(None)
+        # 서버가 갑자기 죽었으면 제때 멈추지 않는 일을 끝내 줄 것이 없다. 쓰다 만 것은 다음 서버가 치운다.
+        time.sleep(GRACE_SECONDS)
+        os._exit(1)
 
     def _interrupt(self, task: str | None) -> None:
         """하고 있는 일이 그것이면(None이면 무엇이든) 주 스레드에 Ctrl-C를 준다."""
@@ -184,6 +189,10 @@ class Worker:
 
     def _pictures(self, task: Mapping[str, Any]) -> str:
         """이미지들을 차례로 키운다. 하나의 실패는 그것만 실패로 알리고 계속한다."""
+        with alone(Path(task["out"])):
+            return self._each_picture(task)
+
+    def _each_picture(self, task: Mapping[str, Any]) -> str:
         from realesrgan.inference.picture import upscale_file
         from realesrgan.media.image import probe_image
 
@@ -265,7 +274,8 @@ class Worker:
             )
 
         settings = video_settings(options, steps)
-        made = upscale_video(item["path"], target, model=model, settings=settings, progress=report)
+        with alone(Path(task["out"])):
+            made = upscale_video(item["path"], target, model=model, settings=settings, progress=report)
         if made.status == "failed":
             self._tell("error", input=item["name"], kind="VideoDamagedError", message=made.reason or "")
         output = Path(made.output)
@@ -349,6 +359,26 @@ class Worker:
             notes=list(found.plan.warnings),
         )
         return "done"
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """결과의 폴더를 혼자 쓴다. 갑자기 죽은 서버의 프로세스가 아직 치우는 중이면 기다리고, 남긴 것을 지운다.
+
+    Raises:
+        UsageError: 그 프로세스가 끝나지 않을 때.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 2 * GRACE_SECONDS
+    while True:
+        with exclusive_lock(out.parent / "worker.lock") as locked:
+            if locked:
+                remove_unfinished(out)
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise UsageError("앞서 하던 프로세스가 끝나지 않았습니다.\n  해결: 잠시 뒤에 이어 하세요.")
+        time.sleep(0.2)
 
 
 def _size_of(encoding: Any) -> list[int]:

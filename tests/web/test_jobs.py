@@ -157,6 +157,30 @@ def test_a_film_goes_on_where_a_killed_server_left_it(
         again.stop()
 
 
+def test_the_same_files_are_done_again_from_the_beginning_and_the_first_job_stays(
+    queue: JobQueue, nearest_weights: Callable[[int], Path]
+) -> None:
+    job = queue.submit("me", "video", LONG, [ROOT / "assets/pan.mp4"], ["pan.mp4"])
+    wait_for(lambda: job.progress.get("frames", 0) >= 2)
+    queue.cancel(job.id)
+    wait_for(lambda: not job.active)
+    again = queue.again(job.id, PLAIN | {"scale": 3.0}, nearest_weights(2))
+    wait_for(lambda: not again.active)
+    assert (again.owner, again.state, again.errors, again.files[0]["frames"]) == ("me", "done", [], 24)
+    before, after = (again.files[0][name] for name in ("input_size", "output_size"))
+    assert list(after) == [3 * side for side in before]
+    twin = queue.again(again.id)
+    assert (twin.options, twin.weights, twin.inputs) == (again.options, again.weights, again.inputs)
+    wait_for(lambda: not twin.active)
+    outputs = [Path(one.files[0]["output"]).read_bytes() for one in (again, twin)]
+    assert outputs[0] == outputs[1]
+    assert job.state == "cancelled" and (queue.storage.job_folder(job.id) / "in" / "pan.mp4").exists()
+    for path in (queue.storage.job_folder(twin.id) / "in").iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="지워졌습니다"):
+        queue.again(twin.id)
+
+
 def test_waiting_jobs_are_limited(storage: Storage, tmp_path: Path) -> None:
     queue = JobQueue(storage, [], None)
     queue.start()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import realesrgan
 from tests.conftest import ROOT
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 SLOW = "realesr-animevideov3"
+# 비교하는 칸의 자른 자리.
+CUT = "([id, text]) => document.querySelectorAll(id + ' img')[1].style.clipPath.endsWith(` ${text})`)"
 
 
 def save_picture(path: Path, width: int = 32, height: int = 24) -> Path:
@@ -57,6 +62,15 @@ def downloaded(page: Any, name: str, folder: Path) -> Path:
     return target
 
 
+def run_shown_command(page: Any, folder: Path, kind: str = "picture") -> int:
+    """화면이 보인 명령을 그대로 돌린다. 종료 코드를 돌려준다."""
+    words = shlex.split(command_of(page, kind))
+    script = {"realesrgan": "inference_realesrgan.py", "realesrgan-video": "inference_realesrgan_video.py"}[words[0]]
+    # 시험의 서버는 CPU로 계산한다.
+    command = [sys.executable, str(ROOT / script), *words[1:], "--device", "cpu"]
+    return subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False).returncode
+
+
 def command_of(page: Any, kind: str = "picture") -> str:
     return str(page.locator(f"#command-{kind}-ko textarea").input_value())
 
@@ -75,29 +89,69 @@ def test_a_picture_is_uploaded_enlarged_compared_and_downloaded(open_page: Calla
     images.nth(1).wait_for()
     page.wait_for_function("[...document.querySelectorAll('#compare-ko img')].some(one => one.naturalWidth === 128)")
     result = downloaded(page, "한글 사진 (1)_out.png", tmp_path)
-    expected = tmp_path / "expected.png"
-    realesrgan.upscale_file(source, expected, model=realesrgan.load(SLOW))
-    # 시험은 이 프로세스에서 bf16을 끄지만 일하는 프로세스는 기계를 따른다. 한 단계 안에서 같은지만 본다.
-    with Image.open(result) as made, Image.open(expected) as wanted:
-        assert made.size == wanted.size == (128, 96)
-        difference = np.abs(np.asarray(made).astype(int) - np.asarray(wanted))
-    assert difference.mean() < 0.5
+    with Image.open(result) as made:
+        assert made.size == (128, 96)
+    assert not serious_problems(page)
 
 
-def test_a_bad_picture_is_told_and_the_good_ones_come_as_a_zip(open_page: Callable[..., Any], tmp_path: Path) -> None:
-    bad = tmp_path / "bad.png"
+def save_every_kind(folder: Path) -> list[Path]:
+    """형식과 담긴 것이 저마다 다른 사진들."""
+    gray = np.random.default_rng(1).integers(0, 1 << 16, (24, 32), np.uint16)
+    alpha = np.random.default_rng(2).integers(0, 256, (24, 32, 4), np.uint8)
+    frames = [Image.fromarray(alpha[..., :3] // (turn + 1)) for turn in range(3)]
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "설명", 6
+    Image.fromarray(gray).save(folder / "16비트.png")
+    Image.fromarray(alpha).save(folder / "알파.png")
+    frames[0].save(folder / "회전.jpg", quality=95, exif=exif, dpi=(300, 300))
+    frames[1].save(folder / "a.webp", lossless=True)
+    frames[2].save(folder / "a.tif")
+    for name in ("움직임.gif", "움직임.webp"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:], duration=[40, 80, 120], loop=2)
+    return sorted(folder.iterdir())
+
+
+def test_downloads_equal_the_results_of_the_shown_command_to_the_byte(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    inputs, saved = tmp_path / "in", tmp_path / "saved"
+    for folder in (inputs, saved):
+        folder.mkdir()
+    paths = save_every_kind(inputs)
+    bad = inputs / "나쁜.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nhostile")
     page = open_page()
     choose(page, "모델", SLOW)
-    upload(page, save_picture(tmp_path / "가.png"), save_picture(tmp_path / "나.webp"), bad)
+    upload(page, bad, *paths)
     page.locator("#run-picture-ko").click()
     status(page, "ImageReadError")
     status(page, "실패")
     assert "/files/" not in page.locator("#status-ko").inner_text()
+    assert not serious_problems(page)
+    assert run_shown_command(page, inputs) == 1
+    expected = {path.name: path.read_bytes() for path in (inputs / "results").iterdir()}
+    assert len(expected) == len(paths)
+    for name, content in expected.items():
+        assert downloaded(page, name, saved).read_bytes() == content, name
     page.locator("#zip-ko").click()
-    packed = downloaded(page, "results.zip", tmp_path)
-    with zipfile.ZipFile(packed) as archive:
-        assert sorted(archive.namelist()) == ["가_out.png", "나_out.webp"]
+    with zipfile.ZipFile(downloaded(page, "results.zip", tmp_path)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == expected
+
+
+def test_the_same_files_are_done_again_with_other_settings(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    page = open_page()
+    choose(page, "모델", SLOW)
+    upload(page, save_picture(tmp_path / "a.png"))
+    page.locator("#run-picture-ko").click()
+    status(page, "다 됨")
+    choose(page, "결과의 형식", "jpg")
+    command_has(page, "--ext jpg")
+    page.locator("#again-ko").click()
+    page.locator("#results-ko a[download='a_out.jpg']").wait_for()
+    page.locator("#compare-ko img").nth(1).wait_for()
+    # 앞의 작업도 남아 있다.
+    page.locator("#jobs-ko input").click()
+    assert page.get_by_role("option", name="a.png").count() == 2
 
 
 def test_two_tabs_wait_in_one_queue_a_reload_goes_on_and_cancelling_stops(
@@ -109,6 +163,7 @@ def test_two_tabs_wait_in_one_queue_a_reload_goes_on_and_cancelling_stops(
     upload(first, source)
     first.locator("#run-picture-ko").click()
     status(first, "사진 1/1")
+    assert not serious_problems(first)
     second = open_page()
     choose(second, "모델", SLOW)
     upload(second, save_picture(tmp_path / "b.png"))
@@ -124,18 +179,31 @@ def test_two_tabs_wait_in_one_queue_a_reload_goes_on_and_cancelling_stops(
     assert first.locator("#results-ko").count() == 0 or not first.locator("#results-ko").is_visible()
 
 
-def test_a_film_shows_its_first_frame_and_plays(open_page: Callable[..., Any]) -> None:
+def test_a_film_shows_its_first_frame_plays_and_equals_that_of_the_command(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
     page = open_page()
     page.get_by_role("tab", name="비디오").click()
+    page.locator("#film-ko").wait_for()
+    assert not serious_problems(page)
     page.locator("#film-ko input[type=file]").set_input_files(str(ROOT / "assets/pan.mp4"))
     command_has(page, "pan.mp4", "video")
     page.locator("#estimate-video-ko").click()
     page.get_by_text("프레임 24개").first.wait_for()
+    page.locator("#first-ko img").nth(1).wait_for()
+    page.locator("#divider-first-ko input").press("Home")
+    page.wait_for_function(CUT, arg=["#first-ko", "0%"])
     page.locator("#run-video-ko").click()
     status(page, "다 됨")
     page.locator("#player-ko video").wait_for()
     page.wait_for_function("document.querySelector('#player-ko video').readyState >= 1")
     assert page.evaluate("document.querySelector('#player-ko video').videoWidth") == 384
+    assert not serious_problems(page)
+    shutil.copy(ROOT / "assets/pan.mp4", tmp_path)
+    (tmp_path / "saved").mkdir()
+    result = downloaded(page, "pan_out.mp4", tmp_path / "saved")
+    assert run_shown_command(page, tmp_path, "video") == 0
+    assert result.read_bytes() == (tmp_path / "results" / "pan_out.mp4").read_bytes()
 
 
 def test_presets_fill_the_form_and_are_kept_by_the_browser(open_page: Callable[..., Any]) -> None:
@@ -194,9 +262,42 @@ def test_the_slider_moves_and_the_wheel_zooms(open_page: Callable[..., Any], tmp
     page.mouse.move(box["x"] + box["width"] / 5, middle, steps=5)
     page.mouse.up()
     page.wait_for_function("clip => document.querySelectorAll('#compare-ko img')[1].style.clipPath !== clip", arg=clip)
+    # 키보드로 쓰는 칸이 마우스를 따라온다.
+    divider = page.get_by_label("경계의 자리").locator("visible=true")
+    assert 15 <= float(divider.input_value()) <= 25
     page.mouse.move(box["x"] + box["width"] * 0.8, middle)
     page.mouse.wheel(0, -400)
     page.wait_for_function("document.querySelectorAll('#compare-ko img')[1].style.transform.includes('scale(1.')")
+    assert not serious_problems(page)
+
+
+def test_the_divider_and_the_zoom_are_used_with_the_keyboard(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    page = open_page(viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#run-picture-ko").bounding_box()["width"] >= 44
+    assert not page.locator("#divider-compare-ko").is_visible()
+    choose(page, "모델", SLOW)
+    upload(page, save_picture(tmp_path / "a.png", 128, 96))
+    page.locator("#run-picture-ko").click()
+    status(page, "다 됨")
+    page.wait_for_function("[...document.querySelectorAll('#compare-ko img')].some(one => one.naturalWidth === 512)")
+    divider = page.get_by_label("경계의 자리").locator("visible=true")
+    divider.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function(CUT, arg=["#compare-ko", "40%"])
+    assert divider.get_attribute("aria-valuetext") == "40%"
+    page.keyboard.press("End")
+    page.wait_for_function(CUT, arg=["#compare-ko", "100%"])
+    scale = "document.querySelectorAll('#compare-ko img')[1].style.transform.split('scale')[1]"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"{scale} !== '(1)'")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"{scale} === '(1)'")
+    # 휴대전화의 화면에서도 옆으로 넘치지 않고 읽힌다.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not serious_problems(page)
 
 
@@ -235,9 +336,3 @@ def test_the_form_is_used_with_the_keyboard_alone(open_page: Callable[..., Any],
         pytest.fail("Tab으로 시작 단추에 닿지 못했다")
     page.keyboard.press("Enter")
     status(page, "다 됨")
-
-
-def test_a_phone_needs_no_sideways_scrolling(open_page: Callable[..., Any]) -> None:
-    page = open_page(viewport={"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.locator("#run-picture-ko").bounding_box()["width"] >= 44

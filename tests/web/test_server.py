@@ -109,7 +109,7 @@ def test_errors_of_the_api_are_the_words_of_the_command(address: str) -> None:
 def test_every_endpoint_is_named_and_the_page_keeps_its_own(address: str) -> None:
     _, text = fetch(f"{address}/gradio_api/info")
     found = json.loads(text)
-    names = {"/submit", "/job", "/results", "/cancel", "/resume", "/remove", "/estimate", "/models"}
+    names = {"/submit", "/job", "/results", "/cancel", "/resume", "/again", "/remove", "/estimate", "/models"}
     assert set(found["named_endpoints"]) == names and not found["unnamed_endpoints"]
     assert all(f"`{name}" in DOCUMENT.read_text(encoding="utf-8") for name in names)
 

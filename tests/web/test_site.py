@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("gradio")
 
 from realesrgan.errors import UsageError
+from realesrgan.video.workspace import Workspace
 from realesrgan.web.jobs import JobQueue
-from realesrgan.web.page import Form, Site, describe, notice, shown_values
+from realesrgan.web.page import Form, Page, Site, describe, notice, shown_values
 from realesrgan.web.storage import Storage
 from realesrgan.web.words import ENGLISH, KOREAN
 
@@ -77,6 +81,31 @@ def test_what_the_browser_shows_is_escaped(site: Site, tmp_path: Path) -> None:
     job.errors.append({"input": "<b>", "kind": "X", "message": "<script>"})
     shown = describe(job, 0, KOREAN) + notice("<script>")
     assert "<script>" not in shown and "<b>" not in shown and "onerror=alert(1)>" not in shown
+
+
+@pytest.mark.parametrize("words", [KOREAN, ENGLISH])
+def test_a_film_that_cannot_be_resumed_names_the_button_of_the_page(site: Site, tmp_path: Path, words: Any) -> None:
+    def prepare(model: str, *, resume: bool) -> None:
+        marks = {"model": model}
+        Workspace(tmp_path / "left").prepare(tmp_path / "a.mp4", marks, [], resume=resume, overwrite=False)
+
+    prepare("one", resume=False)
+    with pytest.raises(UsageError) as caught:
+        prepare("another", resume=True)
+    job = site.queue.submit("me", "video", {}, [tmp_path / "secret.png"], ["a.mp4"])
+    job.errors.append({"input": "a.mp4", "kind": "UsageError", "message": str(caught.value)})
+    shown = html.unescape(describe(job, 0, words))
+    assert f"'{words['again']}'" in shown and "--" not in shown
+
+
+def test_a_late_answer_does_not_turn_the_page_back_to_the_earlier_job(site: Site, tmp_path: Path) -> None:
+    """새 작업을 맡기는 동안 떠난 물음의 답이 늦게 와도, 새 작업을 보던 화면이 앞의 작업으로 돌아가지 않는다."""
+    page, tab = Page(site, KOREAN), SimpleNamespace(session_hash="tab")
+    jobs = [site.queue.submit("me", "picture", {}, [tmp_path / "secret.png"], ["a.png"]).id for _ in range(2)]
+    late = page._tick("me", jobs[0], "", False, tab)[0]  # type: ignore[arg-type]
+    assert len(late["choices"]) == 2 and "value" not in late
+    for chosen in (None, "0" * 32):
+        assert page._tick("me", chosen, "", False, tab)[0]["value"] == jobs[1]  # type: ignore[arg-type]
 
 
 def test_both_languages_say_the_same_things() -> None:

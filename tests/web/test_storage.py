@@ -113,7 +113,9 @@ def test_a_full_folder_takes_no_new_job(tmp_path: Path) -> None:
 
 def test_tidying_leaves_results_and_the_work_of_a_film(storage: Storage) -> None:
     out = storage.job_folder(JOB) / "out"
-    (out / ".realesrgan-film").mkdir(parents=True)
+    for name in (".realesrgan-film", ".realesrgan-probe"):
+        (out / name).mkdir(parents=True)
+    (out / ".realesrgan-film" / "manifest.json").touch()
     for name in ("a_out.png", ".realesrgan-1.part", ".realesrgan-vm-1.raw", ".realesrgan-film/000000.seg"):
         (out / name).write_bytes(b"x")
     storage.tidy(JOB)
