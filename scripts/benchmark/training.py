@@ -38,11 +38,16 @@ RECIPE = Path(__file__).resolve().parents[2] / "options" / "train_realesrnet_com
 UPSTREAM_CROP = 400
 
 
-def seconds(work: Callable[[], Any]) -> float:
+# 지금의 초를 주는 것. 벽시계나, 이 프로세스가 쓴 CPU 시간이다.
+Clock = Callable[[], float]
+
+
+def seconds(work: Callable[[], Any], clock: Clock | None = None) -> float:
     """`work`를 한 번 하는 데 걸린 초."""
-    began = time.perf_counter()
+    clock = clock or time.perf_counter
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def compare(one: Callable[[int], Any], other: Callable[[int], Any], rounds: int) -> tuple[float, float]:
@@ -247,33 +252,52 @@ def without_cuda() -> Iterator[None]:
         yield
 
 
-def benchmark_step(options: dict[str, Any], data: dict[str, Tensor], rounds: int) -> dict[str, float]:
+def _measure_pair(
+    options: dict[str, Any], data: dict[str, Tensor], rounds: int, clock: Clock
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """새로 지은 두 모델을 번갈아 걷게 하고 (BasicSR, 이 코드)의 `feed_data`까지의 걸음과 걸음만의 중앙값 초를 낸다."""
+    models, kind = dict(iter(MODEL_REGISTRY)), options["model_type"]
+    pair = [models[name](copy.deepcopy(options)) for name in (f"{kind}_basicsr", kind)]
+    times: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    for number in range(rounds + 1):
+        for which in (0, 1) if number % 2 else (1, 0):
+            fed = seconds(functools.partial(pair[which].feed_data, data), clock)
+            moved = seconds(functools.partial(pair[which].optimize_parameters, number + 1), clock)
+            if number:
+                times[which].append((fed + moved, moved))
+    whole, alone = (tuple(statistics.median(one[part] for one in found) for found in times) for part in (0, 1))
+    return (whole[0], whole[1]), (alone[0], alone[1])
+
+
+def benchmark_step(
+    options: dict[str, Any], data: dict[str, Tensor], rounds: int, repeats: int = 1, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """한 걸음(`feed_data`와 `optimize_parameters`)의 초와 배율. 난수열이 달라 뽑히는 열화는 다르다.
 
-    열화는 뽑힌 배율에 따라 드는 시간이 크게 다르므로, 그것을 뺀 걸음만의 시간도 함께 잰다.
+    열화는 뽑힌 배율에 따라 드는 시간이 크게 다르므로, 그것을 뺀 걸음만의 시간도 함께 잰다. `repeats`번을 모델부터 새로
+    지어 되풀이하고 그 중앙값과, 걸음만의 배율의 가장 작은 것과 큰 것을 낸다.
     """
-    models, kind = dict(iter(MODEL_REGISTRY)), options["model_type"]
-    theirs, ours = (models[name](copy.deepcopy(options)) for name in (f"{kind}_basicsr", kind))
-    feeds: dict[Any, list[float]] = {theirs: [], ours: []}
-    steps: dict[Any, list[float]] = {theirs: [], ours: []}
-    for number in range(rounds + 1):
-        for model in (theirs, ours) if number % 2 else (ours, theirs):
-            fed = seconds(functools.partial(model.feed_data, data))
-            moved = seconds(functools.partial(model.optimize_parameters, number + 1))
-            if number:
-                feeds[model].append(fed)
-                steps[model].append(moved)
-    whole = [statistics.median(map(sum, zip(feeds[one], steps[one], strict=True))) for one in (theirs, ours)]
-    alone = [statistics.median(steps[one]) for one in (theirs, ours)]
+    found = [_measure_pair(options, data, rounds, clock) for _ in range(repeats)]
+    theirs, ours = (statistics.median(whole[which] for whole, _ in found) for which in (0, 1))
+    ratios = sorted(alone[0] / alone[1] for _, alone in found)
     return {
-        "BasicSR(초)": whole[0],
-        "이 코드(초)": whole[1],
-        "배": whole[0] / whole[1],
-        "걸음만의 배": alone[0] / alone[1],
+        "BasicSR(초)": theirs,
+        "이 코드(초)": ours,
+        "배": theirs / ours,
+        "걸음만의 배": statistics.median(ratios),
+        "가장 작은 배": ratios[0],
+        "가장 큰 배": ratios[-1],
     }
 
 
-def benchmark_steps(dataset: RealESRGANDataset, batch: int, gt_size: int, rounds: int) -> dict[str, dict[str, float]]:
+def benchmark_steps(
+    dataset: RealESRGANDataset,
+    batch: int,
+    gt_size: int,
+    rounds: int,
+    repeats: int = 1,
+    clock: Clock = time.perf_counter,
+) -> dict[str, dict[str, float]]:
     """`STEPS`마다의 걸음. 배열의 순서를 바꾼(channels_last) 것도 잰다."""
     items = [dataset[ItemKey(index % len(dataset), 0, 0, 0, index)] for index in range(batch)]
     data = {name: torch.stack([item[name] for item in items]) for name in items[0] if name != "gt_path"}
@@ -283,7 +307,7 @@ def benchmark_steps(dataset: RealESRGANDataset, batch: int, gt_size: int, rounds
         for layout in (False, True):
             options["train"]["channels_last"] = layout
             with without_cuda():
-                found[f"걸음 {name}{' channels_last' * layout}"] = benchmark_step(options, data, rounds)
+                found[f"걸음 {name}{' channels_last' * layout}"] = benchmark_step(options, data, rounds, repeats, clock)
     return found
 
 
@@ -313,7 +337,16 @@ def run(data: Path, batch: int, size: int, rounds: int) -> dict[str, dict[str, f
     }
 
 
-def report(data: Path | None, *, rounds: int, batch: int, size: int, gt_size: int | None) -> None:
+def report(
+    data: Path | None,
+    *,
+    rounds: int,
+    batch: int,
+    size: int,
+    gt_size: int | None,
+    repeats: int = 1,
+    cpu_time: bool = False,
+) -> None:
     """재고 결과를 표준 출력에 적는다.
 
     Args:
@@ -322,14 +355,17 @@ def report(data: Path | None, *, rounds: int, batch: int, size: int, gt_size: in
         batch: 배치 크기.
         size: 조각의 한 변(픽셀).
         gt_size: 훈련의 한 걸음을 잴 GT 조각(픽셀). None이면 열화와 항목을 잰다.
+        repeats: 걸음을 모델부터 새로 지어 되풀이할 횟수.
+        cpu_time: 걸음을 벽시계 대신 이 프로세스가 쓴 CPU 시간으로 잴지. 다른 일이 도는 기계에서 쓴다.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = data or _sample_folder(Path(folder), size)
         if gt_size is not None:
             import_user_modules()
-            results = benchmark_steps(_dataset(data, size), batch, gt_size, rounds)
+            clock = time.process_time if cpu_time else time.perf_counter
+            results = benchmark_steps(_dataset(data, size), batch, gt_size, rounds, repeats, clock)
         else:
             results = run(data, batch, size, rounds)
-    say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}")
+    say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}{', CPU 시간' * cpu_time}")
     for name, values in results.items():
         say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))

@@ -61,7 +61,7 @@ def test_a_step_is_compared_with_that_of_basicsr(tmp_path, monkeypatch, capsys):
     files = ("train_realesrnet_compact_x4.yml", "train_realesrgan_compact_x4.yml")
     monkeypatch.setattr(benchmark, "STEPS", {file: (file, small) for file in files})
     cuda = torch.Tensor.cuda
-    sizes = ["--rounds", "1", "--batch", "2", "--size", "96", "--gt_size", "32"]
+    sizes = ["--rounds", "1", "--batch", "2", "--size", "96", "--gt_size", "32", "--repeats", "2", "--cpu_time"]
     assert run_script("benchmark_training", "--steps", "--data", tmp_path, *sizes) == 0
     assert torch.Tensor.cuda is cuda and capsys.readouterr().out.count("걸음만의 배") == 4
 
