@@ -35,6 +35,17 @@ logger = logging.getLogger(__name__)
 StateDict = dict[str, Tensor]
 # 휘도의 비중(R, G, B). ITU-R BT.601이고 OpenCV의 BGR2GRAY와 같다.
 LUMA = (0.299, 0.587, 0.114)
+# 네트워크들이 입력의 채널 수를 받는 인자의 이름. 이 패키지의 것과 spandrel의 것.
+CHANNEL_ARGUMENTS = (
+    "num_in_ch",
+    "in_chans",
+    "in_nc",
+    "in_ch",
+    "in_channels",
+    "inp_channels",
+    "img_channel",
+    "n_colors",
+)
 # 어림할 때 RRDBNet(특징 64, 4배)과 같다고 본다.
 _UNKNOWN_LARGEST = 64 * 16
 _UNKNOWN_PEAK_RATIO = 11 / 4
@@ -125,13 +136,67 @@ def network_scale(network: Any) -> int | None:
             return value
     if not isinstance(inner, nn.Module):
         return None
+    channels = 1 if is_gray(inner) else 3
     try:
         probe = copy.deepcopy(inner).to("meta")
-        output = probe(torch.empty(1, 3, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+        output = probe(torch.empty(1, channels, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
     except Exception:  # 남의 네트워크는 무엇이든 낼 수 있다. 배율을 모르는 것으로 보고 부른 쪽이 이유를 말한다.
         return None
     side = output.shape[-1] if isinstance(output, Tensor) and output.ndim == 4 else 0
     return side // _PROBE_SIDE if side and side % _PROBE_SIDE == 0 else None
+
+
+def input_channels(arguments: Mapping[str, Any]) -> int | None:
+    """생성자의 인자에 적힌 입력의 채널 수. 적혀 있지 않으면 None."""
+    found = (arguments[name] for name in CHANNEL_ARGUMENTS if isinstance(arguments.get(name), int))
+    return next(found, None)
+
+
+def is_gray(network: Any) -> bool:
+    """한 채널을 받아 한 채널을 내는 네트워크인지. 값 없는 입력(meta)을 넣어 본다."""
+    inner = getattr(network, "_orig_mod", network)
+    if not isinstance(inner, nn.Module):
+        return False
+    first = next((weight for weight in inner.parameters() if weight.ndim == 4), None)
+    # RGB를 접은(pixel unshuffle) 입력도 3의 배수다. 거의 모든 네트워크는 여기서 끝난다.
+    if first is None or first.shape[1] % 3 == 0:
+        return False
+    try:
+        output = copy.deepcopy(inner).to("meta")(torch.empty(1, 1, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+    except Exception:  # 남의 네트워크는 무엇이든 낼 수 있다. 한 채널을 받지 않는 것으로 본다.
+        return False
+    return isinstance(output, Tensor) and output.ndim == 4 and output.shape[1] == 1
+
+
+class GrayNetwork(nn.Module):
+    """한 채널(회색) 네트워크를 RGB로 부를 수 있게 감싼다. 휘도를 키워 세 채널에 같은 값을 낸다.
+
+    감싼 네트워크의 속성은 그대로 보인다.
+
+    Args:
+        network: `(N, 1, h, w)`를 `(N, 1, h * scale, w * scale)`로 키우는 네트워크.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("network"), name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, 3, h, w)` RGB 0..1을 `(N, 3, h * scale, w * scale)`로 키운다."""
+        output: Tensor = self.network(to_luma(x))
+        return output.expand(-1, 3, -1, -1)
+
+
+def to_luma(image: Tensor) -> Tensor:
+    """`(N, 3, h, w)` RGB의 휘도(luma, ITU-R BT.601) `(N, 1, h, w)`."""
+    red, green, blue = (image[:, channel : channel + 1] for channel in range(3))
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def size_multiple(network: Any) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realesrgan.basicsr_bridge import FileClient
 from realesrgan.errors import DatasetError, DatasetValueError, ImageReadError
+from realesrgan.util.files import os_reason
 
 LOGGER = logging.getLogger("basicsr")
 # `(H, W, 3)` BGR이나 `(H, W)` 회색, uint8이나 uint16.
@@ -42,7 +43,7 @@ def read_lines(path: str | Path) -> list[str]:
         ) from error
     except OSError as error:
         raise DatasetError(
-            f"목록 파일을 읽지 못했습니다: {path}\n  {error.strerror or error}\n"
+            f"목록 파일을 읽지 못했습니다: {path}\n  {os_reason(error)[0]}\n"
             "  해결: meta_info의 경로를 고치거나, 지우고 폴더 전체를 쓰세요."
         ) from error
     return [_SHAPE_NOTE.sub("", line.strip()) for line in text.splitlines() if line.strip()]

@@ -176,11 +176,11 @@ def _chance(rng: np.random.Generator, probability: float) -> bool:
 def _draw_factor(rng: np.random.Generator, options: StageOptions) -> float:
     weights = np.asarray(options.resize_prob)
     choice = int(rng.choice(3, p=weights / weights.sum()))
-    if choice == 0:
-        return float(rng.uniform(1.0, options.resize_range[1]))
-    if choice == 1:
-        return float(rng.uniform(options.resize_range[0], 1.0))
-    return 1.0
+    if choice == 2:
+        return 1.0
+    # 범위가 1의 한쪽에만 있어도 원본처럼 1과 그 끝 사이에서 뽑는다.
+    low, high = sorted((1.0, options.resize_range[1 - choice]))
+    return float(rng.uniform(low, high))
 
 
 def _draw_stage(rng: np.random.Generator, options: StageOptions, batch: int) -> StagePlan:
@@ -215,6 +215,10 @@ def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 def _rescale(images: Tensor, factor: float, mode: str) -> Tensor:
     if factor == 1.0:
         return images
+    if min(images.shape[-2:]) * factor < 1:
+        # 작은 검증 이미지를 크게 줄이면 한 픽셀도 남지 않는다.
+        height, width = (max(int(side * factor), 1) for side in images.shape[-2:])
+        return F.interpolate(images, size=(height, width), mode=mode)
     return F.interpolate(images, scale_factor=factor, mode=mode)
 
 
@@ -309,7 +313,10 @@ def degrade(
     out = seen("jpeg1", _compress(out, plan.first))
     if plan.second_blur:
         out = seen("blur2", filter2d(out, kernels.second))
-    middle = (int(height / scale * plan.second.factor), int(width / scale * plan.second.factor))
+    middle = (
+        max(int(height / scale * plan.second.factor), 1),
+        max(int(width / scale * plan.second.factor), 1),
+    )
     out = seen("resize2", resize(out, middle, plan.second.mode))
     out = seen("noise2", _add_noise(out, plan.second, random))
     if plan.jpeg_last:

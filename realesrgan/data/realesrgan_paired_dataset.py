@@ -24,7 +24,7 @@ from realesrgan.data.image_source import (
 )
 from realesrgan.data.realesrgan_dataset import DEFAULT_BAD_RATIO
 from realesrgan.data.resumable_sampler import ItemKey, split_key
-from realesrgan.errors import DatasetError, ImageReadError
+from realesrgan.errors import DatasetError, ImageReadError, OptionError
 
 Pair = tuple[Pixels, Pixels]
 
@@ -44,6 +44,14 @@ def _pairs_from_meta(meta_info: str, gt_root: str, lq_root: str) -> list[tuple[s
 
 def _pairs_from_folders(gt_root: str, lq_root: str, template: str) -> list[tuple[str, str]]:
     pairs = []
+    try:
+        template.format("이름")
+    except (IndexError, KeyError, ValueError) as error:
+        raise OptionError(
+            f"LQ의 이름을 만들 수 없습니다: filename_tmpl={template!r}\n"
+            f"  GT의 이름이 들어갈 자리는 '{{}}' 하나입니다({type(error).__name__}: {error}).\n"
+            "  해결: '{}x4'처럼 적으세요."
+        ) from error
     for gt_path in list_folder(gt_root):
         relative = Path(gt_path).relative_to(gt_root)
         name = template.format(relative.stem) + relative.suffix

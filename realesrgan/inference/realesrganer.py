@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from realesrgan.archs.base import network_scale
+from realesrgan.archs.base import GrayNetwork, is_gray, network_scale
 from realesrgan.errors import InvalidValueError
 from realesrgan.inference.engines.base import choose_device, choose_precision, create_engine
 from realesrgan.inference.step_methods import StepMethods
+from realesrgan.inference.steps import KeepColour
 from realesrgan.inference.tiling import Progress
 from realesrgan.inference.upscaler import Upscaler, check_outscale, join_image, resize_output, split_image
 from realesrgan.zoo.weights import interpolate_weights, load_network, load_weights, open_weights, state_for
@@ -33,7 +34,7 @@ class RealESRGANer(StepMethods):
         scale: 네트워크의 업스케일 배율.
         model_path: 모델 이름, 가중치의 경로나 주소. 둘을 목록으로 주면 `dni_weight`로 섞는다.
         dni_weight: 두 가중치의 비율 `[w0, w1]`(심층 네트워크 보간(DNI)).
-        model: 네트워크. 없으면 가중치에서 알아낸다.
+        model: 네트워크. 없으면 가중치에서 알아낸다. 한 채널(회색)이면 휘도를 키우고 색은 원본의 것을 입힌다.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `'auto'`면 남은 메모리에 맞춘다.
         tile_pad, pre_pad: 타일과 가장자리의 패딩(픽셀).
         half: 반정밀도(fp16)를 쓸지. CPU에서는 한 줄로 알리고 fp32를 쓴다.
@@ -74,7 +75,7 @@ class RealESRGANer(StepMethods):
         self.device = choose_device(f"cuda:{device}" if isinstance(device, int) else device)
         self.precision = choose_precision(precision or ("fp16" if half else "fp32"), self.device)
         self.half = self.precision == "fp16"
-        self.model = _load(model_path, dni_weight, model, {"act_type": act_type})
+        self._place(*_load(model_path, dni_weight, model, {"act_type": act_type}))
 
     @property
     def model(self) -> Any:
@@ -83,7 +84,15 @@ class RealESRGANer(StepMethods):
 
     @model.setter
     def model(self, network: Any) -> None:
-        """`(N, 3, h, w)`를 받는 네트워크나 객체를 놓는다. 네트워크의 배율이 `scale`과 다르면 그것을 따른다."""
+        """`(N, 3, h, w)`를 받는 네트워크나 객체를 놓는다. 네트워크의 배율이 `scale`과 다르면 그것을 따른다.
+
+        한 채널(회색) 네트워크면 휘도를 키우고 색은 원본의 것을 입힌다.
+        """
+        gray = is_gray(network)
+        self._place(GrayNetwork(network) if gray else network, gray)
+
+    def _place(self, network: Any, gray: bool) -> None:
+        """RGB를 받는 네트워크를 놓는다. `gray`면 회색으로 훈련한 것이라 원본의 색을 입힌다."""
         known = network_scale(network) if isinstance(network, nn.Module) else None
         if known is not None and known != self.scale:
             logger.warning("네트워크의 배율이 %d배라 지정한 scale=%d 대신 그것을 씁니다.", known, self.scale)
@@ -91,6 +100,7 @@ class RealESRGANer(StepMethods):
         # 부른 쪽이 `model`의 값을 제자리에서 바꾸어도 따라가야 하므로 언제나 네트워크를 그대로 부르는 torch를 쓴다.
         engine = create_engine(network, backend="torch", device=self.device, precision=self.precision, scale=self.scale)
         self._upscaler = Upscaler(engine)
+        self._upscaler.always = (KeepColour(),) if gray else ()
 
     def dni(
         self, net_a: str, net_b: str, dni_weight: Sequence[float], key: str = "params", loc: str = "cpu"
@@ -142,8 +152,12 @@ class RealESRGANer(StepMethods):
 
 def _load(
     model_path: ModelPath, dni_weight: Sequence[float] | None, network: nn.Module | None, hints: dict[str, Any]
-) -> nn.Module:
-    """가중치를 읽어, 섞어 달라고 했으면 섞고, 받은 네트워크나 알아낸 네트워크에 싣는다."""
+) -> tuple[nn.Module, bool]:
+    """가중치를 읽어, 섞어 달라고 했으면 섞고, 받은 네트워크나 알아낸 네트워크에 싣는다.
+
+    Returns:
+        RGB를 받는 네트워크와, 회색으로 훈련한 것인지.
+    """
     if model_path is None:
         raise InvalidValueError(
             "model_path에 모델 이름이나 가중치의 경로를 주세요. 훈련하지 않은 네트워크로는 키울 수 없습니다."
@@ -157,5 +171,7 @@ def _load(
     states = [one.state for one in opened] or [state_for(network, path) for path in paths]  # type: ignore[arg-type]
     state = states[0] if len(states) == 1 else interpolate_weights(states[0], states[1], ratio)
     if network is not None:
-        return load_network(network, state, model_path)
-    return replace(opened[0], state=state).network()
+        loaded = load_network(network, state, model_path)
+        gray = is_gray(loaded)
+        return (GrayNetwork(loaded) if gray else loaded), gray
+    return replace(opened[0], state=state).network(), opened[0].gray

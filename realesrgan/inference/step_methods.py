@@ -68,7 +68,10 @@ class StepMethods:
                 self.tile_process()
             else:
                 self.process()
-            pixels.write(self.post_process().detach()[0].float(), target)
+            output = self.post_process().detach().float()
+            for step in () if plain else self.upscaler.always:
+                output = step(output, pixels.read(Box(0, 0, height, width))[None].to(output))
+            pixels.write(output[0], target)
         if progress is not None:
             progress(1, 1)
 

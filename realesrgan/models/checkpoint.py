@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 
 from realesrgan.errors import CheckpointError, WeightsError
-from realesrgan.util.files import atomic_file, file_sha256, stream_sha256
+from realesrgan.util.files import atomic_file, file_sha256, os_reason, stream_sha256
 from realesrgan.zoo.weights import CONTAINERS, load_weights
 
 LOGGER = logging.getLogger("basicsr")
@@ -135,8 +135,25 @@ def write_file(path: Path, content: Mapping[str, Any]) -> str:
     return digest
 
 
-def read_file(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+_RESUME_REMEDY = "다른 체크포인트를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return os_reason(error)[0]
+    if isinstance(error, pickle.UnpicklingError):
+        # PyTorch의 말은 안전하지 않게 읽어 보라고 권한다.
+        return "텐서가 아닌 것(실행될 수 있는 코드)이 들어 있거나, PyTorch의 파일이 아니거나, 깨졌습니다."
+    return f"파일이 깨졌거나 PyTorch의 파일이 아닙니다({str(error).splitlines()[0] if str(error) else error!r})."
+
+
+def read_file(path: Path, device: torch.device | str = "cpu", remedy: str = _RESUME_REMEDY) -> dict[str, Any]:
     """체크포인트 파일을 안전하게(`weights_only=True`) 읽는다.
+
+    Args:
+        path: 파일.
+        device: 텐서를 놓을 장치.
+        remedy: 읽지 못했을 때 어떻게 하면 되는지.
 
     Raises:
         CheckpointError: 없거나, 깨졌거나, 텐서와 평범한 값이 아닌 것이 들어 있을 때.
@@ -145,8 +162,7 @@ def read_file(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=device, weights_only=True)
     except LOAD_ERRORS as error:
         raise CheckpointError(
-            f"체크포인트를 읽지 못했습니다: {path}\n  {str(error).splitlines()[0] if str(error) else error!r}\n"
-            "  해결: 다른 체크포인트를 고르거나 --auto_resume으로 온전한 것을 찾게 하세요."
+            f"체크포인트를 읽지 못했습니다: {path}\n  {_why_unreadable(error)}\n  해결: {remedy}"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
@@ -185,7 +201,7 @@ def read_network(path: Path, key: str | None = None) -> tuple[str | None, dict[s
             return None, dict(strip_wrapper(load_weights(path).state))
         except WeightsError as error:
             raise CheckpointError(str(error)) from error
-    content = read_file(path)
+    content = read_file(path, remedy="net_g_*.pth 같은 네트워크 파일인지 확인하거나, 파일을 다시 받으세요.")
     found = next((one for one in (key, *CONTAINERS) if one in content and isinstance(content[one], Mapping)), None)
     state = dict(strip_wrapper(content[found] if found else content))
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from realesrgan.basicsr_bridge import LOSS_REGISTRY, build_loss
 from realesrgan.errors import MissingPackageError, OptionError
+from realesrgan.models.trial import blaming
 
 # 다중 배율 SSIM의 배율마다의 지수. Wang 2003, 표 1.
 MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -53,13 +54,21 @@ class LDLLoss(nn.Module):
     EMA의 출력이 있어야 하므로 `train:ema_decay`를 켜야 한다.
 
     Args:
-        window: 국소 분산을 재는 창의 한 변, 홀수.
+        window: 국소 분산을 재는 창의 한 변, 3 이상의 홀수.
+
+    Raises:
+        OptionError: `window`가 짝수이거나 3보다 작을 때.
     """
 
     needs_average = True
 
     def __init__(self, window: int = 7) -> None:
         super().__init__()
+        if window < 3 or window % 2 == 0:
+            raise OptionError(
+                f"LDLLoss의 window가 잘못됐습니다: {window}\n  가운데 픽셀의 둘레에서 분산을 잽니다.\n"
+                "  해결: 3 이상의 홀수로 적으세요. 논문의 값은 7입니다."
+            )
         self.window = window
 
     def forward(self, output: Tensor, target: Tensor, average: Tensor) -> Tensor:
@@ -138,11 +147,19 @@ class FocalFrequencyLoss(nn.Module):
     """틀린 주파수일수록 무겁게 보는 손실. Jiang 2021, 식 8과 9.
 
     Args:
-        alpha: 무게의 지수.
+        alpha: 무게의 지수, 0 이상.
+
+    Raises:
+        OptionError: `alpha`가 음수일 때. 맞는 주파수의 무게가 무한해진다.
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
+        if alpha < 0:
+            raise OptionError(
+                f"FocalFrequencyLoss의 alpha가 음수입니다: {alpha}\n  맞는 주파수의 무게가 무한해집니다.\n"
+                "  해결: 0 이상으로 적으세요. 논문의 값은 1입니다."
+            )
         self.alpha = alpha
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
@@ -175,7 +192,8 @@ class PyiqaLoss(nn.Module):
                 f"이 손실에는 pyiqa가 필요합니다: PyiqaLoss({metric})\n  불러오지 못했습니다: {error}\n"
                 "  해결: pip install pyiqa"
             ) from error
-        self.measure = pyiqa.create_metric(metric, as_loss=True)
+        with blaming("PyiqaLoss", {"type": metric}):
+            self.measure = pyiqa.create_metric(metric, as_loss=True).requires_grad_(False)
         # 값이 클수록 좋은 지표(SSIM 등)는 1에서 뺀다.
         self.lower_better = bool(getattr(self.measure, "lower_better", True))
 
@@ -224,9 +242,10 @@ def build_entries(entries: Sequence[Mapping[str, Any]], device: torch.device, ha
         OptionError: 이름이 겹치거나, EMA가 있어야 하는 손실인데 EMA를 쓰지 않을 때.
     """
     found: list[LossEntry] = []
-    for entry in entries:
+    for number, entry in enumerate(entries):
         arguments = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
-        loss = build_loss({"type": entry["type"], **arguments}).to(device)
+        with blaming(f"train:losses:{number}", entry):
+            loss = build_loss({"type": entry["type"], **arguments}).to(device)
         name = str(entry.get("name") or entry["type"])
         if any(one.name == name for one in found):
             raise OptionError(
@@ -239,6 +258,12 @@ def build_entries(entries: Sequence[Mapping[str, Any]], device: torch.device, ha
                 "  해결: train:ema_decay를 0.999처럼 적으세요."
             )
         end = entry.get("end_iter")
+        if end is not None and int(end) <= int(entry.get("start_iter") or 0):
+            raise OptionError(
+                f"한 번도 쓰이지 않는 손실입니다: train:losses:{number}:end_iter={end}\n"
+                f"  쓰기 시작하는 반복(start_iter={entry.get('start_iter') or 0})보다 늦지 않습니다.\n"
+                "  해결: end_iter를 키우거나 지우세요."
+            )
         span = int(entry.get("start_iter") or 0), None if end is None else int(end)
         found.append(LossEntry(name, loss, float(entry.get("weight", 1.0)), *span, str(entry.get("target") or "gt")))
     return found

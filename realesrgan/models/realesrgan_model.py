@@ -14,6 +14,7 @@ from realesrgan.errors import OptionError
 from realesrgan.models.losses import TARGETS
 from realesrgan.models.stepper import Losses, StepResult, at_least_float32, hold_spectral_norm
 from realesrgan.models.training_model import TrainingModel
+from realesrgan.models.trial import blaming
 
 
 @MODEL_REGISTRY.register()
@@ -31,8 +32,10 @@ class RealESRGANModel(TrainingModel):
                 "RealESRGANModel에는 판별자와 적대 손실이 있어야 합니다.\n  network_d나 train.gan_opt가 없습니다.\n"
                 "  해결: 둘을 적거나, 판별자 없이 훈련하려면 model_type을 RealESRNetModel로 바꾸세요."
             )
-        self.cri_gan = build_loss(train["gan_opt"]).to(self.device)
-        self.net_d = self.model_to_device(build_network(self.opt["network_d"]))
+        with blaming("train:gan_opt", train["gan_opt"]):
+            self.cri_gan = build_loss(train["gan_opt"]).to(self.device)
+        with blaming("network_d", self.opt["network_d"]):
+            self.net_d = self.model_to_device(build_network(self.opt["network_d"]))
         self.print_network(self.net_d)
         path = self.opt["path"].get("pretrain_network_d")
         if path is not None:

@@ -31,6 +31,7 @@ from realesrgan.models.optimizers import make_optimizer, make_scheduler
 from realesrgan.models.resume_options import schedule_values
 from realesrgan.models.step_options import StepOptions, checkpoint_blocks
 from realesrgan.models.stepper import Losses, NonFiniteGuard, Stepper, StepResult, at_least_float32
+from realesrgan.models.trial import blaming
 from realesrgan.models.validation import (
     WHOLE_PIXELS,
     MetricSums,
@@ -43,6 +44,7 @@ from realesrgan.models.validation import (
     to_picture,
     write_picture,
 )
+from realesrgan.zoo.weights import describe_difference
 
 LOGGER = logging.getLogger("basicsr")
 DEFAULT_POOL = 180
@@ -85,7 +87,7 @@ class TrainingModel(SRModel):
             PipelineOptions.from_options(opt)
         seed, rank = int(opt.get("manual_seed") or 0), int(opt.get("rank", 0))
         self.random = DegradationRandom.from_seed(seed, rank, device=self.device)
-        self.pool = PairPool(int(opt.get("queue_size", DEFAULT_POOL)))
+        self.pool = PairPool(int(opt.get("queue_size") or DEFAULT_POOL))
 
     # ----------------------------------------------------------------- 원본의 모델을 고쳐 쓰는 사람이 기대하는 것
 
@@ -161,8 +163,8 @@ class TrainingModel(SRModel):
         if not matched:
             raise CheckpointError(
                 f"가중치가 네트워크와 하나도 맞지 않습니다: {load_path} [{key or '전체'}]\n"
-                f"  네트워크의 이름: {', '.join(list(own)[:2])} 등\n  파일의 이름: {', '.join(list(state)[:2])} 등\n"
-                "  해결: 네트워크의 종류에 맞는 파일인지 확인하세요."
+                f"  {type(bare).__name__}과 견주어 {describe_difference(bare, state)}\n"
+                "  해결: 네트워크의 종류와 크기에 맞는 파일인지 확인하세요."
             )
         if not strict:
             LOGGER.info("이름과 모양이 맞는 것만 싣습니다: %d개 가운데 %d개", len(own), matched)
@@ -171,7 +173,7 @@ class TrainingModel(SRModel):
             bare.load_state_dict(state, strict=strict)
         except RuntimeError as error:
             raise CheckpointError(
-                f"가중치가 네트워크와 맞지 않습니다: {load_path}\n  {error}\n"
+                f"가중치가 네트워크와 맞지 않습니다: {load_path}\n  {describe_difference(bare, state, error)}\n"
                 "  해결: network_g(network_d)의 크기를 가중치에 맞추거나, 맞는 것만 실으려면 "
                 "strict_load_g(strict_load_d)를 false로 두세요."
             ) from error
@@ -205,7 +207,11 @@ class TrainingModel(SRModel):
 
     def _make_loss(self, key: str) -> nn.Module | None:
         options = self.opt["train"].get(key)
-        return build_loss(options).to(self.device) if options else None
+        if not options:
+            return None
+        with blaming(f"train:{key}", options):
+            loss: nn.Module = build_loss(options).to(self.device)
+        return loss
 
     def _make_ema(self, decay: float) -> None:
         self.ema_decay = decay
@@ -227,13 +233,16 @@ class TrainingModel(SRModel):
 
     def _make_optimizer(self, network: nn.Module, key: str) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = make_optimizer(parameters, self.opt["train"][key])
+        with blaming(f"train:{key}", self.opt["train"][key]):
+            optimizer = make_optimizer(parameters, self.opt["train"][key])
         self.optimizers.append(optimizer)
         return optimizer
 
     def setup_schedulers(self) -> None:
         """옵티마이저마다 스케줄러를 만든다."""
-        self.schedulers += [make_scheduler(one, self.opt["train"]["scheduler"]) for one in self.optimizers]
+        options = self.opt["train"]["scheduler"]
+        with blaming("train:scheduler", options):
+            self.schedulers += [make_scheduler(one, options) for one in self.optimizers]
 
     # ----------------------------------------------------------------- 목록의 손실
 
@@ -339,7 +348,7 @@ class TrainingModel(SRModel):
             picture, gt = self._restore(data)
             stem = Path(data.get("lq_path", data.get("gt_path", [f"{count:04d}"]))[0]).stem
             if save_img:
-                gray = self.opt["network_g"].get("num_out_ch") == 1
+                gray = data["lq"].shape[1] == 1
                 write_picture(self._picture_path(name, stem, current_iter), picture[..., :1] if gray else picture)
             if (self.opt.get("val") or {}).get("side_by_side"):
                 self._compare(data["lq"], picture, gt, (name, stem, current_iter), tb_logger)

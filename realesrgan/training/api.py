@@ -28,6 +28,7 @@ from realesrgan.training.options import (  # noqa: E402
     apply_debug,
     apply_overrides,
     copy_options,
+    fill_empty,
     load_yaml,
     prepare_options,
 )
@@ -86,6 +87,7 @@ def train(
     record = _record(options, content, overrides or {})
     apply_overrides(content, overrides or {})
     import_user_modules(plugins)
+    fill_empty(content)
     check_options(content, None if isinstance(options, Mapping) else options)
     if debug:
         apply_debug(content)
@@ -93,7 +95,7 @@ def train(
     try:
         with _cudnn_benchmark():
             content["manual_seed"] = distributed.agree_on_seed(content.get("manual_seed"))
-            set_random_seed(content["manual_seed"] + rank)
+            set_random_seed((content["manual_seed"] + rank) % 2**32)
             folder = Path.cwd() if root is None else Path(root).expanduser().resolve()
             prepare_options(content, folder, rank=rank, world_size=world_size, distributed=launcher != "none")
             return run_training(content, record, auto_resume, progress)

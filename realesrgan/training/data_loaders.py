@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -17,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from realesrgan.basicsr_bridge import build_dataset
 from realesrgan.data.resumable_sampler import ResumableSampler, accept_keys
-from realesrgan.errors import DatasetError, OptionError
+from realesrgan.errors import DatasetError, OptionError, RealESRGANError
+from realesrgan.util.files import os_reason
 
 LOGGER = logging.getLogger("basicsr")
 # 끝내라는 신호를 받은 작업자가 더 사는 초.
@@ -83,9 +85,49 @@ class SeedWorker:
         np.random.seed(int(second))  # noqa: NPY002  남의 데이터셋이 쓰는 전역 난수다
 
 
+@contextlib.contextmanager
+def naming_item(where: str = "") -> Iterator[None]:
+    """데이터셋의 코드가 낸 오류를, 추적(traceback)은 기록에 남기고 이름 있는 오류로 바꾼다.
+
+    Args:
+        where: 오류에 적을 데이터셋의 자리.
+
+    Raises:
+        DatasetError: 데이터셋의 코드나 작업자가 실패했을 때.
+    """
+    try:
+        yield
+    except RealESRGANError:
+        raise
+    except Exception as error:  # 사용자의 데이터셋은 어떤 오류든 낼 수 있다.
+        LOGGER.exception("데이터셋의 추적:")
+        last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+        what = f"{where}: {type(error).__name__}" if where else type(error).__name__
+        raise DatasetError(
+            f"데이터셋에서 항목을 만들다가 오류가 났습니다: {what}: {last}\n"
+            "  어디에서 났는지는 위의(그리고 실험 폴더의 기록에 남은) 추적에 있습니다.\n"
+            "  해결: 자료와 데이터셋의 코드를 확인하세요. num_worker_per_gpu: 0이면 한 프로세스에서 볼 수 있습니다."
+        ) from error
+
+
 def open_dataset(options: Mapping[str, Any]) -> Any:
-    """데이터셋을 만든다. BasicSR의 모델이 이름을 찾는 속성 `opt`가 없으면 달아 준다."""
-    dataset = build_dataset(options)
+    """데이터셋을 만든다. BasicSR의 모델이 이름을 찾는 속성 `opt`가 없으면 달아 준다.
+
+    Raises:
+        DatasetError: 데이터셋의 클래스가 만들다가 실패했을 때.
+    """
+    try:
+        dataset = build_dataset(options)
+    except RealESRGANError:
+        raise
+    except Exception as error:  # 사용자와 BasicSR의 데이터셋은 어떤 오류든 낼 수 있다.
+        LOGGER.exception("데이터셋의 추적:")
+        reason = "; ".join(os_reason(error)) if isinstance(error, OSError) else str(error)
+        raise DatasetError(
+            f"데이터셋을 만들지 못했습니다: datasets:{options.get('phase')}:type={options['type']}\n"
+            f"  {type(error).__name__}: {reason}\n"
+            "  해결: 그 블록의 폴더와 값을 확인하세요. 어디에서 났는지는 위의 추적에 있습니다."
+        ) from error
     if not hasattr(dataset, "opt"):
         dataset.opt = options
     return dataset

@@ -14,8 +14,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from realesrgan.basicsr_bridge import AvgTimer, MessageLogger, build_model, dict2str, get_env_info
-from realesrgan.errors import DatasetError, NonFiniteLossError, RealESRGANError
+from realesrgan.basicsr_bridge import (
+    AvgTimer,
+    MessageLogger,
+    build_model,
+    build_network,
+    dict2str,
+    get_env_info,
+)
+from realesrgan.data.resumable_sampler import seeded_globals
+from realesrgan.errors import NonFiniteLossError, OptionError, RealESRGANError
 from realesrgan.models.any_model_state import (
     is_training_model,
     point_to_networks,
@@ -32,8 +40,9 @@ from realesrgan.models.resume_options import FreshSchedule, schedule_values, set
 from realesrgan.models.step_options import StepOptions
 from realesrgan.models.stepper import NonFiniteGuard
 from realesrgan.models.training_model import TrainingModel
+from realesrgan.models.trial import blaming, naming_step, try_step
 from realesrgan.models.validation import try_metrics
-from realesrgan.training.data_loaders import Loaders, build_loaders, start_workers
+from realesrgan.training.data_loaders import Loaders, build_loaders, naming_item, start_workers
 from realesrgan.training.experiment import (
     FOR_FILE,
     FOR_TERMINAL,
@@ -43,6 +52,7 @@ from realesrgan.training.experiment import (
     log_to_experiment,
     prepare_folders,
 )
+from realesrgan.training.option_schema import OWN_MODELS
 from realesrgan.training.pretrained import find_pretrained
 from realesrgan.util.numbers import describe_seconds
 
@@ -133,7 +143,8 @@ def _read(loaders: Loaders) -> Iterator[Any]:
         DatasetError: 데이터셋의 코드나 작업자가 실패했을 때.
     """
     try:
-        yield from start_workers(loaders.train)
+        with naming_item():
+            yield from start_workers(loaders.train)
     except RealESRGANError as error:
         # torch는 작업자의 오류에 추적을 이어 붙인다. 사용자의 잘못을 말하는 오류라면 말만 남긴다.
         _, _, traced = str(error).partition("Original Traceback (most recent call last):\n")
@@ -141,14 +152,6 @@ def _read(loaders: Loaders) -> Iterator[Any]:
             raise
         LOGGER.error("작업자의 추적:\n%s", error)
         raise type(error)(message_of(traced)) from error
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        LOGGER.exception("데이터셋의 추적:")
-        last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
-        raise DatasetError(
-            f"데이터셋에서 항목을 만들다가 오류가 났습니다: {type(error).__name__}: {last}\n"
-            "  어디에서 났는지는 위의(그리고 실험 폴더의 기록에 남은) 추적에 있습니다.\n"
-            "  해결: 데이터셋의 코드를 고치세요. num_worker_per_gpu를 0으로 두면 한 프로세스에서 살펴볼 수 있습니다."
-        ) from error
 
 
 def message_of(traced: str) -> str:
@@ -228,7 +231,7 @@ class Trainer:
         if not self.options.get("val"):
             return
         best = self.options["logger"].get("keep_best")
-        with averaged_weights(self.model):
+        with naming_step(iteration, self.checkpoint), averaged_weights(self.model):
             for number, loader in enumerate(self.loaders.validation):
                 self.model.validation(loader, iteration, self.tb_logger, bool(self.options["val"].get("save_img")))
                 if self.options["val"].get("metrics"):
@@ -266,9 +269,11 @@ class Trainer:
                 break
             data_timer.record()
             iteration += 1
-            self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
-            self.model.feed_data(data)
-            self.model.optimize_parameters(iteration)
+            with naming_step(iteration, self.checkpoint):
+                self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
+            with naming_step(iteration, self.checkpoint):
+                self.model.feed_data(data)
+                self.model.optimize_parameters(iteration)
             self._watch_losses(iteration)
             step_timer.record()
             stopping = self._report(messages, epoch, iteration, step_timer, data_timer)
@@ -343,6 +348,38 @@ class Trainer:
         return bool(found.item())
 
 
+def _make_model(options: dict[str, Any]) -> Any:
+    """모델을 짓는다. 네트워크를 짓지 못해서면 어느 네트워크인지를 말한다."""
+    kind = str(options["model_type"])
+    try:
+        with blaming("model_type", {"type": kind}):
+            return build_model(options)
+    except OptionError as error:
+        for key in [name for name in options if name.startswith("network_") and isinstance(options[name], dict)]:
+            with blaming(key, options[key]):
+                build_network(options[key])
+        if error.__cause__ is not None and not is_training_model(kind):
+            LOGGER.error("모델의 추적:", exc_info=error.__cause__)
+        raise
+
+
+def _try_validation(options: dict[str, Any], loaders: Loaders) -> None:
+    """지표를 작은 이미지로 재어 보고, 검증 자료의 첫 항목을 만들어 본다. 첫 검증은 몇 시간 뒤일 수 있다."""
+    if not loaders.validation or not options.get("val"):
+        if loaders.validation or (options.get("val") or {}).get("metrics"):
+            LOGGER.warning(
+                "검증하지 않습니다. 검증 자료(datasets:val)와 val 블록이 함께 있어야 합니다(지금 없는 것: %s).",
+                "val" if loaders.validation else "datasets:val",
+            )
+        return
+    try_metrics(options["val"].get("metrics") or {})
+    for loader in loaders.validation:
+        dataset: Any = loader.dataset
+        # 사용자의 데이터셋이 전역 난수를 써도 훈련의 난수는 움직이지 않는다.
+        with seeded_globals((0,)), naming_item(f"datasets:{dataset.opt.get('phase')}({dataset.opt['name']})"):
+            dataset[0]
+
+
 def run_training(
     options: dict[str, Any], record: OptionRecord, auto_resume: bool = False, progress: Progress | None = None
 ) -> TrainResult:
@@ -368,10 +405,11 @@ def run_training(
             find_pretrained(options, is_training_model(str(options["model_type"])))
         else:
             point_to_networks(options, int(found[1]["iter"]))
-        model = build_model(options)
+        model = _make_model(options)
         model.schedule_values = schedule_values(options)
-        if loaders.validation:
-            try_metrics((options.get("val") or {}).get("metrics") or {})
+        if type(model) in OWN_MODELS:
+            try_step(model)
+        _try_validation(options, loaders)
         place = Place()
         if found is not None:
             path, state = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ from realesrgan.errors import OptionError
 T = TypeVar("T", bound=msgspec.Struct)
 # 두 수가 작은 것부터 와야 하는 키의 끝.
 _RANGES = ("_range", "_range2", "blur_sigma", "blur_sigma2", "codec_crf")
+# 합이 0이면 아무것도 고를 수 없는 비중의 목록.
+_WEIGHTS = ("resize_prob", "resize_prob2", "kernel_prob", "kernel_prob2", "codec_weights")
 _NAMES = {int: "정수", float: "수", bool: "true나 false", str: "글", dict: "'키: 값'의 블록"}
 
 
@@ -78,11 +81,14 @@ def describe(annotation: Any) -> str:
     if origin is tuple:
         items = get_args(bare)
         return f"{len(items)}개의 목록({describe(items[0])})"
+    shortest = next((meta.min_length for meta in metas if meta.min_length), 0)
     if origin is list:
-        return f"목록({describe(get_args(bare)[0])})"
+        return f"목록({describe(get_args(bare)[0])}){', 하나 이상' if shortest else ''}"
+    if bare is str and shortest:
+        return "비지 않은 글"
     name = _NAMES.get(origin or bare, _NAMES[dict])
     bounds = [
-        f"{getattr(meta, attribute):g}{word}"
+        f"{getattr(meta, attribute)}{word}"
         for meta in metas
         for attribute, word in (("ge", " 이상"), ("gt", " 초과"), ("le", " 이하"))
         if getattr(meta, attribute, None) is not None
@@ -135,7 +141,7 @@ def read_block(
         elif _is_block(field.type):
             # 클래스를 만드는 블록은 그 클래스의 서명이 나머지 키를 정한다.
             inner = strip(field.type)[0]
-            open_ended = "type" in inner.__struct_fields__
+            open_ended = "type" in inner.__struct_fields__ and not getattr(inner, "closed", False)
             values[field.name] = read_block(inner, value, label(where, field.name), None if open_ended else inside)
         else:
             values[field.name] = read_value(field.type, value, label(where, field.name))
@@ -155,6 +161,16 @@ def read_value(annotation: Any, value: Any, where: str) -> Any:
             f"옵션의 값이 잘못됐습니다: {where}={value!r}\n  {meaning(annotation)}.\n"
             f"  해결: 올 수 있는 값은 {describe(annotation)}입니다."
         ) from error
+    if not _is_finite(found):
+        raise OptionError(
+            f"유한하지 않은 수입니다: {where}={value!r}\n  {meaning(annotation)}.\n"
+            f"  해결: NaN과 Inf가 아닌 수로 적으세요. 올 수 있는 값은 {describe(annotation)}입니다."
+        )
+    if where.endswith(_WEIGHTS) and not sum(found) > 0:
+        raise OptionError(
+            f"비중의 합이 0입니다: {where}={value!r}\n  {meaning(annotation)}. 아무것도 고를 수 없습니다.\n"
+            "  해결: 하나는 0보다 크게 적으세요."
+        )
     if where.endswith(_RANGES):
         low, high = found
         if low > high:
@@ -163,6 +179,12 @@ def read_value(annotation: Any, value: Any, where: str) -> Any:
                 f"  해결: [{high:g}, {low:g}]로 적으세요."
             )
     return found
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def meaning(annotation: Any) -> str:

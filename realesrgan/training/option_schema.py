@@ -7,11 +7,12 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN
+from realesrgan.archs.base import input_channels
 from realesrgan.basicsr_bridge import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -30,10 +31,17 @@ from realesrgan.data.realesrgan_paired_dataset import RealESRGANPairedDataset
 from realesrgan.data.realesrgan_video_dataset import RealESRGANVideoDataset
 from realesrgan.errors import OptionError
 from realesrgan.models.losses import ENTRY_KEYS, FocalFrequencyLoss, LDLLoss, MSSSIMLoss, PyiqaLoss
-from realesrgan.models.optimizers import BASICSR_SCHEDULERS, OPTIMIZER_NAMES, SCHEDULERS, find_optimizer
+from realesrgan.models.optimizers import (
+    BASICSR_SCHEDULERS,
+    OPTIMIZER_NAMES,
+    SCHEDULERS,
+    find_optimizer,
+    try_scheduler,
+)
 from realesrgan.models.perceptual_loss import PerceptualLoss
 from realesrgan.models.realesrgan_model import RealESRGANModel
 from realesrgan.models.realesrnet_model import RealESRNetModel
+from realesrgan.models.trial import blaming
 from realesrgan.models.validation import calculate_pyiqa
 from realesrgan.training.option_reading import check_keys, describe, label, nearest, read_block, read_value
 from realesrgan.training.option_types import (
@@ -41,12 +49,17 @@ from realesrgan.training.option_types import (
     HARMLESS,
     OWN_DATASETS,
     DegradedDatasetOptions,
+    DistOptions,
     KernelKeys,
+    LoaderKeys,
     LoaderOptions,
+    LoggerOptions,
     LossEntryOptions,
+    PathOptions,
     RealESRGANVideoDatasetOptions,
     TrainingOptions,
     TrainOptions,
+    ValOptions,
 )
 from realesrgan.util.plugins import import_folder, load_plugins
 from realesrgan.zoo import community
@@ -55,8 +68,12 @@ from realesrgan.zoo import community
 OWN_MODELS = (RealESRNetModel, RealESRGANModel)
 # 이 패키지들과 아래 클래스의 서명만 따진다. 사용자가 등록한 것은 어느 폴더에 있든 무엇을 받든 그 클래스의 일이다.
 _KNOWN_PACKAGES = ("basicsr", "torch", "spandrel")
+_OWN_NETWORKS = (RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN)
+# 네트워크의 인자 가운데 0이어도 되는 것. 나머지 정수는 1 이상이다.
+_COUNTS = ("num_block", "num_conv", "num_upsample")
 _OWN_CLASSES = (
-    *(RRDBNet, SRVGGNetCompact, UNetDiscriminatorSN, PerceptualLoss, calculate_pyiqa),
+    *_OWN_NETWORKS,
+    *(PerceptualLoss, calculate_pyiqa),
     *(LDLLoss, MSSSIMLoss, FocalFrequencyLoss, PyiqaLoss),
     *(RealESRGANDataset, RealESRGANPairedDataset, RealESRGANDegradedDataset),
     *(RealESRGANVideoDataset, RealESRGANMixedDataset),
@@ -74,6 +91,7 @@ def check_class_block(
     names: Iterable[str],
     given: tuple[str, ...] = (),
     ignores_rest: bool = False,
+    extra: tuple[str, ...] = (),
 ) -> None:
     """클래스를 만드는 블록의 키를 그 클래스의 서명과 견준다.
 
@@ -84,6 +102,7 @@ def check_class_block(
         names: 쓸 수 있는 이름들.
         given: 옵션이 아니라 부르는 쪽이 주는 인자의 이름들.
         ignores_rest: `**kwargs`가 나머지를 버리는 데만 쓰이는지. 아니면 `**kwargs`가 무엇이든 받는다고 본다.
+        extra: 클래스의 인자가 아니지만 블록에 있어도 되는 키.
 
     Raises:
         OptionError: 이름을 모르거나, 인자가 빠졌거나, 모르는 인자가 있을 때.
@@ -101,7 +120,7 @@ def check_class_block(
     parameters = list(inspect.signature(target).parameters.values())
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in given]
     if ignores_rest or not any(p.kind == p.VAR_KEYWORD for p in parameters):
-        check_keys(where, options, ("type", "better", *(p.name for p in named)))
+        check_keys(where, options, ("type", *extra, *(p.name for p in named)))
     _check_argument_types(where, options, target)
     missing = [p.name for p in named if p.default is p.empty and p.name not in options]
     if missing:
@@ -118,7 +137,9 @@ def _check_argument_types(where: str, options: Mapping[str, Any], target: Any) -
     hints = get_type_hints(vars(target)["__init__"] if isinstance(target, type) else target)
     for name, value in options.items():
         if name in hints and hints[name] in (int, float, bool, str) and value is not None:
-            read_value(hints[name], value, f"{where}:{name}")
+            number = hints[name] is int and target in _OWN_NETWORKS
+            smallest = Meta(ge=0 if name in _COUNTS else 1, description="네트워크의 크기")
+            read_value(Annotated[int, smallest] if number else hints[name], value, f"{where}:{name}")
 
 
 def _finder(registry: Any) -> tuple[Callable[[str], Any], list[str]]:
@@ -141,9 +162,20 @@ def _check_datasets(datasets: Any, own_model: bool) -> None:
                 f"모르는 데이터셋입니다: {where}:type={kind}\n  그런 이름으로 등록된 것이 없습니다.\n"
                 f"  해결: {nearest(str(kind), names)}"
             )
+        if phase.split("_")[0] == "val" and options["type"] == "RealESRGANDataset":
+            raise OptionError(
+                f"검증에 쓸 수 없는 데이터셋입니다: {where}:type=RealESRGANDataset\n"
+                "  정답의 조각과 커널만 주므로 키울 저품질 이미지가 없습니다.\n"
+                "  해결: type을 RealESRGANDegradedDataset(정답을 정해진 씨앗으로 열화)으로 바꾸세요."
+            )
         declared = DATASETS.get(options["type"])
         if declared is not None and _is_ours(find(options["type"])):
             _check_dataset(where, options, declared, own_model)
+        else:
+            # 남의 데이터셋이라도 데이터 로더가 읽는 키는 여기서 쓴다.
+            read_block(LoaderKeys, options, where, None)
+            if where == "datasets:train":
+                _need(where, options, ["batch_size_per_gpu"], LoaderKeys)
 
 
 def _check_dataset(where: str, options: Mapping[str, Any], declared: type[LoaderOptions], own_model: bool) -> None:
@@ -226,7 +258,7 @@ def _check_sizes(options: Mapping[str, Any]) -> None:
             raise OptionError(
                 f"조각의 크기가 맞지 않습니다: {where}={size}\n"
                 f"  배율과 네트워크가 나누어떨어지려면 {multiple}의 배수여야 합니다.\n"
-                f"  해결: {size // multiple * multiple or multiple}이나 {(size // multiple + 1) * multiple}로 바꾸세요."
+                f"  해결: {max(size // multiple, 1) * multiple} 또는 {(size // multiple + 1) * multiple}로 적으세요."
             )
     if options.get("high_order_degradation", True) and train.get("type") == "RealESRGANDataset":
         _check_synthesis(options, train)
@@ -239,7 +271,7 @@ def _check_synthesis(options: Mapping[str, Any], train: Mapping[str, Any]) -> No
         raise OptionError(
             f"쌍 풀이 배치로 나누어떨어지지 않습니다: queue_size={pool}, datasets:train:batch_size_per_gpu={batch}\n"
             "  쌍 풀을 배치 단위로 채우므로 남는 자리가 생깁니다.\n"
-            f"  해결: queue_size를 {max(pool // batch, 1) * batch}로 바꾸세요."
+            f"  해결: 이렇게 바꾸세요. queue_size: {max(pool // batch, 1) * batch}"
         )
     size, crop = int(options["gt_size"]), int(train.get("crop_size") or 400)
     if size > crop:
@@ -262,8 +294,8 @@ def _check_channels(options: Mapping[str, Any]) -> None:
         given = options.get(block) or {}
         if (network := find(str(given.get("type")))) in (*_SCALE_ARGUMENT, UNetDiscriminatorSN):
             defaults = inspect.signature(network).parameters
-            channels |= {f"{block}:{name}": given.get(name, defaults[name].default) for name in names}
-    own = channels.get("network_g:num_in_ch")
+            channels |= {f"{block}:{n}": given.get(n, defaults[n].default) for n in names if n in defaults}
+    own = channels.get("network_g:num_in_ch", input_channels(options["network_g"]))
     if own is None:
         return
     for phase, one in options["datasets"].items():
@@ -272,7 +304,7 @@ def _check_channels(options: Mapping[str, Any]) -> None:
     wrong = [f"{name}({count})" for name, count in channels.items() if count != own]
     if wrong or own not in (1, 3):
         raise OptionError(
-            f"채널 수가 맞지 않습니다: network_g:num_in_ch={own}, {', '.join(wrong) or '1도 3도 아님'}\n"
+            f"채널 수가 맞지 않습니다: network_g의 입력={own}, {', '.join(wrong) or '1도 3도 아님'}\n"
             "  입력, 출력, 판별자, 데이터셋이 모두 RGB(3)이거나 모두 회색(1)이어야 합니다.\n"
             "  해결: 회색으로 훈련하려면 network_g의 num_in_ch와 num_out_ch, network_d의 num_in_ch를 1로 적으세요."
         )
@@ -340,6 +372,8 @@ def _check_train(train: Mapping[str, Any], own_model: bool) -> None:
             check_class_block(where, options, find_optimizer, OPTIMIZER_NAMES, ("params",))
         elif key == "scheduler":
             check_class_block(where, options, schedulers.get, schedulers, ("optimizer",))
+            with blaming(where, options):
+                try_scheduler(options, int(train["total_iter"]))
         elif key.endswith("_opt") and options is not None:
             check_class_block(where, options, find_loss, losses)
         elif key == "losses" and own_model:
@@ -370,7 +404,9 @@ def _check_boards(logger: Mapping[str, Any]) -> None:
         )
 
 
-REQUIRED_TOP = ("name", "model_type", "scale", "datasets", "network_g", "path", "train", "logger")
+REQUIRED_TOP = ("name", "model_type", "scale", "datasets", "network_g", "train")
+# 없으면 모두 기본값인 블록.
+OPTIONAL_BLOCKS = ("path", "logger")
 # train 블록을 이 선언대로 읽는 BasicSR의 모델.
 _BASICSR_MODELS = ("SRModel", "SRGANModel", "ESRGANModel", "SwinIRModel")
 
@@ -408,7 +444,8 @@ def _check(options: Any) -> TrainingOptions | None:
             f"꼭 있어야 할 옵션이 없습니다: {', '.join(missing)}\n  이것 없이는 훈련을 시작할 수 없습니다.\n"
             "  해결: options/의 본보기에서 옮겨 적으세요."
         )
-    for key in ("datasets", "network_g", "path", "train", "logger"):
+    options = {**options, **{key: {} for key in OPTIONAL_BLOCKS if options.get(key) is None}}
+    for key in ("datasets", "network_g", "train", *OPTIONAL_BLOCKS):
         check_keys(key, options[key], options[key] if isinstance(options[key], Mapping) else ())
     find_model, models = _finder(MODEL_REGISTRY)
     model = find_model(str(options["model_type"]))
@@ -418,6 +455,7 @@ def _check(options: Any) -> TrainingOptions | None:
             f"  해결: {nearest(str(options['model_type']), models)}"
         )
     found = _read_blocks(options, model)
+    _check_name(options["name"])
     _check_datasets(options["datasets"], model in OWN_MODELS)
     _register_borrowed(options)
     find_arch, archs = _finder(ARCH_REGISTRY)
@@ -432,8 +470,35 @@ def _check(options: Any) -> TrainingOptions | None:
     _check_batches(options)
     find_metric, metrics = _finder(METRIC_REGISTRY)
     for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
-        check_class_block(f"val:metrics:{name}", block, find_metric, metrics, ("img", "img2"), ignores_rest=True)
+        where = f"val:metrics:{name}"
+        check_class_block(where, block, find_metric, metrics, ("img", "img2"), ignores_rest=True, extra=("better",))
+        if block.get("better") is not None:
+            read_value(
+                Annotated[Literal["higher", "lower"], Meta(description="좋은 쪽")], block["better"], f"{where}:better"
+            )
     return found
+
+
+# 폴더의 이름이 될 수 없는 글자. 윈도는 더 많다.
+_NAME_REFUSED = set("/\\") | (set('<>:"|?*') if os.name == "nt" else set())
+_LONGEST_NAME = 200
+
+
+def _check_name(name: str) -> None:
+    """실험의 이름을 폴더의 이름으로 쓸 수 있는지 본다. 다른 폴더를 가리키면 그 폴더를 옮기게 된다.
+
+    Raises:
+        OptionError: 쓸 수 없을 때.
+    """
+    bad = sorted(letter for letter in set(name) if letter in _NAME_REFUSED or not letter.isprintable())
+    if bad or not name.strip(" .") or name != name.strip() or len(name.encode()) > _LONGEST_NAME:
+        reason = (
+            f"쓸 수 없는 글자: {' '.join(map(repr, bad))}" if bad else "빈 이름, 점뿐인 이름, 앞뒤의 빈칸, 너무 긴 이름"
+        )
+        raise OptionError(
+            f"실험의 이름을 폴더의 이름으로 쓸 수 없습니다: name={name!r}\n  {reason}.\n"
+            "  해결: 글자, 숫자, 빈칸, -, _로 된 짧은 이름을 적으세요. 예: name: my_experiment"
+        )
 
 
 def _register_borrowed(options: Mapping[str, Any]) -> None:
@@ -457,6 +522,22 @@ def _read_blocks(options: Mapping[str, Any], model: Any) -> TrainingOptions | No
     if model.__name__ in _BASICSR_MODELS and _is_ours(model):
         read_block(TrainOptions, options["train"], "train", None)
     _need("train", options["train"], ("total_iter",), TrainOptions)
+    read_value(Annotated[int, Meta(ge=1)], options["train"]["total_iter"], "train:total_iter")
+    # 어느 모델이든 훈련 루프와 데이터 로더가 읽는 것이다.
+    types = {one.name: one.type for one in structs.fields(TrainingOptions)}
+    for key in ("name", "scale", "num_gpu", "manual_seed", "find_unused_parameters"):
+        if options.get(key) is not None:
+            read_value(types[key], options[key], key)
+    for key, kind in (
+        ("path", PathOptions),
+        ("logger", LoggerOptions),
+        ("val", ValOptions),
+        ("dist_params", DistOptions),
+    ):
+        if options.get(key) is not None:
+            read_block(kind, options[key], key, None)
+    _check_boards(options["logger"])
+    _check_best(options)
     return None
 
 

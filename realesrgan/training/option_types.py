@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,8 @@ Quality = Annotated[float, Meta(ge=1, le=100)]
 Range = tuple[Weight, Weight]
 KernelKind = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
 ResizeMode = Literal["area", "bilinear", "bicubic"]
+Text = Annotated[str, Meta(min_length=1)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Block = dict[str, Any]
 
 
@@ -36,15 +38,19 @@ class _Options(msgspec.Struct, frozen=True, kw_only=True):
 class IoBackend(_Options, frozen=True, kw_only=True):
     """`io_backend` 블록."""
 
+    closed: ClassVar[bool] = True
+
     type: Annotated[Literal["disk", "lmdb"], key("이미지를 읽는 길")]
+    readonly: Annotated[bool, key("(lmdb) 읽기만 한다")] = True
+    lock: Annotated[bool, key("(lmdb) 잠금을 쓴다")] = False
+    readahead: Annotated[bool, key("(lmdb) 운영체제가 미리 읽게 한다")] = False
 
 
-class LoaderOptions(_Options, frozen=True, kw_only=True):
-    """데이터셋의 종류와 상관없는 키."""
+class LoaderKeys(_Options, frozen=True, kw_only=True):
+    """어느 데이터셋에나 있는, 데이터 로더가 읽는 키."""
 
-    name: Annotated[str | None, key("로그와 결과 폴더에 적히는 이름")] = None
+    name: Annotated[Text | None, key("로그와 결과 폴더에 적히는 이름. 없으면 train, val 같은 단계의 이름")] = None
     type: Annotated[str, key("데이터셋 클래스의 이름")]
-    io_backend: Annotated[IoBackend, key("읽는 길")]
     use_shuffle: Annotated[bool, key("세대마다 뒤섞기")] = True
     num_worker_per_gpu: Annotated[Annotated[int, Meta(ge=0)], key("프로세스마다의 작업자 수")] = 0
     batch_size_per_gpu: Annotated[Count, key("프로세스마다의 배치 크기. 훈련 자료에는 꼭 있어야 한다")] = 1
@@ -53,6 +59,12 @@ class LoaderOptions(_Options, frozen=True, kw_only=True):
     num_prefetch_queue: Annotated[Count | None, key("작업자마다 미리 읽을 배치의 수")] = None
     pin_memory: Annotated[bool | None, key("고정 메모리를 쓴다. 없으면 prefetch_mode를 따른다")] = None
     persistent_workers: Annotated[bool, key("세대가 끝나도 작업자를 살려 둔다")] = False
+
+
+class LoaderOptions(LoaderKeys, frozen=True, kw_only=True):
+    """데이터셋의 종류와 상관없는 키."""
+
+    io_backend: Annotated[IoBackend, key("읽는 길")]
 
 
 class KernelKeys(LoaderOptions, frozen=True, kw_only=True):
@@ -79,7 +91,7 @@ class KernelKeys(LoaderOptions, frozen=True, kw_only=True):
 class RealESRGANDatasetOptions(KernelKeys, frozen=True, kw_only=True):
     """`RealESRGANDataset`: 정답만 읽고 열화는 모델이 합성한다."""
 
-    dataroot_gt: Annotated[str, key("정답 이미지의 폴더 또는 .lmdb")]
+    dataroot_gt: Annotated[Text, key("정답 이미지의 폴더 또는 .lmdb")]
     meta_info: Annotated[str | None, key("이미지 목록. 없으면 폴더 전체를 쓴다")] = None
     crop_size: Annotated[Count, key("데이터셋이 주는 조각의 한 변. 열화는 이 크기에서 한다")] = 400
     gt_size: Annotated[Count | None, key("맨 위의 gt_size와 같은 값")] = None
@@ -96,7 +108,9 @@ class RealESRGANVideoDatasetOptions(RealESRGANDatasetOptions, frozen=True, kw_on
         key("source면 선명화한 정답을 열화시키고 본래 정답을, both면 선명화한 정답을 준다"),
     ] = "source"
     codec_prob: Annotated[Probability, key("비디오 코덱으로 누를 확률, 장마다")] = 0.0
-    codec_list: Annotated[list[Literal["h264", "h265", "av1"]] | None, key("코덱들. 없으면 셋 모두")] = None
+    codec_list: Annotated[
+        Annotated[list[Literal["h264", "h265", "av1"]], Meta(min_length=1)] | None, key("코덱들. 없으면 셋 모두")
+    ] = None
     codec_weights: Annotated[list[Weight] | None, key("코덱마다의 비중. 없으면 같다")] = None
     codec_crf: Annotated[
         tuple[Crf, Crf] | None, key("품질(CRF)의 범위, 없으면 18..35. 클수록 나쁘다. AV1은 63 눈금으로 옮긴다")
@@ -109,15 +123,17 @@ class RealESRGANMixedDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
     """`RealESRGANMixedDataset`: 여러 데이터셋을 확률로 섞는다."""
 
     color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
-    sources: Annotated[list[Block], key("데이터셋 블록들. weight(기본 1)가 고를 비중이다")]
+    sources: Annotated[
+        Annotated[list[Block], Meta(min_length=1)], key("데이터셋 블록들. weight(기본 1)가 고를 비중이다")
+    ]
     gt_size: Annotated[Count | None, key("적지 않은 데이터셋에 물려줄 조각의 한 변. 훈련 자료에는 꼭 있어야 한다")] = (
         None
     )
 
 
 class _PairKeys(LoaderOptions, frozen=True, kw_only=True):
-    dataroot_gt: Annotated[str, key("정답 이미지의 폴더 또는 .lmdb")]
-    dataroot_lq: Annotated[str, key("저품질 이미지의 폴더 또는 .lmdb")]
+    dataroot_gt: Annotated[Text, key("정답 이미지의 폴더 또는 .lmdb")]
+    dataroot_lq: Annotated[Text, key("저품질 이미지의 폴더 또는 .lmdb")]
     filename_tmpl: Annotated[str | None, key("LQ의 이름을 GT의 이름에서 만드는 꼴. 예: '{}x4'")] = None
     gt_size: Annotated[Count | None, key("훈련 조각의 한 변(GT 픽셀). 훈련 자료에는 꼭 있어야 한다")] = None
     use_hflip: Annotated[bool, key("좌우 뒤집기")] = True
@@ -144,7 +160,7 @@ class PairedImageDatasetOptions(_PairKeys, frozen=True, kw_only=True):
 class SingleImageDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
     """`SingleImageDataset`: 정답 없이 저품질 이미지만. 검증 이미지를 남길 때 쓴다."""
 
-    dataroot_lq: Annotated[str, key("저품질 이미지의 폴더 또는 .lmdb")]
+    dataroot_lq: Annotated[Text, key("저품질 이미지의 폴더 또는 .lmdb")]
     meta_info_file: Annotated[str | None, key("이미지 목록(BasicSR의 꼴)")] = None
     mean: Annotated[list[float] | None, key("빼 줄 채널마다의 평균")] = None
     std: Annotated[list[Positive] | None, key("나눌 채널마다의 표준편차")] = None
@@ -158,9 +174,9 @@ class DegradedDatasetOptions(LoaderOptions, frozen=True, kw_only=True):
     """
 
     color: Annotated[Literal["rgb", "gray"] | None, key("gray면 한 채널. 없으면 network_g의 num_in_ch를 따른다")] = None
-    dataroot_gt: Annotated[str, key("정답 이미지의 폴더 또는 .lmdb")]
+    dataroot_gt: Annotated[Text, key("정답 이미지의 폴더 또는 .lmdb")]
     meta_info: Annotated[str | None, key("이미지 목록. 없으면 폴더 전체를 쓴다")] = None
-    seed: Annotated[Annotated[int, Meta(ge=0)], key("열화의 씨앗. 같으면 언제나 같은 LQ다")] = 0
+    seed: Annotated[Seed, key("열화의 씨앗. 같으면 언제나 같은 LQ다")] = 0
     crop_size: Annotated[Count | None, key("가운데를 이 크기로 자른다. 없으면 이미지 전체를 잰다")] = None
 
 
@@ -205,7 +221,7 @@ class OptimizerOptions(_Options, frozen=True, kw_only=True):
     """`optim_*` 블록. 나머지 키는 옵티마이저의 인자다."""
 
     type: Annotated[str, key("옵티마이저의 이름")]
-    lr: Annotated[Weight | None, key("학습률")] = None
+    lr: Annotated[Weight, key("학습률")]
     weight_decay: Annotated[Weight, key("가중치 감쇠")] = 0.0
     betas: Annotated[tuple[Probability, Probability] | None, key("Adam 계열의 두 계수")] = None
 
@@ -318,14 +334,14 @@ class DistOptions(_Options, frozen=True, kw_only=True):
 class TrainingOptions(_Options, frozen=True, kw_only=True):
     """옵션 파일의 맨 위."""
 
-    name: Annotated[str, key("실험 이름. experiments/와 tb_logger/ 아래의 폴더 이름이 된다")]
+    name: Annotated[Text, key("실험 이름. experiments/와 tb_logger/ 아래의 폴더 이름이 된다")]
     model_type: Annotated[str, key("모델 클래스의 이름")]
     scale: Annotated[Count, key("업스케일 배율. network_g의 배율과 같아야 한다")]
     num_gpu: Annotated[
         Annotated[int, Meta(ge=0)] | Literal["auto"],
         key("0이면 CPU. 한 프로세스는 GPU 하나를 쓰고 여럿은 torchrun으로 띄운다"),
     ] = "auto"
-    manual_seed: Annotated[Annotated[int, Meta(ge=0)] | None, key("모든 난수의 씨앗. 없으면 뽑는다")] = None
+    manual_seed: Annotated[Seed | None, key("모든 난수의 씨앗. 없으면 뽑는다")] = None
     find_unused_parameters: Annotated[bool, key("분산 훈련에서 쓰이지 않는 가중치를 찾는다")] = False
     gt_usm: Annotated[bool, key("(RealESRNet) 선명화(USM)한 정답을 열화시키고 그것을 정답으로 삼는다")] = True
     l1_gt_usm: Annotated[bool, key("(RealESRGAN) 픽셀 손실의 정답을 선명화한다")] = True
@@ -350,18 +366,22 @@ class TrainingOptions(_Options, frozen=True, kw_only=True):
     gray_noise_prob2: Annotated[Probability | None, key("(둘째) 장마다 회색 잡음일 확률")] = None
     jpeg_range2: Annotated[tuple[Quality, Quality] | None, key("(둘째) JPEG 품질의 범위")] = None
     first_blur_prob: Annotated[Probability, key("첫 블러를 할 확률")] = 1.0
-    resize_modes: Annotated[list[ResizeMode] | None, key("크기를 바꾸는 방식들. 없으면 셋 모두")] = None
+    resize_modes: Annotated[
+        Annotated[list[ResizeMode], Meta(min_length=1)] | None, key("크기를 바꾸는 방식들. 없으면 셋 모두")
+    ] = None
     noise_prob: Annotated[Probability, key("잡음을 더할 확률, 배치마다")] = 1.0
     jpeg_prob: Annotated[Probability, key("JPEG로 누를 확률, 배치마다")] = 1.0
-    resize_modes2: Annotated[list[ResizeMode] | None, key("(둘째) 크기를 바꾸는 방식들. 없으면 셋 모두")] = None
+    resize_modes2: Annotated[
+        Annotated[list[ResizeMode], Meta(min_length=1)] | None, key("(둘째) 크기를 바꾸는 방식들. 없으면 셋 모두")
+    ] = None
     noise_prob2: Annotated[Probability, key("(둘째) 잡음을 더할 확률, 배치마다")] = 1.0
     jpeg_prob2: Annotated[Probability, key("(둘째) JPEG로 누를 확률, 배치마다")] = 1.0
     lq_usm_prob: Annotated[Probability, key("마지막에 LQ를 선명화할 확률, 배치마다")] = 0.0
     datasets: Annotated[dict[str, Block], key("자료. train과, val로 시작하는 이름들")]
     network_g: Annotated[Block, key("생성자: type과 인자")]
     network_d: Annotated[Block | None, key("판별자: type과 인자")] = None
-    path: Annotated[PathOptions, key("가중치와 이어 하기")]
+    path: Annotated[PathOptions | None, key("가중치와 이어 하기. 없으면 무작위로 시작한다")] = None
     train: Annotated[TrainOptions, key("훈련")]
     val: Annotated[ValOptions | None, key("검증")] = None
-    logger: Annotated[LoggerOptions, key("기록")]
+    logger: Annotated[LoggerOptions | None, key("기록. 없으면 모두 기본값이다")] = None
     dist_params: Annotated[DistOptions | None, key("분산 훈련")] = None

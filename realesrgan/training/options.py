@@ -11,16 +11,20 @@ from typing import Any
 
 import torch
 import yaml
+from msgspec import NODEFAULT, Struct, structs
 
+from realesrgan.archs.base import input_channels
 from realesrgan.data.kernels import KERNEL_KEYS
 from realesrgan.data.pipeline import EXTRA_PIPELINE_KEYS, PIPELINE_KEYS
 from realesrgan.data.preview import Recipe
 from realesrgan.errors import OptionError
-from realesrgan.training.option_schema import check_options
-from realesrgan.training.option_types import OWN_DATASETS, LoggerOptions
+from realesrgan.training.option_reading import strip
+from realesrgan.training.option_schema import OPTIONAL_BLOCKS, OWN_MODELS, check_options
+from realesrgan.training.option_types import DATASETS, OWN_DATASETS, LoggerOptions, TrainingOptions
 
 LOGGER = logging.getLogger("basicsr")
 DEBUG_FREQ = 8
+_OWN_MODEL_NAMES = tuple(one.__name__ for one in OWN_MODELS)
 
 
 class OptionLoader(yaml.SafeLoader):
@@ -160,6 +164,35 @@ def apply_overrides(options: dict[str, Any], overrides: Mapping[str, Any]) -> No
         target[names[-1]] = _plain(value, keys)
 
 
+def fill_empty(options: Any) -> None:
+    """비워 둔 값(`~`)을 선언한 기본값으로 바꾼다. 이 패키지의 모델에만 한다. 기본값이 없는 키는 그대로 둔다.
+
+    `path`와 `logger` 블록은 모델과 상관없이, 없으면 빈 블록이 된다.
+    """
+    if not isinstance(options, dict):
+        return
+    for key in OPTIONAL_BLOCKS:
+        if options.get(key) is None:
+            options[key] = {}
+    if options.get("model_type") not in _OWN_MODEL_NAMES:
+        return
+    _fill_block(options, TrainingOptions)
+    datasets = options.get("datasets")
+    for block in datasets.values() if isinstance(datasets, dict) else ():
+        kind = DATASETS.get(str(block.get("type"))) if isinstance(block, dict) else None
+        if kind is not None:
+            _fill_block(block, kind)
+
+
+def _fill_block(block: dict[str, Any], kind: type[Struct]) -> None:
+    for field in structs.fields(kind):
+        inner = strip(field.type)[0]
+        if field.name in block and block[field.name] is None and field.default not in (None, NODEFAULT):
+            block[field.name] = field.default
+        elif isinstance(block.get(field.name), dict) and isinstance(inner, type) and issubclass(inner, Struct):
+            _fill_block(block[field.name], inner)
+
+
 def prepare_options(
     options: dict[str, Any], root: Path, *, rank: int = 0, world_size: int = 1, distributed: bool = False
 ) -> dict[str, Any]:
@@ -178,7 +211,11 @@ def prepare_options(
     options |= {"is_train": True, "dist": distributed, "rank": rank, "world_size": world_size}
     options["root_path"] = str(root)
     for key in ("print_freq", "save_checkpoint_freq"):
-        options["logger"].setdefault(key, getattr(LoggerOptions(), key))
+        if options["logger"].get(key) is None:
+            options["logger"][key] = getattr(LoggerOptions(), key)
+    sizes = options.get("gt_size"), (options["datasets"].get("train") or {}).get("gt_size")
+    if None not in sizes and sizes[0] != sizes[1]:
+        LOGGER.warning("조각의 크기는 맨 위의 gt_size=%s를 씁니다. datasets:train:gt_size=%s는 쓰지 않습니다.", *sizes)
     # 여러 GPU는 torchrun으로만 쓴다. 한 프로세스가 여러 GPU를 나눠 쓰는 DataParallel은 느리고 상태가 갈린다.
     available = torch.cuda.device_count()
     wanted = options.get("num_gpu", "auto")
@@ -193,12 +230,14 @@ def prepare_options(
         LOGGER.warning("num_gpu: %s라고 적혀 있지만 쓸 수 있는 CUDA 장치가 없어 CPU로 훈련합니다.", wanted)
     for phase, dataset in options["datasets"].items():
         dataset["phase"] = phase.split("_")[0]
+        if dataset.get("name") is None:
+            dataset["name"] = phase
         dataset["scale"] = options["scale"]
         for key in ("dataroot_gt", "dataroot_lq", "meta_info"):
             if dataset.get(key):
                 dataset[key] = str(Path(dataset[key]).expanduser())
         if dataset["type"] in OWN_DATASETS and dataset.get("color") is None:
-            dataset["color"] = "gray" if options["network_g"].get("num_in_ch") == 1 else "rgb"
+            dataset["color"] = "gray" if input_channels(options["network_g"]) == 1 else "rgb"
     _fill_degraded_datasets(options)
     for key, value in options["path"].items():
         if value and "resume_state" in key:
@@ -241,5 +280,6 @@ def load_recipe(path: Path) -> Recipe:
         OptionError: 읽을 수 없거나, 모르는 키가 있거나, 이차 열화의 옵션이 아닐 때.
     """
     options = load_yaml(path)
+    fill_empty(options)
     check_options(options, path)
     return Recipe.from_options(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,20 @@ def _locate(key: str, given: str) -> Path:
 
 
 def _not_found(key: str, given: str, stem: str, error: Exception) -> WeightsNotFoundError:
+    names = [*MODELS, *OTHER_FILES]
     url = MODELS[stem].url if stem in MODELS else OTHER_FILES.get(stem)
-    reason = str(error).splitlines()[-1].strip()
-    if stem != given and stem in {*MODELS, *OTHER_FILES}:
+    reason = "그런 파일이 없습니다." if stem != given else "그런 파일도, 그런 이름의 모델도 없습니다."
+    if "://" in given or given in names or Path(given).exists():
+        reason = str(error).splitlines()[-1].strip()
+    close = difflib.get_close_matches(stem, names, n=1)
+    if "://" in given:
+        remedy = "주소와 연결을 확인하거나, 직접 받아 그 경로를 적으세요."
+    elif stem != given and stem in names:
         remedy = f"파일 대신 이름을 적으면({key}: {stem}) 찾거나 내려받습니다. 직접 받으려면 {url}"
     elif url is not None:
         remedy = f"아래 주소에서 받아 그 경로를 적으세요.\n    {url}"
+    elif close and stem == given:
+        remedy = f"혹시 '{close[0]}'입니까? 파일이라면 경로를 확인하세요."
     else:
         remedy = f"경로를 확인하세요. 공식 모델은 이름으로 적을 수 있습니다: {', '.join(sorted(MODELS))}"
-    return WeightsNotFoundError(
-        f"처음 가중치를 찾지 못했습니다: path:{key}={given}\n"
-        f"  {'그런 파일이 없습니다.' if stem != given else reason}\n  해결: {remedy}"
-    )
+    return WeightsNotFoundError(f"처음 가중치를 찾지 못했습니다: path:{key}={given}\n  {reason}\n  해결: {remedy}")

@@ -17,7 +17,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import StateDict
+from realesrgan.archs.base import StateDict, to_luma
 from realesrgan.errors import MissingPackageError, UsageError, WeightsError
 from realesrgan.util.optional import import_optional, prepare_torchvision
 
@@ -91,11 +91,11 @@ def guess_architecture(state: StateDict) -> str | None:
     return next((name for name, keys in _SIGNS if all(key in state for key in keys)), None)
 
 
-def identify(state: StateDict, source: object) -> str:
+def identify(state: StateDict, source: object) -> tuple[str, int]:
     """이 프로젝트가 모르는 가중치가 빌려 쓸 수 있는 네트워크의 것인지 본다.
 
     Returns:
-        `spandrel:` 다음에 네트워크의 이름.
+        `spandrel:` 다음에 네트워크의 이름, 그리고 그 채널 수(회색 1, RGB 3).
 
     Raises:
         WeightsError: 패키지가 있는데도 모르는 가중치일 때, 또는 패키지가 없을 때. 짐작한 이름과 설치 명령을 담는다.
@@ -116,13 +116,14 @@ def identify(state: StateDict, source: object) -> str:
             f"가중치에서 네트워크를 알아내지 못했습니다: {source}\n  {known} 판별자(netD)의 파일은 쓸 수 없습니다.\n"
             "  해결: 생성자의 가중치인지 확인하세요. 직접 만든 네트워크라면 그 파일을 --plugin으로 주세요."
         )
-    if descriptor.input_channels != 3 or descriptor.output_channels != 3:
+    channels = int(descriptor.input_channels)
+    if channels not in (1, 3) or descriptor.output_channels != channels:
         raise WeightsError(
-            f"RGB 세 채널 네트워크만 쓸 수 있습니다: {source}\n"
-            f"  이 가중치({descriptor.architecture.name})는 {descriptor.input_channels}채널을 받습니다.\n"
-            "  해결: 다른 가중치를 쓰세요."
+            f"RGB 세 채널이나 회색 한 채널의 네트워크만 쓸 수 있습니다: {source}\n"
+            f"  이 가중치({descriptor.architecture.name})는 {channels}채널을 받아 {descriptor.output_channels}채널을 "
+            "냅니다.\n  해결: 다른 가중치를 쓰세요."
         )
-    return PREFIX + str(descriptor.architecture.name)
+    return PREFIX + str(descriptor.architecture.name), channels
 
 
 def load(state: StateDict, source: object) -> nn.Module:
@@ -152,6 +153,8 @@ def describe(state: StateDict, purpose: str = "이 네트워크를 쓰려면", i
 class CommunityNetwork(nn.Module):
     """`spandrel`의 네트워크. 입력은 `(N, 3, H, W)` 0..1, 출력은 `(N, 3, H*scale, W*scale)`이다.
 
+    한 채널(회색) 네트워크면 휘도를 키워 세 채널에 같은 값을 낸다.
+
     Args:
         descriptor: `spandrel.ImageModelDescriptor`.
     """
@@ -160,6 +163,7 @@ class CommunityNetwork(nn.Module):
         super().__init__()
         needs = descriptor.size_requirements
         self.network: nn.Module = descriptor.model
+        self.gray = int(descriptor.input_channels) == 1
         self.arch_name = str(descriptor.architecture.name)
         self.scale = int(descriptor.scale)
         self.size_multiple = int(needs.multiple_of)
@@ -176,6 +180,7 @@ class CommunityNetwork(nn.Module):
         ]
         if wanted != [height, width]:
             x = F.pad(x, (0, wanted[1] - width, 0, wanted[0] - height), mode="replicate")
-        output = self.network(x)
+        output = self.network(to_luma(x) if self.gray else x)
         output = output[0] if isinstance(output, tuple) else output
+        output = output.expand(-1, 3, -1, -1) if self.gray else output
         return output[..., : height * self.scale, : width * self.scale]

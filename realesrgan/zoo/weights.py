@@ -392,13 +392,13 @@ def load_network(network: nn.Module, state: Mapping[str, Tensor], source: object
     except RuntimeError as error:
         raise WeightsError(
             f"가중치가 네트워크 {type(network).__name__}에 맞지 않습니다: {source}\n"
-            f"  {_difference(network, state, error)}\n"
+            f"  {describe_difference(network, state, error)}\n"
             "  해결: 모델 이름(-n)과 가중치 파일이 짝이 맞는지 확인하세요."
         ) from error
     return network.eval().requires_grad_(False)
 
 
-def _difference(network: nn.Module, state: Mapping[str, Tensor], error: Exception) -> str:
+def describe_difference(network: nn.Module, state: Mapping[str, Tensor], error: Exception | None = None) -> str:
     """네트워크와 가중치에서 서로 다른 것을 적는다."""
     template = network.state_dict()
     parts = {
@@ -415,7 +415,7 @@ def _difference(network: nn.Module, state: Mapping[str, Tensor], error: Exceptio
         for word, keys in parts.items()
         if keys
     ]
-    detail = re.sub(r"\s+", " ", str(error))[:300]
+    detail = re.sub(r"\s+", " ", str(error or ""))[:300]
     return "; ".join(told) or f"네트워크가 받지 않습니다({detail})."
 
 
@@ -464,13 +464,15 @@ def identify(checkpoint: Checkpoint, source: object, hints: Mapping[str, Any] | 
         from realesrgan.zoo import community
 
         try:
-            arch = community.identify(checkpoint.state, source)
+            arch, number = community.identify(checkpoint.state, source)
         except WeightsError:
             _check_registered(str(asked.get("arch") or checkpoint.metadata.get("arch", "")), source)
             raise
-        return Weights(dict(checkpoint.state), arch, {}, name, licence, metadata=checkpoint.metadata)
+        arguments = {"num_in_ch": 1} if number == 1 else {}
+        return Weights(dict(checkpoint.state), arch, arguments, name, licence, metadata=checkpoint.metadata)
     channels = found.arch_args.get("num_in_ch", 3)
-    if channels != 3 and not (channels == 1 and hasattr(ARCH_REGISTRY.get(found.arch), "rgb_form")):
+    usable = channels == 1 and (":" in found.arch or hasattr(ARCH_REGISTRY.get(found.arch), "rgb_form"))
+    if channels != 3 and not usable:
         raise WeightsError(
             f"RGB 세 채널이나 회색 한 채널의 네트워크만 쓸 수 있습니다: {source}\n"
             f"  이 가중치는 {channels}채널이고 네트워크는 {found.arch}입니다.\n"

@@ -15,13 +15,19 @@ from tests.training.tiny_run import tiny_options
 require_training_extra()
 msgspec = pytest.importorskip("msgspec")
 
+from realesrgan.basicsr_bridge import (  # noqa: E402
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    MODEL_REGISTRY,
+)
 from realesrgan.errors import OptionError  # noqa: E402
 from realesrgan.models.step_options import STEP_KEYS, StepOptions  # noqa: E402
 from realesrgan.training.option_reading import describe  # noqa: E402
 from realesrgan.training.option_reference import render, schema  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
 from realesrgan.training.option_types import TrainingOptions, TrainOptions  # noqa: E402
-from realesrgan.training.options import load_yaml  # noqa: E402
+from realesrgan.training.options import fill_empty, load_yaml, prepare_options  # noqa: E402
 
 FOLDER = ROOT / "options"
 import_user_modules()
@@ -67,10 +73,71 @@ def test_what_is_missing_is_named(tmp_path, path):
     assert path in str(caught.value) and "해결" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "../x", "a/b", "a\\b", "x\ny", " x", "긴" * 100])
+@pytest.mark.parametrize("model", ["RealESRNetModel", "SRModel"])
+def test_a_name_that_points_elsewhere_is_refused(tmp_path, name, model):
+    """이름이 빈 글이면 experiments/ 전체를, ..이면 그 위를 옮기게 된다."""
+    with pytest.raises(OptionError, match="name"):
+        check_options(changed(tmp_path, "name", name, gan=False) | {"model_type": model})
+    check_options(changed(tmp_path, "name", "한글 이름-2_b", gan=False) | {"model_type": model})
+
+
+def test_what_the_loop_reads_is_checked_for_every_model(tmp_path):
+    options = changed(tmp_path, "model_type", "SRModel", gan=False)
+    for path, value in {
+        "num_gpu": "many",
+        "manual_seed": "x",
+        "train:total_iter": "many",
+        "logger:print_freq": "x",
+        "path:resume_options": "old",
+        "dist_params": {"backend": "mpi"},
+    }.items():
+        wrong = copy.deepcopy(options)
+        *parents, last = path.split(":")
+        block = wrong
+        for parent in parents:
+            block = block[parent]
+        block[last] = value
+        with pytest.raises(OptionError, match=path):
+            check_options(wrong)
+
+
+def test_empty_values_are_the_defaults(tmp_path):
+    options = changed(tmp_path, "queue_size", None)
+    options |= {"high_order_degradation": None, "l1_gt_usm": None}
+    options["datasets"]["train"] |= {"blur_kernel_size": None, "num_worker_per_gpu": None}
+    options["train"]["warmup_iter"] = None
+    fill_empty(options)
+    assert (options["queue_size"], options["high_order_degradation"], options["l1_gt_usm"]) == (180, True, True)
+    assert options["datasets"]["train"]["blur_kernel_size"] == 21
+    assert options["train"]["warmup_iter"] == -1 and options["path"]["resume_state"] is None
+    check_options(options)
+
+
+def test_a_training_dataset_cannot_validate(tmp_path):
+    options = changed(tmp_path, "gt_size", 32)
+    options["datasets"]["val"] = dict(options["datasets"]["train"])
+    with pytest.raises(OptionError, match="RealESRGANDegradedDataset"):
+        check_options(options)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "hint"),
     [
         ("jpeg_range", [95, 30], "[30, 95]"),
+        ("manual_seed", 2**32, "4294967295"),
+        ("noise_range", [1, float("inf")], "NaN과 Inf가 아닌"),
+        ("train:optim_g:lr", float("inf"), "NaN과 Inf가 아닌"),
+        ("train:optim_g", {"type": "Adam"}, "train:optim_g:lr"),
+        ("resize_prob", [0, 0, 0], "합이 0"),
+        ("datasets:train:kernel_prob", [0] * 6, "합이 0"),
+        ("resize_modes", [], "하나 이상"),
+        ("datasets:train:dataroot_gt", "", "비지 않은 글"),
+        ("datasets:train:io_backend", {"type": "disk", "root": "x"}, "io_backend:root"),
+        ("network_g:num_feat", 0, "1 이상"),
+        ("network_g:num_conv", -1, "0 이상"),
+        ("network_g:nf", 8, "num_feat"),
+        ("network_g", {"type": "UNetDiscriminatorSN", "num_in_ch": 1}, "채널 수"),
         ("jpeg_range", [0, 30], "1 이상"),
         ("jpeg_range", [30], "2개의 목록"),
         ("resize_prob", [1, 2], "3개의 목록"),
@@ -92,7 +159,7 @@ def test_what_is_missing_is_named(tmp_path, path):
         ("scale", 2, "network_g:upscale"),
         ("gt_size", 30, "8의 배수"),
         ("gt_size", 64, "crop_size"),
-        ("queue_size", 5, "queue_size를 4"),
+        ("queue_size", 5, "queue_size: 4"),
         ("logger:wandb", {"project": 3}, "글"),
         ("dist_params", {"backend": "mpi"}, "nccl"),
     ],
@@ -303,7 +370,7 @@ path: {{pretrain_network_g: ~, strict_load_g: true, resume_state: ~}}
 train:
   ema_decay: 0.999
   optim_g: {_ADAM}
-  scheduler: {{type: CosineAnnealingRestartLR, periods: [250000], restart_weights: [1], eta_min: !!float 1e-7}}
+  scheduler: {{type: CosineAnnealingRestartLR, periods: [250000, 250000, 250000, 250000], restart_weights: [1, 1, 1, 1], eta_min: !!float 1e-7}}
   total_iter: 1000000
   warmup_iter: -1
   pixel_opt: {{type: L1Loss, loss_weight: 1.0, reduction: mean}}
@@ -331,6 +398,67 @@ train:
   net_d_iters: 1
   net_d_init_iters: 0
 {_TAIL}""",
+    # path와 dist_params가 통째로 주석이고, 배율 1로 미세조정한다.
+    "scale 1, no path": f"""
+name: restore_x1
+model_type: RealESRNetModel
+scale: 1
+num_gpu: auto
+manual_seed: 0
+gt_usm: True
+{_DEGRADATION}
+gt_size: 256
+queue_size: 180
+datasets:
+  train:
+    name: Films
+    type: RealESRGANDataset
+    dataroot_gt: datasets/a
+    meta_info: datasets/a.txt
+    io_backend: {{type: disk}}
+    {_KERNELS}
+    gt_size: 256
+    use_hflip: True
+    use_rot: False
+    num_worker_per_gpu: 5
+    batch_size_per_gpu: 6
+  val: {{name: validation, type: PairedImageDataset, dataroot_gt: a, dataroot_lq: b, io_backend: {{type: disk}}}}
+network_g: {{type: RRDBNet, num_in_ch: 3, num_out_ch: 3, num_feat: 64, num_block: 23, num_grow_ch: 32, scale: 1}}
+train:
+  ema_decay: 0.999
+  optim_g: {_ADAM}
+  scheduler: {{type: MultiStepLR, milestones: [1000000], gamma: 0.5}}
+  total_iter: 1000000
+  warmup_iter: -1
+  pixel_opt: {{type: L1Loss, loss_weight: 1.0, reduction: mean}}
+""",
+    # 사용자의 모델, 데이터셋, 네트워크, 손실. type이 없는 손실 블록과 제 열화의 키가 있다.
+    "own classes everywhere": f"""
+name: own
+model_type: OwnGANModel
+scale: 4
+num_gpu: auto
+manual_seed: 0
+{_DEGRADATION}
+jpeg_diff_range: [5, 60]
+queue_size: 80
+find_unused_parameters: True
+datasets:
+  train: {{name: D, type: OwnPicturesDataset, dataroot_gt: a, meta_info: a.txt, io_backend: {{type: disk}}, batch_size_per_gpu: 4, num_worker_per_gpu: 5}}
+network_g: {{type: OwnNet, num_in_ch: 3, num_feats: [64, 64], downscales: [1, 2]}}
+network_d: {{type: UNetDiscriminatorSN, num_in_ch: 3, num_feat: 64, skip_connection: True}}
+path: {{pretrain_network_g: a.pth, param_key_g: params_ema, strict_load_g: true, resume_state: ~}}
+train:
+  ema_decay: 0.999
+  optim_g: {_ADAM}
+  optim_d: {_ADAM}
+  scheduler: {{type: MultiStepLR, milestones: [400000], gamma: 0.5}}
+  total_iter: 590000
+  pixel_opt: {{type: L1Loss, loss_weight: 1.0, reduction: mean}}
+  rank_opt: {{type: OwnRankLoss, loss_weight: 0.01, margin: 0.05}}
+  rank_opt_anchor: {{loss_weight: 0.0001}}
+  gan_opt: {{type: GANLoss, gan_type: vanilla, real_label_val: 1.0, fake_label_val: 0.0, loss_weight: !!float 1e-1}}
+{_TAIL}""",
     "SwinIRModel with a mean": f"""
 name: SwinIR
 model_type: SwinIRModel
@@ -353,9 +481,18 @@ val: {{val_freq: !!float 5e3, save_img: false, use_pbar: true, suffix: ~}}
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_files_met_in_the_wild_are_accepted(name, tmp_path):
+def test_files_met_in_the_wild_are_accepted(name, tmp_path, monkeypatch):
+    for registry, kind in (
+        (MODEL_REGISTRY, "OwnGANModel"),
+        (DATASET_REGISTRY, "OwnPicturesDataset"),
+        (ARCH_REGISTRY, "OwnNet"),
+        (LOSS_REGISTRY, "OwnRankLoss"),
+    ):
+        monkeypatch.setitem(registry._obj_map, kind, type(kind, (), {}))
     path = tmp_path / "wild.yml"
     path.write_text(SHAPES[name], encoding="utf-8")
     options = load_yaml(path)
+    fill_empty(options)
     check_options(options, path)
+    prepare_options(options, tmp_path)
     assert yaml.safe_dump(options)

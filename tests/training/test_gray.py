@@ -1,5 +1,7 @@
 """한 채널(회색) 훈련: 데이터셋, 열화, 손실, 검증, 저장과 그 네트워크로 키우기."""
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from realesrgan.inference.steps import KeepColour  # noqa: E402
 from realesrgan.models.losses import MSSSIMLoss  # noqa: E402
 from realesrgan.models.perceptual_loss import VGGFeatures  # noqa: E402
 from realesrgan.training.api import train  # noqa: E402
+from realesrgan.utils import RealESRGANer  # noqa: E402
 from tests.data.test_datasets import pair_options  # noqa: E402
 
 
@@ -172,6 +175,73 @@ def test_the_command_enlarges_with_it_and_its_conversions_load(tmp_path, capsys)
     save_weights(weights, tmp_path / "copy.safetensors")
     check_saved(weights, tmp_path / "copy.safetensors", half=False)
     assert open_weights(tmp_path / "copy.safetensors").gray
+
+
+@pytest.mark.parametrize("network", NETWORKS[:2], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("given", [True, False])
+@torch.inference_mode()
+def test_realesrganer_takes_a_gray_network_and_keeps_the_colour(tmp_path, network, given):
+    path = tmp_path / "gray.pth"
+    torch.save({"params": network.state_dict()}, path)
+    upsampler = RealESRGANer(network.scale, str(path), model=copy.deepcopy(network) if given else None, pre_pad=0)
+    colour = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    gray = colour[..., 0].copy()
+    expected = network(torch.from_numpy(gray)[None, None].float() / 255)[0, 0].clamp(0, 1).numpy()
+    result, mode = upsampler.enhance(gray)
+    assert mode == "L"
+    np.testing.assert_allclose(result / 255, expected, atol=0.51 / 255)
+    enlarged, _ = upsampler.enhance(colour)
+    # `RealESRGANer`는 BGR, `load`는 RGB다.
+    reference = sr.load(path, backend="torch").upscale(colour[..., ::-1])[..., ::-1]
+    assert np.abs(enlarged.astype(int) - reference).max() <= 1
+    # 단계별 메서드를 덮어쓴 하위 클래스의 길도 같다.
+    upsampler.process = upsampler.process
+    assert np.abs(upsampler.enhance(colour)[0].astype(int) - reference).max() <= 1
+
+
+def test_realesrganer_keeps_showing_the_attributes_of_the_given_network(tmp_path):
+    torch.save({"params": NETWORKS[0].state_dict()}, tmp_path / "gray.pth")
+    upsampler = RealESRGANer(2, str(tmp_path / "gray.pth"), model=copy.deepcopy(NETWORKS[0]))
+    assert len(upsampler.model.body) == len(NETWORKS[0].body)
+    upsampler.model = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
+    assert isinstance(upsampler.model, SRVGGNetCompact) and not upsampler.upscaler.always
+
+
+SPANDREL = {
+    "SPAN": {"num_in_ch": 1, "num_out_ch": 1, "feature_channels": 8, "upscale": 4, "norm": False},
+    "SwinIR": {
+        **{"in_chans": 1, "img_size": 16, "embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": 8},
+        **{"upscale": 4, "upsampler": "pixelshuffledirect", "resi_connection": "1conv", "mlp_ratio": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("name", SPANDREL)
+def test_a_gray_network_of_spandrel_trains_resumes_and_enlarges(tmp_path, name):
+    pytest.importorskip("spandrel")
+    options = gray_options(tmp_path)
+    options["network_g"] = {"type": f"spandrel:{name}", **SPANDREL[name]}
+    result = train(options, root=tmp_path)
+    assert result.complete and result.metrics["held"]["psnr"] > 0
+    assert train(options, root=tmp_path, auto_resume=True, overrides={"train:total_iter": 3}).iterations == 3
+    model = sr.load(result.weights, backend="torch")
+    assert model.weights.gray and model.weights.arch.startswith("spandrel:")
+    image = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    gray = model.upscale(image[..., 0].copy())
+    assert gray.shape == (96, 80)
+    colour = model.upscale(image)
+    assert np.ptp(colour, axis=2).mean() > 10
+    luma = model.upscale(np.repeat(image[..., :1], 3, 2))
+    assert np.abs(luma[..., 1].astype(int) - gray).max() <= 1
+
+
+def test_a_gray_discriminator_and_network_of_spandrel_must_agree(tmp_path):
+    pytest.importorskip("spandrel")
+    options = gray_options(tmp_path, gan=True)
+    options["network_g"] = {"type": "spandrel:SPAN", **SPANDREL["SPAN"]}
+    options["network_d"]["num_in_ch"] = 3
+    with pytest.raises(OptionError, match="채널 수가 맞지 않습니다"):
+        train(options, root=tmp_path)
 
 
 def test_a_gray_network_of_another_kind_is_refused_by_name(tmp_path):

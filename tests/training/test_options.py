@@ -137,6 +137,9 @@ def test_registered_user_classes_are_never_refused(tmp_path):
     options = changed(tmp_path, "network_g", {"type": "UserNet", "whatever": 1})
     options["train"]["pixel_opt"] = {"type": "UserLoss", "odd": 2}
     options["datasets"]["train"] = {"type": "UserDataset", "own_key": 3}
+    with pytest.raises(OptionError, match="batch_size_per_gpu"):
+        check_options(options)
+    options["datasets"]["train"]["batch_size_per_gpu"] = 1
     check_options(options)
     options |= {"model_type": "UserModel", "my_top_key": 1}
     options["train"]["my_train_key"] = 2
