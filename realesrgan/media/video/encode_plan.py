@@ -261,6 +261,8 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
 
 _RATE_CONTROLS = {"qp": "양자화 값", "b": "비트율", "crf": "품질", "cq": "품질", "global_quality": "품질"}
 """화질을 정하는 옵션들. 하나를 정하면 나머지의 기본값은 뺀다. 둘이 함께 있으면 인코더가 하나를 조용히 버린다."""
+_OWN_CONTROLS = {"crf": "crf", "qp": "qp", "bitrate": "b", "tbr": "b"}
+"""같은 것을 x264, x265, SVT-AV1의 매개변수로 부르는 이름."""
 
 
 def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, str], options: dict[str, str]) -> None:
@@ -272,8 +274,16 @@ def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, st
     if "b:v" in user:
         user["b"] = user.pop("b:v")
     given = [name for name in _RATE_CONTROLS if name in user]
+    # 인코더 자신의 매개변수로 정한 것도 본다. x264는 그 crf보다 FFmpeg의 crf를 따른다.
+    own = {part.partition("=")[0] for part in user.get(encoder.params or "", "").split(":")}
+    given += [name for key, name in _OWN_CONTROLS.items() if key in own]
     if not given:
         return
+    if "global_quality" in given and encoder.name != "prores_ks" and "flags" not in user:
+        raise VideoFormatError(
+            f"{encoder.name}는 global_quality를 보지 않습니다.\n  이유: 인코더가 조용히 버리는 옵션입니다.\n"
+            "  해결: --crf나 --bitrate를 쓰세요."
+        )
     if encoder.crf is None and "b" in given:
         raise VideoFormatError(
             f"{encoder.name}에는 비트율을 정할 수 없습니다.\n"
@@ -281,9 +291,9 @@ def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, st
             "  해결: --bitrate(b)를 빼거나 --codec을 바꾸세요."
         )
     # libvpx는 품질과 비트율을 함께 받는다(품질을 지키되 비트율을 넘지 않는다).
-    both = encoder.name == "libvpx-vp9" and {*given, *(["crf"] if request.crf is not None else [])} == {"crf", "b"}
-    if not both and len({*given, *(["crf"] if request.crf is not None else [])}) > 1:
-        names = [*(["--crf"] if request.crf is not None else []), *given]
+    names = [*(["--crf"] if request.crf is not None else []), *given]
+    both = encoder.name == "libvpx-vp9" and {name.strip("-") for name in names} == {"crf", "b"} and len(names) == 2
+    if not both and len(names) > 1:
         raise VideoFormatError(
             f"{encoder.name}의 화질을 두 가지로 정했습니다: {', '.join(names)}\n"
             "  이유: 인코더는 그 가운데 하나만 따르고 나머지를 버립니다.\n  해결: 하나만 주세요."

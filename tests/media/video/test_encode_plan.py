@@ -229,6 +229,7 @@ def test_standard_output_is_uncompressed() -> None:
         ("libx265", {"b:v": "100000"}, "crf"),
         ("libsvtav1", {"qp": "40"}, "crf"),
         ("libvpx-vp9", {"b": "100000"}, "crf"),
+        ("libx264", {"x264-params": "ref=2:crf=40"}, "crf"),
     ],
 )
 def test_a_quality_given_another_way_replaces_the_default(codec: str, given: dict[str, str], gone: str) -> None:
@@ -246,6 +247,9 @@ def test_a_bitrate_is_a_quality_too() -> None:
     [
         (EncodeRequest(crf=20, options={"qp": "3"}), "mp4", "--crf, qp"),
         (EncodeRequest(options={"qp": "3", "b": "1000"}), "mp4", "두 가지"),
+        (EncodeRequest(crf=20, options={"crf": "40"}), "mp4", "두 가지"),
+        (EncodeRequest(crf=20, options={"x264-params": "bitrate=100"}), "mp4", "--crf, b"),
+        (EncodeRequest(options={"global_quality": "30"}), "mp4", "global_quality"),
         (EncodeRequest(codec="ffv1", bitrate=100_000), "matroska", "비트율"),
         (EncodeRequest(codec="prores", bitrate=100_000), "mov", "비트율"),
     ],

@@ -419,8 +419,8 @@ def test_parts_begin_at_the_very_frame_whose_aspect_changes(tmp_path: Path) -> N
     paths = []
     for number, aspect in enumerate(("1/1", "2/1")):
         path = tmp_path / f"{number}.ts"
-        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2,format=yuv420p", "-vf", f"setsar={aspect}", "-c:v", "libx264",
-                       "-g", "25", "-bf", "2", "-output_ts_offset", str(number * 3), path)  # fmt: skip
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2,format=yuv420p", "-vf", f"setsar={aspect}",
+                       "-c:v", "libx264", "-g", "25", "-output_ts_offset", str(number * 3), path)  # fmt: skip
         paths.append(path)
     joined = tmp_path / "a.ts"
     joined.write_bytes(b"".join(path.read_bytes() for path in paths))
