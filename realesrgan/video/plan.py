@@ -17,7 +17,7 @@ from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.interlace import Deinterlace
 from realesrgan.media.video.types import EncodePlan, EncodeRequest, PacketIndex, VideoInfo
 from realesrgan.util.numbers import Outscale, passes_note, plan_passes, scaled_size
-from realesrgan.video.settings import PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
+from realesrgan.video.settings import ANIMATION, PICTURES, STREAM_CONTAINERS, VideoSettings, VideoSource, VideoTarget
 from realesrgan.video.timing import Timing, constant_rate, film_rate, grid_base
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LONGEST_SEGMENT = 480
 # 프레임 사이가 이보다 길면(초) 화면이 멈춘 것이 아니라 시각이 어긋난 것이다.
 LONGEST_GAP = 12 * 3600
 IMAGE_NOTE = "이미지 시퀀스에는 소리, 자막, 시각, 회전 정보가 담기지 않습니다. 프레임만 차례대로 놓았습니다."
+ANIMATION_NOTE = "움직이는 이미지에는 소리, 자막, 챕터가 담기지 않습니다."
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def plan_video(
     refuse_reset_clock(info, index, inside)
     notes: tuple[str, ...] = ()
     if target.container in PICTURES:
-        notes = () if source.file is None or source.is_animation else (IMAGE_NOTE,)
+        note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE
+        notes = () if source.file is None or source.is_animation else (note,)
     elif target.path is not None and not source.is_stream:
         notes = reader.check_tracks(target.path, encoding)
     passes = plan_passes(*info.display_size, (encoding.width, encoding.height), scale)
