@@ -39,6 +39,11 @@ def matching_icc(icc: bytes, mode: str) -> bytes | None:
     return icc if icc[16:20] == _ICC_SPACES[mode] else None
 
 
+def adobe_rgb_icc() -> bytes:
+    """Adobe RGB(1998)의 프로파일. 사진기는 이것을 담지 않고 EXIF에 이름만 적는다(DCF 2.0)."""
+    return build_icc(((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65), 563 / 256) or b""
+
+
 @lru_cache(maxsize=1)
 def srgb_icc() -> bytes:
     """표준 sRGB 프로파일."""

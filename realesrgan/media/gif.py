@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
+from realesrgan.media.metadata import decode_text
 from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
 from realesrgan.media.pillow import decode_any, open_image
 from realesrgan.media.writer import EncodeJob
@@ -25,7 +26,7 @@ _MAX_DELAY = 65535
 
 
 def read_header(file: BinaryIO) -> Header:
-    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다. `detail`은 재생 횟수다(0은 끝없이).
+    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다. `detail`은 재생 횟수(0은 끝없이)와 설명이다.
 
     Raises:
         TruncatedError: 블록 가운데에서 파일이 끝날 때. 프레임 경계에서 끝나면 끝 표시(trailer)가 없어도 받아들인다.
@@ -35,6 +36,7 @@ def read_header(file: BinaryIO) -> Header:
     width, height, flags = struct.unpack("<HHBxx", _exactly(file, 7))
     _skip_table(file, flags)
     frames, transparent, loop = 0, False, 1
+    comments: list[tuple[str, str]] = []
     while (kind := file.read(1)) != b";" and (kind or not frames):
         if kind == b",":
             _skip_table(file, _exactly(file, 9)[8])
@@ -44,6 +46,8 @@ def read_header(file: BinaryIO) -> Header:
         elif kind == b"!":
             label = _exactly(file, 1)
             body = _read_blocks(file)
+            if label == b"\xfe":
+                comments.append(("Comment", decode_text(body)))
             transparent |= label == b"\xf9" and len(body) >= 1 and bool(body[0] & 1)
             if label == b"\xff" and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and body[11:12] == b"\x01":
                 # GIF는 처음을 뺀 되풀이의 수를 적는다.
@@ -56,7 +60,7 @@ def read_header(file: BinaryIO) -> Header:
     mode: Mode = "RGBA" if transparent else "RGB"
     if frames == 1 and not transparent and open_image("GIF", file).mode == "L":
         mode = "L"
-    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail=loop)
+    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail={"loop": loop, "text": comments})
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
@@ -73,18 +77,16 @@ def _skip_table(file: BinaryIO, flags: int) -> None:
 
 
 def _read_blocks(file: BinaryIO) -> bytes:
-    """이어지는 작은 블록(sub-block)을 모아 앞의 64바이트쯤만 돌려준다."""
-    kept = b""
+    """이어지는 작은 블록(sub-block)의 내용."""
+    blocks = []
     while size := _exactly(file, 1)[0]:
-        block = _exactly(file, size)
-        if len(kept) < 64:
-            kept += block
-    return kept
+        blocks.append(_exactly(file, size))
+    return b"".join(blocks)
 
 
 def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """정지 이미지나 애니메이션을 푼다."""
-    return decode_any(source.read_bytes(), header, loop=header.detail)
+    return decode_any(source.read_bytes(), header, **header.detail)
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
@@ -97,6 +99,10 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     if job.count > 1 and job.loop != 1:
         repeats = min(job.loop - 1, 65535) if job.loop else 0
         file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
+    for _, text in job.metadata.text:
+        data = text.encode()
+        parts = (data[at : at + 255] for at in range(0, len(data), 255))
+        file.write(b"!\xfe" + b"".join(bytes((len(part),)) + part for part in parts) + b"\0")
     reduced = faded = False
     elapsed = shown = 0.0
     for frame in frames:

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from realesrgan.media.colour import adobe_rgb_icc
 from realesrgan.media.ifd import LONG, ByteOrder, Entry, pack_ifd, read_ifd, read_tiff_head
 from realesrgan.media.metadata import (
     PHOTOSHOP_PREFIX,
+    decode_text,
     find_orientation,
     iptc_of_photoshop,
+    is_adobe_rgb,
     photoshop_of_iptc,
 )
 from realesrgan.media.picture import (
@@ -38,6 +41,8 @@ _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENT = 65533
 _ENTRY = 16
+_BLOCK_BYTES = 1 << 20
+_MOTION = re.compile(rb"MotionPhoto_Data|\0\0\0.ftyp(?:mp4|isom|avc1|qt  )", re.DOTALL)
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -68,8 +73,9 @@ def read_header(file: BinaryIO) -> Header:
         raise UnsupportedError(f"채널마다 {frame[0]}비트인 JPEG는 풀 수 없습니다.")
     if profile:
         info["icc_profile"] = b"".join(profile[index] for index in sorted(profile))
-    if "xmp" in info or "mpf" in info or "lost" in info:
-        _find_other_images(file, info)
+    if "icc_profile" not in info and "exif" in info and is_adobe_rgb(info["exif"]):
+        info["icc_profile"] = adobe_rgb_icc()
+    _find_other_images(file, info)
     orientation = find_orientation(info.get("exif"), info.get("xmp")) if "exif" in info or "xmp" in info else 1
     if orientation != 1 and info.pop("gain_map", None):
         info["notes"] = [*info.get("notes", ()), "이득 지도(gain map)는 이미지와 함께 돌릴 수 없어 뺐습니다."]
@@ -113,19 +119,18 @@ def _note_segment(info: dict[str, Any], marker: int, body: bytes) -> None:
     elif marker == 0xED and body.startswith(PHOTOSHOP_PREFIX) and (iptc := iptc_of_photoshop(body)):
         info.setdefault("iptc", iptc)
     elif marker == _COM:
-        comment = body.rstrip(b"\0")
-        try:
-            text = comment.decode("utf-8")
-        except UnicodeDecodeError:
-            text = comment.decode("latin-1")
-        info["text"] = [*info.get("text", ()), ("Comment", text)]
+        info["text"] = [*info.get("text", ()), ("Comment", decode_text(body.rstrip(b"\0")))]
+    elif marker == 0xEB and b"jumb" in body[:40]:
+        info["lost"] = info.get("lost", set()) | {"출처 증명(C2PA) 등의 JUMBF"}
 
 
 def _find_other_images(file: BinaryIO, info: dict[str, Any]) -> None:
     """함께 든 다른 이미지(CIPA DC-007의 MPF)와 움직이는 사진을 찾는다. 이득 지도는 들고, 나머지는 이름을 댄다."""
     xmp = info.get("xmp", b"")
-    parts = _extra_images(file, *info.pop("mpf")) if "mpf" in info else []
     lost = info.pop("lost", set())
+    if b"MotionPhoto" in xmp or b"MicroVideo" in xmp or _has_motion_part(file):
+        lost |= {"움직이는 사진의 비디오"}
+    parts = _extra_images(file, *info.pop("mpf")) if "mpf" in info else []
     if b"hdrgm:Version" in xmp or (b"hdrgm" in xmp and b"GainMap" in xmp):
         gain_map = _gain_map(file, xmp)
         parts = [part for part in parts if part != gain_map and b"hdrgm:" not in part[:_MAX_SEGMENT]]
@@ -135,12 +140,20 @@ def _find_other_images(file: BinaryIO, info: dict[str, Any]) -> None:
             lost |= {"이득 지도(gain map)"}
     if parts:
         lost |= {f"함께 든 다른 이미지 {len(parts)}장"}
-    if b"MotionPhoto" in xmp or b"MicroVideo" in xmp:
-        lost |= {"움직이는 사진의 비디오"}
     if b"GDepth" in xmp or (b"Depth" in xmp and b"Item:Semantic" in xmp):
         lost |= {"깊이 지도"}
     if lost:
         info["notes"] = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {', '.join(sorted(lost))}."]
+
+
+def _has_motion_part(file: BinaryIO) -> bool:
+    """XMP에 적지 않고 이미지 다음에 비디오를 이어 붙인 파일인가. 파일의 지금 자리부터 본다."""
+    last = b""
+    while block := file.read(_BLOCK_BYTES):
+        if _MOTION.search(last + block):
+            return True
+        last = block[-32:]
+    return False
 
 
 def _gain_map(file: BinaryIO, xmp: bytes) -> bytes | None:

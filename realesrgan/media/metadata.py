@@ -13,7 +13,17 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from realesrgan.media.ifd import EXIF_IFD, LONG, SHORT, ByteOrder, Entry, pack_ifd, read_ifd, read_tiff_head
+from realesrgan.media.ifd import (
+    EXIF_IFD,
+    INTEROP_IFD,
+    LONG,
+    SHORT,
+    ByteOrder,
+    Entry,
+    pack_ifd,
+    read_ifd,
+    read_tiff_head,
+)
 from realesrgan.media.picture import EXIF_PREFIX, Metadata
 
 # 모으기
@@ -58,6 +68,14 @@ def find_orientation(exif: bytes | None, xmp: bytes | None) -> int:
         return value
     found = re.search(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\s*[\"'<]", xmp or b"")
     return int(found[1]) if found else 1
+
+
+def decode_text(data: bytes) -> str:
+    """글자 부호를 적지 않은 글. 규격은 Latin-1이지만 UTF-8로 적는 프로그램이 많다."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def profile_text(text: str) -> bytes | None:
@@ -191,6 +209,17 @@ def resized_exif(exif: bytes, width: int, height: int) -> bytes:
         if entry.tag in (*_WIDTHS, *_HEIGHTS):
             _set_value(data, order, entry, width if entry.tag in _WIDTHS else height)
     return bytes(data)
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """EXIF가 픽셀의 색을 Adobe RGB라고 하는가(Exif 2.32의 4.6.7절, InteroperabilityIndex가 R03)."""
+    try:
+        order, _, entries, _ = _main_entries(exif := exif.removeprefix(EXIF_PREFIX))
+        for tag in (EXIF_IFD, INTEROP_IFD):
+            entries, _ = read_ifd(io.BytesIO(exif), order.integers(entries[tag])[0], order)
+        return entries[1].payload.startswith(b"R03")
+    except (ValueError, KeyError, IndexError, struct.error):
+        return False
 
 
 def exif_dpi(exif: bytes) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from realesrgan.media.metadata import find_orientation, iptc_of_photoshop, profile_text
+from realesrgan.media.metadata import decode_text, find_orientation, iptc_of_photoshop, profile_text
 from realesrgan.media.picture import DamagedError, Frame, Header, ImageInfo, Metadata, Mode, Picture, TruncatedError
 from realesrgan.media.reader import decode_still
 from realesrgan.media.vips import save
@@ -25,6 +25,8 @@ from realesrgan.media.writer import EncodeJob
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 1 << 26
 _KEPT = (b"IHDR", b"tRNS", b"eXIf", b"acTL", b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
+# 뜻이 픽셀이나 다른 조각에 매여 있어 그대로 옮기면 틀리는 것.
+_LOST = {b"mDCV": "HDR의 기준 화면(mDCV)", b"cLLI": "HDR의 가장 밝은 값(cLLI)", b"caBX": "출처 증명(C2PA)"}
 _XMP_KEY = "XML:com.adobe.xmp"
 
 # 읽기
@@ -72,6 +74,8 @@ def read_header(file: BinaryIO) -> Header:
                 texts.append(text)
             else:
                 notes.append("읽을 수 없는 PNG의 글을 옮기지 않았습니다.")
+        elif kind in _LOST:
+            notes.append(f"옮기지 않은 것: {_LOST[kind]}.")
     ihdr = found.get(b"IHDR", b"")
     if len(ihdr) != 13:
         raise DamagedError
@@ -93,9 +97,9 @@ def _read_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
     key, _, rest = body.partition(b"\0")
     try:
         if kind == b"tEXt":
-            return key.decode("latin-1"), rest.decode("latin-1")
+            return key.decode("latin-1"), decode_text(rest)
         if kind == b"zTXt":
-            return key.decode("latin-1"), _inflated(rest[1:]).decode("latin-1")
+            return key.decode("latin-1"), decode_text(_inflated(rest[1:]))
         packed, (_, _, text) = rest[:1], rest[2:].partition(b"\0")
         text = text.partition(b"\0")[2]
         return key.decode("latin-1"), (_inflated(text) if packed == b"\1" else text).decode("utf-8")
@@ -139,7 +143,8 @@ def _collect(found: dict[bytes, bytes], texts: list[tuple[str, str]]) -> dict[st
         try:
             info["icc_profile"] = _inflated(packed)
         except (zlib.error, ValueError):
-            info.pop("icc_profile", None)
+            # 풀리지 않는 프로파일은 이미지와 맞지 않는 것과 같이 알리고 뺀다.
+            info["icc_profile"] = packed
     if len(numbers := found.get(b"cICP", b"")) == 4:
         info["cicp"] = (numbers[0], numbers[1])
     if len(size := found.get(b"pHYs", b"")) == 9 and size[8] == 1:
@@ -263,9 +268,9 @@ def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield _chunk(b"iTXt", _XMP_KEY.encode() + b"\0\0\0\0\0" + metadata.xmp)
     for key, text in metadata.text:
         name = key.encode("latin-1", "replace")[:79] or b"Comment"
-        try:
-            yield _chunk(b"tEXt", name + b"\0" + text.encode("latin-1"))
-        except UnicodeEncodeError:
+        if text.isascii():
+            yield _chunk(b"tEXt", name + b"\0" + text.encode())
+        else:
             yield _chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode())
 
 

@@ -22,6 +22,7 @@ from realesrgan.media.picture import (
     Metadata,
     Picture,
     UnreadableError,
+    UnsupportedError,
     apply_orientation,
     read_error,
 )
@@ -121,7 +122,12 @@ def looks_like_picture(path: StrPath) -> bool:
     if name == "BMP":
         # 두 글자(BM)로 시작하는 글을 이미지로 보지 않도록, 언제나 0인 예약된 자리도 본다.
         return head[6:10] == bytes(4)
-    return name is not None or head.startswith(_OTHER_SIGNATURES) or b"<svg" in head.lower()
+    return name is not None or _is_other_picture(head)
+
+
+def _is_other_picture(head: bytes) -> bool:
+    """앞머리가 여기서 읽지 못하는 이미지의 것인가."""
+    return head.startswith(_OTHER_SIGNATURES) or b"<svg" in head.lower()
 
 
 def _too_large(path: Path, info: ImageInfo, size: tuple[int, int], total: int, limit: int) -> ImageTooLargeError:
@@ -152,6 +158,8 @@ def read_header(file: BinaryIO, path: Path | None = None) -> Header:
     if name is None and head and path is not None and (named := format_of_name(path)) and not named.signatures:
         # WebP, AVIF, HEIC도 표에 앞머리가 없지만 `sniff_format`이 따로 가린다.
         name = named.name if named.module == "pillow" else None
+    if name is None and _is_other_picture(head):
+        raise UnsupportedError("멀쩡한 이미지일 수 있지만 여기서 읽지 못하는 형식입니다.")
     if name is None:
         unknown = "이미지 파일이 아닙니다. 확장자와 달리 내용이 지원하는 이미지 형식이 아닙니다."
         raise UnreadableError(
@@ -198,11 +206,14 @@ def finish_still(image: Any, header: Header, source: Path | None = None, *, lazy
 
 def still_metadata(info: dict[str, Any], *, grey: bool) -> tuple[Metadata, tuple[str, ...]]:
     """`info`를 다듬고, 색의 뜻을 적은 여러 방법 가운데 하나를 고른다. 프로파일이 없으면 번호와 감마로 만든다."""
-    from realesrgan.media.colour import icc_of_numbers, icc_of_png, matching_icc
+    from realesrgan.media.colour import icc_of_numbers, icc_of_png, is_srgb, matching_icc
     from realesrgan.media.metadata import collect_metadata
 
-    icc = info.get("icc_profile")
-    icc = matching_icc(icc, "L" if grey else "RGB") if icc else None
+    given = info.get("icc_profile")
+    icc = matching_icc(given, "L" if grey else "RGB") if given else None
+    if given and icc is None and not is_srgb(given):
+        note = "색 프로파일(ICC)이 망가졌거나 픽셀의 종류와 맞지 않아 뺐습니다."
+        info = {**info, "notes": [*info.get("notes", ()), note]}
     numbers = info.get("cicp")
     if icc is None and numbers:
         icc = icc_of_numbers(*numbers, grey=grey)

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from realesrgan.media.ifd import (
-    EXIF_IFD,
-    GPS_IFD,
+    LONG,
+    LONG8,
     SHORT,
     ByteOrder,
     Entry,
@@ -31,6 +32,7 @@ from realesrgan.media.ifd import (
 )
 from realesrgan.media.metadata import iptc_of_photoshop
 from realesrgan.media.picture import (
+    Array,
     DamagedError,
     Frame,
     Header,
@@ -44,13 +46,14 @@ from realesrgan.media.picture import (
     UnsupportedError,
 )
 from realesrgan.media.reader import decode_still, finish_still
-from realesrgan.media.vips import load, save
+from realesrgan.media.vips import encode, from_pixels, load, ordered_map
 from realesrgan.media.writer import EncodeJob
+from realesrgan.util.machine import give_back_freed_memory
 
 # 읽기
 
-_RGB = 2
-_ICC, _XMP, _IPTC, _PHOTOSHOP = 34675, 700, 33723, 34377
+_RGB, _CMYK = 2, 5
+_ICC, _XMP, _IPTC, _PHOTOSHOP, _GEO_KEYS = 34675, 700, 33723, 34377, 34735
 _MAX_PAGES = 100_000
 _PACKED_BITS = (1, 2, 4, 8, 12, 16)
 _COMPRESSIONS = {
@@ -125,7 +128,10 @@ class TiffPage:
         payload = {tag: self.entries[tag].payload for tag in (_ICC, _XMP, _IPTC, _PHOTOSHOP) if tag in self.entries}
         dpi = self.order.dpi(self.entries)
         iptc = payload.get(_IPTC) or iptc_of_photoshop(payload.get(_PHOTOSHOP, b""))
-        return {"exif": exif, "xmp": payload.get(_XMP), "icc_profile": payload.get(_ICC), "dpi": dpi, "iptc": iptc}
+        info = {"exif": exif, "xmp": payload.get(_XMP), "icc_profile": payload.get(_ICC), "dpi": dpi, "iptc": iptc}
+        # 픽셀의 자리와 크기에 매인 좌표라 키운 이미지에 그대로 옮기면 틀린다.
+        geographic = _GEO_KEYS in self.entries
+        return info | ({"notes": ["옮기지 않은 것: 지리 좌표(GeoTIFF)."]} if geographic else {})
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -248,6 +254,8 @@ def _check_supported(page: TiffPage, value_range: Range) -> None:
                 "아니면 8비트나 16비트의 PNG나 TIFF로 바꾸어 저장한 뒤 다시 하세요.",
             )
         return
+    if page.integer(262, 1) == _CMYK and page.integer(277, 1) > 4:
+        raise UnsupportedError("알파나 별색(spot colour)이 있는 CMYK의 TIFF는 지원하지 않습니다.")
     if page.bits not in _PACKED_BITS:
         raise UnsupportedError(f"채널마다 {max(page.integers(258, (1,)))}비트인 TIFF는 지원하지 않습니다.")
 
@@ -274,10 +282,12 @@ def _decode_page(source: Path, header: Header, *, lazy: bool, value_range: Range
         image = _load_pixels(source, page)
         grey = page.integer(262, 1) < _RGB
         bands = (1 if grey else 3) + page.alpha
-        if image.bands > bands:
-            # 뜻을 모르는 추가 채널은 버린다.
+        extra = image.bands - bands
+        if extra > 0:
             image = image.extract_band(0, n=bands).copy(interpretation=image.interpretation)
-        return finish_still(image, header, source, lazy=lazy)
+        picture = finish_still(image, header, source, lazy=lazy)
+        notes = (f"뜻을 알 수 없는 추가 채널 {extra}개를 뺐습니다.",) if extra > 0 else ()
+        return replace(picture, notes=(*picture.notes, *notes))
     except UnreadableError as error:
         name = _COMPRESSIONS.get(page.integer(259, 1))
         if isinstance(error, TruncatedError) or (page.bits not in (8, 12) and name is None):
@@ -354,70 +364,71 @@ def _decode_with_pillow(
 _CLASSIC_LIMIT = 4_000_000_000
 _BYTE, _UNDEFINED = 1, 7
 _LEVELS = {8: 2, 16: 3}
-# libvips가 적은 것 가운데 버리고 다시 적을 태그: 해상도, 방향.
-_REWRITTEN = frozenset((282, 283, 296, 274))
-_OFFSETS = (273, 324)
+# libvips가 띠 하나에 담는 줄의 수. 띠를 나누어 눌러 이으려면 이것의 배수로 나누어야 한다.
+_STRIP_ROWS = 128
+_HEIGHT, _OFFSETS, _COUNTS = 257, 273, 279
+# libvips가 적은 것 가운데 버리고 다시 적을 태그: 높이, 띠의 자리와 길이, 해상도, 방향.
+_REWRITTEN = frozenset((_HEIGHT, _OFFSETS, _COUNTS, 282, 283, 296, 274))
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
     """프레임마다 한 쪽씩 TIFF로 쓴다. Deflate로 누르고, 4GB를 넘을 수 있으면 BigTIFF가 된다.
 
-    libvips는 픽셀만 쓴다. 항목표는 메타데이터와 함께 파일 끝에 다시 적고, 앞 쪽이 그것을 가리키게 한다.
+    libvips는 픽셀만 누른다. 항목표는 메타데이터와 함께 픽셀 다음에 적고, 앞 쪽이 그것을 가리키게 한다.
 
     Returns:
         옮기지 못한 것을 알리는 문장들.
     """
     notes: list[str] = []
     size = job.width * job.height * len(job.kind) * job.depth // 8
-    big = size * job.count > _CLASSIC_LIMIT
-    link = 8 if big else 4
+    order = ByteOrder("<", big=size * job.count > _CLASSIC_LIMIT)
+    file.write(b"II+\0\x08\0\0\0" + bytes(8) if order.big else b"II*\0" + bytes(4))
+    link = 8 if order.big else 4
     for frame in frames:
         page = job.pages(frame) if job.pages else job
-        base = file.seek(0, os.SEEK_END)
-        base += base % 2
-        file.seek(base)
-        level = _LEVELS[page.depth] if job.compression is None else job.compression
-        save(
-            file,
-            page.image(frame),
-            ".tif",
-            compression="deflate" if level else "none",
-            predictor="horizontal",
-            level=level or 1,
-            bigtiff=big,
-        )
-        order, at = read_tiff_head(file, base)
-        pixels = _moved(read_ifd(file, base + at, order, base)[0], order, base)
+        pixels = _write_pixels(file, frame, page, order)
         tags, lost = _exif_tags(page.metadata.exif)
         notes += lost
         position = file.seek(0, os.SEEK_END)
         position += position % 2
         file.seek(position)
         entries = {entry.tag: entry for entry in (*tags.main, *_metadata_entries(page.metadata), *pixels)}
-        packed = pack_with_exif(entries.values(), tags, position, order)
-        file.write(packed)
+        file.write(pack_with_exif(entries.values(), tags, position, order))
         # 앞 쪽의 끝(첫 쪽이면 파일의 머리)이 이 쪽을 가리키게 한다.
         file.seek(link)
-        file.write(struct.pack(order.prefix + ("Q" if big else "I"), position))
-        link = position + (8 + 20 * len(_listed(entries, tags)) if big else 2 + 12 * len(_listed(entries, tags)))
+        file.write(struct.pack(order.prefix + ("Q" if order.big else "I"), position))
+        listed = len(entries) + bool(tags.exif) + bool(tags.gps)
+        link = position + (8 + 20 * listed if order.big else 2 + 12 * listed)
     file.seek(0, os.SEEK_END)
     return tuple(dict.fromkeys(notes))
 
 
-def _listed(entries: dict[int, Entry], tags: ExifTags) -> list[int]:
-    """첫 항목표에 놓인 태그들."""
-    return [*entries, *(tag for tag, group in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if group)]
+def _write_pixels(file: BinaryIO, frame: Frame, job: EncodeJob, order: ByteOrder) -> list[Entry]:
+    """픽셀을 파일 끝에 이어 적고 그 항목들을 돌려준다. 띠들은 스레드마다 따로 누른다(libtiff는 한 스레드로 누른다)."""
+    kept: list[Entry] = []
+    offsets, counts = list[int](), list[int]()
+    position = file.seek(0, os.SEEK_END)
+    for data in ordered_map(partial(_packed_strips, job), job.strips(frame, _STRIP_ROWS)):
+        source = io.BytesIO(data)
+        inner, at = read_tiff_head(source)
+        entries, _ = read_ifd(source, at, inner)
+        kept = kept or [entry for entry in entries.values() if entry.tag not in _REWRITTEN]
+        for start, count in zip(*(inner.integers(entries[tag]) for tag in (_OFFSETS, _COUNTS)), strict=True):
+            offsets.append(position)
+            counts.append(count)
+            position += file.write(data[start : start + count])
+        # 스레드마다 놓은 자리가 조각나 쌓이지 않게 한다.
+        give_back_freed_memory()
+    kind = LONG8 if order.big else LONG
+    places = order.entry(_OFFSETS, kind, *offsets), order.entry(_COUNTS, kind, *counts)
+    return [*kept, order.entry(_HEIGHT, LONG, job.height), *places]
 
 
-def _moved(entries: dict[int, Entry], order: ByteOrder, base: int) -> list[Entry]:
-    """libvips가 적은 항목들에서 다시 적을 것을 빼고, 픽셀의 위치를 파일 전체의 것으로 옮긴다."""
-    kept = []
-    for tag, entry in entries.items():
-        if tag in _OFFSETS and base:
-            kept.append(order.entry(tag, entry.kind, *(value + base for value in order.integers(entry))))
-        elif tag not in _REWRITTEN:
-            kept.append(entry)
-    return kept
+def _packed_strips(job: EncodeJob, strip: tuple[int, Array]) -> bytes:
+    """몇 줄을 그것만 담은 TIFF로 누른다."""
+    level = _LEVELS[job.depth] if job.compression is None else job.compression
+    options = {"compression": "deflate" if level else "none", "predictor": "horizontal", "level": level or 1}
+    return encode(from_pixels(strip[1]), ".tif", **options)
 
 
 def _exif_tags(exif: bytes | None) -> tuple[ExifTags, list[str]]:

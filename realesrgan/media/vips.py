@@ -10,11 +10,13 @@ import shutil
 import struct
 import tempfile
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, T
 from realesrgan.util.files import is_memory_shortage, remove_abandoned, scratch_beside
 from realesrgan.util.machine import available_cores
 from realesrgan.util.optional import import_optional
+
+_Result = TypeVar("_Result")
 
 MAX_WORKERS = 4
 """libvips가 쓰는 스레드 수의 한도. 더 늘려도 인코더가 따라오지 못하고 메모리만 는다."""
@@ -248,6 +252,47 @@ def from_array(array: Any, *, rgb: bool = False) -> Any:
     return image.copy(interpretation=_SPACES[1 if bands == 1 else 3, array.dtype.name])
 
 
+def from_pixels(rows: Array) -> Any:
+    """`(H, W)`, `(H, W, 2)`, `(H, W, 3)`, `(H, W, 4)`의 회색이나 RGB(알파) 배열을 이미지로. 복사하지 않는다."""
+    height, width, *channels = rows.shape
+    bands = (channels or [1])[0]
+    image = import_vips().Image.new_from_memory(rows.data, width, height, bands, _FORMATS[rows.dtype.name])
+    return image.copy(interpretation=_SPACES[1 if bands < 3 else 3, rows.dtype.name])
+
+
+def encode(image: Any, suffix: str, **options: Any) -> bytes:
+    """작은 이미지를 메타데이터 없이 메모리에서 인코딩한다.
+
+    Raises:
+        MemoryError, OSError: 인코딩하지 못했을 때.
+    """
+    try:
+        return bytes(image.write_to_buffer(suffix, keep="none", **options))
+    except import_vips().Error as error:
+        raise _write_error(error) from error
+
+
+def _write_error(error: Exception) -> Exception:
+    """인코더의 예외를 `MemoryError`나 `OSError`로. 인코더의 실패에는 errno가 없다."""
+    reason = explained(error)
+    if isinstance(reason, (MemoryError, OSError)):
+        return reason
+    return OSError(str(error).strip().splitlines()[-1].strip())
+
+
+def ordered_map(work: Callable[[Any], _Result], items: Iterable[Any]) -> Iterator[_Result]:
+    """여러 스레드로 일하되 차례대로 낸다. 앞서 나가는 것은 스레드의 수만큼이라 메모리가 늘지 않는다."""
+    workers = min(available_cores(), MAX_WORKERS)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def to_array(image: Any) -> Array:
     """libvips의 RGB(A)나 회색 이미지를 배열로. 채널의 차례는 그대로다.
 
@@ -318,8 +363,6 @@ def save(
         worker.join()
         raise
     if failure and isinstance(failure[0], pyvips.Error):
-        if isinstance(reason := explained(failure[0]), (MemoryError, OSError)):
-            raise reason from failure[0]
-        raise OSError(str(failure[0]).strip().splitlines()[-1].strip()) from failure[0]
+        raise _write_error(failure[0]) from failure[0]
     if failure:
         raise failure[0]

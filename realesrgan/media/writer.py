@@ -74,9 +74,12 @@ class EncodeJob:
         """프레임을 `kind`와 `depth`의 배열로. 채널은 RGB 차례다."""
         return to_array(self.image(frame))
 
-    def strips(self, frame: Frame) -> Iterator[tuple[int, Array]]:
-        """프레임을 `kind`와 `depth`의 `(윗줄의 번호, RGB 차례의 몇 줄)`로 나누어 낸다. 통째로 메모리에 두지 않는다."""
-        rows, step = LazyImage(self.image(frame)), max(_STRIP_PIXELS // self.width, 1)
+    def strips(self, frame: Frame, multiple: int = 1) -> Iterator[tuple[int, Array]]:
+        """프레임을 `kind`와 `depth`의 `(윗줄의 번호, RGB 차례의 몇 줄)`로 나누어 낸다. 통째로 메모리에 두지 않는다.
+
+        줄의 수는 마지막을 빼고 `multiple`의 배수다.
+        """
+        rows, step = LazyImage(self.image(frame)), max(_STRIP_PIXELS // self.width // multiple, 1) * multiple
         for top in range(0, self.height, step):
             yield top, rows[top : top + step, : self.width]
 
@@ -324,7 +327,9 @@ def _fit_metadata(
     if xmp and metadata.gain_map and not keep_map:
         xmp = neutral_xmp(xmp)
     text = tuple(
-        item for item in metadata.text if target.name == "PNG" or (target.name == "JPEG" and item[0] == "Comment")
+        item
+        for item in metadata.text
+        if target.name == "PNG" or (target.name in ("JPEG", "GIF") and item[0] == "Comment")
     )
     lost_text = [key for key, _ in metadata.text if key not in {kept for kept, _ in text}]
     lost = [

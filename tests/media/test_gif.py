@@ -20,7 +20,7 @@ def test_gif_frames_and_plays_are_counted() -> None:
         frames[0].save(output, "GIF", save_all=True, append_images=frames[1:], duration=50, **options)
         header = read_header(io.BytesIO(output.getvalue()))
         info = header.info
-        assert (info.width, info.height, info.frames, header.detail) == (5, 4, 3, expected)
+        assert (info.width, info.height, info.frames, header.detail["loop"]) == (5, 4, 3, expected)
 
 
 def test_gif_may_lack_its_trailer_but_not_half_a_block() -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from PIL.MpoImagePlugin import MpoImageFile
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
+from realesrgan.media.colour import is_srgb
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
 from realesrgan.media.metadata import photoshop_of_iptc
 from realesrgan.media.picture import MissingDecoderError
@@ -45,6 +46,15 @@ def with_segments(*segments: tuple[int, bytes], tail: bytes = b"") -> bytes:
 
 def text_png(*chunks: tuple[bytes, bytes]) -> bytes:
     return png(random_array(4, 5, 3), 2, before=b"".join(chunk(*item) for item in chunks))
+
+
+@pytest.mark.parametrize("text", ["한글", "caf\u00e9", "\u00c3\u00a9", "\ufffd"])
+def test_text_in_utf_8_or_latin_1_comes_back(tmp_path: Path, text: str) -> None:
+    picture, _ = trip(tmp_path, text_png((b"tEXt", b"Comment\0" + text.encode())), ".png")
+    assert picture.metadata.text == (("Comment", text),)
+    if text == "caf\u00e9":
+        picture, _ = trip(tmp_path, text_png((b"tEXt", b"Comment\0" + text.encode("latin-1"))), ".jpg")
+        assert picture.metadata.text == (("Comment", text),)
 
 
 def test_text_of_every_kind_is_carried_to_png(tmp_path: Path) -> None:
@@ -169,6 +179,30 @@ def test_numbers_of_a_wide_avif_reach_every_format(tmp_path: Path, extension: st
     assert np.abs(colours(picture.metadata.icc, np.array([[[60, 180, 60]]], np.uint8))[0, 0, 0]) < 45
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(b"iCCP", b"a\0\0" + zlib.compress(profile(b"GRAY"))), (b"iCCP", b"a\0\0broken"), (b"mDCV", bytes(24))],
+)
+def test_colour_that_cannot_be_carried_is_named(tmp_path: Path, kind: bytes, body: bytes) -> None:
+    picture = load(tmp_path, text_png((kind, body)))
+    assert picture.metadata.icc is None
+    assert any(("mDCV" if kind == b"mDCV" else "색 프로파일(ICC)") in note for note in picture.notes)
+
+
+def test_adobe_rgb_named_only_in_exif_becomes_a_profile(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    data = encoded(photo(), "JPEG", exif=exif.tobytes()[6:])
+    assert b"R03" in data
+    icc = load(tmp_path, data).metadata.icc
+    assert icc is not None and not is_srgb(icc)
+    assert load(tmp_path, encoded(photo(), "JPEG", exif=exif_bytes(1))).metadata.icc is None
+    # 표준의 초록은 sRGB 밖이라 sRGB로 옮기면 빨강이 줄어든다.
+    green = Image.new("RGB", (1, 1), (100, 200, 100))
+    moved = ImageCms.profileToProfile(green, io.BytesIO(icc), ImageCms.createProfile("sRGB")).getpixel((0, 0))
+    assert moved[0] < 60 and abs(moved[1] - 200) < 8
+
+
 # 깊은 AVIF
 
 
@@ -270,6 +304,32 @@ def test_other_pictures_motion_and_depth_are_named(tmp_path: Path) -> None:
     assert any("확장 XMP" in note for note in picture.notes) and b"HasExtendedXMP" not in picture.metadata.xmp
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (with_segments((0xEB, b"JP\0\1\0\0\0\1\0\0\0\x28jumbc2pa" + bytes(28))), "C2PA"),
+        (with_segments(tail=b"MotionPhoto_Data\0\0\0\x18ftypmp42" + bytes(40)), "움직이는 사진"),
+        (with_segments(tail=bytes(1 << 20) + b"\0\0\0\x18ftypisom" + bytes(40)), "움직이는 사진"),
+        (text_png((b"caBX", bytes(40))), "C2PA"),
+        (tiff(random_array(4, 4, 3), t34735=(1, 1, 0, 0)), "GeoTIFF"),
+        (tiff(random_array(4, 4, 5), t262=(1,), t338=(0, 0, 0, 0)), "추가 채널 4개"),
+    ],
+)
+def test_what_is_bound_to_the_original_is_named(tmp_path: Path, data: bytes, name: str) -> None:
+    assert any(name in note for note in load(tmp_path, data).notes)
+
+
+def test_comment_of_gif_is_carried(tmp_path: Path) -> None:
+    comment = "긴 설명 " * 50
+    frames = [Image.fromarray(photo()), Image.fromarray(photo()[::-1].copy())]
+    moving = io.BytesIO()
+    frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:], comment=comment.encode())
+    for data in (moving.getvalue(), encoded(photo(), "GIF", comment=comment.encode())):
+        for extension in (".gif", ".png"):
+            picture, notes = trip(tmp_path, data, extension)
+            assert picture.metadata.text == (("Comment", comment),) and not any("글(" in note for note in notes)
+
+
 # 프레임과 화면
 
 
@@ -332,6 +392,17 @@ def test_orientation_in_unusual_places_is_applied(tmp_path: Path, place: str, or
 
 
 # 이유
+
+
+@pytest.mark.parametrize("head", [b"v/1\1", b"#?RADIANCE\n", b'<svg xmlns="a"/>', b"FUJIFILMCCD-RAW "])
+def test_a_picture_of_another_format_is_not_called_no_picture(tmp_path: Path, head: bytes) -> None:
+    with pytest.raises(ImageReadError, match="여기서 읽지 못하는 형식"):
+        load(tmp_path, head + bytes(64))
+
+
+def test_cmyk_with_alpha_is_not_called_damage(tmp_path: Path) -> None:
+    with pytest.raises(ImageReadError, match="CMYK의 TIFF는 지원하지"):
+        load(tmp_path, tiff(random_array(4, 4, 5), t262=(5,), t338=(2,)))
 
 
 @pytest.mark.parametrize("bits", [8, 12])
