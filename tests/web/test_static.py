@@ -12,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,27 +183,32 @@ def test_page_names_nothing_outside() -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
-    """진짜 런타임으로 지은 화면: animevideov3, 작은 RRDBNet 4배와 2배(배수가 2)."""
+def real_runtime(shared_cache: Path) -> Path:
+    """npm의 진짜 런타임."""
     pytest.importorskip("playwright", reason="playwright 패키지가 없습니다. 해결: pip install playwright")
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     if CHROMIUM is None:
         pytest.skip("크로미움이 없습니다. 해결: apt-get install chromium")
-    folder = tmp_path_factory.mktemp("static")
     try:
-        runtime = fetch_runtime(shared_cache / "web")
+        return fetch_runtime(shared_cache / "web")
     except DownloadError as error:
         pytest.skip(f"브라우저의 런타임을 받을 수 없습니다: {error}")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, real_runtime: Path) -> Path:
+    """진짜 런타임으로 지은 화면: animevideov3, 작은 RRDBNet 4배와 2배(배수가 2)."""
+    folder = tmp_path_factory.mktemp("static")
     names = []
     for scale in (4, 2):
         torch.save({"params": small_rrdbnet(scale).state_dict()}, folder / f"tiny{scale}.pth")
         names.append(str(folder / f"tiny{scale}.pth"))
-    return build(folder / "site", models=["realesr-animevideov3", *names], runtime=runtime)
+    return build(folder / "site", models=["realesr-animevideov3", *names], runtime=real_runtime)
 
 
-@pytest.fixture
-def page(site: Path, browser: Any) -> Iterator[Any]:
+@contextmanager
+def opened(site: Path, browser: Any) -> Iterator[Any]:
     """연 화면. 밖으로 나간 요청과 오류를 모은다."""
     with running(site) as address:
         page = browser.new_page(viewport={"width": 390, "height": 800})
@@ -216,6 +222,13 @@ def page(site: Path, browser: Any) -> Iterator[Any]:
         page.wait_for_selector("#model option", state="attached")
         yield page
         page.close()
+
+
+@pytest.fixture
+def page(site: Path, browser: Any) -> Iterator[Any]:
+    """작은 네트워크들을 담은 화면."""
+    with opened(site, browser) as page:
+        yield page
 
 
 def enlarge(page: Any, picture: Path, model: str, backend: str = "wasm") -> np.ndarray:
@@ -257,6 +270,22 @@ def test_browser_gives_the_same_picture_as_pytorch(page: Any, tmp_path: Path) ->
     assert largest_step(found, expected) <= STEPS
     assert page.get_attribute("#download", "download") == "사진_out.png"
     assert "WASM" in page.text_content("#status")
+
+
+@pytest.mark.slow
+def test_the_photo_model_gives_the_same_picture_as_pytorch(browser: Any, tmp_path: Path, real_runtime: Path) -> None:
+    name = "RealESRGAN_x4plus"
+    site = build(tmp_path / "site", models=[name], runtime=real_runtime)
+    photo = cv2.imread(str(ROOT / "inputs" / "astronaut.jpg"))[60:100, 100:144]
+    picture = tmp_path / "사진.png"
+    picture.write_bytes(cv2.imencode(".png", photo)[1].tobytes())
+    with opened(site, browser) as page:
+        found = enlarge(page, picture, name)
+    tile, pad = static_site.HEAVY_TILE
+    expected = load(name, backend="torch", precision="fp32", tile=tile, tile_pad=pad).upscale_array(photo, 4)
+    assert largest_step(found, expected) <= STEPS
+    # 빈 이미지끼리 견준 것이 아니다.
+    assert found.std() > 20
 
 
 @pytest.mark.slow
