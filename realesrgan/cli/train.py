@@ -193,9 +193,11 @@ def _report(result: TrainResult, stop: StopRequest) -> None:
         if result.already_complete:
             say(f"이미 마친 훈련입니다(반복 {result.iterations}). 더 하려면 train:total_iter를 늘리세요.")
         say(f"가중치: {result.weights}")
-        say(
-            f"사진을 키우려면: python inference_realesrgan.py --model_path {shlex.quote(str(result.weights))} -i inputs"
-        )
+        best = result.weights.with_name("net_g_best.pth")
+        used = best if best.is_file() else result.weights
+        if used is best:
+            say(f"지표가 가장 좋았던 가중치: {best}")
+        say(f"사진을 키우려면: python inference_realesrgan.py --model_path {shlex.quote(str(used))} -i inputs")
     if result.archived is not None:
         say(f"같은 이름의 앞선 실험은 여기에 옮겨 두었습니다: {result.archived}")
 

@@ -200,3 +200,17 @@ def test_the_terminal_speaks_to_a_person_and_the_file_keeps_everything(tmp_path)
         assert len(lines) == len(set(lines))
         log = next((tmp_path / "experiments" / "tiny").glob("train_tiny_*.log")).read_text(encoding="utf-8")
         assert all(word in log for word in long) and "반복 4/4, 학습률" not in log
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_end_tells_the_command_of_the_best_weights(tmp_path, capsys, kept):
+    from realesrgan.cli.train import StopRequest, _report
+    from realesrgan.training.loop import TrainResult
+
+    latest, best = tmp_path / "net_g_latest.pth", tmp_path / "net_g_best.pth"
+    if kept:
+        best.touch()
+    _report(TrainResult(latest, tmp_path, 4, True, {}), StopRequest())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"가중치: {latest}" and f"--model_path {best if kept else latest} " in lines[-1]
+    assert any("가장 좋았던" in line for line in lines) is kept
