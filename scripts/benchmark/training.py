@@ -11,7 +11,7 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -297,18 +297,17 @@ def benchmark_steps(
     rounds: int,
     repeats: int = 1,
     clock: Clock = time.perf_counter,
-) -> dict[str, dict[str, float]]:
-    """`STEPS`마다의 걸음. 배열의 순서를 바꾼(channels_last) 것도 잰다."""
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """`STEPS`마다의 걸음을 재는 대로 준다. 배열의 순서를 바꾼(channels_last) 것도 잰다."""
     items = [dataset[ItemKey(index % len(dataset), 0, 0, 0, index)] for index in range(batch)]
     data = {name: torch.stack([item[name] for item in items]) for name in items[0] if name != "gt_path"}
-    found = {}
     for name, (file, network) in STEPS.items():
         options = step_options(file, network, batch, gt_size)
         for layout in (False, True):
             options["train"]["channels_last"] = layout
             with without_cuda():
-                found[f"걸음 {name}{' channels_last' * layout}"] = benchmark_step(options, data, rounds, repeats, clock)
-    return found
+                measured = benchmark_step(options, data, rounds, repeats, clock)
+            yield f"걸음 {name}{' channels_last' * layout}", measured
 
 
 def _sample_folder(folder: Path, size: int) -> Path:
@@ -358,14 +357,16 @@ def report(
         repeats: 걸음을 모델부터 새로 지어 되풀이할 횟수.
         cpu_time: 걸음을 벽시계 대신 이 프로세스가 쓴 CPU 시간으로 잴지. 다른 일이 도는 기계에서 쓴다.
     """
+    say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}{', CPU 시간' * cpu_time}")
     with tempfile.TemporaryDirectory() as folder:
         data = data or _sample_folder(Path(folder), size)
+        results: Iterable[tuple[str, dict[str, float]]]
         if gt_size is not None:
             import_user_modules()
             clock = time.process_time if cpu_time else time.perf_counter
             results = benchmark_steps(_dataset(data, size), batch, gt_size, rounds, repeats, clock)
         else:
-            results = run(data, batch, size, rounds)
-    say(f"스레드 {torch.get_num_threads()}, torch {torch.__version__}{', CPU 시간' * cpu_time}")
-    for name, values in results.items():
-        say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))
+            results = run(data, batch, size, rounds).items()
+        # 오래 걸리므로 재는 대로 보인다.
+        for name, values in results:
+            say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))
