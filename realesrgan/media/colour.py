@@ -1,4 +1,8 @@
-"""색의 뜻: 프로파일(ICC) 고르기와 바꾸기, 번호(H.273)와 PNG의 gAMA·cHRM으로 적은 색을 프로파일로 만들기."""
+"""색의 뜻. 바꾸는 일은 libvips(lcms)가 하고, 라이브러리에 없는 것을 여기서 한다.
+
+번호(H.273), PNG의 gAMA·cHRM, EXIF로만 적은 색을 프로파일(ICC)로 만든다. Pillow와 libvips에 든 것은
+sRGB와 P3뿐이다.
+"""
 
 from __future__ import annotations
 

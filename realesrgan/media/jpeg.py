@@ -1,4 +1,8 @@
-"""JPEG의 조각(segment)을 읽고 끼운다(ITU-T T.81). 픽셀은 libvips가 풀고 쓴다."""
+"""JPEG의 조각(segment)을 읽고 끼운다(ITU-T T.81). 픽셀은 libvips가 풀고 쓴다.
+
+libvips가 하지 않는 것이 여기 있다: 풀지 않은 EXIF와 IPTC와 설명을 바이트 그대로 옮기기, 이득 지도를 옮기고
+함께 든 다른 것의 이름을 대기.
+"""
 
 from __future__ import annotations
 
