@@ -168,12 +168,11 @@ def test_faces_without_the_weights_say_where_to_put_them(
     prepare_torchvision()
     pytest.importorskip("spandrel")
     from realesrgan.errors import DownloadError
-    from realesrgan.zoo import weights
 
     def refuse(url: str, *_: object, **__: object) -> None:
         raise DownloadError(f"내려받지 못했습니다: {url}\n  연결할 수 없습니다.")
 
-    monkeypatch.setattr(weights, "download", refuse)
+    monkeypatch.setattr("realesrgan.util.download.download", refuse)
     monkeypatch.chdir(tmp_path)
     assert command("--face_enhance")[0] == 1
     told = capsys.readouterr().err

@@ -171,7 +171,8 @@ def test_a_bar_is_drawn_only_on_a_terminal(capsys, monkeypatch):
 
 def test_a_summary_names_every_status_in_one_table():
     statuses = list(STATUSES)
-    assert conclusion(statuses, 1) == (130, "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 중단 1 (1.0초)")
+    words = "완료 1, 실패 1, 시작할 수 없음 1, 건너뜀 1, 다른 몫을 기다림 1, 중단 1 (1.0초)"
+    assert conclusion(statuses, 1) == (130, words)
     assert conclusion(statuses[:3], 1)[0] == 1 and conclusion([statuses[2]], 1)[0] == 2
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -370,18 +370,35 @@ def test_no_strip_fits_and_tiles_take_over(tight: Callable[[int], None], caplog:
     assert upscaler.cut_for(150, 40) is None
 
 
-def test_a_whole_that_runs_out_of_memory_becomes_strips(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("tile", [0, "auto"])
+def test_a_whole_that_runs_out_of_memory_becomes_strips_and_smaller_ones_stay_whole(
+    tile: int | Literal["auto"], caplog: pytest.LogCaptureFixture
+) -> None:
+    heights = []
+
     class Small(TorchEngine):
         def __call__(self, batch: Tensor) -> Tensor:
+            heights.append(batch.shape[-2])
             if batch.shape[-2] > 100:
                 raise OutOfMemoryError("모자람")
             return super().__call__(batch)
 
-    upscaler = Upscaler(Small(small_rrdbnet(), CPU, "fp32", scale=4), tile=0)
+    upscaler = Upscaler(Small(small_rrdbnet(), CPU, "fp32", scale=4), tile=tile)
     with caplog.at_level(logging.WARNING):
         result = upscaler.upscale(IMAGE)
-    assert "띠로" in caplog.text
+    assert caplog.text.count("띠로") == 1
     assert nearly_equal(result, Upscaler(engine_of(small_rrdbnet())).upscale(IMAGE))
+    heights.clear()
+    upscaler.upscale(IMAGE)
+    upscaler.upscale(IMAGE[:40])
+    assert heights == [40] and caplog.text.count("띠로") == 1
+
+
+def test_an_object_that_is_no_module_is_not_asked_to_stream_when_it_fits(caplog: pytest.LogCaptureFixture) -> None:
+    engine = TorchEngine(lambda batch: F.interpolate(batch, scale_factor=4), CPU, "fp32", scale=4)
+    with caplog.at_level(logging.WARNING):
+        Upscaler(engine, tile=0).upscale(IMAGE)
+    assert not caplog.text
 
 
 def test_a_network_that_cannot_stream_says_so_once_and_tiles(

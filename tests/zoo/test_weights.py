@@ -310,7 +310,7 @@ def test_same_file_name_at_two_addresses_is_two_files(
         torch.save({"params": tiny_srvgg.state_dict()}, target)
         return target
 
-    monkeypatch.setattr(weights, "download", fake)
+    monkeypatch.setattr("realesrgan.util.download.download", fake)
     first = resolve_model_path("https://example.com/v1/net.pth")
     second = resolve_model_path("https://example.com/v2/net.pth")
     assert first != second
