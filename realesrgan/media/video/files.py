@@ -85,7 +85,8 @@ def open_container(source: Source, deep: bool = False) -> Any:
                 "format_whitelist": ",".join(sorted(set(av.formats_available) - _PLAYLIST_FORMATS)),
                 **(_DEEP_PROBE if deep else {}),
             },
-            metadata_errors="replace",
+            # PyAV 19에는 이 인자가 없다.
+            **({"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}),
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         from realesrgan.media.video.damage import missing_index
