@@ -132,8 +132,9 @@ def number(
             raise argparse.ArgumentTypeError(f"수가 아닙니다: '{text}'") from None
         if not low <= value <= high or (above and value == low) or not math.isfinite(value):
             bound = f"{low:g}보다 큰" if above else f"{low:g} 이상"
-            top = "" if high == math.inf else f" {high:g} 이하"
-            raise argparse.ArgumentTypeError(f"{bound}{top}의 수여야 합니다: {text}")
+            bound += "" if high == math.inf else f" {high:g} 이하"
+            said = bound if bound.endswith("큰") else f"{bound}의"
+            raise argparse.ArgumentTypeError(f"{said} 수여야 합니다: {text}")
         return value
 
     return parse
@@ -544,6 +545,10 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
     args.model_name, args.sources = ",".join(names), names if args.model_path is None else _several(args.model_path)
     if args.named and args.model_path is not None and max(len(names), len(args.sources)) > 1:
         parser.error("가중치를 여럿 평균할 때는 -n과 --model_path 가운데 하나만 주세요.")
+    scales = {get_model(name).scale for name in names}
+    if args.model_path is None and len(scales) > 1:
+        found = ", ".join(f"{name} {get_model(name).scale}배" for name in names)
+        parser.error(f"배율이 다른 모델은 평균할 수 없습니다: {found}")
     if args.mix is not None and len(args.mix) != len(args.sources):
         parser.error(f"--mix의 수는 모델의 수와 같아야 합니다: 모델 {len(args.sources)}개, 무게 {len(args.mix)}개")
 

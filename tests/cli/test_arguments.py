@@ -34,10 +34,12 @@ def test_every_option_of_the_old_command_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("-s 0", "0보다 큰"),
+        ("-s 0", "0보다 큰 100 이하의 수여야"),
+        ("-n realesr-animevideov3,RealESRGAN_x4plus --mix 0,1", "0보다 큰 수여야"),
+        ("-n realesr-animevideov3,RealESRGAN_x2plus", "배율이 다른 모델은 평균할 수 없습니다: realesr"),
         ("-s nan", "수여야 합니다"),
         ("-s x", "수가 아닙니다"),
-        ("-t -1", "0 이상"),
+        ("-t -1", "0 이상의 수여야"),
         ("-dn 1.5", "1 이하"),
         ("--quality 101", "100 이하"),
         ("--ext xyz", "쓸 수 없는 형식"),
