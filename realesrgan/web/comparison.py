@@ -74,8 +74,8 @@ def build_comparison(words: Words, name: str, **options: Any) -> gr.ImageSlider:
     control = gr.HTML(
         f'<div class="row" data-target="{name}"><label>{label}'
         '<input type="range" min="0" max="100" step="1" value="50" aria-valuetext="50%"></label>'
-        f'<button type="button" data-turn="-1">{more}</button>'
-        f'<button type="button" data-turn="1">{less}</button></div>',
+        f'<span><button type="button" data-turn="-1">{more}</button> '
+        f'<button type="button" data-turn="1">{less}</button></span></div>',
         elem_id=f"divider-{name}",
         elem_classes="realesrgan-divider",
         js_on_load=_SCRIPT,

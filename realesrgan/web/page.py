@@ -41,7 +41,7 @@ CSS = """
 .realesrgan-status progress { width: 100%; height: 1.2rem; }
 .realesrgan-status .problem { color: var(--error-text-color, #b10000); white-space: pre-wrap; overflow-wrap: anywhere; }
 .realesrgan-status .text { overflow-wrap: anywhere; }
-input[role="listbox"] { text-overflow: ellipsis; padding-right: 1.5rem; }
+input[role="listbox"], input[role="combobox"] { text-overflow: ellipsis; padding-right: 1.5rem; }
 button[aria-label="common.upload"] { display: none; }
 nav a { color: var(--body-text-color) !important; }
 button[role="tab"][aria-selected="true"] { color: var(--color-accent) !important; }
@@ -190,9 +190,9 @@ def build_form(kind: Kind, words: Words) -> Form:
         allowed = ["auto", *(pictures if kind == "picture" else forms.CONTAINERS)]
         fields["format"] = gr.Dropdown(allowed, value="auto", label=words["format"], min_width=120)
         if kind == "picture":
-            fields["quality"] = gr.Slider(0, 100, value=0, step=1, label=words["quality"], min_width=160)
+            fields["quality"] = gr.Slider(0, 100, value=0, step=1, label=words["quality"], min_width=240)
         else:
-            fields["crf"] = gr.Slider(0, 63, value=0, step=1, label=words["crf"], min_width=160)
+            fields["crf"] = gr.Slider(0, 63, value=0, step=1, label=words["crf"], min_width=240)
     fields["blend"] = gr.Slider(0, 1, value=1, step=0.05, label=words["blend"])
     fields["faces"] = gr.Checkbox(value=False, label=words["faces"], info=words["faces_info"])
     with gr.Accordion(words["more"], open=False):

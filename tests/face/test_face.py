@@ -220,16 +220,22 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, save_network: An
         load_restorer(save_network(tiny_rrdbnet(4)), CPU)
 
 
-@pytest.mark.slow
-def test_checkpoint_of_the_official_shapes_loads_and_restores_the_same_every_time(tmp_path: Path) -> None:
-    """공식 파일은 여기서 받을 수 없으므로 모양이 같고 값이 무작위인 체크포인트로 싣는 길을 본다."""
+def random_restorer(folder: Path) -> Path:
+    """공식 GFPGAN v1.4와 모양이 같고 값이 무작위인 체크포인트."""
     prepare_torchvision()
     module = pytest.importorskip("spandrel.architectures.GFPGAN")
     torch.manual_seed(0)
     options = {"fix_decoder": False, "input_is_latent": True, "different_w": True, "sft_half": True}
     network = module.GFPGAN(out_size=512, **options)
-    path = tmp_path / "GFPGANv1.4.pth"
+    path = folder / "GFPGANv1.4.pth"
     torch.save({"params_ema": network.state_dict()}, path)
+    return path
+
+
+@pytest.mark.slow
+def test_checkpoint_of_the_official_shapes_loads_and_restores_the_same_every_time(tmp_path: Path) -> None:
+    """공식 파일은 여기서 받을 수 없으므로 모양이 같고 값이 무작위인 체크포인트로 싣는 길을 본다."""
+    path = random_restorer(tmp_path)
     # 공식 파일의 크기와 견준다. 이름표의 길이만큼만 다르다.
     assert abs(path.stat().st_size - 348_632_874) < 100_000
     step = FaceRestoration(str(path))

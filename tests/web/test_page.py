@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.face.test_face import random_restorer
+from tests.web.test_server import run_command
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -275,6 +277,8 @@ def test_the_divider_and_the_zoom_are_used_with_the_keyboard(open_page: Callable
     page = open_page(viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#run-picture-ko").bounding_box()["width"] >= 44
+    # 좁은 칸에 밀려 한 글자씩 세로로 적히지 않는다.
+    assert page.get_by_text("품질(0은").first.bounding_box()["height"] < 60
     assert not page.locator("#divider-compare-ko").is_visible()
     choose(page, "모델", SLOW)
     upload(page, save_picture(tmp_path / "a.png", 128, 96))
@@ -336,3 +340,39 @@ def test_the_form_is_used_with_the_keyboard_alone(open_page: Callable[..., Any],
         pytest.fail("Tab으로 시작 단추에 닿지 못했다")
     page.keyboard.press("Enter")
     status(page, "다 됨")
+
+
+@pytest.mark.slow
+def test_faces_are_restored_as_by_the_command(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nearest_weights: Callable[[int], Path]
+) -> None:
+    """공식 얼굴 모델은 여기서 받을 수 없으므로 모양이 같고 값이 무작위인 것을 캐시에 둔 서버를 따로 띄운다."""
+    home, folder = tmp_path / "home", tmp_path / "in"
+    for one in (home, folder):
+        one.mkdir()
+    random_restorer(home)
+    monkeypatch.setenv("REALESRGAN_HOME", str(home))
+    photo, weights = folder / "astronaut.jpg", folder / "nearest_x2.pth"
+    shutil.copy(ROOT / "inputs" / photo.name, photo)
+    shutil.copy(nearest_weights(2), weights)
+    process = run_command("--port", "0", "--work", str(tmp_path / "work"), "--device", "cpu")
+    try:
+        page = browser.new_page(locale="ko-KR")
+        page.set_default_timeout(240_000)
+        page.goto(process.stdout.readline().split()[-1] if process.stdout else "")
+        page.get_by_label("얼굴 고치기").first.check()
+        page.get_by_role("button", name="직접 훈련한 가중치").locator("visible=true").first.click()
+        page.locator("#weights-picture-ko input[type=file]").set_input_files(str(weights))
+        command_has(page, weights.name)
+        upload(page, photo)
+        command_has(page, "--face_enhance")
+        page.locator("#run-picture-ko").click()
+        status(page, "다 됨")
+        status(page, "얼굴 1개")
+        result = downloaded(page, "astronaut_out.jpg", tmp_path)
+        assert run_shown_command(page, folder) == 0
+        assert result.read_bytes() == (folder / "results" / "astronaut_out.jpg").read_bytes()
+        page.close()
+    finally:
+        process.kill()
+        process.communicate()
