@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -154,18 +155,21 @@ def hdr_parameters(side_data: dict[str, Any], encoder: Encoder) -> dict[str, str
 
 
 def _x265_display(display: dict[str, Any]) -> str:
-    points = "".join(
-        f"{letter}({round(display[name][0] * _CHROMATICITY)},{round(display[name][1] * _CHROMATICITY)})"
-        for letter, name in (("G", "green"), ("B", "blue"), ("R", "red"), ("WP", "white"))
-    )
+    def point(value: Any) -> str:
+        return str(round(value * _CHROMATICITY))
+
     low, high = display["luminance"]
-    return f"{points}L({round(high * _LUMINANCE)},{round(low * _LUMINANCE)})"
+    return f"{_points(display, point)}L({round(high * _LUMINANCE)},{round(low * _LUMINANCE)})"
 
 
 def _svt_display(display: dict[str, Any]) -> str:
-    points = "".join(
-        f"{letter}({float(display[name][0]):.5f},{float(display[name][1]):.5f})"
+    low, high = display["luminance"]
+    return f"{_points(display, lambda value: f'{float(value):.5f}')}L({float(high):.4f},{float(low):.4f})"
+
+
+def _points(display: dict[str, Any], written: Callable[[Any], str]) -> str:
+    """원색과 흰점. 두 인코더가 단위만 달리 적는다."""
+    return "".join(
+        f"{letter}({written(display[name][0])},{written(display[name][1])})"
         for letter, name in (("G", "green"), ("B", "blue"), ("R", "red"), ("WP", "white"))
     )
-    low, high = display["luminance"]
-    return f"{points}L({float(high):.4f},{float(low):.4f})"

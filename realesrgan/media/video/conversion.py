@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 from realesrgan.media.video.files import import_av
@@ -218,9 +217,7 @@ class Tempo:
             graph.add("aformat", f"sample_fmts={sample_format}:channel_layouts={layout}"),
             graph.add("abuffersink"),
         ]
-        for first, second in pairwise(nodes):
-            first.link_to(second)
-        graph.configure()
+        graph.link_nodes(*nodes).configure()
         return graph
 
     def flush(self) -> Iterator[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -226,9 +225,7 @@ def _graph(frame: Any, info: VideoInfo, mode: Deinterlace) -> Any:
         graph.add("format", f"pix_fmts={frame.format.name}"),
         graph.add("buffersink"),
     ]
-    for first, second in pairwise(nodes):
-        first.link_to(second)
-    graph.configure()
+    graph.link_nodes(*nodes).configure()
     return graph
 
 

@@ -6,7 +6,6 @@ import re
 import struct
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 from realesrgan.errors import VideoReadError
@@ -152,9 +151,7 @@ def describe_frame(frame: Any) -> str:
     shape = {"width": frame.width, "height": frame.height, "format": frame.format.name}
     nodes = [graph.add_buffer(**shape, time_base=Fraction(1)), graph.add("showinfo", "checksum=0")]
     nodes.append(graph.add("buffersink"))
-    for first, second in pairwise(nodes):
-        first.link_to(second)
-    graph.configure()
+    graph.link_nodes(*nodes).configure()
     before = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:

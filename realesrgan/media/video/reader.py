@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -708,9 +708,7 @@ def _fit(frame: Any, aspect: Fraction, info: VideoInfo, graph: Any) -> tuple[Any
             made.add("pad", f"{width}:{height}:-1:-1"),
             made.add("buffersink"),
         ]
-        for first, second in pairwise(nodes):
-            first.link_to(second)
-        made.configure()
+        made.link_nodes(*nodes).configure()
         graph = (shape, made)
     graph[1].push(frame)
     return graph[1].pull(), graph

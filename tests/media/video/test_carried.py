@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from realesrgan.media.video import EncodeRequest, VideoReader, marks, tracks
+from realesrgan.media.video import EncodeRequest, VideoReader, marks, probe, tracks
 from realesrgan.media.video.messages import CAPTION_CODECS, caption_message, hdr10plus_message, insert_messages
 from realesrgan.media.video.tracks import later_timecode, writes_timecode
 from tests.media.video import samples
@@ -157,6 +157,28 @@ def test_captions_and_dynamic_hdr_travel_together(tmp_path: Path) -> None:
     video_with_messages(tmp_path / "a.mp4", both, "libx265", "yuv420p10le")
     samples.remake(tmp_path / "a.mp4", tmp_path / "b.mp4", "mp4")
     assert (captions_in(tmp_path / "b.mp4"), lights_in(tmp_path / "b.mp4")) == (captions, lights)
+
+
+DOLBY = """Input #0, mov,mp4, from 'a.mp4':
+  Stream #0:0[0x1](und): Audio: aac
+  Stream #0:1[0x2](und): Video: hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 64x64
+      Side data:
+        DOVI configuration record: version: 1.0, profile: 8, level: 6, rpu flag: 1, el flag: 0, bl flag: 1, \
+compatibility id: 4, compression: 0
+  Stream #0:2[0x3](und): Video: hevc (Main 10), yuv420p10le, 64x64
+"""
+
+
+@pytest.mark.parametrize(("index", "base"), [(0, None), (1, 4), (2, None)])
+def test_the_base_of_a_dolby_vision_stream_is_read(index: int, base: int | None) -> None:
+    assert probe.dolby_vision_base(DOLBY, index) == base
+
+
+@pytest.mark.parametrize(
+    ("base", "is_hdr", "expected"), [(None, False, 0), (None, True, 1), (4, False, 4), (0, True, 0)]
+)
+def test_a_dolby_vision_frame_without_a_record_trusts_its_colour(base: int | None, is_hdr: bool, expected: int) -> None:
+    assert probe.hdr_side_data({"DOVI_METADATA": b""}, base, is_hdr) == {"dolby_vision": expected}
 
 
 def test_dynamic_hdr_of_an_unknown_shape_is_not_guessed() -> None:
