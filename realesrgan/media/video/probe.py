@@ -84,7 +84,9 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     colour = concrete_colour(matrix, primaries, transfer, full, layout.family, frame.height)
     if layout.family == "yuv" and layout.subsampling != (1, 1):
         colour = replace(colour, siting=chroma_siting(frame))
-    side_data = {data.type.name: bytes(data) for data in frame.side_data}
+    # PyAV 19부터는 사전처럼 종류를 내고, 그 앞은 데이터를 낸다.
+    found = [one if hasattr(one, "type") else frame.side_data[one] for one in frame.side_data]
+    side_data = {data.type.name: bytes(data) for data in found}
     notes: list[str] = []
     rotation, mirrored = 0, False
     if "DISPLAYMATRIX" in side_data:
