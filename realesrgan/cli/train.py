@@ -89,12 +89,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _PlainFormatter(logging.Formatter):
-    """사람에게 보일 꼴: 시각과 말. 경고와 오류는 그렇다고 적는다."""
+    """사람에게 보일 꼴: 시각과 말. 경고와 오류는 그렇다고 적고, 남의 코드가 낸 오류의 추적(traceback)은 둔다."""
 
     def format(self, record: logging.LogRecord) -> str:
         """기록 하나를 글로 바꾼다."""
         level = "오류: " if record.levelno >= logging.ERROR else "경고: " if record.levelno >= logging.WARNING else ""
-        return f"{self.formatTime(record, TIME)} {level}{record.getMessage()}"
+        text = f"{self.formatTime(record, TIME)} {level}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import logging
 import sys
 import types
 
@@ -214,3 +215,15 @@ def test_the_end_tells_the_command_of_the_best_weights(tmp_path, capsys, kept):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"가중치: {latest}" and f"--model_path {best if kept else latest} " in lines[-1]
     assert any("가장 좋았던" in line for line in lines) is kept
+
+
+def test_the_terminal_keeps_the_traceback_of_code_that_failed():
+    """준비하다 난 오류는 기록 파일이 생기기 전이라, 터미널에 없으면 어디에도 없다."""
+    from realesrgan.cli.train import _PlainFormatter
+
+    try:
+        raise KeyError("lq")
+    except KeyError:
+        record = logging.LogRecord("basicsr", logging.ERROR, "", 0, "데이터셋의 추적:", (), sys.exc_info())
+    text = _PlainFormatter().format(record)
+    assert "오류: 데이터셋의 추적:" in text and "Traceback" in text and "KeyError: 'lq'" in text
