@@ -104,6 +104,7 @@ def test_the_compiled_network_draws_the_same_picture():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA 장치가 없다")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_graphs_on_the_card_give_the_picture_of_the_plain_engine(tiny_srvgg, precision):
     engine = create_engine(tiny_srvgg, backend="compile", device="cuda", precision=precision)
@@ -114,6 +115,7 @@ def test_graphs_on_the_card_give_the_picture_of_the_plain_engine(tiny_srvgg, pre
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA 장치가 없다")
 def test_a_recorded_call_reads_its_input_anew_and_keeps_its_results():
     network = nn.Conv2d(3, 3, 3, padding=1).cuda().eval()
     first, second = (torch.rand(1, 3, 8, 8, device="cuda") for _ in range(2))
