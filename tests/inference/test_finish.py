@@ -190,5 +190,6 @@ def test_result_kept_in_a_file_is_finished_in_place(
         with Image.open(made.target) as image:
             assert image.mode == mode
             results.append(np.asarray(image).astype(int))
-    assert np.abs(results[0] - results[1]).max() <= 1
+    # 띠마다 크기를 맞춘 것은 통째와 한 단계까지 다르고, 색 맞추기가 그것을 편차의 비만큼 키운다.
+    assert np.abs(results[0] - results[1]).max() <= (2 if "outscale" in options else 1)
     assert not list(tmp_path.glob(".realesrgan-*"))
