@@ -174,7 +174,7 @@ def test_a_signal_saves_and_the_run_goes_on_from_there(tmp_path, number, code):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     task = subprocess.Popen(command, cwd=tmp_path, env=environment(), **streams)
     for line in task.stderr:
-        if "iter:       3" in line:
+        if "반복 3/" in line:
             # 터미널처럼 작업자까지 모두에게 보낸다.
             import os
 
