@@ -136,7 +136,7 @@ def test_an_interruption_exits_130_and_tells_how_to_go_on(tmp_path):
     seen = []
     for line in task.stderr:
         seen.append(line)
-        if "iter:       3" in line:
+        if "반복 3/" in line:
             task.send_signal(signal.SIGINT)
             break
     errors = task.communicate(timeout=60)[1]
