@@ -32,4 +32,4 @@ def test_claiming_keeps_a_slow_device_from_being_waited_for() -> None:
 
 def test_the_table_has_a_row_for_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_script("simulate_fleet", "--devices", 2, 4, "--pictures", 100, "--frames", 1000) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2 + 3 * 2
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 4 * 2

@@ -88,7 +88,7 @@ def test_it_can_be_called_again_and_leaves_nothing_behind(tmp_path):
 def test_the_command_gives_the_same_weights(tmp_path):
     path = write_options(tmp_path, tiny_options(tmp_path))
     code, errors = call_train(tmp_path)
-    assert code == 0 and "iter:       4" in errors
+    assert code == 0 and "반복 4/" in errors
     result = train(path, root=tmp_path / "api")
     assert same_tensors(network(tmp_path, "net_g_latest.pth"), torch.load(result.weights, weights_only=True))
 

@@ -291,7 +291,8 @@ def _settle_quality(request: EncodeRequest, encoder: Encoder, user: dict[str, st
             "  해결: --bitrate(b)를 빼거나 --codec을 바꾸세요."
         )
     # libvpx는 품질과 비트율을 함께 받는다(품질을 지키되 비트율을 넘지 않는다).
-    names = [*(["--crf"] if request.crf is not None else []), *given]
+    # 같은 옵션을 두 번 적었으면 더 자세히 적은 쪽(--encoder_options)이 이긴다.
+    names = [*(["--crf"] if request.crf is not None and encoder.crf not in user else []), *given]
     both = encoder.name == "libvpx-vp9" and {name.strip("-") for name in names} == {"crf", "b"} and len(names) == 2
     if not both and len(names) > 1:
         raise VideoFormatError(

@@ -247,7 +247,6 @@ def test_a_bitrate_is_a_quality_too() -> None:
     [
         (EncodeRequest(crf=20, options={"qp": "3"}), "mp4", "--crf, qp"),
         (EncodeRequest(options={"qp": "3", "b": "1000"}), "mp4", "두 가지"),
-        (EncodeRequest(crf=20, options={"crf": "40"}), "mp4", "두 가지"),
         (EncodeRequest(crf=20, options={"x264-params": "bitrate=100"}), "mp4", "--crf, b"),
         (EncodeRequest(options={"global_quality": "30"}), "mp4", "global_quality"),
         (EncodeRequest(codec="ffv1", bitrate=100_000), "matroska", "비트율"),
