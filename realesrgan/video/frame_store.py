@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -101,9 +102,14 @@ def stored_frames(path: Path) -> dict[int, int]:
     return found
 
 
-def _read_record(head: bytes, file: object) -> tuple[int, Planes | None]:
+def _rest(file: BinaryIO) -> int:
+    """아직 읽지 않은 바이트 수."""
+    return os.fstat(file.fileno()).st_size - file.tell()
+
+
+def _read_record(head: bytes, file: BinaryIO) -> tuple[int, Planes | None]:
     """기록 하나. 평면은 끊겼거나 상했으면 None."""
-    read = file.read  # type: ignore[attr-defined]
+    read = file.read
     if len(head) < _RECORD.size:
         return 0, None
     order, digest, count = _RECORD.unpack(head)
@@ -113,9 +119,11 @@ def _read_record(head: bytes, file: object) -> tuple[int, Planes | None]:
         if len(shape) < _PLANE.size:
             return order, None
         height, width, item = _PLANE.unpack(shape)
-        data = read(height * width * item)
-        if item not in (1, 2) or len(data) < height * width * item:
+        wanted = height * width * item
+        # 상한 크기만큼 읽으려 하면 읽기도 전에 메모리나 수의 한도를 넘는다.
+        if item not in (1, 2) or wanted > _rest(file):
             return order, None
+        data = read(wanted)
         body += shape + data
         planes.append(np.frombuffer(data, np.uint8 if item == 1 else np.uint16).reshape(height, width))
     return order, tuple(planes) if zlib.crc32(body) == digest else None

@@ -158,3 +158,13 @@ def test_an_old_result_left_in_the_workspace_by_a_kill_is_put_back(tmp_path):
     (workspace.folder / "old" / "00000000.png").write_bytes(b"precious")
     prepare(target, overwrite=True)
     assert (target / "00000000.png").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("size", [(1 << 32) - 1, 1 << 20])
+def test_a_frame_of_a_spoiled_size_is_cut_away(tmp_path: Path, size: int) -> None:
+    """적힌 크기가 파일보다 크면, 그만큼 읽어 보지 않고도 끊긴 것으로 안다."""
+    from realesrgan.video import frame_store
+
+    path = tmp_path / "0.frames"
+    path.write_bytes(frame_store._RECORD.pack(3, 0, 1) + frame_store._PLANE.pack(size, size, 2) + bytes(64))
+    assert frame_store.stored_frames(path) == {} and path.stat().st_size == 0
