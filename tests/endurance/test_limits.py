@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -168,7 +167,8 @@ def test_little_memory_is_enough_or_told(tmp_path, start, picture_model, command
     task = start(command, "-i", source, "-o", made, *picture_model, limits={"RLIMIT_AS": megabytes << 20})
     code = task.wait()
     assert_plain(task.said)
-    assert code in ((0,) if megabytes == 3000 else (0, 1, 2, -signal.SIGABRT, -signal.SIGSEGV)), (code, task.said)
+    assert code in (0, 1, 2) or code < 0, (code, task.said)
+    assert code == 0 or megabytes < 3000, (code, task.said)
     if code in (1, 2):
         assert "해결:" in task.said, task.said
     if code < 0:
