@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,20 +26,16 @@ from realesrgan.registry import ARCH_REGISTRY
 PRELU_START = 0.25
 # 항등에 섞는 무작위 값의 비중. 채널이 저마다 다른 것을 배우기에 넉넉하면서 픽셀의 자리를 흐리지 않는다.
 MIXED_NOISE = 0.3
-ACT_TYPES = ("relu", "prelu", "leakyrelu")
 LEAKY_SLOPE = 0.1
+# 활성화 함수의 이름과, 채널 수로 그 층을 짓는 법.
+_ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "relu": lambda _: nn.ReLU(inplace=True),
+    "prelu": lambda num_feat: nn.PReLU(num_parameters=num_feat),
+    "leakyrelu": lambda _: nn.LeakyReLU(negative_slope=LEAKY_SLOPE, inplace=True),
+}
+ACT_TYPES = tuple(_ACTIVATIONS)
 # ncnn의 합성곱에 붙은(fused) 활성화의 번호.
 _NCNN_ACTIVATIONS = {"1": "relu", "2": "leakyrelu"}
-
-
-def _activation(act_type: str, num_feat: int) -> nn.Module:
-    if act_type == "relu":
-        return nn.ReLU(inplace=True)
-    if act_type == "prelu":
-        return nn.PReLU(num_parameters=num_feat)
-    if act_type == "leakyrelu":
-        return nn.LeakyReLU(negative_slope=LEAKY_SLOPE, inplace=True)
-    raise ValueError(f"act_type은 {', '.join(ACT_TYPES)} 가운데 하나여야 합니다: {act_type}")
 
 
 def _init_deep(body: nn.ModuleList) -> None:
@@ -96,6 +92,9 @@ class SRVGGNetCompact(nn.Module):
         act_type: str = "prelu",
     ) -> None:
         super().__init__()
+        if act_type not in _ACTIVATIONS:
+            raise ValueError(f"act_type은 {', '.join(ACT_TYPES)} 가운데 하나여야 합니다: {act_type}")
+        activation = _ACTIVATIONS[act_type]
         self.num_in_ch = num_in_ch
         self.num_out_ch = num_out_ch
         self.num_feat = num_feat
@@ -103,10 +102,10 @@ class SRVGGNetCompact(nn.Module):
         # 다른 네트워크와 같은 이름(scale)으로도 읽는다.
         self.scale = self.upscale = upscale
         self.act_type = act_type
-        self.body = nn.ModuleList([nn.Conv2d(num_in_ch, num_feat, 3, 1, 1), _activation(act_type, num_feat)])
+        self.body = nn.ModuleList([nn.Conv2d(num_in_ch, num_feat, 3, 1, 1), activation(num_feat)])
         for _ in range(num_conv):
             self.body.append(nn.Conv2d(num_feat, num_feat, 3, 1, 1))
-            self.body.append(_activation(act_type, num_feat))
+            self.body.append(activation(num_feat))
         self.body.append(nn.Conv2d(num_feat, num_out_ch * upscale * upscale, 3, 1, 1))
         self.upsampler = nn.PixelShuffle(upscale)
         # 값 없는 틀(meta)에는 채울 것이 없다. 거기서 난수를 부르면 PyTorch가 sympy까지 불러와 몇 초가 걸린다.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from realesrgan.inference.engines.base import ENGINES
 from realesrgan.inference.engines.onnxruntime import DEFAULT_OPSET, OnnxEngine, trace_onnx
 from realesrgan.inference.engines.openvino import OpenVinoEngine, convert
 from realesrgan.inference.model import Model
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import os_reason, scratch_folder
 from realesrgan.util.optional import import_optional
 
 # OpenVINO의 파일에서 글자들을 적는 자리.
@@ -155,10 +154,8 @@ def export_openvino(
     for key, value in model.metadata(precision).items():
         converted.set_rt_info(value, [_INFO, key])
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # 같은 폴더에서 이름만 바꾸어야 중간에 끊겨도 반쪽 파일이 없다.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".realesrgan-", suffix=".part") as folder:
-            draft = Path(folder) / "model.xml"
+        with scratch_folder(target.parent) as folder:
+            draft = folder / "model.xml"
             openvino.save_model(converted, str(draft), compress_to_fp16=precision == "fp16")
             engine = OpenVinoEngine(draft)
             differences = compare(model.network, engine, batches)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from realesrgan.errors import ExportError, InvalidValueError
 from realesrgan.export.targets import TARGETS, MobilePlan, Shape
 from realesrgan.export.verify import Difference, compare, picture_batches, random_image, require_close
 from realesrgan.inference.model import Model
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import os_reason, scratch_folder
 from realesrgan.util.optional import import_optional
 
 # 정밀도마다 허용하는 가장 큰 차이(값은 0..1)와, 실제 사진에서 지켜야 할 PSNR(dB).
@@ -158,10 +157,8 @@ def export_mobile(
     if plan.target.name == "ncnn":
         del metadata["tile"]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # 같은 폴더에서 이름만 바꾸어야 중간에 끊겨도 반쪽 파일이 없다.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".realesrgan-", suffix=".part") as drafts:
-            draft = Path(drafts) / f"model{plan.target.extension}"
+        with scratch_folder(folder) as drafts:
+            draft = drafts / f"model{plan.target.extension}"
             worker.build(model, draft, plan, metadata)
             runner = worker.open_runner(draft, plan)
             differences = compare(model.network, runner, sample_batches(plan, pictures))
@@ -171,9 +168,9 @@ def export_mobile(
             _require_psnr(differences, PSNR_FLOORS[plan.precision] if psnr_floor is None else psnr_floor)
             size = 0
             # `.param`이 있으면 `.bin`도 온전하도록 `.param`을 마지막에 놓는다.
-            for made in sorted(Path(drafts).iterdir()):
+            for made in sorted(drafts.iterdir()):
                 size += sum(one.stat().st_size for one in (made, *made.rglob("*")) if one.is_file())
-                _place(made, target.with_suffix(made.suffix), Path(drafts))
+                _place(made, target.with_suffix(made.suffix), drafts)
     except OSError as error:
         why, remedy = os_reason(error)
         raise ExportError(f"내보낸 모델을 쓸 수 없습니다: {target}\n  이유: {why}\n  해결: {remedy}") from error

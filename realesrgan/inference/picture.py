@@ -6,7 +6,7 @@ import errno
 import logging
 import math
 import os
-import tempfile
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.media.picture import fill_transparent_rows
 from realesrgan.media.vips import RAW_BYTES, RawImage
 from realesrgan.media.writer import check_target
-from realesrgan.util.files import make_writable_folder, os_reason
+from realesrgan.util.files import make_writable_folder, os_reason, scratch_beside
 from realesrgan.util.numbers import Outscale, passes_note, plan_passes, scale_factor, scaled_size
 
 if TYPE_CHECKING:
@@ -149,13 +149,15 @@ def prepare_target(target: Path) -> None:
     """결과의 폴더를 만들고, 그 이름으로 파일을 쓸 수 있는지 본다.
 
     파일 시스템마다 이름의 규칙이 달라(길이, 쓸 수 없는 글자) 같은 폴더 안의 임시 폴더에 그 이름으로 만들어 본다.
+    그사이에 죽어 남은 폴더는 다음 실행이 지운다(`remove_abandoned`).
 
     Raises:
         ImageWriteError: 폴더를 만들거나 그 이름으로 쓸 수 없을 때.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=".realesrgan-", dir=target.parent)
+        scratch = scratch_beside(target, ".part")
+        scratch.mkdir()
     except OSError as error:
         raise _unwritable_folder(target.parent, error) from error
     try:
@@ -163,14 +165,14 @@ def prepare_target(target: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
         # Windows의 규칙은 하나라 계획할 때 이름만 보고 안다. 임시 폴더까지의 길이가 경로의 한도를 넘을 수도 있다.
         if os.name != "nt" and not target.exists():
-            (Path(scratch.name) / target.name).touch()
+            (scratch / target.name).touch()
     except OSError as error:
         reason, remedy = os_reason(error)
         raise ImageWriteError(
             f"결과를 쓸 수 없습니다: {target}\n  이 이름으로는 파일을 만들 수 없습니다. {reason}\n  해결: {remedy}"
         ) from error
     finally:
-        scratch.cleanup()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def prepare_folder(folder: Path) -> None:

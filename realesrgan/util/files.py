@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import sys
 import tempfile
 import unicodedata
@@ -128,8 +129,27 @@ def scratch_beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".realesrgan-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}")
 
 
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """`folder` 안의, 이 프로세스만 쓰고 지우는 임시 폴더. 같은 폴더라 이름만 바꾸어 결과를 내놓을 수 있다.
+
+    `folder`가 없으면 만들고, 죽은 프로세스가 거기 남긴 것은 지운다.
+
+    Raises:
+        OSError: 만들 수 없을 때.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
+    scratch = scratch_beside(folder / "scratch", ".part")
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def abandoned(folder: Path) -> list[Path]:
-    """이 컴퓨터의, 이미 죽은 프로세스가 폴더에 남긴 임시 파일들."""
+    """이 컴퓨터의, 이미 죽은 프로세스가 폴더에 남긴 임시 파일과 임시 폴더들."""
     head = f".realesrgan-{glob.escape(platform.node())}-*"
     found = []
     for path in (*folder.glob(f"{head}.part"), *folder.glob(f"{head}.raw")):
@@ -140,8 +160,11 @@ def abandoned(folder: Path) -> list[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """이미 죽은 프로세스가 폴더에 남긴 임시 파일을 지운다. 지울 수 없는 것은 그대로 둔다."""
+    """이미 죽은 프로세스가 폴더에 남긴 임시 파일과 임시 폴더를 지운다. 지울 수 없는 것은 그대로 둔다."""
     for path in abandoned(folder):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+            continue
         with suppress(OSError):
             path.unlink()
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from realesrgan.errors import VideoWriteError
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import os_reason, remove_abandoned, scratch_beside
 
 # y4m에는 화면밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
 IMAGES_ONLY = b"YUV4MPEG2"
@@ -65,8 +63,9 @@ class InputCopy(io.RawIOBase):
         try:
             if not self._started and self._folder is not None and not data.startswith(IMAGES_ONLY):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix=".realesrgan-", suffix=".part", dir=self._folder)
-                self._file, self._path = os.fdopen(handle, "wb"), Path(name)
+                remove_abandoned(self._folder)
+                path = scratch_beside(self._folder / "stdin", ".part")
+                self._file, self._path = path.open("xb"), path
             self._started = True
             if self._file is not None:
                 self._file.write(data)

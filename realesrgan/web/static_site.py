@@ -13,7 +13,6 @@ import logging
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.errors import DownloadError, RealESRGANError, UsageError
-from realesrgan.util.files import file_sha256, os_reason
+from realesrgan.util.files import cache_dir, file_sha256, os_reason, scratch_folder
 from realesrgan.zoo.models import MODELS
 
 if TYPE_CHECKING:
@@ -84,11 +83,10 @@ def fetch_runtime(folder: Path) -> Path:
     remedy = f"해결: 다른 곳에서 npm pack {RUNTIME}@{RUNTIME_VERSION} 으로 받은 파일을 --runtime으로 주세요."
     if npm is None:
         raise DownloadError(f"브라우저의 런타임을 받을 수 없습니다: {RUNTIME}\n  이유: npm이 없습니다.\n  {remedy}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".realesrgan-", suffix=".part") as part:
-        command = [npm, "pack", f"{RUNTIME}@{RUNTIME_VERSION}", "--silent", "--pack-destination", part]
+    with scratch_folder(folder) as part:
+        command = [npm, "pack", f"{RUNTIME}@{RUNTIME_VERSION}", "--silent", "--pack-destination", str(part)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        made = sorted(Path(part).glob("*.tgz"))
+        made = sorted(part.glob("*.tgz"))
         if done.returncode or not made:
             reason = next(iter(done.stderr.strip().splitlines()), f"종료 코드 {done.returncode}")
             raise DownloadError(f"브라우저의 런타임을 받지 못했습니다: {RUNTIME}\n  이유: {reason}\n  {remedy}")
@@ -218,15 +216,12 @@ def build(
             "  해결: 없는 폴더나 빈 폴더를 --output으로 주세요."
         )
     if runtime is None:
-        from realesrgan.util.files import cache_dir
-
         runtime = fetch_runtime(cache or cache_dir() / "web")
     else:
         check_runtime(runtime)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".realesrgan-", suffix=".part") as part:
-            draft = Path(part) / "site"
+        with scratch_folder(output.parent) as part:
+            draft = part / "site"
             unpack_runtime(runtime, draft / "ort")
             for name in PAGE_FILES:
                 shutil.copyfile(PAGE_FOLDER / name, draft / name)
@@ -234,7 +229,7 @@ def build(
             (draft / "licenses.txt").write_text(_licenses(entries), encoding="utf-8")
             (draft / LIST_NAME).write_text(json.dumps(entries, ensure_ascii=False, indent=1), encoding="utf-8")
             if output.exists():
-                output.rename(Path(part) / "old")
+                output.rename(part / "old")
             draft.rename(output)
     except OSError as error:
         why, remedy = os_reason(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,9 @@ from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteErro
 from realesrgan.inference.model import load
 from realesrgan.inference.picture import PictureSettings, prepare_target, upscale_file
 from realesrgan.media.image import Metadata, still, write_image
+from realesrgan.util.files import remove_abandoned
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -81,6 +86,20 @@ def test_a_target_that_cannot_be_made_says_so_at_once(tmp_path, name):
         prepare_target(tmp_path / name)
     prepare_target(tmp_path / "new" / "b.png")
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")
+def test_what_a_process_killed_while_trying_the_name_left_is_removed(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from realesrgan.inference.picture import prepare_target\n"
+        "Path.touch = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare_target(Path(sys.argv[1]) / 'a.png')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_for_the_gathered_result_falls_back_to_memory(model, source, tmp_path, monkeypatch, caplog):

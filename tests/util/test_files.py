@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from realesrgan.util.files import atomic_file, folder_size, remove_abandoned
+from realesrgan.util.files import atomic_file, folder_size, remove_abandoned, scratch_folder
 from tests.conftest import ROOT
 from tests.media.samples import names_in
 
@@ -90,6 +90,21 @@ def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(t
         remove_abandoned(tmp_path)
         assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="강제로 죽이는 신호가 없다")
+def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from realesrgan.util.files import scratch_folder\n"
+        "with scratch_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_bytes(b'x')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "new")], cwd=ROOT, check=False)
+    (left,) = (tmp_path / "new").iterdir()
+    with scratch_folder(tmp_path / "new") as folder:
+        assert folder.is_dir() and not left.exists()
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_the_size_of_a_folder_that_changes_meanwhile_is_still_told(tmp_path: Path, monkeypatch) -> None:
