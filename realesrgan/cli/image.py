@@ -8,13 +8,14 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from realesrgan.cli.arguments import (
     AUTO,
@@ -142,6 +143,8 @@ class PictureCommand(Command["Job", FileResult]):
     _model: Model | None = None
     _model_name: str | None = None
     _compute: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "realesrgan-compute"))
+    # 겹쳐 하는 일이 제 차례를 기다린 시간(초). 일을 하는 스레드마다 따로다.
+    _waited: Any = field(default_factory=threading.local)
 
     def plan(self, ranks: Ranks) -> list[Job]:
         """입력을 모두 찾아 결과의 이름을 정한다."""
@@ -195,8 +198,15 @@ class PictureCommand(Command["Job", FileResult]):
         """겹쳐 하는 일들의 계산을 한 스레드에서 차례로 한다. 부르는 스레드마다 OpenMP의 스레드들이 생기면 느려진다."""
         if threading.current_thread() is threading.main_thread():
             work()
-        else:
-            self._compute.submit(work).result()
+            return
+        asked = time.perf_counter()
+
+        def timed() -> float:
+            began = time.perf_counter()
+            work()
+            return began
+
+        self._waited.seconds += self._compute.submit(timed).result() - asked
 
     def process(self, job: Job, progress: Callable[[int, int], None]) -> FileResult:
         """이미지 하나를 키워 쓴다."""
@@ -219,6 +229,7 @@ class PictureCommand(Command["Job", FileResult]):
             max_output_pixels=args.max_pixels,
             value_range=args.float_range,
         )
+        self._waited.seconds = 0.0
         made = upscale_file(job.source, job.target, model=model, settings=settings, progress=progress)
         if job.to_stdout:
             with job.target.open("rb") as file:
@@ -228,7 +239,7 @@ class PictureCommand(Command["Job", FileResult]):
             input=job.input,
             output=job.output,
             status="done",
-            seconds=round(made.seconds, 3),
+            seconds=round(made.seconds - self._waited.seconds, 3),
             model=self._model_name,
             notes=made.notes,
             input_size=made.input_size,

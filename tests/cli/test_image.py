@@ -19,6 +19,7 @@ import torch
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.cli.image import main
+from realesrgan.inference.engines.torch import TorchEngine
 from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.version import __version__
 from tests.cli.plugin import PLUGIN
@@ -669,3 +670,20 @@ def test_pages_of_a_tiff_are_upscaled_one_by_one_or_refused(run: Callable[..., A
     assert pages == [(first.shape[0] * 4, first.shape[1] * 4, 3), (second.shape[0] * 4, second.shape[1] * 4)]
     done = run("-i", "in.tif", "-o", "out.png")
     assert done.returncode == 2 and "--ext tif" in done.stderr
+
+
+def test_the_time_of_each_overlapping_picture_leaves_out_its_wait(run, tmp_path, monkeypatch):
+    """두 장을 겹쳐 해도 한 장의 시간은 제가 쓴 것이라, 더한 것이 모두 걸린 시간을 크게 넘지 않는다."""
+    real = TorchEngine.__call__
+
+    def slow(engine: TorchEngine, batch: Any) -> Any:
+        time.sleep(0.5)
+        return real(engine, batch)
+
+    monkeypatch.setattr(TorchEngine, "__call__", slow)
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        _draw(tmp_path / "in" / name)
+    assert run("-i", "in", "-o", "out", "--backend", "torch", "--report", "r.json").returncode == 0
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    spent = [one["seconds"] for one in report["files"]]
+    assert min(spent) > 0.45 and sum(spent) < report["seconds"] + 0.5
