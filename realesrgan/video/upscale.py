@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -25,7 +26,7 @@ from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
 from realesrgan.video.parts import find_parts, upscale_parts
 from realesrgan.video.pipeline import PartialSegment, SegmentSink, VideoRun, run_stages
-from realesrgan.video.plan import IMAGE_NOTE, VideoPlan, fingerprint, plan_video
+from realesrgan.video.plan import IMAGE_NOTE, Span, VideoPlan, fingerprint, plan_video
 from realesrgan.video.settings import (
     ANIMATION,
     IMAGES,
@@ -171,15 +172,47 @@ class VideoTask:
     tail: int | None = None
 
     def finished_before(self) -> VideoResult | None:
-        """이어 하려는데 결과가 이미 있고 남은 일이 없으면 그렇다는 결과."""
+        """이어 하려는데 결과가 이미 있고 남은 일이 없으면 그렇다는 결과.
+
+        Raises:
+            UsageError: 있는 결과의 크기나 길이가 지금의 설정이 만들 것과 다를 때. 몇 초만 먼저 해 본 것을 다 한 것으로
+                보지 않는다.
+        """
         path, workspace = self.target.path, self.workspace
         finished = path is not None and path.exists() and workspace is not None and workspace.manifest() is None
         if self.processes is not None:
             finished = self.processes.broadcast(finished)
         if not finished:
             return None
+        agree(self.processes, self.check_finished)
         reason = "결과가 이미 있고 이어 할 일이 없습니다."
         return VideoResult(self.source.name, str(path), "skipped", model=self.models[0].name, reason=reason)
+
+    def check_finished(self) -> None:
+        """있는 결과가 지금의 설정이 만들 것과 크기와 길이가 같은지 본다. 읽을 수 없는 결과는 건드리지 않고 둔다."""
+        settings, scale = self.settings, self.models[0].scale
+        with closing(self.source.open()) as reader:
+            self.set_up(reader)
+            plan = plan_video(self.source, self.target, settings, reader, settings.outscale or scale, scale)
+            wanted = _extent(reader, Span(plan.start, plan.end))
+        try:
+            with closing(find_source(str(self.target.path), wanted.rate).open()) as made:
+                size, found = made.info.display_size, _extent(made, Span())
+        except RealESRGANError as error:
+            logger.info("있는 결과를 읽을 수 없어 견주지 않습니다: %s", error)
+            return
+        planned = (plan.encoding.width, plan.encoding.height)
+        # 깨진 곳을 지나거나 속도를 바꾸면 길이가 원본과 다를 수 있다. 움직이는 이미지는 마지막 프레임의 길이를 모른다.
+        loose = settings.on_damage == "continue" or settings.retime or self.target.container in PICTURES
+        slack = max(0.5, wanted.seconds / 50)
+        if size == planned and (abs(found.seconds - wanted.seconds) <= slack or (loose and found.frames > 1)):
+            return
+        told = [f"{w}x{h}, {span.seconds:.1f}초" for (w, h), span in ((size, found), (planned, wanted))]
+        raise UsageError(
+            f"이미 있는 결과가 지금의 설정으로 만든 것이 아닙니다: {self.target.path}\n"
+            f"  이유: 있는 것은 {told[0]}, 만들 것은 {told[1]}입니다.\n"
+            "  해결: --overwrite로 새로 만들거나, -o나 --suffix로 다른 이름을 주세요."
+        )
 
     def run_stream(self) -> VideoResult:
         """되감을 수 없는 입력을 키운다. 비디오 파일로 만들 때는 소리를 꺼낼 수 있게 적어 두며 읽는다."""
@@ -403,6 +436,28 @@ class VideoTask:
             tolerant=self.settings.on_damage == "continue",
         )
         return warnings, before
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """연 비디오의 한 구간.
+
+    Attributes:
+        frames: 프레임 수.
+        seconds: 첫 프레임부터 마지막 프레임이 끝날 때까지(초).
+        rate: 초당 프레임.
+    """
+
+    frames: int
+    seconds: float
+    rate: Fraction
+
+
+def _extent(reader: VideoReader | ImageSequence, span: Span) -> _Extent:
+    info = reader.info
+    inside = [pts for pts in reader.packet_index().pts if span.holds(pts)]
+    seconds = (inside[-1] - inside[0]) * info.time_base + 1 / info.rate if inside else 0
+    return _Extent(len(inside), float(seconds), info.rate)
 
 
 def attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:

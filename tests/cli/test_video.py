@@ -244,6 +244,22 @@ def test_resuming_does_not_touch_a_result_that_is_already_there(run, tmp_path):
     assert (tmp_path / "b.mp4").read_bytes() == b"precious"
 
 
+def test_resuming_does_not_take_a_short_trial_for_the_whole_video(run, tmp_path, model):
+    """README가 권하는 차례: 먼저 몇 초만 해 보고, 그다음 같은 이름으로 전체를 --resume으로 한다."""
+    make_video(tmp_path / "a.mp4", 50)
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--start", "0.2", "--end", "0.4").returncode == 0
+    before = (tmp_path / "b.mp4").read_bytes()
+    done = run("-i", "a.mp4", "-o", "b.mp4", "--resume")
+    assert done.returncode == 2 and "지금의 설정으로 만든 것이 아닙니다" in done.stderr and "--overwrite" in done.stderr
+    assert (tmp_path / "b.mp4").read_bytes() == before
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--start", "0.2", "--end", "0.4", "--resume").returncode == 0
+    assert run("-i", "a.mp4", "-o", "b.mp4", "--overwrite").returncode == 0
+    again = run("-i", "a.mp4", "-o", "b.mp4", "--resume")
+    assert again.returncode == 0 and "건너뜀" in again.stdout
+    smaller = run("-i", "a.mp4", "-o", "b.mp4", "--resume", *model[:2], "-s", "1", use_model=False)
+    assert smaller.returncode == 2 and "32x24" in smaller.stderr
+
+
 @pytest.mark.parametrize("name", ["이미지/1.png", "a.mp4", "r.json", "없는 폴더/p.png", "p.txt"])
 def test_a_preview_never_overwrites_another_file(run, tmp_path, name):
     make_video(tmp_path / "a.mp4", 4)
