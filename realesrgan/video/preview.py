@@ -99,6 +99,8 @@ class VideoEstimate:
 
 
 SAMPLE_FRAMES = 24
+_SAMPLE_PIXELS = 200_000_000
+"""크기를 어림하려고 인코딩해 볼 픽셀 수의 한도. 8K면 여섯 프레임이다."""
 
 
 def estimate_size(plan: VideoPlan, settings: VideoSettings, frames: Sequence[Planes]) -> int | None:
@@ -117,6 +119,7 @@ def estimate_size(plan: VideoPlan, settings: VideoSettings, frames: Sequence[Pla
     context = import_av().CodecContext.create(encoding.codec, "w")
     set_up(context, encoding)
     total = 0
+    frames = frames[: max(2, _SAMPLE_PIXELS // (encoding.width * encoding.height))]
     for number, planes in enumerate(frames):
         frame = frame_of(planes, plan.info.layout).reformat(
             encoding.width, encoding.height, encoding.pix_fmt or encoding.layout.pix_fmt

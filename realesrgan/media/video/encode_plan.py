@@ -91,26 +91,30 @@ def _lost_marks(info: VideoInfo, container: str, encoder: Encoder) -> list[str]:
     return notes
 
 
-_H264_BLOCKS = 36864  # 수준(level) 5.2의 프레임 한도(매크로블록). ITU-T H.264 표 A-1
-_H264_BLOCK_RATE = 2_073_600  # 그 초당 한도
-_H265_PIXELS = 35_651_584  # 수준 6.2의 프레임 한도(휘도 표본). ITU-T H.265 표 A.8
+_LEVELS = {
+    "libx264": ("H.264의 수준 5.2를", 36864 << 8, 2_073_600 << 8),  # ITU-T H.264 표 A-1
+    "libx265": ("H.265의 가장 높은 수준 6.2도", 35_651_584, 4_278_190_080),  # ITU-T H.265 표 A.8과 A.9
+    "libsvtav1": ("AV1의 가장 높은 수준 6.3도", 35_651_584, 4_278_190_080),  # AV1 규격 부속서 A.3
+    "libvpx-vp9": ("VP9의 가장 높은 수준 6.2도", 35_651_584, 4_706_009_088),
+}
+_LEVELS |= {"h264_nvenc": _LEVELS["libx264"], "hevc_nvenc": _LEVELS["libx265"], "av1_nvenc": _LEVELS["libsvtav1"]}
+"""코덱의 수준(level)의 이름과, 프레임과 1초에 담을 수 있는 휘도 표본의 수. 긴 변은 프레임의 여덟 배의 제곱근까지다."""
 
 
 def _player_limits(plan: EncodePlan) -> list[str]:
     """흔한 재생기가 보이지 못할 결과와 할 일."""
-    notes, size = [], f"{plan.width}x{plan.height}"
-    blocks = -(-plan.width // 16) * -(-plan.height // 16)
-    h264, h265 = plan.codec in ("libx264", "h264_nvenc"), plan.codec in ("libx265", "hevc_nvenc")
-    if h264 and (blocks > _H264_BLOCKS or blocks * plan.rate > _H264_BLOCK_RATE):
+    notes = []
+    name, most, rate = _LEVELS.get(plan.codec, ("", 0, 0))
+    area = -(-plan.width // 16) * -(-plan.height // 16) << 8
+    if name and (area > most or area * plan.rate > rate or max(plan.width, plan.height) ** 2 > 8 * most):
+        remedy = "--codec h265를 쓰거나 배율을" if name.startswith("H.264") else "배율이나 --fps를"
         notes.append(
-            f"{size} {float(plan.rate):g}fps는 H.264의 수준 5.2를 넘어 하드웨어로 재생하지 못하는 기기가 많습니다. "
-            "--codec h265를 쓰거나 배율을 줄이세요."
+            f"{plan.width}x{plan.height} {float(plan.rate):g}fps는 {name} 넘어 재생하지 못하는 기기가 많습니다. "
+            f"{remedy} 줄이세요."
         )
-    if h265 and plan.width * plan.height > _H265_PIXELS:
-        notes.append(f"{size}는 H.265의 가장 높은 수준도 넘어 재생하지 못하는 기기가 많습니다. 배율을 줄이세요.")
-    if h265 and plan.layout.bits > 10:
+    if name.startswith("H.265") and plan.layout.bits > 10:
         notes.append("12비트 H.265를 재생하는 기기는 드뭅니다. 널리 재생하려면 --pix_fmt yuv420p10le를 쓰세요.")
-    if h264 and plan.layout.bits > 8:
+    if name.startswith("H.264") and plan.layout.bits > 8:
         notes.append("10비트 H.264를 재생하는 기기는 드뭅니다. 널리 재생하려면 --codec h265를 쓰세요.")
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from contextlib import closing
 from dataclasses import replace
@@ -78,6 +79,35 @@ def test_captions_in_the_picture_are_kept_frame_by_frame(codec: str, tmp_path: P
     assert captions_in(tmp_path / "a.mp4") == sent
     samples.remake(tmp_path / "a.mp4", tmp_path / "b.mp4", "mp4", request=EncodeRequest(codec=codec))
     assert captions_in(tmp_path / "b.mp4") == sent
+
+
+def test_captions_in_the_user_data_of_a_disc_are_kept(tmp_path: Path) -> None:
+    plain, captioned, disc = (tmp_path / name for name in ("plain.m2v", "a.m2v", "a.mpg"))
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-c:v", "mpeg2video", "-bf", "2", plain)
+    count, made = 0, b""
+    for part in re.split(rb"(?=\x00\x00\x01)", plain.read_bytes()):
+        if part[3:4] == b"\x01":  # 프레임의 첫 조각(slice) 앞에 사용자 데이터를 놓는다(ISO/IEC 13818-2, 6.2.2.2).
+            made += b"\x00\x00\x01\xb2GA94\x03\x41\xff\xfc" + bytes([0x80 + count, 0x80, 0xFF])
+            count += 1
+        made += part
+    captioned.write_bytes(made)
+    samples.ffmpeg("-f", "mpegvideo", "-r", "25", "-i", captioned, "-c", "copy", "-f", "vob", disc)
+    sent = captions_in(disc)
+    assert count == len(sent) == len(set(sent)) == 10
+    assert not samples.remake(disc, tmp_path / "b.mp4", "mp4")
+    assert captions_in(tmp_path / "b.mp4") == sent
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_quicktime_shows_the_hevc_and_the_dts_few_players_play_is_told(container: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.mkv", tmp_path / f"b.{container}"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4", "-c:v",
+                   "libx264", "-c:a", "dca", "-strict", "-2", source)  # fmt: skip
+    notes = samples.remake(source, target, container, request=EncodeRequest(codec="h265"))
+    assert any("DTS" in note and "mkv" in note for note in notes)
+    with av.open(str(target)) as made:
+        assert made.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert made.streams.audio[0].codec_context.codec.canonical_name == "dts"
 
 
 def test_captions_another_codec_cannot_hold_are_named(tmp_path: Path) -> None:

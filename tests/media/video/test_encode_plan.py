@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -264,6 +265,10 @@ def test_two_qualities_at_once_are_refused(request_: EncodeRequest, container: s
         ("libx264", "yuv420p", (5120, 2880), "수준 5.2"),
         ("libx264", "yuv420p10le", (128, 96), "10비트 H.264"),
         ("libx265", "yuv420p12le", (128, 96), "12비트 H.265"),
+        ("libx264", "yuv420p", (8720, 128), "수준 5.2"),
+        ("libx265", "yuv420p", (8192, 4400), "H.265의 가장 높은 수준"),
+        ("libsvtav1", "yuv420p", (8192, 4400), "AV1의 가장 높은 수준"),
+        ("libx265", "yuv420p", (7680, 4320), ""),
         ("libx264", "yuv420p", (3840, 2160), ""),
         ("libx265", "yuv420p10le", (128, 96), ""),
     ],
@@ -272,3 +277,10 @@ def test_what_common_players_cannot_show_is_told(codec: str, pix_fmt: str, size:
     source = info(pix_fmt)
     notes = plan_encoding(source, EncodeRequest(codec=codec, pix_fmt=pix_fmt), "mp4", size).warnings
     assert any(words in note for note in notes) if words else not notes
+
+
+def test_a_rate_over_the_level_of_the_codec_is_told() -> None:
+    fast = replace(BASE, rate=Fraction(240))
+    plan = partial(plan_encoding, fast, EncodeRequest(codec="libx265"), "mp4")
+    assert any("--fps" in note for note in plan((7680, 4320)).warnings)
+    assert not plan((3840, 2160)).warnings
