@@ -50,7 +50,7 @@ def run(
         return process_items(lmdb_store.entry_encoder(compression_level), entries, n_thread, "담기")
 
     outcomes = build(sets, output, compression_level, encode)
-    return report_outcomes([*outcomes, *problems])
+    return report_outcomes([*outcomes, *problems], *output)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

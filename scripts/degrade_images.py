@@ -87,7 +87,7 @@ def run(
 
     # 열화는 torch가 여러 스레드로 하므로 프로세스를 나누지 않는다.
     results = with_progress(map_items(work, pictures, 1), len(pictures), "열화")
-    return report_outcomes(collect_outcomes(results))
+    return report_outcomes(collect_outcomes(results), output)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -89,7 +89,7 @@ def run(
         return 0
     open_job(output, options.settings())
     work = subimages.extractor(input, output, options)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "조각")))
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "조각")), output)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

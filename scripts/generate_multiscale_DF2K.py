@@ -65,7 +65,7 @@ def run(*, input: Path, output: Path, n_thread: int, recursive: bool, dry_run: b
         return 0
     open_job(output, settings)
     work = multiscale.generator(input, output)
-    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "여러 배율")))
+    return report_outcomes(collect_outcomes(process_items(work, pictures, n_thread, "여러 배율")), output)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

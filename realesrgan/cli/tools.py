@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from realesrgan.cli.arguments import Formatter, Parser, number
@@ -130,8 +131,8 @@ def collect_outcomes(results: Iterable[tuple[object, Outcome | Failure]]) -> lis
     ]
 
 
-def report_outcomes(outcomes: Sequence[Outcome]) -> int:
-    """실패와 건너뜀을 이유와 함께 알리고 한 줄로 요약한다.
+def report_outcomes(outcomes: Sequence[Outcome], *outputs: Path) -> int:
+    """실패와 건너뜀을 이유와 함께 알리고 한 줄로 요약한다. `outputs`는 결과가 있는 곳이다.
 
     Returns:
         하나라도 실패했으면 1, 아니면 0.
@@ -146,7 +147,8 @@ def report_outcomes(outcomes: Sequence[Outcome]) -> int:
         say(f"건너뜀 {len(names)}장: {reason} ({shown})")
     counts = {word: sum(o.status == status for o in outcomes) for status, word in STATUS_WORDS.items()}
     failed = counts["실패"] > 0
-    (say_error if failed else say)(
-        ", ".join(f"{word} {count}" for word, count in counts.items() if count) or "한 일 없음"
-    )
+    lines = [", ".join(f"{word} {count}" for word, count in counts.items() if count) or "한 일 없음"]
+    if outputs and counts["완료"]:
+        lines.append(f"결과: {', '.join(map(str, outputs))}")
+    (say_error if failed else say)("\n".join(lines))
     return EXIT_SOME_FAILED if failed else EXIT_DONE

@@ -55,6 +55,7 @@ def test_broken_and_small_pictures_are_named_and_the_rest_is_done(tmp_path: Path
     assert run_script("extract_subimages", *arguments, "--n_thread", 2) == 1
     out = capsys.readouterr()
     assert "깨짐.png" in out.err and "text.jpg" in out.err and "실패 2" in out.err
+    assert f"결과: {tmp_path / 'o'}" in out.err
     assert "crop_size(32)보다 작은" in out.out
     assert {name[:4] for name in _names(tmp_path / "o")} == {"good"}
 
