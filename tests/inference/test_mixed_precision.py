@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 import realesrgan
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
+from realesrgan.inference.engines import choices
 from realesrgan.inference.engines import torch as mixed_precision
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.engines.torch import to_bf16
@@ -33,9 +36,10 @@ def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
     ],
 )
 def test_a_cpu_computes_in_bf16_only_where_it_is_native_and_faster(
-    instructions: bool, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    instructions: bool, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("ncnn")
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
     monkeypatch.setattr(mixed_precision.platform, "machine", lambda: "x86_64")
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: instructions, raising=False)
@@ -55,6 +59,69 @@ def test_the_user_and_unknown_networks_keep_fp32(monkeypatch: pytest.MonkeyPatch
 
 def test_the_probe_gives_an_answer_on_any_cpu() -> None:
     assert mixed_precision._bf16_is_faster() in (True, False)
+
+
+class Probe:
+    """부른 횟수를 세며 정해 둔 답을 주는, 재는 함수."""
+
+    def __init__(self, answer: bool) -> None:
+        self.answer, self.calls = answer, 0
+
+    def __call__(self) -> bool:
+        self.calls += 1
+        return self.answer
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_measurement_decides_for_later_processes(
+    first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path / "home"))
+    wavering = Probe(not first)
+    assert choices.remembered_bf16(lambda: first) is first
+    assert choices.remembered_bf16(wavering) is first and wavering.calls == 0
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["bf16.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", "[" * 5000, '{"faster": true}', '{"faster": 1}', "\x00\xff", "{}"],
+)
+def test_a_broken_memory_is_measured_again(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    choices.bf16_file().write_text(content, encoding="latin-1")
+    probe = Probe(True)
+    assert choices.remembered_bf16(probe) is True and probe.calls == 1
+    assert choices.remembered_bf16(probe) is True and probe.calls == 1
+
+
+@pytest.mark.parametrize("key", ["cpu", "torch"])
+def test_another_cpu_or_version_is_measured_again(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    choices.remembered_bf16(lambda: True)
+    written = json.loads(choices.bf16_file().read_text(encoding="utf-8"))
+    choices.bf16_file().write_text(json.dumps({**written, key: "other"}), encoding="utf-8")
+    assert choices.remembered_bf16(lambda: False) is False
+    assert json.loads(choices.bf16_file().read_text(encoding="utf-8")) == {**written, "faster": False}
+
+
+def test_a_home_that_cannot_be_written_only_loses_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    monkeypatch.setenv("REALESRGAN_HOME", str(blocked / "home"))
+    assert [choices.remembered_bf16(lambda one=one: one) for one in (True, False)] == [True, False]
+
+
+def test_an_answer_written_meanwhile_by_another_process_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+
+    def measured_while_another_finishes() -> bool:
+        choices.remembered_bf16(lambda: False)
+        return True
+
+    assert choices.remembered_bf16(measured_while_another_finishes) is False
 
 
 def test_the_input_passes_a_bf16_network_without_losing_bits() -> None:

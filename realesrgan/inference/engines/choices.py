@@ -1,4 +1,4 @@
-"""`--tune`이 이 기계에서 재어 고른 것들. 사용자 캐시의 `tune.json`에 적는다.
+"""이 기계에서 재어 고른 것들. 사용자 캐시에 적는다: `--tune`의 것은 `tune.json`, bf16이 빠른지는 `bf16.json`.
 
 기계와 엔진들의 버전이 적힐 때와 하나라도 다르면 쓰지 않는다. 깨진 파일은 없는 것과 같다.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -54,11 +54,17 @@ def machine_identity(packages: Sequence[str]) -> dict[str, Any]:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    processor = platform.processor() or platform.machine()
+    return {"cpu": processor_name(), "cores": available_cores(), "cards": cards, "versions": versions}
+
+
+def processor_name() -> str:
+    """CPU의 이름. 리눅스에서는 커널이 아는 것이다."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
-    return {"cpu": processor, "cores": available_cores(), "cards": cards, "versions": versions}
+        found = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+        if found:
+            return found
+    return platform.processor() or platform.machine()
 
 
 def choices_file() -> Path:
@@ -91,3 +97,40 @@ def remember(network: Any, packages: Sequence[str], choice: Choice) -> Path:
     text = json.dumps({"machine": machine, "choices": kept}, ensure_ascii=False, indent=1)
     write_atomically(choices_file(), text.encode())
     return choices_file()
+
+
+def bf16_file() -> Path:
+    """bf16이 빠른지 잰 답을 적어 두는 파일."""
+    return cache_dir() / "bf16.json"
+
+
+def remembered_bf16(measure: Callable[[], bool]) -> bool:
+    """이 CPU와 이 PyTorch에서 bf16이 빠른지. 처음에 한 번 재어 적어 두고 다음부터는 그 답을 따른다.
+
+    바쁜 기계에서 잰 답은 흔들릴 수 있다. 프로세스마다 다시 재면 같은 명령의 결과가 그때마다 다를 수 있다.
+    깨졌거나 다른 CPU와 버전의 것이면 다시 재고, 적을 수 없으면(읽기만 하는 폴더) 잰 답만 쓴다.
+
+    Args:
+        measure: 재는 함수.
+    """
+    key = {"cpu": processor_name(), "torch": torch.__version__}
+    known = _read_bf16(key)
+    if known is not None:
+        return known
+    measured = measure()
+    # 재는 동안 다른 프로세스가 적었으면 그것을 따른다.
+    known = _read_bf16(key)
+    if known is not None:
+        return known
+    with suppress(OSError):
+        write_atomically(bf16_file(), json.dumps({**key, "faster": measured}, ensure_ascii=False).encode())
+    return measured
+
+
+def _read_bf16(key: dict[str, str]) -> bool | None:
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        content = json.loads(bf16_file().read_text(encoding="utf-8"))
+        faster = content.pop("faster") if isinstance(content, dict) and "faster" in content else None
+        if content == key and isinstance(faster, bool):
+            return faster
+    return None

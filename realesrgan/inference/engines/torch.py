@@ -242,7 +242,10 @@ def to_bf16(network: nn.Module) -> nn.Module:
 
 @lru_cache(maxsize=1)
 def prefers_bf16() -> bool:
-    """이 CPU가 bf16의 곱셈 명령(AVX512_BF16, AMX, Arm의 BF16)을 갖고 있고, 재어 보아도 fp32보다 빠른지."""
+    """이 CPU가 bf16의 곱셈 명령(AVX512_BF16, AMX, Arm의 BF16)을 갖고 있고, 재어 보아도 fp32보다 빠른지.
+
+    잰 답은 사용자 캐시에 적어 두어 다음 프로세스도 같은 답을 쓴다.
+    """
     native = False
     if platform.machine().lower() in ("arm64", "aarch64"):
         # macOS는 적지 않는다. 거기서는 MPS가 먼저다.
@@ -251,7 +254,11 @@ def prefers_bf16() -> bool:
     else:
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = any(getattr(torch.cpu, name, bool)() for name in names)
-    return native and _bf16_is_faster()
+    if not native:
+        return False
+    from realesrgan.inference.engines.choices import remembered_bf16
+
+    return remembered_bf16(_bf16_is_faster)
 
 
 @torch.inference_mode()
