@@ -110,8 +110,6 @@ class FileResult(Result):
         ]
         if self.parts:
             lines.append(f"화면이 바뀌는 곳에서 나눈 결과 {len(self.parts)}개: " + ", ".join(map(shown, self.parts)))
-        if self.preview is not None:
-            lines.append(f"미리보기: {shown(self.preview)}")
         return f" -> {shown(self.output)}", lines
 
 

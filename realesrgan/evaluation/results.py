@@ -94,12 +94,17 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def means_table(result: EvaluationResult) -> str:
-    """모델마다의 평균을 적은 Markdown 표."""
+    """모델마다의 평균을 적은 Markdown 표. 재지 못한 이미지가 있으면 까닭을 덧붙인다."""
     rows = [
         [m.name, str(m.scale), str(len(m.pictures)), *(number_text(m.means.get(c), c) for c in result.columns)]
         for m in result.models
     ]
-    return "\n".join(_table(["모델", "배율", "장", *result.columns], rows))
+    lines = _table(["모델", "배율", "장", *result.columns], rows)
+    for metric in result.metrics:
+        small = {name for m in result.models for name, values in m.pictures.items() if values.get(metric) is None}
+        if small:
+            lines += ["", f"`-`: 너무 작아 {metric} 값이 없는 이미지 {len(small)}장은 평균에 들지 않습니다."]
+    return "\n".join(lines)
 
 
 def to_markdown(result: EvaluationResult) -> str:

@@ -269,12 +269,7 @@ class Trainer:
                 break
             data_timer.record()
             iteration += 1
-            with naming_step(iteration, self.checkpoint):
-                self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
-            with naming_step(iteration, self.checkpoint):
-                self.model.feed_data(data)
-                self.model.optimize_parameters(iteration)
-            self._watch_losses(iteration)
+            self._step(iteration, data)
             step_timer.record()
             stopping = self._report(messages, epoch, iteration, step_timer, data_timer)
             stopping = asks and self._agree(stopping)
@@ -289,6 +284,23 @@ class Trainer:
             step_timer.start()
         self.iteration = iteration
         LOGGER.info("훈련을 마쳤습니다. 걸린 시간 %s", datetime.timedelta(seconds=int(time.time() - began)))
+        self._finish(iteration)
+
+    def _step(self, iteration: int, data: Any) -> None:
+        """한 번 훈련하고 손실을 지켜본다."""
+        with naming_step(iteration, self.checkpoint):
+            self.model.update_learning_rate(iteration, warmup_iter=self.options["train"].get("warmup_iter", -1))
+        with naming_step(iteration, self.checkpoint):
+            self.model.feed_data(data)
+            self.model.optimize_parameters(iteration)
+        self._watch_losses(iteration)
+
+    def _finish(self, iteration: int) -> None:
+        """`latest`를 저장하고, 검증할 차례가 아니었으면 검증한다.
+
+        Raises:
+            NonFiniteLossError: 가중치가 유한하지 않을 때.
+        """
         if not self._save(-1, -1, 0) and nonfinite_tensors({"net_g": self.model.net_g}):
             raise NonFiniteLossError(
                 f"훈련이 끝났지만 가중치에 NaN이나 Inf가 있습니다(반복 {iteration}).\n"
@@ -380,6 +392,19 @@ def _try_validation(options: dict[str, Any], loaders: Loaders) -> None:
             dataset[0]
 
 
+def _resume(
+    model: Any, found: tuple[Path, dict[str, Any]], changes: Any, loaders: Any, options: dict[str, Any]
+) -> Place:
+    """찾은 체크포인트를 모델에 싣고, 이어 갈 자리를 돌려준다."""
+    path, state = found
+    fresh = FreshSchedule(model)
+    resume_checkpoint(model, state, path)
+    fresh.follow(changes, int(state["iter"]))
+    place = place_from_state(state, loaders, int(options["world_size"]))
+    LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
+    return place
+
+
 def run_training(
     options: dict[str, Any], record: OptionRecord, auto_resume: bool = False, progress: Progress | None = None
 ) -> TrainResult:
@@ -410,14 +435,7 @@ def run_training(
         if type(model) in OWN_MODELS:
             try_step(model)
         _try_validation(options, loaders)
-        place = Place()
-        if found is not None:
-            path, state = found
-            fresh = FreshSchedule(model)
-            resume_checkpoint(model, state, path)
-            fresh.follow(changes, int(state["iter"]))
-            place = place_from_state(state, loaders, int(options["world_size"]))
-            LOGGER.info("이어서 훈련합니다: %s (세대 %d, 반복 %d)", path, place.epoch, place.iteration)
+        place = Place() if found is None else _resume(model, found, changes, loaders, options)
         archived = prepare_folders(options, record, found[0] if found else None)
         open_log()
         if archived is not None:

@@ -364,25 +364,7 @@ class Page:
     def _form(self, kind: Kind) -> tuple[Form, dict[str, Any]]:
         """양식 하나와 그 단추들."""
         words = self.words
-        parts: dict[str, Any] = {}
-        if kind == "picture":
-            parts["files"] = gr.File(
-                label=words["files"], file_count="multiple", height=140, elem_id=f"files-{self.lang}"
-            )
-            with gr.Accordion(words["folder"], open=False):
-                parts["folder"] = gr.File(label=words["folder"], file_count="directory", height=120)
-        else:
-            parts["files"] = gr.File(label=words["film"], file_count="single", height=140, elem_id=f"film-{self.lang}")
-        if self.site.folder is not None:
-            with gr.Accordion(words["server_files"], open=False):
-                # 고른 것이 그 폴더 안에 있는지는 `Site.paths_of`가 본다.
-                parts["server"] = gr.Dropdown(
-                    [],
-                    label=words["server_files"],
-                    multiselect=kind == "picture",
-                    allow_custom_value=True,
-                    elem_id=f"server-{kind}-{self.lang}",
-                )
+        parts = self._sources(kind)
         own = [(words[name], name) for name, (one, _) in forms.PRESETS.items() if one == kind]
         parts["preset"] = gr.Dropdown([(words["preset_none"], ""), *own], value="", label=words["preset"])
         form = build_form(kind, words)
@@ -411,6 +393,30 @@ class Page:
         parts["settings"] = self._stored(f"settings-{kind}", {})
         parts["presets"] = self._stored(f"presets-{kind}", {})
         return form, parts
+
+    def _sources(self, kind: Kind) -> dict[str, Any]:
+        """입력을 고르는 자리들."""
+        words = self.words
+        parts: dict[str, Any] = {}
+        if kind == "picture":
+            parts["files"] = gr.File(
+                label=words["files"], file_count="multiple", height=140, elem_id=f"files-{self.lang}"
+            )
+            with gr.Accordion(words["folder"], open=False):
+                parts["folder"] = gr.File(label=words["folder"], file_count="directory", height=120)
+        else:
+            parts["files"] = gr.File(label=words["film"], file_count="single", height=140, elem_id=f"film-{self.lang}")
+        if self.site.folder is not None:
+            with gr.Accordion(words["server_files"], open=False):
+                # 고른 것이 그 폴더 안에 있는지는 `Site.paths_of`가 본다.
+                parts["server"] = gr.Dropdown(
+                    [],
+                    label=words["server_files"],
+                    multiselect=kind == "picture",
+                    allow_custom_value=True,
+                    elem_id=f"server-{kind}-{self.lang}",
+                )
+        return parts
 
     def _results(self) -> None:
         """줄과 결과."""

@@ -21,7 +21,7 @@ from realesrgan.errors import EvaluationError, InvalidValueError, MissingPackage
 from realesrgan.evaluation.api import EvaluationSettings, make_candidates, name_of
 from realesrgan.evaluation.bicubic import bicubic_8bit
 from realesrgan.evaluation.metrics import make_metrics, mean, psnr
-from realesrgan.evaluation.results import EvaluationResult, ModelResult, to_csv, to_json, to_markdown
+from realesrgan.evaluation.results import EvaluationResult, ModelResult, means_table, to_csv, to_json, to_markdown
 from realesrgan.evaluation.run import Candidate, EvaluationLog, Plan, measure_all, summarise
 from realesrgan.evaluation.samples import bicubic_degrade, find_samples, load_sample
 from realesrgan.inference.model import ComputeSettings
@@ -140,6 +140,12 @@ def test_tables_hold_every_value_and_infinity_is_legal_json() -> None:
     assert content["models"][0]["pictures"]["b"]["psnr"] == "inf"
     assert content["models"][1]["mean"]["fid"] == 12.5 and content["failures"] == [{"name": "x", "reason": "이유"}]
     assert mean([None, math.nan]) is None and mean([1.0, None, 3.0]) == 2.0
+
+
+def test_the_table_says_why_a_value_is_missing() -> None:
+    pictures = {"small": {"psnr": 20.0, "niqe": None}, "large": {"psnr": 22.0, "niqe": 5.0}}
+    found = EvaluationResult((ModelResult("a", 4, None, pictures),), ("psnr", "niqe"))
+    assert "niqe 값이 없는 이미지 1장" in means_table(found) and "psnr 값" not in means_table(found)
 
 
 def test_unknown_and_missing_metrics_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
