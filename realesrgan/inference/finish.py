@@ -28,7 +28,6 @@ USM_THRESHOLD = 10.0
 LARGEST_SHARPEN = 3.0
 # 색으로 볼 낮은 주파수: 세 단계의 à trous 웨이블릿(원본의 픽셀 간격 1, 2, 4)이 남기는 것.
 WAVELET_SPACINGS = (1, 2, 4)
-COLOUR_METHODS = ("wavelet", "adain", "none")
 # 이미지 전체를 훑을 때 한 번에 읽는 줄.
 ROWS_AT_ONCE = 256
 SMALLEST_DEVIATION = 1e-4

@@ -67,6 +67,8 @@ def test_the_reduction_keeps_what_can_be_reached() -> None:
     assert documents.needed_edges(graph) == [("a", "b"), ("b", "c")]
 
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
 LINE = re.compile(
     r'(?:flowchart|graph) (?:TD|LR|TB)|\w+(?:\["[^"\[\]]+"\]|\("[^"()]+"\)|\{"[^"{}]+"\})?'
     r'(?: (?:-->|---|-\.->)(?:\|"[^"|]+"\|)? \w+(?:\["[^"\[\]]+"\]|\("[^"()]+"\)|\{"[^"{}]+"\})?)*'
@@ -85,10 +87,10 @@ def test_diagrams_keep_to_the_grammar(block: Block) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mmdc") is None, reason="@mermaid-js/mermaid-cli가 없습니다")
+@pytest.mark.skipif(CHROMIUM is None, reason="크로미움이 없습니다")
 @pytest.mark.parametrize("block", DIAGRAMS, ids=str)
 def test_diagrams_are_drawn(block: Block, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    (tmp_path / "browser.json").write_text(f'{{"executablePath": "{chromium}", "args": ["--no-sandbox"]}}')
+    (tmp_path / "browser.json").write_text(f'{{"executablePath": "{CHROMIUM}", "args": ["--no-sandbox"]}}')
     (tmp_path / "one.mmd").write_text(block.text, encoding="utf-8")
     command = ["mmdc", "-p", "browser.json", "-i", "one.mmd", "-o", "one.svg"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
