@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from realesrgan.cli.console import EXIT_USAGE, DownloadProgress, say, say_error
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensions
 from realesrgan.util.files import expand_user
-from realesrgan.util.numbers import OutputSize
+from realesrgan.util.numbers import MAX_OUTSCALE, OutputSize
 from realesrgan.version import __version__
 from realesrgan.zoo.models import DEFAULT_MODEL, get_model
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # 표준 입력과 표준 출력을 뜻하는 이름.
 STANDARD = "-"
 DEFAULT_DENOISE_STRENGTH = 0.5
-MAX_OUTSCALE = 100
 # 결과의 크기를 사람이 말하는 대로 정하는 인자. `-s`까지 다섯 가운데 하나만 준다.
 SIZE_NAMES = ("width", "height", "long_side", "fit")
 AUTO = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,9 +17,9 @@ from realesrgan.archs.base import network_scale, size_multiple
 from realesrgan.errors import InvalidValueError, UsageError
 from realesrgan.inference.engines.base import AUTO, CHOICES_FILE, Engine, create_engine, engine_packages
 from realesrgan.inference.tiling import Progress
-from realesrgan.inference.upscaler import Upscaler, check_outscale, split_image
+from realesrgan.inference.upscaler import SIXTEEN_BIT, Upscaler, split_image
 from realesrgan.util.files import cache_dir
-from realesrgan.util.numbers import OutputSize, Outscale, plan_passes, scaled_size
+from realesrgan.util.numbers import Outscale, check_outscale, plan_passes, scaled_size
 from realesrgan.zoo.weights import DEFAULT_DENOISE_STRENGTH, Weights, open_weights
 
 if TYPE_CHECKING:
@@ -76,11 +76,15 @@ class Model:
         compute: 어디서 어떻게 계산할지.
     """
 
-    network: nn.Module
-    weights: Weights
+    network: nn.Module = field(repr=False)
+    weights: Weights = field(repr=False)
     scale: int
     multiple: int
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """복사하거나 다른 프로세스로 보낼 것. 엔진은 장치와 스레드에 매여 있으므로 받은 쪽이 처음 쓸 때 만든다."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def name(self) -> str:
@@ -202,9 +206,7 @@ class Model:
             >>> model.upscale(np.zeros((8, 6, 3), np.uint8), outscale=2).shape
             (16, 12, 3)
         """
-        factor: Outscale = self.scale if outscale is None else outscale
-        if not isinstance(factor, OutputSize):
-            factor = check_outscale(factor)
+        factor: Outscale = self.scale if outscale is None else check_outscale(outscale)
         if not isinstance(image, np.ndarray):
             return _upscale_pil(self, image, factor, alpha_upsampler, steps, progress)
         return self.upscale_array(
@@ -227,7 +229,7 @@ class Model:
 
         단계가 센 것은 `counts`에 더한다.
         """
-        if image.ndim not in (2, 3):
+        if image.ndim not in (2, 3) or 0 in image.shape:
             raise InvalidValueError(
                 f"이미지의 모양은 (H, W), (H, W, 3), (H, W, 4) 가운데 하나여야 합니다: {image.shape}"
             )
@@ -282,6 +284,18 @@ def _upscale_pil(
             f"이미지는 PIL 이미지나 NumPy 배열이어야 합니다: {type(image).__name__}\n"
             "  파일을 키우려면 realesrgan.upscale_file을 쓰세요."
         )
+    if image.mode == "F":
+        raise InvalidValueError(
+            "실수 이미지(F)의 값의 범위를 알 수 없습니다.\n  해결: 0..1로 나눈 배열이나 L, I;16으로 바꾸어 주세요."
+        )
+    if image.mode == "I":
+        # Pillow는 16비트 회색을 32비트 정수로도 연다. RGB로 바꾸면 255에서 잘린다.
+        values = np.asarray(image).clip(0, SIXTEEN_BIT)
+        array = values.astype(np.uint16 if values.max(initial=0) > 255 else np.uint8)
+        output = model.upscale_array(array, outscale, steps=steps, progress=progress)
+        return Image.fromarray(output.astype(np.int32))
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.mode in ("1", "L"):
         image = image.convert("L")
     elif image.mode.startswith("I;16"):
@@ -356,7 +370,12 @@ def load(
 
         load_plugins(plugins)
     compute = ComputeSettings(device, precision, backend, tile, tile_pad, pre_pad, batch, ensemble)
-    sources: Sequence[Any] = what if isinstance(what, Sequence) and not isinstance(what, str) else (what,)
+    sources: Sequence[Any] = what if isinstance(what, Sequence) and not isinstance(what, (str, bytes)) else (what,)
+    if not sources or not all(isinstance(one, (str, os.PathLike, Mapping, Weights)) for one in sources):
+        raise UsageError(
+            f"모델은 이름, 경로, 주소, state dict로 줍니다: {what!r:.100}\n"
+            '  해결: realesrgan.load("RealESRGAN_x4plus")처럼 주세요. 이름은 realesrgan.list_models()가 알려 줍니다.'
+        )
     opened = [
         one
         if isinstance(one, Weights)

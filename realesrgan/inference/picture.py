@@ -26,8 +26,8 @@ from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.media.picture import fill_transparent_rows
 from realesrgan.media.vips import RAW_BYTES, RawImage
 from realesrgan.media.writer import check_target
-from realesrgan.util.files import make_writable_folder, os_reason, scratch_beside
-from realesrgan.util.numbers import Outscale, passes_note, plan_passes, scale_factor, scaled_size
+from realesrgan.util.files import identity, make_writable_folder, os_reason, scratch_beside
+from realesrgan.util.numbers import Outscale, check_outscale, passes_note, plan_passes, scale_factor, scaled_size
 
 if TYPE_CHECKING:
     from realesrgan.inference.steps import Step
@@ -48,6 +48,9 @@ class PictureSettings:
         keep_time: 결과의 수정 시각을 입력의 것으로 할지.
         value_range: 실수와 32비트 TIFF의 값을 16비트로 옮길 범위 `(검정, 흰색)`. None이면 그런 파일은 읽지 않는다.
         max_output_pixels: 결과 픽셀 수(모든 프레임의 합)의 한도. None이면 재지 않는다.
+
+    Raises:
+        InvalidValueError: 배율을 쓸 수 없을 때.
     """
 
     outscale: Outscale | None = None
@@ -58,6 +61,9 @@ class PictureSettings:
     keep_time: bool = False
     value_range: tuple[float, float] | None = None
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
+
+    def __post_init__(self) -> None:
+        check_outscale(self.outscale)
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def upscale_file(
 
     Raises:
         ImageReadError: 읽을 수 없거나 결과가 한도를 넘을 때.
-        ImageWriteError: 쓸 수 없을 때. 이름과 폴더의 문제는 키우기 전에 알린다.
+        ImageWriteError: 쓸 수 없거나 입력을 덮어쓸 때. 이름과 폴더의 문제는 키우기 전에 알린다.
         WeightsError, UsageError: 모델을 실을 수 없거나 단계를 알 수 없을 때.
         OutOfMemoryError, NonFiniteOutputError: 키울 수 없을 때.
     """
@@ -114,6 +120,8 @@ def upscale_file(
         model = load(model)
     started = time.perf_counter()
     outscale: Outscale = model.scale if settings.outscale is None else settings.outscale
+    if identity(source) == identity(target):
+        raise ImageWriteError(f"결과가 입력을 덮어씁니다: {source}\n  해결: 결과에 다른 이름을 주세요.")
     # 오래 계산한 뒤에야 쓸 수 없음을 알게 되지 않도록 먼저 본다.
     prepare_target(target)
     limits: dict[str, Any] = {"max_output_pixels": settings.max_output_pixels, "value_range": settings.value_range}

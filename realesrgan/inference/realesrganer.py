@@ -19,7 +19,8 @@ from realesrgan.inference.engines.base import choose_device, choose_precision, c
 from realesrgan.inference.step_methods import StepMethods
 from realesrgan.inference.steps import KeepColour
 from realesrgan.inference.tiling import Progress
-from realesrgan.inference.upscaler import Upscaler, check_outscale, join_image, resize_output, split_image
+from realesrgan.inference.upscaler import Upscaler, join_image, resize_output, split_image
+from realesrgan.util.numbers import check_outscale
 from realesrgan.zoo.weights import interpolate_weights, load_network, load_weights, open_weights, state_for
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class RealESRGANer(StepMethods):
             OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
-        factor = None if outscale is None else check_outscale(outscale)
+        factor = check_outscale(outscale)
         pixels = split_image(img)
         upscaler = self.upscaler
         fill = self._fill_by_steps if self._steps_overridden() else upscaler.fill

@@ -74,7 +74,7 @@ def parse_steps(wanted: Iterable[Any]) -> tuple[Any, ...]:
         UsageError: 모르는 이름이거나 값이 잘못되었을 때.
     """
     steps = []
-    for one in wanted:
+    for one in (wanted,) if isinstance(wanted, str) else wanted:
         if not isinstance(one, str):
             steps.append(one)
             continue

@@ -134,19 +134,6 @@ def _maximum_of(image: NDArray[Any], unit: bool) -> int:
     return SIXTEEN_BIT if largest > 256 else 255
 
 
-def check_outscale(outscale: Any) -> float:
-    """마지막 배율이 쓸 수 있는 수인지 본다.
-
-    Raises:
-        InvalidValueError: 수가 아니거나, 0 이하이거나, NaN이나 무한대일 때.
-    """
-    if isinstance(outscale, bool) or not isinstance(outscale, (int, float, np.number)):
-        raise InvalidValueError(f"outscale은 수여야 합니다: {outscale!r}\n  해결: 4나 2.5처럼 주세요.")
-    if not math.isfinite(outscale) or outscale <= 0:
-        raise InvalidValueError(f"outscale은 0보다 큰 유한한 수여야 합니다: {outscale}\n  해결: 4나 2.5처럼 주세요.")
-    return float(outscale)
-
-
 def pad_amounts(height: int, width: int, pre_pad: int, multiple: int) -> tuple[int, int]:
     """아래쪽과 오른쪽에 덧댈 픽셀 수 `(아래, 오른쪽)`.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
+from typing import Any
+
+from realesrgan.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class OutputSize:
 
 # 네트워크의 배율을 이만큼까지 넘는 크기는 다시 키우지 않고 보간으로 넓힌다. 잰 것은 inference_context.md에 있다.
 TOLERANCE = 1.5
+# 이보다 큰 배율은 잘못 적은 것으로 본다.
+MAX_OUTSCALE = 100
 # 결과의 크기를 정하는 것: 배율이나, 사람이 말하는 크기.
 Outscale = float | OutputSize
 
@@ -58,6 +65,24 @@ def scale_factor(outscale: Outscale, width: int, height: int) -> Fraction:
         factor = Fraction(0)
     if factor <= 0:
         raise ValueError(f"배율은 0보다 큰 유한한 수여야 합니다: {outscale}")
+    return factor
+
+
+def check_outscale(outscale: Any) -> Any:
+    """마지막 배율이 쓸 수 있는 수인지 본다. 없거나(None) `OutputSize`면 그대로 둔다.
+
+    Raises:
+        InvalidValueError: 수가 아니거나, 0 이하이거나, `MAX_OUTSCALE`을 넘거나, NaN이나 무한대일 때.
+    """
+    if outscale is None or isinstance(outscale, OutputSize):
+        return outscale
+    if isinstance(outscale, bool) or not isinstance(outscale, Real):
+        raise InvalidValueError(f"outscale은 수여야 합니다: {outscale!r}\n  해결: 4나 2.5처럼 주세요.")
+    factor = float(outscale)
+    if not math.isfinite(factor) or factor <= 0:
+        raise InvalidValueError(f"outscale은 0보다 큰 유한한 수여야 합니다: {outscale}\n  해결: 4나 2.5처럼 주세요.")
+    if factor > MAX_OUTSCALE:
+        raise InvalidValueError(f"outscale은 {MAX_OUTSCALE} 이하여야 합니다: {outscale}\n  해결: 4나 2.5처럼 주세요.")
     return factor
 
 

@@ -14,7 +14,7 @@ from realesrgan.errors import UsageError
 from realesrgan.media.formats import is_image_name, writable_extensions
 from realesrgan.media.video.types import Hole
 from realesrgan.util.files import expand_user, natural_key, os_reason
-from realesrgan.util.numbers import Outscale
+from realesrgan.util.numbers import Outscale, check_outscale
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -68,6 +68,9 @@ class VideoSettings:
         shard_segments: `(몫의 번호, 몫의 수)`. 한 편의 조각 가운데 번호를 몫의 수로 나눈 나머지가 같은 것만 하고, 모두
             놓였으면 하나로 잇는다. 같은 결과 폴더를 보는 실행들이 서로 말하지 않고 나눌 때 쓴다.
         steps: 네트워크와 파일 사이에서 프레임을 고치는 단계들(`"blend=0.7"` 등).
+
+    Raises:
+        InvalidValueError: 배율을 쓸 수 없을 때.
     """
 
     outscale: Outscale | None = None
@@ -98,6 +101,9 @@ class VideoSettings:
     preview: Path | None = None
     shard_segments: tuple[int, int] = (0, 1)
     steps: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_outscale(self.outscale)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from realesrgan.errors import RealESRGANError, UsageError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.messages import lost_messages
 from realesrgan.media.video.types import Hole, Segment
-from realesrgan.util.files import describe_system_error
+from realesrgan.util.files import describe_system_error, identity
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
@@ -128,6 +129,8 @@ def upscale_video(
     began = time.perf_counter()
     found = source if isinstance(source, VideoSource) else find_source(source, settings.fps)
     place = target if isinstance(target, VideoTarget) else find_target(target)
+    if place.path is not None and not found.is_stream and identity(Path(found.name)) == identity(place.path):
+        raise UsageError(f"결과가 입력을 덮어씁니다: {place.path}\n  해결: 결과에 다른 이름을 주세요.")
     workspace = None if place.path is None else Workspace(workspace_folder(place.path))
     # 혼자면 정한 것을 나누고 모으는 일이 없다.
     together = processes if processes is not None and processes.size > 1 else None

@@ -74,7 +74,7 @@ class Weights:
         ratio: 섞은 비율. 섞지 않았으면 None.
     """
 
-    state: StateDict
+    state: StateDict = field(repr=False)
     arch: str
     arch_args: Mapping[str, Any]
     name: str
@@ -610,7 +610,7 @@ def _open_file(file: Path, spec: ModelSpec | None, params_key: str | None, hints
             state = next((one.state for one in recognised if one is not None), state)
         state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
         licence = checkpoint.metadata.get("license", spec.license)
-        found = Weights(state, spec.arch, spec.arch_args, spec.name, licence, metadata=checkpoint.metadata)
+        found = Weights(state, spec.arch, dict(spec.arch_args), spec.name, licence, metadata=checkpoint.metadata)
     act_type = {"act_type": str(found.arch_args["act_type"])} if "act_type" in found.arch_args else {}
     metadata = {"model": found.name, **found.metadata, "source": file.name, **act_type}
     return replace(found, files=(file,), metadata=metadata)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import importlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,11 +61,44 @@ def test_pil_image_comes_back_in_its_mode(nearest: Model, mode: str) -> None:
     assert np.abs(np.asarray(output).astype(int) - array.repeat(2, 0).repeat(2, 1).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("largest", [255, 65535])
+def test_a_pil_image_of_32_bit_integers_keeps_its_values(nearest: Model, largest: int) -> None:
+    """Pillow는 16비트 회색을 `I`로도 연다. RGB로 바꾸면 255에서 잘린다."""
+    values = np.random.default_rng(0).integers(0, largest, (4, 6), np.int32, endpoint=True)
+    values[0, 0] = largest
+    output = nearest.upscale(Image.fromarray(values))
+    assert output.mode == "I"
+    assert np.abs(np.asarray(output) - values.repeat(2, 0).repeat(2, 1)).max() <= 1
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["new", "after use"])
+def test_a_model_can_be_copied_and_sent_to_another_process(nearest: Model, used: bool) -> None:
+    image = noise((4, 6, 3), "u1")
+    expected = nearest.upscale(image)
+    model = nearest if used else realesrgan.load("realesr-animevideov3", device="cpu")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - 방금 만든 것이다
+        assert other.compute == model.compute and other.name == model.name
+        if used:
+            assert np.array_equal(other.upscale(image), expected)
+
+
+def test_the_name_of_a_model_is_short(nearest: Model) -> None:
+    """값 수백만 개를 찍지 않는다."""
+    assert len(repr(nearest)) < 400 and len(repr(nearest.weights)) < 600
+
+
+@pytest.mark.parametrize("what", [None, 3, b"a", [], [None], ["a", 3]], ids=repr)
+def test_what_is_no_model_is_a_named_error(what: Any) -> None:
+    with pytest.raises(UsageError, match="list_models"):
+        realesrgan.load(what)
+
+
 def test_palette_and_other_colour_spaces_are_spread_out(nearest: Model) -> None:
     image = Image.new("RGB", (4, 4), (200, 30, 60))
     assert nearest.upscale(image.quantize(4)).mode == "RGB"
     assert nearest.upscale(image.convert("CMYK")).mode == "RGB"
     assert nearest.upscale(image.convert("LA")).mode == "RGBA"
+    assert nearest.upscale(image.convert("LA").convert("La")).mode == "RGBA"
     assert nearest.upscale(image.convert("1")).mode == "L"
 
 
@@ -72,7 +107,7 @@ def test_size_is_what_one_would_compute_by_hand(nearest: Model, outscale: float 
     assert nearest.upscale(np.zeros((10, 10, 3), np.uint8), outscale).shape[:2] == size
 
 
-@pytest.mark.parametrize("outscale", [0, -1, float("nan"), float("inf"), "2", True])
+@pytest.mark.parametrize("outscale", [0, -1, float("nan"), float("inf"), "2", True, 1e9])
 def test_outscale_that_is_no_factor_is_a_named_error(nearest: Model, outscale: Any) -> None:
     with pytest.raises(InvalidValueError, match="outscale"):
         nearest.upscale(np.zeros((4, 4, 3), np.uint8), outscale)
@@ -80,8 +115,18 @@ def test_outscale_that_is_no_factor_is_a_named_error(nearest: Model, outscale: A
 
 @pytest.mark.parametrize(
     "image",
-    [None, "a.png", np.zeros((2, 2, 2), np.uint8), np.full((2, 2), 3.0), np.zeros((2, 2), bool), np.array(["a"])],
-    ids=["none", "name", "two channels", "floats above one", "bool", "text"],
+    [
+        None,
+        "a.png",
+        np.zeros((2, 2, 2), np.uint8),
+        np.full((2, 2), 3.0),
+        np.zeros((2, 2), bool),
+        np.array(["a"]),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((5, 0), np.uint8),
+        Image.new("F", (4, 4), 0.5),
+    ],
+    ids=["none", "name", "two channels", "floats above one", "bool", "text", "no rows", "no columns", "PIL floats"],
 )
 def test_what_is_not_an_image_is_a_named_error(nearest: Model, image: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"[가-힣]"):
@@ -148,6 +193,7 @@ def test_odd_settings_are_named_errors(nearest_weights: Callable[[int], Path], s
 def test_steps_change_the_colour_and_leave_the_alpha(nearest: Model) -> None:
     image = noise((9, 9, 4), "u1")
     plain, blended = nearest.upscale(image), nearest.upscale(image, steps=["blend=0"])
+    assert np.array_equal(nearest.upscale(image, steps="blend=0"), blended)
     assert not np.array_equal(plain[..., :3], blended[..., :3])
     np.testing.assert_array_equal(plain[..., 3], blended[..., 3])
 

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
+from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError, InvalidValueError
 from realesrgan.inference.model import load
 from realesrgan.inference.picture import PictureSettings, prepare_target, upscale_file
 from realesrgan.media.image import Metadata, still, write_image
 from realesrgan.util.files import remove_abandoned
+from realesrgan.video.settings import VideoSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +34,22 @@ def source(tmp_path: Path) -> Path:
     image = np.random.default_rng(0).integers(0, 256, (10, 100, 3), np.uint8)
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
     return path
+
+
+def test_the_input_is_never_overwritten_by_its_result(model, source, tmp_path):
+    before = source.read_bytes()
+    (tmp_path / "link.png").symlink_to(source)
+    for target in (source, tmp_path / "." / source.name, tmp_path / "link.png"):
+        with pytest.raises(ImageWriteError, match="입력을 덮어씁니다"):
+            upscale_file(source, target, model=model)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("outscale", [0, -2, float("nan"), "2"])
+def test_an_outscale_that_is_no_factor_is_known_at_once(outscale):
+    for settings in (PictureSettings, VideoSettings):
+        with pytest.raises(InvalidValueError, match="outscale"):
+            settings(outscale=outscale)
 
 
 def test_a_file_becomes_a_file_and_the_result_says_how(model, source, tmp_path):

@@ -452,6 +452,14 @@ def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]
 
 
+def test_the_source_is_never_overwritten_even_when_asked(tmp_path, model):
+    source = make_video(tmp_path / "a.mp4", 6)
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="입력을 덮어씁니다"):
+        upscale_video(source, source, model=model, settings=VideoSettings(overwrite=True))
+    assert source.read_bytes() == before
+
+
 def test_a_spoiled_packet_of_the_sound_is_left_out_and_told(tmp_path, model):
     """담을 수 없는 소리 패킷 하나 때문에 다 키운 비디오를 버리지 않는다."""
     made = make_video(tmp_path / "a.mp4", 24)
