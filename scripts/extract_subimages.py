@@ -76,7 +76,7 @@ def run(
     from realesrgan.dataset_tools import subimages
     from realesrgan.dataset_tools.job_record import check_job, open_job
     from realesrgan.dataset_tools.pictures import find_pictures, refuse_clashes
-    from realesrgan.media.reader import probe_image
+    from realesrgan.media.image import probe_image
 
     options = subimages.CropOptions(crop_size, step, thresh_size, compression_level)
     pictures = find_pictures(input, recursive=recursive)

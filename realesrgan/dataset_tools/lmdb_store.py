@@ -21,7 +21,7 @@ from realesrgan.dataset_tools.job_record import RECORD_NAME, check_job, open_job
 from realesrgan.dataset_tools.pictures import encode_png, read_array, refuse_clashes, write_bytes
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
-from realesrgan.media.reader import read_header
+from realesrgan.media.image import read_header
 from realesrgan.util.files import os_reason
 from realesrgan.util.optional import import_optional
 

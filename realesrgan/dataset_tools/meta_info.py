@@ -12,7 +12,7 @@ from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import find_pictures, read_array, strip_scale
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
-from realesrgan.media.reader import probe_image
+from realesrgan.media.image import probe_image
 
 
 @dataclass(frozen=True)

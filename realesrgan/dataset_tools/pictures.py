@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realesrgan.errors import DatasetError, ImageWriteError, UsageError
-from realesrgan.media.reader import read_image
+from realesrgan.media.image import read_image
 from realesrgan.util.files import os_reason, write_atomically
 from realesrgan.util.optional import import_cv2
 

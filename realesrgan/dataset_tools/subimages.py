@@ -11,7 +11,7 @@ from typing import Any
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import encode_png, is_fresh, read_array, strip_scale, write_bytes
 from realesrgan.errors import UsageError
-from realesrgan.media.reader import probe_image
+from realesrgan.media.image import probe_image
 
 
 @dataclass(frozen=True)

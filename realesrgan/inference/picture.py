@@ -22,10 +22,9 @@ from realesrgan.errors import ImageWriteError
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
-from realesrgan.media.image import Frame, Picture, read_image, write_image
+from realesrgan.media.image import Frame, Picture, check_target, read_image, write_image
 from realesrgan.media.picture import fill_transparent_rows
 from realesrgan.media.vips import RAW_BYTES, RawImage
-from realesrgan.media.writer import check_target
 from realesrgan.util.files import identity, make_writable_folder, os_reason, scratch_beside
 from realesrgan.util.numbers import Outscale, check_outscale, passes_note, plan_passes, scale_factor, scaled_size
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,23 +21,20 @@ import numpy as np
 from realesrgan.errors import ImageWriteError
 from realesrgan.media.colour import srgb_icc
 from realesrgan.media.formats import sniff_format
-from realesrgan.media.metadata import find_orientation
+from realesrgan.media.image import EncodeJob, bgr_array
+from realesrgan.media.metadata import collect_metadata, find_orientation
 from realesrgan.media.picture import (
     EXIF_PREFIX,
     Frame,
     Header,
     ImageInfo,
-    MissingDecoderError,
     Mode,
     Picture,
     TruncatedError,
     apply_orientation,
 )
 from realesrgan.media.pillow import decode_any, decode_still, metadata_options, pillow_header, require_encoder, to_image
-from realesrgan.media.reader import bgr_array, still_metadata
 from realesrgan.media.vips import import_vips, load, save
-from realesrgan.media.writer import EncodeJob
-from realesrgan.util.optional import is_installed
 
 _HEAD_BYTES = 1 << 16
 # libheif이 RGB를 바꿀 때 쓰는 행렬(BT.601)과 온전한 범위.
@@ -43,20 +42,15 @@ _MATRIX = (6, 0x80)
 
 
 def read_header(file: BinaryIO) -> Header:
-    """AVIF나 HEIC의 머리를 읽는다.
-
-    Raises:
-        TruncatedError: 파일이 잘렸을 때.
-        MissingDecoderError: 디코더가 설치되어 있지 않을 때.
-        Exception: 디코더가 내는 여러 가지 예외.
-    """
+    """AVIF나 HEIC의 머리를 읽는다. 잘렸으면 `TruncatedError`를 낸다."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     check_boxes(file)
     info = {"cicp": _numbers(head)}
     if sniff_format(head[:64]) == "AVIF":
         header = pillow_header(file, "AVIF")
-        bits = _bits(head, b"av1C", 6, 0x40, 0x20)
+        flags = (_settings(head) or [0])[0]
+        bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
         changes: dict[str, Any] = {"bit_depth": 16 if bits > 8 and header.info.frames == 1 else 8}
         # 옛 Pillow는 회색 AVIF도 RGB로 푸므로 머리에서 알아낸다.
         if header.info.mode == "RGB" and is_grey(head):
@@ -64,9 +58,9 @@ def read_header(file: BinaryIO) -> Header:
         return replace(header, info=replace(header.info, **changes), detail=info | {"bits": bits})
     # HEIC는 대표 이미지만 본다. 회전은 디코더가 적용하므로 EXIF의 방향은 쓰지 않는다.
     file.seek(0)
-    heif = heif_module().open_heif(file, convert_hdr_to_8bit=False)
-    mode: Mode = "RGBA" if heif.mode[:4] in ("RGBA", "RGBa") or heif.mode[:2] in ("LA", "La") else "RGB"
-    mode = "L" if heif.mode == "L" else mode
+    heif = import_module("pillow_heif").open_heif(file, convert_hdr_to_8bit=False)
+    transparent = heif.mode[:4] in ("RGBA", "RGBa") or heif.mode[:2] in ("LA", "La")
+    mode: Mode = "RGBA" if transparent else "L" if heif.mode == "L" else "RGB"
     bits = int(heif.info.get("bit_depth", 8))
     others = len(heif) - 1
     lost = [f"함께 든 다른 이미지 {others}장"] if others > 0 else []
@@ -88,21 +82,13 @@ def _numbers(head: bytes) -> tuple[int, int] | None:
     return None if unknown or (primaries, transfer) == (1, 13) else (primaries, transfer)
 
 
-def _bits(head: bytes, box: bytes, offset: int, ten: int, twelve: int) -> int:
-    """인코딩 설정에 적힌 채널마다의 비트 수(AV1-ISOBMFF 2.3.3절)."""
-    at = head.find(box)
-    if at < 0 or at + offset >= len(head):
-        return 8
-    flags = head[at + offset]
-    return 12 if flags & ten and flags & twelve else 10 if flags & ten else 8
+def _settings(head: bytes) -> list[int]:
+    """AVIF의 인코딩 설정(av1C 상자)마다의 깃발(AV1-ISOBMFF 2.3.3절)."""
+    return [head[found.start() + 6] for found in re.finditer(b"av1C", head) if found.start() < len(head) - 7]
 
 
 def check_boxes(file: BinaryIO) -> None:
-    """맨 바깥 상자가 파일 안에 다 들어 있는지 본다.
-
-    Raises:
-        TruncatedError: 상자가 파일 끝을 넘을 때.
-    """
+    """맨 바깥 상자가 파일 끝을 넘으면 `TruncatedError`를 낸다."""
     end = file.seek(0, os.SEEK_END)
     at = 0
     while at < end:
@@ -121,41 +107,34 @@ def check_boxes(file: BinaryIO) -> None:
 
 
 def is_grey(head: bytes) -> bool:
-    """AVIF의 모든 인코딩 설정(av1C 상자)이 밝기만(monochrome) 담는다고 하는가.
-
-    알파는 언제나 밝기만 담은 별도의 이미지이므로, 색이 하나라도 있으면 거짓이다(AV1-ISOBMFF 2.3.3절).
-    """
-    places, at = [], head.find(b"av1C")
-    while 0 <= at < len(head) - 7:
-        places.append(at)
-        at = head.find(b"av1C", at + 4)
-    return bool(places) and all(head[place + 6] & 0x10 for place in places)
+    """AVIF의 모든 설정이 밝기만(monochrome) 담는다고 하는가. 알파는 언제나 밝기만 담은 별도의 이미지다."""
+    settings = _settings(head)
+    return bool(settings) and all(flags & 0x10 for flags in settings)
 
 
 def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """이미지를 푼다. 10·12비트는 16비트로 늘려 읽고, 10·12비트 애니메이션은 8비트로 줄이고 그렇다고 알린다."""
-    known = {key: value for key, value in header.detail.items() if value and key != "bits"}
     bits = header.detail["bits"]
     if header.info.format == "HEIF":
-        heif = heif_module().open_heif(source, convert_hdr_to_8bit=False)
+        heif = import_module("pillow_heif").open_heif(source, convert_hdr_to_8bit=False)
         if bits == 8:
-            return decode_still(heif.to_pillow(), header, **known)
+            return decode_still(heif.to_pillow(), header)
         array = np.asarray(heif)
         if array.ndim == 3:
             array = array[..., [2, 1, 0, 3][: array.shape[2]]] if array.shape[2] > 2 else array[..., [0, 0, 0, 1]]
-        metadata, notes = still_metadata(dict(heif.info) | known, grey=array.ndim == 2)
+        metadata, notes = collect_metadata(dict(heif.info) | header.detail, grey=array.ndim == 2)
         # pillow_heif는 10비트와 12비트를 이미 16비트로 늘려 준다.
         return Picture((Frame(np.ascontiguousarray(array)),), metadata=metadata, format="HEIF", notes=notes, bits=bits)
     if bits > 8 and header.info.frames == 1:
-        return _decode_deep(source, header, known)
-    picture = decode_any(source.read_bytes(), header, **known)
+        return _decode_deep(source, header)
+    picture = decode_any(source.read_bytes(), header)
     if bits > 8:
         note = f"채널마다 {bits}비트인 AVIF 애니메이션을 8비트로 줄여 읽었습니다."
         return replace(picture, notes=(*picture.notes, note))
     return picture
 
 
-def _decode_deep(source: Path, header: Header, known: dict[str, Any]) -> Picture:
+def _decode_deep(source: Path, header: Header) -> Picture:
     """10·12비트 정지 AVIF를 16비트로 늘려 푼다."""
     bits = header.detail["bits"]
     image = load("heifload", source, unlimited=True)
@@ -166,7 +145,7 @@ def _decode_deep(source: Path, header: Header, known: dict[str, Any]) -> Picture
     array |= array >> bits
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info = {names[field]: bytes(image.get(field)) for field in image.get_fields() if field in names}
-    metadata, notes = still_metadata(info | known, grey=array.ndim == 2)
+    metadata, notes = collect_metadata(info | header.detail, grey=array.ndim == 2)
     # 상자가 적은 회전은 libvips가 적용했고, 그런 파일의 EXIF 방향은 쓰지 않는다.
     turned = header.info.width, header.info.height
     orientation = find_orientation(info.get("exif"), None) if turned != (image.width, image.height) else 1
@@ -174,27 +153,10 @@ def _decode_deep(source: Path, header: Header, known: dict[str, Any]) -> Picture
     return Picture(frames, metadata=metadata, format="AVIF", notes=notes, bits=bits, gray_alpha=image.bands == 2)
 
 
-def heif_module() -> Any:
-    """`pillow_heif`를 늦게 불러온다.
-
-    Raises:
-        MissingDecoderError: 설치되어 있지 않을 때.
-    """
-    if not is_installed("pillow_heif"):
-        raise MissingDecoderError("HEIC를 다루려면 추가 패키지가 필요합니다. pip install pillow-heif 를 실행하세요.")
-    import pillow_heif
-
-    return pillow_heif
-
-
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """AVIF나 HEIC로 쓴다. 애니메이션은 Pillow가 모든 프레임을 메모리에 모아 인코딩한다.
+    """AVIF나 HEIC로 쓰고, 담지 못한 것을 알리는 문장들을 돌려준다.
 
-    Returns:
-        담지 못한 것을 알리는 문장들.
-
-    Raises:
-        ImageWriteError: 인코더가 설치되어 있지 않을 때.
+    애니메이션은 Pillow가 모든 프레임을 메모리에 모아 인코딩한다.
     """
     output = io.BytesIO()
     if job.format == "HEIF":
@@ -222,13 +184,11 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
 
 def _save_avif(output: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> None:
     require_encoder("avif")
-    shown = list(frames)
-    images = [to_image(frame, job) for frame in shown]
+    images, durations = zip(*((to_image(frame, job), round(frame.duration)) for frame in frames), strict=True)
     options: dict[str, Any] = {"quality": job.quality, "speed": 6, **metadata_options(job.metadata)}
     options["subsampling"] = "4:0:0" if job.kind == "L" else "4:4:4"
     if job.count > 1:
-        durations = [round(frame.duration) for frame in shown]
-        options |= {"save_all": True, "append_images": images[1:], "duration": durations}
+        options |= {"save_all": True, "append_images": images[1:], "duration": list(durations)}
     images[0].save(output, "AVIF", **options)
 
 
@@ -249,17 +209,8 @@ def _save_deep(output: io.BytesIO, frame: Frame, job: EncodeJob) -> None:
             image.set_type(pyvips.GValue.blob_type, name, value)
     if exif:
         image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-ImageDescription", "A" * len(exif))
-    save(
-        output,
-        image,
-        ".avif",
-        keep="exif:xmp:icc",
-        Q=job.quality,
-        bitdepth=job.bits,
-        effort=4,
-        compression="av1",
-        subsample_mode="off",
-    )
+    options = {"Q": job.quality, "bitdepth": job.bits, "effort": 4, "compression": "av1", "subsample_mode": "off"}
+    save(output, image, ".avif", keep="exif:xmp:icc", **options)
     if exif:
         data = output.getbuffer()
         place = bytes(data).find(b"A" * len(exif))
@@ -273,15 +224,9 @@ def _save_deep(output: io.BytesIO, frame: Frame, job: EncodeJob) -> None:
 
 
 def _save_heif(output: BinaryIO, frame: Frame, job: EncodeJob) -> None:
-    try:
-        module = heif_module()
-    except MissingDecoderError as error:
-        raise ImageWriteError(
-            f"HEIC로 쓰지 못했습니다.\n  이유: pillow_heif가 설치되어 있지 않습니다.\n  해결: {error.remedy}"
-        ) from error
     pixels = np.ascontiguousarray(job.pixels(frame))
     mode = {"L": "L", "RGB": "RGB", "RGBA": "RGBA"}[job.kind] + (";16" if job.depth == 16 else "")
-    heif = module.from_bytes(mode, (job.width, job.height), pixels.tobytes())
+    heif = import_module("pillow_heif").from_bytes(mode, (job.width, job.height), pixels.tobytes())
     heif.info.update(metadata_options(job.metadata))
     # x265의 기본 사전 설정은 열 배 넘게 느리면서, 이 품질에서는 크기도 화질도 나아지지 않는다(1500x1500 사진으로 잼).
     heif.save(output, quality=job.quality, chroma=444, enc_params={"preset": "ultrafast"})

@@ -7,7 +7,7 @@ sRGB와 P3뿐이다.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -65,12 +65,9 @@ def is_srgb(icc: bytes) -> bool:
 
 
 def to_srgb(image: Any, icc: bytes, *, grey: bool = False) -> Any:
-    """이미지(libvips)의 색을 프로파일에서 sRGB로 옮긴다. 비트 깊이와 채널 수는 그대로다.
+    """회색이나 RGB(알파) 이미지(libvips)의 색을 프로파일에서 sRGB로 옮긴다. 비트 깊이와 채널 수는 그대로다.
 
-    Args:
-        image: 회색이나 RGB의 이미지. 알파가 있어도 된다.
-        icc: 그 프로파일.
-        grey: 프로파일이 회색의 것인지. RGB로 편 회색이면 한 채널만 옮겨 다시 편다.
+    `grey`는 프로파일이 회색의 것인지다. RGB로 편 회색이면 한 채널만 옮겨 다시 편다.
     """
     pyvips = import_vips()
     alpha = image[image.bands - 1] if image.bands in (2, 4) else None
@@ -94,6 +91,20 @@ def usable(icc: bytes, *, grey: bool) -> bool:
     except pyvips.Error:
         return False
     return True
+
+
+def choose_profile(info: Mapping[Any, Any], *, grey: bool) -> tuple[bytes | None, list[str]]:
+    """색의 뜻을 적은 여러 방법 가운데 고른 `(프로파일, 알릴 문장들)`. 맞는 프로파일이 없으면 번호나 감마로 만든다."""
+    given = info.get("icc_profile")
+    icc = matching_icc(given, "L" if grey else "RGB") if given else None
+    notes = []
+    if given and icc is None and not is_srgb(given):
+        notes.append("색 프로파일(ICC)이 망가졌거나 픽셀의 종류와 맞지 않아 뺐습니다.")
+    if icc is None and info.get("cicp"):
+        icc = icc_of_numbers(*info["cicp"], grey=grey)
+    elif icc is None and not info.get("srgb"):
+        icc = icc_of_png(info.get("gama"), info.get("chrm"), grey=grey)
+    return icc, notes
 
 
 def icc_of_numbers(primaries: int, transfer: int, *, grey: bool) -> bytes | None:

@@ -19,6 +19,9 @@ DEFAULT_MAX_OUTPUT_PIXELS = 1_000_000_000
 """결과 픽셀 수의 기본 한도. 31,600 x 31,600쯤이며 `--max_pixels`로 바꾼다."""
 
 
+_BASIC = frozenset(("icc", "exif", "xmp"))
+
+
 @dataclass(frozen=True)
 class ImageFormat:
     """파일 형식 하나가 담을 수 있는 것.
@@ -35,8 +38,8 @@ class ImageFormat:
         animation: 여러 프레임을 담는가.
         default_quality: 손실 압축의 기본 품질(1..100). 무손실 형식은 None.
         max_side: 가로와 세로의 한도(픽셀).
-        icc, exif, xmp, dpi, iptc: 그 메타데이터(metadata)를 담는가. `dpi`가 거짓이고 `exif`가 참이면 EXIF에 적는다.
-        cicp: 색을 번호(ITU-T H.273)로 적을 수 있는가.
+        carries: 담는 메타데이터(metadata)의 `picture.Metadata`에서의 이름들. `dpi` 없이 `exif`가 있으면 DPI를 EXIF에
+            적는다. `text`가 아니라 `comment`면 열쇠말이 `Comment`인 글만 담는다.
         package: 이 형식을 다루는 데 더 필요한 패키지의 `(불러올 이름, 설치할 이름)`.
         writable: 쓸 수 있는가.
     """
@@ -52,12 +55,7 @@ class ImageFormat:
     animation: bool = False
     default_quality: int | None = None
     max_side: int = 2**31 - 1
-    icc: bool = True
-    exif: bool = True
-    xmp: bool = True
-    dpi: bool = True
-    iptc: bool = False
-    cicp: bool = False
+    carries: frozenset[str] = _BASIC
     package: tuple[str, str] | None = None
     writable: bool = True
 
@@ -69,88 +67,73 @@ class ImageFormat:
 
 def _read_only(name: str, extensions: tuple[str, ...], *signatures: bytes) -> ImageFormat:
     """Pillow로 읽기만 하는 형식."""
-    return ImageFormat(
-        name, extensions, signatures=signatures, icc=False, exif=False, xmp=False, dpi=False, writable=False
-    )
+    return ImageFormat(name, extensions, signatures=signatures, carries=frozenset(), writable=False)
 
 
 # JPEG의 규격 한도는 65535지만 널리 쓰이는 libjpeg이 65500까지만 읽는다.
 # AVIF는 libavif의 기본 디코딩 한도(16384 x 16384)를 넘으면 써도 다시 열 수 없다.
+# JPEG XL의 플러그인은 ICC를 쓰지 않고 XMP를 읽지 않는다.
 FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
-        name="PNG",
-        extensions=(".png", ".apng"),
-        module="png",
-        signatures=(b"\x89PNG\r\n\x1a\n",),
+        "PNG",
+        (".png", ".apng"),
+        "png",
+        (b"\x89PNG\r\n\x1a\n",),
         gray_alpha=True,
         most_bits=16,
         animation=True,
-        cicp=True,
+        carries=_BASIC | {"dpi", "cicp", "text"},
     ),
     ImageFormat(
-        name="JPEG",
-        extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
-        module="jpeg",
-        signatures=(b"\xff\xd8\xff",),
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        "jpeg",
+        (b"\xff\xd8\xff",),
         alpha=False,
         default_quality=95,
         max_side=65500,
-        iptc=True,
+        carries=_BASIC | {"dpi", "iptc", "comment", "gain_map"},
     ),
-    ImageFormat("WEBP", (".webp",), "webp", gray=False, animation=True, default_quality=95, max_side=16383, dpi=False),
-    ImageFormat("BMP", (".bmp", ".dib"), signatures=(b"BM",), alpha=False, icc=False, exif=False, xmp=False),
+    ImageFormat("WEBP", (".webp",), "webp", gray=False, animation=True, default_quality=95, max_side=16383),
+    ImageFormat("BMP", (".bmp", ".dib"), signatures=(b"BM",), alpha=False, carries=frozenset(("dpi",))),
     ImageFormat(
-        name="TIFF",
-        extensions=(".tif", ".tiff"),
-        module="tiff",
-        signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "TIFF",
+        (".tif", ".tiff"),
+        "tiff",
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         gray_alpha=True,
         most_bits=16,
-        iptc=True,
+        carries=_BASIC | {"dpi", "iptc"},
     ),
     ImageFormat(
-        name="AVIF",
-        extensions=(".avif",),
-        module="avif",
+        "AVIF",
+        (".avif",),
+        "avif",
+        most_bits=12,
         animation=True,
         default_quality=90,
         max_side=16384,
-        dpi=False,
+        carries=_BASIC | {"cicp"},
+    ),
+    ImageFormat(
+        "GIF", (".gif",), "gif", (b"GIF87a", b"GIF89a"), animation=True, max_side=65535, carries=frozenset(("comment",))
+    ),
+    ImageFormat(
+        "HEIF",
+        (".heic", ".heif", ".hif"),
+        "avif",
         most_bits=12,
-        cicp=True,
-    ),
-    ImageFormat(
-        name="GIF",
-        extensions=(".gif",),
-        module="gif",
-        signatures=(b"GIF87a", b"GIF89a"),
-        animation=True,
-        max_side=65535,
-        icc=False,
-        exif=False,
-        xmp=False,
-        dpi=False,
-    ),
-    ImageFormat(
-        name="HEIF",
-        extensions=(".heic", ".heif", ".hif"),
-        module="avif",
         default_quality=90,
         max_side=16384,
-        dpi=False,
-        most_bits=12,
-        cicp=True,
+        carries=_BASIC | {"cicp"},
         package=("pillow_heif", "pillow-heif"),
     ),
     ImageFormat(
-        name="JXL",
-        extensions=(".jxl",),
-        # 플러그인이 ICC를 쓰지 않고 XMP를 읽지 않는다.
-        icc=False,
-        xmp=False,
+        "JXL",
+        (".jxl",),
         signatures=(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
         default_quality=95,
-        dpi=False,
+        carries=frozenset(("exif",)),
         package=("pillow_jxl", "pillow-jxl-plugin"),
     ),
     _read_only(
@@ -170,6 +153,7 @@ FORMATS: tuple[ImageFormat, ...] = (
     _read_only("TGA", (".tga",)),
 )
 
+_BY_NAME = {item.name: item for item in FORMATS}
 MODULES = {item.name: item.module for item in FORMATS}
 """형식 이름마다 그 형식을 맡는 모듈."""
 _BY_EXTENSION = {extension: item for item in FORMATS for extension in item.extensions}
@@ -217,6 +201,12 @@ def format_of_name(name: str | PurePath) -> ImageFormat | None:
     return _BY_EXTENSION.get(PurePath(name).suffix.lower())
 
 
+def missing_package(name: str) -> str | None:
+    """형식을 다루는 데 필요하지만 설치되어 있지 않은 패키지의 이름. 없으면 None."""
+    package = _BY_NAME[name].package
+    return None if package is None or is_installed(package[0]) else package[1]
+
+
 def is_image_name(name: str | PurePath) -> bool:
     """파일 이름이 읽을 만한 이미지의 확장자를 가졌는가.
 
@@ -234,7 +224,7 @@ def is_known_picture_name(path: str | PurePath) -> bool:
 def is_writable_extension(extension: str) -> bool:
     """지금 쓸 수 있는 확장자(점 포함, 소문자)인가. HEIC와 JPEG XL은 그 패키지가 있을 때만 쓸 수 있다."""
     item = _BY_EXTENSION.get(extension)
-    return item is not None and item.writable and (item.package is None or is_installed(item.package[0]))
+    return item is not None and item.writable and missing_package(item.name) is None
 
 
 def writable_extensions() -> tuple[str, ...]:

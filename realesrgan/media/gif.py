@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
+from realesrgan.media.image import EncodeJob
 from realesrgan.media.metadata import decode_text
-from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
-from realesrgan.media.pillow import decode_any, open_image
-from realesrgan.media.writer import EncodeJob
+from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, TruncatedError
+from realesrgan.media.pillow import decode, open_image
+
+__all__ = ["decode", "read_header", "write"]
 
 _COLOURS = 256
 _HALF = 128
@@ -84,17 +85,8 @@ def _read_blocks(file: BinaryIO) -> bytes:
     return b"".join(blocks)
 
 
-def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
-    """정지 이미지나 애니메이션을 푼다."""
-    return decode_any(source.read_bytes(), header, **header.detail)
-
-
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임들을 GIF로 쓴다. 시간은 1/100초 단위로 맞추되 오차가 쌓이지 않게 한다.
-
-    Returns:
-        줄인 색과 투명도를 알리는 문장들.
-    """
+    """프레임들을 GIF로 쓰고, 줄인 색과 투명도를 알리는 문장들을 돌려준다. 시간의 오차는 쌓이지 않는다."""
     file.write(b"GIF89a" + struct.pack("<HHBBB", job.width, job.height, 0x70, 0, 0))
     if job.count > 1 and job.loop != 1:
         repeats = min(job.loop - 1, 65535) if job.loop else 0
@@ -115,32 +107,23 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
         drawn: dict[str, Any] = {"transparency": _COLOURS - 1, "disposal": 2} if job.kind == "RGBA" else {"disposal": 1}
         file.writelines(getdata(indexed, duration=delay * 10, include_color_table=True, **drawn))
     file.write(b";")
-    notes = []
-    if reduced:
-        notes.append("색을 256가지로 줄였습니다(gif는 그보다 많은 색을 담지 못합니다).")
-    if faded:
-        notes.append("반투명한 픽셀을 완전히 투명하거나 불투명하게 바꾸었습니다(gif는 반투명을 담지 못합니다).")
-    return tuple(notes)
+    colours = "색을 256가지로 줄였습니다(gif는 그보다 많은 색을 담지 못합니다)."
+    alpha = "반투명한 픽셀을 완전히 투명하거나 불투명하게 바꾸었습니다(gif는 반투명을 담지 못합니다)."
+    return tuple(note for note, lost in ((colours, reduced), (alpha, faded)) if lost)
 
 
 def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
-    """회색, RGB, RGBA를 팔레트 이미지로 바꾼다. 알파가 있으면 마지막 번호(255)가 투명색이다.
-
-    Returns:
-        `(팔레트 이미지, 색을 줄였는가, 반투명을 잃었는가)`.
-    """
+    """`(팔레트 이미지, 색을 줄였는가, 반투명을 잃었는가)`. 알파가 있으면 마지막 번호(255)가 투명색이다."""
     if pixels.ndim == 2:
-        image = Image.frombytes("P", pixels.shape[::-1], np.ascontiguousarray(pixels).tobytes())
-        image.putpalette(bytes(value for level in range(_COLOURS) for value in (level, level, level)))
-        return image, False, False
+        return Image.fromarray(pixels).convert("P"), False, False
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     limit = _COLOURS if alpha is None else _COLOURS - 1
     image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-    indexed = _exact_palette(image, limit)
-    reduced = indexed is None
-    if indexed is None:
-        palette = image.quantize(limit, Image.Quantize.MEDIANCUT)
-        indexed = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    reduced = image.getcolors(limit) is None
+    # 색이 그보다 적으면 하나도 바뀌지 않고 팔레트에 든다.
+    indexed = image.quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if reduced:
+        indexed = image.quantize(palette=indexed, dither=Image.Dither.FLOYDSTEINBERG)
     if alpha is None:
         return indexed, reduced, False
     colours = (indexed.getpalette() or [])[: 3 * limit]
@@ -148,18 +131,3 @@ def _quantize(pixels: Array) -> tuple[Image.Image, bool, bool]:
     result = Image.frombytes("P", indexed.size, indices.tobytes())
     result.putpalette(bytes(colours).ljust(3 * _COLOURS, b"\0"))
     return result, reduced, bool(((alpha > 0) & (alpha < 255)).any())
-
-
-def _exact_palette(image: Image.Image, limit: int) -> Image.Image | None:
-    """색이 `limit`가지 이하면 하나도 바꾸지 않고 팔레트로 옮긴다. 더 많으면 None."""
-    counted = image.getcolors(limit)
-    if counted is None:
-        return None
-    listed = sorted(colour for _, colour in counted if isinstance(colour, tuple))
-    keys = np.array([red << 16 | green << 8 | blue for red, green, blue in listed], np.uint32)
-    pixels = np.asarray(image).astype(np.uint32)
-    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    indices = np.searchsorted(keys, packed).astype(np.uint8)
-    indexed = Image.frombytes("P", image.size, indices.tobytes())
-    indexed.putpalette(bytes(value for colour in listed for value in colour).ljust(3 * _COLOURS, b"\0"))
-    return indexed

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
@@ -30,13 +31,7 @@ DESCRIPTIVE_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """항목 하나.
-
-    Attributes:
-        tag, kind, count: 태그와 값의 종류와 수.
-        payload: 값들. 파일의 바이트 순서를 그대로 가진다.
-        place: 읽은 파일에서 이 항목이 놓인 자리.
-    """
+    """항목 하나. `payload`는 파일의 바이트 순서 그대로인 값들, `place`는 읽은 파일에서 항목이 놓인 자리다."""
 
     tag: int
     kind: int
@@ -61,6 +56,23 @@ class ByteOrder:
         """정수들의 항목."""
         return Entry(tag, kind, len(values), struct.pack(f"{self.prefix}{len(values)}{LETTERS[kind]}", *values))
 
+    def pixel_entries(
+        self, shape: tuple[int, ...], depth: int, compression: int, rows: int, strips: Iterable[tuple[int, int]]
+    ) -> list[Entry]:
+        """`shape`(높이, 너비, 채널 수), 채널마다 `depth`비트의 회색이나 RGB(알파) 픽셀의 배치를 적은 항목들.
+
+        `strips`는 `rows`줄인 띠마다의 `(자리, 바이트 수)`다. 압축이 1(그대로)이 아니면 왼쪽과의 차이를 누른 것이다.
+        """
+        height, width, bands = shape
+        offsets, counts = zip(*strips, strict=True)
+        shorts = {258: (depth,) * bands, 259: (compression,), 262: (2 if bands > 2 else 1,), 277: (bands,), 284: (1,)}
+        # 곱하지 않은 알파(338)와, 가로의 차이(317).
+        shorts |= ({338: (2,)} if bands in (2, 4) else {}) | ({317: (2,)} if compression != 1 else {})
+        longs = {256: (width,), 257: (height,), 278: (rows,)}
+        places = {273: offsets, 279: counts}
+        kinds = ((SHORT, shorts), (LONG, longs), (LONG8 if self.big else LONG, places))
+        return [self.entry(tag, kind, *values) for kind, group in kinds for tag, values in group.items()]
+
     def dpi_entries(self, dpi: tuple[float, float]) -> list[Entry]:
         """인치당 점의 수 `(가로, 세로)`의 항목들."""
         ratios = [Fraction(value).limit_denominator(1000) for value in dpi]
@@ -68,48 +80,50 @@ class ByteOrder:
         entries = [Entry(tag, RATIONAL, 1, value) for tag, value in zip(RESOLUTIONS, packed, strict=True)]
         return [*entries, self.entry(RESOLUTION_UNIT, SHORT, _INCH)]
 
-    def dpi(self, entries: Mapping[int, Entry]) -> tuple[float, float] | None:
-        """항목표에 적힌 해상도를 인치당 점의 수로. 없거나 단위가 없으면 None."""
-        unit = self.integers(entries[RESOLUTION_UNIT])[:1] if RESOLUTION_UNIT in entries else (_INCH,)
-        if unit not in ((_INCH,), (_CENTIMETRE,)) or not all(tag in entries for tag in RESOLUTIONS):
-            return None
-        x, y = (self.rational(entries[tag]) * (2.54 if unit == (_CENTIMETRE,) else 1.0) for tag in RESOLUTIONS)
-        return x, y
 
-    def rational(self, entry: Entry) -> float:
-        """유리수 항목의 첫 값. 분모가 0이면 0."""
-        if entry.kind != RATIONAL:
-            return 0.0
-        top, bottom = struct.unpack_from(self.prefix + "II", entry.payload)
-        return top / bottom if bottom else 0.0
+class Table(dict[int, Entry]):
+    """IFD 하나: 태그마다의 항목과 그 바이트 순서."""
+
+    def __init__(self, order: ByteOrder, entries: Mapping[int, Entry] = MappingProxyType({})) -> None:
+        super().__init__(entries)
+        self.order = order
+
+    def integers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """태그의 정수들. 태그가 없거나 정수가 아니면 `default`."""
+        return (self.order.integers(self[tag]) if tag in self else ()) or default
+
+    def integer(self, tag: int, default: int = 0) -> int:
+        """태그의 첫 정수."""
+        return self.integers(tag, (default,))[0]
+
+    def dpi(self) -> tuple[float, float] | None:
+        """인치당 점의 수 `(가로, 세로)`. 없거나 단위가 없으면 None, 분모가 0인 쪽은 0."""
+        unit = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(self.integer(RESOLUTION_UNIT, _INCH))
+        if unit is None or not all(tag in self for tag in RESOLUTIONS):
+            return None
+        form, found = self.order.prefix + "II", [self[tag] for tag in RESOLUTIONS]
+        ratios = [struct.unpack_from(form, one.payload) if one.kind == RATIONAL else (0, 0) for one in found]
+        x, y = (top / bottom * unit if bottom else 0.0 for top, bottom in ratios)
+        return x, y
 
 
 def read_tiff_head(file: BinaryIO, base: int = 0) -> tuple[ByteOrder, int]:
-    """`base`에 있는 TIFF 머리에서 바이트 순서와 첫 IFD의 위치를 읽는다.
-
-    Raises:
-        ValueError, struct.error: TIFF가 아닐 때.
-    """
+    """`base`에 있는 TIFF 머리에서 바이트 순서와 첫 IFD의 위치를 읽는다. TIFF가 아니면 `ValueError`나 `struct.error`."""
     file.seek(base)
     head = file.read(16)
-    prefix = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if prefix is None:
-        raise ValueError("TIFF가 아니다")
-    if (version := struct.unpack_from(prefix + "H", head, 2)[0]) not in (42, 43):
+    prefix = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+    version = struct.unpack_from(prefix + "H", head, 2)[0] if prefix else 0
+    if version not in (42, 43):
         raise ValueError("TIFF가 아니다")
     if version == 43:
         return ByteOrder(prefix, big=True), struct.unpack_from(prefix + "Q", head, 8)[0]
     return ByteOrder(prefix), struct.unpack_from(prefix + "I", head, 4)[0]
 
 
-def read_ifd(file: BinaryIO, offset: int, order: ByteOrder, base: int = 0) -> tuple[dict[int, Entry], int]:
-    """IFD 하나를 읽는다. 항목의 위치는 `base`에서 센다.
+def read_ifd(file: BinaryIO, offset: int, order: ByteOrder, base: int = 0) -> tuple[Table, int]:
+    """`(IFD, 다음 IFD의 위치)`. 다음이 없으면 0이다. 항목의 위치는 `base`에서 센다.
 
-    Returns:
-        `(태그별 항목, 다음 IFD의 위치)`. 다음이 없으면 0. 자료가 파일 밖에 있는 항목은 뺀다.
-
-    Raises:
-        struct.error: 항목표가 잘렸을 때.
+    자료가 파일 밖에 있는 항목은 뺀다. 항목표가 잘렸으면 `struct.error`를 낸다.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(offset)
@@ -119,7 +133,7 @@ def read_ifd(file: BinaryIO, offset: int, order: ByteOrder, base: int = 0) -> tu
         raise struct.error("IFD의 항목이 너무 많다")
     table_at = file.tell()
     table = file.read(count * entry_size + inline)
-    entries: dict[int, Entry] = {}
+    entries = Table(order)
     for index in range(count):
         at = index * entry_size
         tag, kind, items = struct.unpack_from(order.prefix + "HH" + letter, table, at)
@@ -179,24 +193,20 @@ class ExifTags:
 
 
 def read_exif_tags(file: BinaryIO) -> ExifTags:
-    """TIFF 구조의 파일(TIFF 이미지나 EXIF 덩어리)에서 첫 쪽의 설명 태그와 EXIF, GPS 항목표를 모은다.
-
-    Raises:
-        ValueError, struct.error: 구조가 망가져 있을 때.
-    """
+    """TIFF 구조의 파일(TIFF 이미지나 EXIF 덩어리)에서 첫 쪽의 설명 태그와 EXIF, GPS 항목표를 모은다."""
     order, first = read_tiff_head(file)
-    return exif_of(file, read_ifd(file, first, order)[0], order)
+    return exif_of(file, read_ifd(file, first, order)[0])
 
 
-def exif_of(file: BinaryIO, main: dict[int, Entry], order: ByteOrder) -> ExifTags:
+def exif_of(file: BinaryIO, main: Table) -> ExifTags:
     """첫 항목표 `main`에서 설명 태그를, 그것이 가리키는 곳에서 EXIF와 GPS를 모은다."""
     groups = {}
     for tag in (EXIF_IFD, GPS_IFD):
-        values = order.integers(main[tag]) if tag in main else ()
-        sub = read_ifd(file, values[0], order)[0] if values else {}
+        at = main.integer(tag)
+        sub = read_ifd(file, at, main.order)[0] if at else {}
         groups[tag] = tuple(entry for entry in sub.values() if entry.tag != INTEROP_IFD)
     kept = tuple(entry for entry in main.values() if entry.tag in DESCRIPTIVE_TAGS)
-    return ExifTags(ByteOrder(order.prefix), kept, groups[EXIF_IFD], groups[GPS_IFD])
+    return ExifTags(ByteOrder(main.order.prefix), kept, groups[EXIF_IFD], groups[GPS_IFD])
 
 
 def pack_with_exif(main: Iterable[Entry], tags: ExifTags, offset: int, order: ByteOrder) -> bytes:

@@ -11,8 +11,12 @@ import math
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from realesrgan.media.colour import choose_profile
+from realesrgan.media.formats import ImageFormat
 from realesrgan.media.ifd import (
     EXIF_IFD,
     INTEROP_IFD,
@@ -20,46 +24,63 @@ from realesrgan.media.ifd import (
     SHORT,
     ByteOrder,
     Entry,
+    Table,
     pack_ifd,
     read_ifd,
     read_tiff_head,
 )
 from realesrgan.media.picture import EXIF_PREFIX, Metadata
 
-# 모으기
+# 모으기와 맞추기
+
+# 형식이 담지 못하면 이름을 대는 것. `Metadata`의 이름과 사람에게 보일 이름.
+_NAMED = {"exif": "EXIF", "xmp": "XMP", "dpi": "DPI", "iptc": "IPTC", "gain_map": "이득 지도(gain map)"}
 
 
-def collect_metadata(info: Mapping[Any, Any], icc: bytes | None) -> tuple[Metadata, tuple[str, ...]]:
+def collect_metadata(info: Mapping[Any, Any], *, grey: bool) -> tuple[Metadata, tuple[str, ...]]:
     """읽은 `info`에서 메타데이터를 모아 다듬는다. 방향은 1로 되돌리고 미리보기는 없앤다.
 
     Args:
         info: Pillow 이미지의 `info`와 같은 이름(`exif`, `xmp`, `dpi` 등)과 `text`, `iptc`, `cicp`, `gain_map`.
-        icc: 배열의 색 공간과 맞는 색 프로파일.
+        grey: 픽셀이 회색인지. 색 프로파일은 픽셀의 색 공간과 맞는 것만 나른다.
 
     Returns:
-        `(메타데이터, 알릴 문장들)`. 망가진 EXIF는 버리고 그렇다고 알린다.
+        `(메타데이터, 알릴 문장들)`. 망가진 EXIF와 프로파일은 버리고 그렇다고 알린다.
     """
+    notes = list(info.get("notes", ()))
+    icc = None
+    if any(info.get(name) for name in ("icc_profile", "cicp", "gama", "chrm")):
+        icc, lost = choose_profile(info, grey=grey)
+        notes += lost
     exif = info.get("exif")
     neutral = neutral_exif(exif) if exif else None
-    notes = list(info.get("notes", ()))
     if exif and neutral is None:
         notes.append("EXIF의 구조가 망가져 있어 옮기지 않았습니다.")
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
+    gain_map = info.get("gain_map")
+    neutral_packet = neutral_xmp(xmp, keep_gain_map=bool(gain_map)) if isinstance(xmp, bytes) and xmp else None
     dpi = clean_dpi(info.get("dpi")) or (clean_dpi(exif_dpi(neutral)) if neutral else None)
-    return (
-        Metadata(
-            icc,
-            neutral,
-            neutral_xmp(xmp, keep_gain_map=bool(info.get("gain_map"))) if isinstance(xmp, bytes) and xmp else None,
-            dpi,
-            info.get("cicp"),
-            tuple(info.get("text", ())),
-            info.get("iptc"),
-            info.get("gain_map"),
-        ),
-        tuple(notes),
-    )
+    text = tuple(info.get("text", ()))
+    return Metadata(icc, neutral, neutral_packet, dpi, info.get("cicp"), text, info.get("iptc"), gain_map), tuple(notes)
+
+
+def fit_metadata(metadata: Metadata, width: int, height: int, target: ImageFormat) -> tuple[Metadata, list[str]]:
+    """형식이 담을 수 있는 것만 남기고 크기를 적은 태그를 결과의 크기로 바꾼 것과, 뺀 것의 이름들. ICC는 그대로 둔다."""
+    carries = target.carries
+    kept: dict[str, Any] = {name: getattr(metadata, name) if name in carries else None for name in (*_NAMED, "cicp")}
+    if metadata.dpi and "exif" in carries and "dpi" not in carries:
+        kept["exif"] = with_dpi(kept["exif"], metadata.dpi)
+        carries |= {"dpi"}
+    if kept["xmp"] and metadata.gain_map and "gain_map" not in carries:
+        kept["xmp"] = neutral_xmp(kept["xmp"])
+    for name, resized in (("exif", resized_exif), ("xmp", resized_xmp)):
+        kept[name] = resized(kept[name], width, height) if kept[name] else None
+    text = tuple(item for item in metadata.text if "text" in carries or ("comment" in carries and item[0] == "Comment"))
+    lost = [label for name, label in _NAMED.items() if getattr(metadata, name) and name not in carries]
+    if lost_text := [key for key, _ in metadata.text if key not in dict(text)]:
+        lost.append(f"글({', '.join(lost_text)})")
+    return replace(metadata, text=text, **kept), lost
 
 
 def find_orientation(exif: bytes | None, xmp: bytes | None) -> int:
@@ -88,7 +109,7 @@ def profile_text(text: str) -> bytes | None:
 
 def iptc_of_photoshop(block: bytes) -> bytes | None:
     """Photoshop의 자원 덩어리(8BIM)에서 IPTC 기록(번호 0x0404)을 꺼낸다."""
-    block = block.removeprefix(PHOTOSHOP_PREFIX)
+    block = block.removeprefix(b"Photoshop 3.0\0")
     at = 0
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
         (number,) = struct.unpack_from(">H", block, at + 4)
@@ -103,14 +124,6 @@ def iptc_of_photoshop(block: bytes) -> bytes | None:
     return None
 
 
-PHOTOSHOP_PREFIX = b"Photoshop 3.0\0"
-
-
-def photoshop_of_iptc(iptc: bytes) -> bytes:
-    """IPTC 기록을 담은 Photoshop의 자원 덩어리."""
-    return PHOTOSHOP_PREFIX + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
-
-
 def clean_dpi(dpi: Any) -> tuple[float, float] | None:
     """DPI로 쓸 수 있는 값이면 실수 둘로, 0이나 무한대 같은 뜻 없는 값이면 None."""
     try:
@@ -123,23 +136,20 @@ def clean_dpi(dpi: Any) -> tuple[float, float] | None:
 
 # EXIF
 
+_BROKEN = (ValueError, LookupError, struct.error)
 _ORIENTATION = 0x0112
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
 
 
-def _main_entries(exif: bytes | bytearray) -> tuple[ByteOrder, int, dict[int, Entry], int]:
-    """EXIF의 `(바이트 순서, 첫 항목표의 자리, 그 항목들, 다음 항목표의 자리)`.
-
-    Raises:
-        ValueError, struct.error: 구조가 망가져 있을 때.
-    """
+def _main_table(exif: bytes | bytearray) -> tuple[int, Table, int]:
+    """EXIF의 `(첫 항목표의 자리, 그 항목표, 다음 항목표의 자리)`. 망가졌으면 `_BROKEN`을 낸다."""
     file = io.BytesIO(exif)
     order, first = read_tiff_head(file)
     if order.big:
         raise ValueError("EXIF는 BigTIFF가 아니다")
-    return order, first, *read_ifd(file, first, order)
+    return first, *read_ifd(file, first, order)
 
 
 def _set_value(exif: bytearray, order: ByteOrder, entry: Entry, value: int) -> None:
@@ -150,25 +160,18 @@ def _set_value(exif: bytearray, order: ByteOrder, entry: Entry, value: int) -> N
 
 def exif_orientation(exif: bytes) -> int:
     """EXIF 방향(1..8). 적혀 있지 않거나 읽을 수 없으면 0."""
-    try:
-        order, _, entries, _ = _main_entries(exif.removeprefix(EXIF_PREFIX))
-    except (ValueError, struct.error):
-        return 0
-    values = order.integers(entries[_ORIENTATION]) if _ORIENTATION in entries else ()
-    return values[0] if values and 1 <= values[0] <= 8 else 0
+    with suppress(*_BROKEN):
+        value = _main_table(exif.removeprefix(EXIF_PREFIX))[1].integer(_ORIENTATION)
+        return value if 1 <= value <= 8 else 0
+    return 0
 
 
 def neutral_exif(exif: bytes) -> bytes | None:
-    """방향을 1로 되돌리고 미리보기(thumbnail)를 없앤 EXIF.
-
-    방향은 픽셀에 이미 적용했고, 미리보기는 키우기 전의 이미지라 남기면 거짓이 된다.
-
-    Returns:
-        머리를 뗀 TIFF 구조의 바이트. 구조가 망가져 있으면 None.
-    """
+    """방향을 1로 되돌리고 키우기 전의 미리보기(thumbnail)를 없앤, 머리를 뗀 EXIF. 구조가 망가져 있으면 None."""
     data = bytearray(exif.removeprefix(EXIF_PREFIX))
     try:
-        order, first, entries, second = _main_entries(data)
+        first, entries, second = _main_table(data)
+        order = entries.order
         if _ORIENTATION in entries:
             _set_value(data, order, entries[_ORIENTATION], 1)
         if second:
@@ -176,7 +179,7 @@ def neutral_exif(exif: bytes) -> bytes | None:
             (count,) = struct.unpack_from(order.prefix + "H", data, first)
             struct.pack_into(order.prefix + "I", data, first + 2 + 12 * count, 0)
             _erase_thumbnail(data, order, second)
-    except (ValueError, struct.error):
+    except _BROKEN:
         return None
     return bytes(data)
 
@@ -185,8 +188,8 @@ def _erase_thumbnail(exif: bytearray, order: ByteOrder, table: int) -> None:
     """`table`에 있는 항목표가 가리키는 미리보기의 바이트를 지운다."""
     try:
         entries, _ = read_ifd(io.BytesIO(exif), table, order)
-        start, length = (order.integers(entries[tag])[0] for tag in (_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH))
-    except (KeyError, IndexError, struct.error):
+        start, length = (entries.integers(tag)[0] for tag in (_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH))
+    except _BROKEN:
         return
     end = start + length
     if start >= 8 and length and end == len(exif):
@@ -199,11 +202,11 @@ def resized_exif(exif: bytes, width: int, height: int) -> bytes:
     """크기를 적은 태그(ImageWidth, PixelXDimension 등)를 새 크기로 바꾼 EXIF. 없는 태그를 더하지는 않는다."""
     data = bytearray(exif)
     try:
-        order, _, entries, _ = _main_entries(exif)
-        tables = [entries]
+        _, entries, _ = _main_table(exif)
+        tables, order = [entries], entries.order
         if EXIF_IFD in entries:
-            tables.append(read_ifd(io.BytesIO(exif), order.integers(entries[EXIF_IFD])[0], order)[0])
-    except (ValueError, IndexError, struct.error):
+            tables.append(read_ifd(io.BytesIO(exif), entries.integers(EXIF_IFD)[0], order)[0])
+    except _BROKEN:
         return exif
     for entry in (entry for table in tables for entry in table.values()):
         if entry.tag in (*_WIDTHS, *_HEIGHTS):
@@ -213,38 +216,32 @@ def resized_exif(exif: bytes, width: int, height: int) -> bytes:
 
 def is_adobe_rgb(exif: bytes) -> bool:
     """EXIF가 픽셀의 색을 Adobe RGB라고 하는가(Exif 2.32의 4.6.7절, InteroperabilityIndex가 R03)."""
-    try:
-        order, _, entries, _ = _main_entries(exif := exif.removeprefix(EXIF_PREFIX))
+    with suppress(*_BROKEN):
+        _, table, _ = _main_table(exif := exif.removeprefix(EXIF_PREFIX))
         for tag in (EXIF_IFD, INTEROP_IFD):
-            entries, _ = read_ifd(io.BytesIO(exif), order.integers(entries[tag])[0], order)
-        return entries[1].payload.startswith(b"R03")
-    except (ValueError, KeyError, IndexError, struct.error):
-        return False
+            table, _ = read_ifd(io.BytesIO(exif), table.integers(tag)[0], table.order)
+        return table[1].payload.startswith(b"R03")
+    return False
 
 
 def exif_dpi(exif: bytes) -> tuple[float, float] | None:
     """EXIF에 적힌 해상도를 인치당 점의 수로. 없거나 뜻이 없으면 None."""
-    try:
-        order, _, entries, _ = _main_entries(exif.removeprefix(EXIF_PREFIX))
-    except (ValueError, struct.error):
-        return None
-    return order.dpi(entries)
+    with suppress(*_BROKEN):
+        return _main_table(exif.removeprefix(EXIF_PREFIX))[1].dpi()
+    return None
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """해상도를 적은 EXIF. DPI를 따로 적을 자리가 없는 형식(WebP, AVIF, HEIC)에 쓴다.
-
-    첫 항목표를 덩어리 끝에 새로 쓰고 머리가 그것을 가리키게 한다. 다른 자료의 자리는 그대로라 깨지지 않는다.
-    """
+    """해상도를 적은 EXIF. 첫 항목표를 끝에 새로 쓰고 머리가 그것을 가리키게 해, 다른 자료의 자리는 그대로다."""
     data = bytearray(exif or _EMPTY)
     try:
-        order, _, entries, _ = _main_entries(data)
-    except (ValueError, struct.error):
+        _, table, _ = _main_table(data)
+    except _BROKEN:
         return exif or b""
-    entries |= {entry.tag: entry for entry in order.dpi_entries(dpi)}
+    entries = table | {entry.tag: entry for entry in table.order.dpi_entries(dpi)}
     data += bytes(len(data) % 2)
-    struct.pack_into(order.prefix + "I", data, 4, len(data))
-    return bytes(data) + pack_ifd(entries.values(), len(data), order)
+    struct.pack_into(table.order.prefix + "I", data, 4, len(data))
+    return bytes(data) + pack_ifd(entries.values(), len(data), table.order)
 
 
 # XMP

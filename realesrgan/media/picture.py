@@ -219,25 +219,14 @@ class Picture:
 
 
 def still(array: Array, metadata: Metadata | None = None, *, format: str = "PNG") -> Picture:
-    """배열 하나로 정지 이미지를 만든다.
-
-    Args:
-        array: `Frame.array`와 같은 모양의 배열.
-        metadata: 함께 나를 메타데이터.
-        format: 원본 형식 이름.
-    """
+    """`Frame.array`와 같은 모양의 배열 하나로 정지 이미지를 만든다. `format`은 원본 형식의 이름이다."""
     return Picture(frames=(Frame(array),), metadata=metadata or Metadata(), format=format)
 
 
 def apply_orientation(array: Array, orientation: int) -> Array:
-    """카메라가 적어 둔 방향대로 배열을 돌리거나 뒤집는다(Exif 2.32의 4.6.4절, Orientation).
+    """카메라가 적어 둔 방향(1..8)대로 `(H, W[, C])` 배열을 돌리거나 뒤집는다(Exif 2.32의 4.6.4절, Orientation).
 
-    Args:
-        array: `(H, W)` 또는 `(H, W, C)`.
-        orientation: 1..8. 5 이상이면 가로와 세로가 바뀐다.
-
-    Returns:
-        연속된(contiguous) 배열. 1이면 받은 배열 그대로다.
+    결과는 연속된(contiguous) 배열이며, 5 이상이면 가로와 세로가 바뀐다.
     """
     if orientation >= 5:
         array = array.swapaxes(0, 1)
@@ -251,14 +240,8 @@ def apply_orientation(array: Array, orientation: int) -> Array:
 def fill_transparent_rows(image: Any, target: Any) -> Any:
     """`fill_transparent_colour`를 띠마다 해서 `target`에 적는다. 메모리가 이미지의 높이를 따르지 않는다.
 
-    띠의 위아래로 네트워크가 보는 거리보다 먼 곳까지 함께 보므로, 그 안에서는 통째로 한 것과 같다.
-
-    Args:
-        image: `(H, W, 4)`. 줄을 잘라 읽을 수 있으면 된다.
-        target: 모양과 자료형이 같은, 줄을 잘라 적을 수 있는 것.
-
-    Returns:
-        `target`.
+    띠의 위아래로 네트워크가 보는 거리보다 먼 곳까지 함께 보므로, 그 안에서는 통째로 한 것과 같다. `image`는 줄을 잘라
+    읽을 수 있는 `(H, W, 4)`, `target`은 모양과 자료형이 같고 줄을 잘라 적을 수 있는 것이며, `target`을 돌려준다.
     """
     height, width = image.shape[:2]
     rows = max(_FILL_PIXELS // width, _FILL_MARGIN)
@@ -276,13 +259,10 @@ def fill_transparent_colour(bgra: Array) -> Array:
     알파 값과 보이는 픽셀의 색은 바뀌지 않는다.
 
     Args:
-        bgra: `(H, W, 4)`, uint8 또는 uint16, 곱하지 않은(straight) 알파.
+        bgra: `(H, W, 4)`, uint8 또는 uint16, 곱하지 않은(straight) 알파. 아니면 `ValueError`를 낸다.
 
     Returns:
-        같은 모양과 자료형의 배열. 투명한 픽셀이 하나도 없거나 모두 투명하면 받은 배열을 그대로 돌려준다.
-
-    Raises:
-        ValueError: uint8 또는 uint16의 `(H, W, 4)`가 아닐 때.
+        같은 모양과 자료형의 배열. 투명한 픽셀이 하나도 없거나 모두 투명하면 받은 배열 그대로다.
     """
     if bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"uint8 또는 uint16의 (H, W, 4) 배열이 필요합니다: {bgra.shape} {bgra.dtype}")

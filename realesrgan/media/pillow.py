@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
 
 from realesrgan.errors import ImageWriteError
 from realesrgan.media.colour import matching_icc, srgb_icc
-from realesrgan.media.metadata import find_orientation
+from realesrgan.media.image import EncodeJob
+from realesrgan.media.metadata import collect_metadata, find_orientation
 from realesrgan.media.picture import (
     Array,
     DamagedError,
@@ -30,42 +32,17 @@ from realesrgan.media.picture import (
     UnsupportedError,
     apply_orientation,
 )
-from realesrgan.media.reader import still_metadata
-from realesrgan.media.writer import EncodeJob
-from realesrgan.util.optional import is_installed
 
 # 망가진 파일에서 Pillow가 내는 영어 경고가 터미널로 새지 않게 한다. 실패는 예외로 온다.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _BMP_LIMIT = 2**32 - 1 - 2048
 _JXL_HEAD = 4096
-_JXL_REMEDY = "JPEG XL을 다루려면 추가 패키지가 필요합니다. pip install pillow-jxl-plugin 을 실행하세요."
-_DECODERS = {
-    "PNG": "PngImagePlugin.PngImageFile",
-    "JPEG": "JpegImagePlugin.JpegImageFile",
-    "GIF": "GifImagePlugin.GifImageFile",
-    "BMP": "BmpImagePlugin.BmpImageFile",
-    "TIFF": "TiffImagePlugin.TiffImageFile",
-    "WEBP": "WebPImagePlugin.WebPImageFile",
-    "AVIF": "AvifImagePlugin.AvifImageFile",
-    "TGA": "TgaImagePlugin.TgaImageFile",
-    "JPEG2000": "Jpeg2KImagePlugin.Jpeg2KImageFile",
-    "PPM": "PpmImagePlugin.PpmImageFile",
-    "ICO": "IcoImagePlugin.IcoImageFile",
-    "DDS": "DdsImagePlugin.DdsImageFile",
-    "QOI": "QoiImagePlugin.QoiImageFile",
-    "PCX": "PcxImagePlugin.PcxImageFile",
-    "SGI": "SgiImagePlugin.SgiImageFile",
-    "PSD": "PsdImagePlugin.PsdImageFile",
-}
 _STANDARD_MODES = {
     **{"1": "L", "L": "L", "LA": "LA", "La": "LA"},
     **{"RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"},
     **{"RGBA": "RGBA", "RGBa": "RGBA", "PA": "RGBA"},
 }
-
-
 _ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
-_DEEP_GREY = ("PPM",)
 
 
 def pillow_header(file: BinaryIO, name: str) -> Header:
@@ -77,20 +54,16 @@ def pillow_header(file: BinaryIO, name: str) -> Header:
         raise DamagedError
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     frames = getattr(image, "n_frames", 1) if name in _ANIMATED else 1
-    deep = image.mode.startswith("I;16") or (name in _DEEP_GREY and image.mode == "I")
+    deep = image.mode.startswith("I;16") or (name == "PPM" and image.mode == "I")
     mode = "L" if deep else mode
     return Header(ImageInfo(width, height, name, frames, mode, 16 if deep else 8), orientation)
 
 
 def open_image(name: str, file: BinaryIO) -> Image.Image:
-    """형식 이름에 맞는 Pillow의 디코더로 파일을 연다. 픽셀은 아직 풀지 않는다.
+    """형식 이름(`'PNG'` 등)에 맞는 Pillow의 디코더로 파일을 처음부터 연다. 픽셀은 아직 풀지 않는다.
 
     `Image.open`을 쓰지 않는 까닭은 두 가지다. 모르는 형식의 디코더까지 불려 나오지 않게 하고,
     Pillow의 전역 한도(`MAX_IMAGE_PIXELS`)를 건드리지 않으면서 우리의 한도만 쓰기 위해서다.
-
-    Args:
-        name: `'PNG'` 같은 형식 이름.
-        file: 이진 파일. 처음으로 되감는다.
 
     Raises:
         MissingDecoderError: 설치된 Pillow가 그 형식을 다루지 못할 때.
@@ -105,13 +78,9 @@ def open_image(name: str, file: BinaryIO) -> Image.Image:
             remedy = f"설치된 Pillow가 {name} 형식을 지원하지 않습니다. pip install -U pillow 를 해 보세요."
             raise MissingDecoderError(remedy)
     if name == "JXL":
-        if not is_installed("pillow_jxl"):
-            raise MissingDecoderError(_JXL_REMEDY)
-        opened: Image.Image = import_module("pillow_jxl.JpegXLImagePlugin").JXLImageFile(file)
-        return opened
-    module, _, decoder = _DECODERS[name].partition(".")
-    image: Image.Image = getattr(import_module(f"PIL.{module}"), decoder)(file)
-    return image
+        return cast("Image.Image", import_module("pillow_jxl.JpegXLImagePlugin").JXLImageFile(file))
+    stem = {"WEBP": "WebP", "JPEG2000": "Jpeg2K"}.get(name, name.capitalize())
+    return cast("Image.Image", getattr(import_module(f"PIL.{stem}ImagePlugin"), f"{stem}ImageFile")(file))
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -123,8 +92,6 @@ def read_header(file: BinaryIO) -> Header:
     name = sniff_format(head[:64]) or "TGA"
     if name == "JXL":
         # 이 플러그인은 머리만 읽지 못하고 통째로 푼다. 채널은 풀어 보아야 안다.
-        if not is_installed("pillow_jxl"):
-            raise MissingDecoderError(_JXL_REMEDY)
         return Header(ImageInfo(*_jxl_size(head), "JXL", 1, "RGB", 8))
     return pillow_header(file, name)
 
@@ -157,33 +124,20 @@ def _jxl_size(head: bytes) -> tuple[int, int]:
     return (height * top // bottom if ratio else side()), height
 
 
-def decode_with(source: Path | bytes, header: Header) -> Picture:
-    """libvips가 풀지 않는 색(CMYK, LAB)의 정지 이미지를 푼다. 메타데이터는 머리에서 이미 읽었다."""
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    image = open_image(header.info.format, io.BytesIO(data))
-    known: dict[str, Any] = {key: value for key, value in header.detail.items() if value}
-    return decode_still(image, header, **known)
-
-
 def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
-    """Pillow만 읽는 형식을 푼다. 언제나 배열로 읽는다."""
+    """Pillow로 정지 이미지나 애니메이션을 푼다. 언제나 배열로 읽는다."""
     return decode_any(source.read_bytes(), header)
 
 
-def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
-    """Pillow가 온전히 푸는 이미지를 `Picture`로 만든다.
-
-    Args:
-        image: 머리만 읽은 이미지.
-        header: 그 머리. `orientation`을 픽셀에 적용한다.
-        known: Pillow의 `info`보다 앞서는 메타데이터(`exif`, `xmp`, `dpi`).
+def decode_still(image: Image.Image, header: Header) -> Picture:
+    """Pillow가 머리만 읽은 정지 이미지를 풀어 `Picture`로 만든다. `header.detail`이 Pillow의 `info`보다 앞선다.
 
     Raises:
         UnsupportedError: 8비트나 16비트로 옮길 수 없는 종류일 때.
         Exception: 디코더가 내는 여러 가지 예외.
     """
     image.load()
-    info: dict[Any, Any] = {**image.info, **known}
+    info: dict[Any, Any] = {**image.info, **(header.detail or {})}
     notes: tuple[str, ...] = ()
     if image.mode in ("CMYK", "LAB"):
         image, info["icc_profile"], notes = _through_profile(image)
@@ -191,7 +145,7 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
     if header.info.mode == "L" and array.ndim == 3 and not gray_alpha:
         # 머리에서는 회색이라 했다. 옛 Pillow는 회색 AVIF도 RGB로 푼다.
         array = np.ascontiguousarray(array[..., 1])
-    metadata, more = still_metadata(info, grey=array.ndim == 2 or gray_alpha)
+    metadata, more = collect_metadata(info, grey=array.ndim == 2 or gray_alpha)
     return Picture(
         frames=(Frame(apply_orientation(array, header.orientation)),),
         metadata=metadata,
@@ -202,10 +156,7 @@ def decode_still(image: Image.Image, header: Header, **known: Any) -> Picture:
 
 
 def to_array(image: Image.Image) -> tuple[Array, bool]:
-    """Pillow 이미지를 회색, BGR, BGRA 배열로 바꾼다. 팔레트(palette)와 회색+알파는 편다.
-
-    Returns:
-        `(배열, 회색+알파였는가)`.
+    """Pillow 이미지를 `(회색, BGR, BGRA 배열, 회색+알파였는가)`로 바꾼다. 팔레트(palette)와 회색+알파는 편다.
 
     Raises:
         UnsupportedError: 담을 수 없는 종류(실수, 32비트 정수)일 때.
@@ -231,48 +182,32 @@ def to_array(image: Image.Image) -> tuple[Array, bool]:
 
 
 def _through_profile(image: Image.Image) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
-    """CMYK와 LAB를 sRGB로 바꾼다. 프로파일이 없거나 못 쓰는 CMYK는 단순한 보색 계산을 쓴다.
-
-    Returns:
-        `(RGB 이미지, 그 프로파일, 알릴 문장들)`.
-    """
-    icc = image.info.get("icc_profile")
-    profile = matching_icc(icc, "CMYK") if icc else None
-    converter = _srgb_converter(profile, image.mode) if profile or image.mode == "LAB" else None
-    if converter is None:
-        note = "색 프로파일이 없는 CMYK를 RGB로 바꾸어 읽었습니다. 색이 조금 다를 수 있습니다."
-        return image.convert("RGB"), None, (note,)
-    how = "LAB 색을" if image.mode == "LAB" else "CMYK를 색 프로파일을 거쳐"
-    return converter(image), srgb_icc(), (f"{how} sRGB로 바꾸어 읽었습니다.",)
-
-
-def _srgb_converter(icc: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image] | None:
-    """CMYK나 LAB의 Pillow 이미지를 sRGB로 바꾸는 함수. 프로파일을 쓸 수 없으면 None. LAB는 표준 프로파일을 쓴다."""
+    """CMYK와 LAB를 `(RGB 이미지, 그 프로파일, 알릴 문장들)`로. 프로파일이 없거나 못 쓰는 CMYK는 보색으로 계산한다."""
     from PIL import ImageCms
 
-    try:
-        # 파일의 바이트를 거친다. Pillow가 만든 LAB 프로파일을 그대로 쓰면 색이 조금 다르다.
-        data = icc or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-        source = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
-    except (ImageCms.PyCMSError, OSError):
-        return None
+    icc, lab = image.info.get("icc_profile"), image.mode == "LAB"
+    profile = matching_icc(icc, "CMYK") if icc else None
+    with suppress(ImageCms.PyCMSError, OSError):
+        if profile or lab:
+            # 파일의 바이트를 거친다. Pillow가 만든 LAB 프로파일을 그대로 쓰면 색이 조금 다르다.
+            data = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+            source = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            moved = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB").apply(image)
+            how = "LAB 색을" if lab else "CMYK를 색 프로파일을 거쳐"
+            return moved, srgb_icc(), (f"{how} sRGB로 바꾸어 읽었습니다.",)
+    note = "색 프로파일이 없는 CMYK를 RGB로 바꾸어 읽었습니다. 색이 조금 다를 수 있습니다."
+    return image.convert("RGB"), None, (note,)
 
 
 @dataclass(frozen=True)
 class AnimationFrames:
-    """돌 때마다 처음부터 다시 풀어 내는 프레임들.
+    """파일의 바이트 `data`를 돌 때마다 처음부터 다시 풀어 내는 프레임들. 메모리에는 한 장씩만 올라온다.
 
     앞 프레임 위에 겹쳐 그리는 지시(disposal, blending)는 모두 적용해, 언제나 온전한 한 장을 낸다.
-    파일의 바이트만 들고 있으므로 긴 애니메이션도 메모리에는 한 장씩만 올라온다.
 
     Attributes:
-        data: 파일 전체.
-        format: 형식 이름.
-        count: 프레임 수.
-        start: 첫 프레임의 번호. APNG의 대체 이미지(default image)를 건너뛸 때 1이다.
         size: 화면의 `(너비, 높이)`, 방향을 적용하기 전의 픽셀. 화면보다 큰 프레임은 잘라 맞춘다.
-        orientation: 적용할 EXIF 방향.
+        start: 첫 프레임의 번호. APNG의 대체 이미지(default image)를 건너뛸 때 1이다.
         alpha: 알파 채널을 남길지.
     """
 
@@ -306,29 +241,20 @@ class AnimationFrames:
             room = ((0, height - array.shape[0]), (0, width - array.shape[1]), (0, 0))
             array = np.pad(array, room)
         if self.alpha and array.shape[2] == 3:
-            opaque = np.full((*array.shape[:2], 1), 255, np.uint8)
-            return np.concatenate([array, opaque], axis=2)
+            return np.pad(array, ((0, 0), (0, 0), (0, 1)), constant_values=255)
         return array if self.alpha else np.ascontiguousarray(array[..., :3])
 
 
-def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
-    """Pillow가 푸는 정지 이미지나 애니메이션을 `Picture`로 만든다.
+def decode_any(data: bytes, header: Header) -> Picture:
+    """파일 전체를 받아 Pillow가 푸는 정지 이미지나 애니메이션을 `Picture`로 만든다.
 
     애니메이션은 긴 작업을 시작하기 전에 모든 프레임을 한 번 풀어 망가진 프레임을 찾고, 투명한 곳이 하나도 없으면
-    쓸모없는 알파를 뗀다.
-
-    Args:
-        data: 파일 전체.
-        header: 그 머리.
-        known: Pillow의 `info`보다 앞서는 값(`exif`, `loop`).
-
-    Raises:
-        Exception: 풀 수 없는 프레임이 있을 때 디코더가 내는 여러 가지 예외.
+    쓸모없는 알파를 뗀다. 풀 수 없는 프레임이 있으면 디코더의 여러 가지 예외가 난다.
     """
     image = open_image(header.info.format, io.BytesIO(data))
     if header.info.frames == 1:
-        return decode_still(image, header, **known)
-    info: dict[Any, Any] = {**image.info, **known}
+        return decode_still(image, header)
+    info: dict[Any, Any] = {**image.info, **(header.detail or {})}
     # APNG의 대체 이미지는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
     start = 1 if getattr(image, "default_image", False) else 0
     info_size = (header.info.width, header.info.height)
@@ -337,7 +263,7 @@ def decode_any(data: bytes, header: Header, **known: Any) -> Picture:
     transparent = False
     for frame in frames:
         transparent = transparent or bool((frame.array[..., 3] != 255).any())
-    metadata, notes = still_metadata(info, grey=False)
+    metadata, notes = collect_metadata(info, grey=False)
     return Picture(
         frames=replace(frames, alpha=transparent),
         frame_count=header.info.frames,
@@ -360,11 +286,7 @@ def to_image(frame: Frame, job: EncodeJob) -> Image.Image:
 
 
 def require_encoder(feature: str) -> None:
-    """Pillow가 `webp`나 `avif`를 쓸 수 있는지 본다.
-
-    Raises:
-        ImageWriteError: 지원하지 않을 때.
-    """
+    """Pillow가 `webp`나 `avif`를 쓰지 못하면 `ImageWriteError`를 낸다."""
     from PIL import features
 
     if not features.check(feature):
@@ -381,29 +303,14 @@ def metadata_options(metadata: Metadata) -> dict[str, Any]:
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임 하나를 BMP나 JPEG XL로 쓴다. JPEG XL의 품질 100은 무손실이다.
-
-    Returns:
-        빈 튜플. 다른 쓰기 함수와 모양을 맞추기 위한 것이다.
-
-    Raises:
-        ImageWriteError: 파일이 BMP의 한도 4GB를 넘거나, JPEG XL의 패키지가 없을 때.
-    """
-    if job.format == "JXL":
-        if not is_installed("pillow_jxl"):
-            raise ImageWriteError(
-                "JPEG XL로 쓰지 못했습니다.\n  이유: pillow_jxl이 설치되어 있지 않습니다.\n"
-                "  해결: pip install pillow-jxl-plugin 을 실행하세요."
-            )
-        import_module("pillow_jxl")
-        options: dict[str, Any] = {
-            "quality": job.quality,
-            "lossless": job.quality == 100,
-            **metadata_options(job.metadata),
-        }
-        to_image(next(iter(frames)), job).save(file, job.format, **options)
-    else:
-        _write_bmp(file, next(iter(frames)), job)
+    """프레임 하나를 BMP(4GB까지)나 JPEG XL(품질 100은 무손실)로 쓰고 빈 튜플을 돌려준다."""
+    frame = next(iter(frames))
+    if job.format == "BMP":
+        _write_bmp(file, frame, job)
+        return ()
+    import_module("pillow_jxl")
+    lossless, options = job.quality == 100, metadata_options(job.metadata)
+    to_image(frame, job).save(file, "JXL", quality=job.quality, lossless=lossless, **options)
     return ()
 
 

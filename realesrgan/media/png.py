@@ -1,4 +1,4 @@
-"""PNG의 조각(chunk)을 읽고 끼우며, APNG를 쓴다(PNG 3판). 픽셀은 libvips가 풀고 쓴다.
+"""PNG의 조각(chunk)을 읽고 끼우며, APNG를 쓴다(PNG 3판). 픽셀은 libvips가 풀고 `deflate`가 누른다.
 
 libvips가 하지 않는 것이 여기 있다: 검사합 확인, 색을 적은 조각(cICP, gAMA, cHRM), 온전한 글, 애니메이션의 프레임을
 합치거나 버리지 않는 쓰기.
@@ -6,21 +6,32 @@ libvips가 하지 않는 것이 여기 있다: 검사합 확인, 색을 적은 �
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
+from realesrgan.media.deflate import deflate, ordered_map
+from realesrgan.media.image import EncodeJob, decode_still
 from realesrgan.media.metadata import decode_text, find_orientation, iptc_of_photoshop, profile_text
-from realesrgan.media.picture import DamagedError, Frame, Header, ImageInfo, Metadata, Mode, Picture, TruncatedError
-from realesrgan.media.reader import decode_still
-from realesrgan.media.vips import save
-from realesrgan.media.writer import EncodeJob
+from realesrgan.media.picture import (
+    Array,
+    DamagedError,
+    Frame,
+    Header,
+    ImageInfo,
+    Metadata,
+    Mode,
+    Picture,
+    TruncatedError,
+)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 1 << 26
@@ -169,84 +180,83 @@ def check_chunks(file: BinaryIO) -> None:
 
 
 def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
-    """정지 이미지나 애니메이션을 푼다. 16비트 애니메이션은 8비트로 읽고 그렇다고 알린다.
-
-    Raises:
-        TruncatedError, DamagedError: 자료가 모자라거나 어긋날 때.
-        Exception: Pillow의 디코더가 내는 여러 가지 예외.
-    """
+    """정지 이미지나 애니메이션을 푼다. 16비트 애니메이션은 8비트로 읽고 그렇다고 알린다."""
     with source.open("rb") as file:
         check_chunks(file)
     if header.info.frames == 1:
         return decode_still("pngload", source, header, lazy=lazy, unlimited=True)
     from realesrgan.media.pillow import decode_any
 
-    picture = decode_any(source.read_bytes(), header, **{key: value for key, value in header.detail.items() if value})
+    picture = decode_any(source.read_bytes(), header)
     deep = ("16비트 애니메이션을 8비트로 읽었습니다.",) if header.detail["bits"] == 16 else ()
     return replace(picture, notes=(*picture.notes, *deep))
 
 
 # 쓰기
 
-# 사진에서 크기와 시간이 가장 나은 것. 16비트의 아래 바이트는 잡음이라 더 애써도 줄지 않는다(5000x5000으로 잼).
-_DEFAULT_COMPRESSION = {8: 3, 16: 3}
-_FILTERS = {8: "avg", 16: "up"}
+# 사진에서 크기와 시간이 가장 나은 세기(5000x5000으로 잼).
+_DEFAULT_LEVEL = 3
+_SUB, _UP, _AVERAGE = 1, 2, 3
+_SAMPLE_ROWS, _SAMPLE_BYTES = 8, 2048
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임들을 PNG로 쓴다. 둘 이상이면 APNG가 된다.
-
-    Returns:
-        빈 튜플. 다른 쓰기 함수와 모양을 맞추기 위한 것이다.
-    """
-    head = b"".join(_metadata_chunks(job.metadata))
-    if job.count == 1:
-        _save(file, next(iter(frames)), job, head)
-        return ()
-    head = _chunk(b"acTL", struct.pack(">II", job.count, job.loop)) + head
+    """프레임들을 PNG로 쓰고 빈 튜플을 돌려준다. 프레임이 둘 이상이면 APNG가 된다."""
+    colour_type = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[job.kind]
+    file.write(SIGNATURE)
+    file.write(_chunk(b"IHDR", struct.pack(">IIBBxxx", job.width, job.height, job.depth, colour_type)))
+    if job.count > 1:
+        file.write(_chunk(b"acTL", struct.pack(">II", job.count, job.loop)))
+    file.writelines(_metadata_chunks(job.metadata))
     sequence = 0
     for index, frame in enumerate(frames):
-        encoded = io.BytesIO()
-        _save(encoded, frame, job, b"")
-        # 온전한 한 장을 그대로 덮어쓴다.
-        control = (sequence, job.width, job.height, 0, 0, *apng_delay(frame.duration), 0, 0)
-        control_chunk = _chunk(b"fcTL", struct.pack(">IIIIIHHBB", *control))
-        sequence += 1
-        for kind, at, length in _chunks(encoded):
-            encoded.seek(at)
-            body = encoded.read(length)
-            if kind == b"IHDR" and index == 0:
-                file.write(SIGNATURE + _chunk(kind, body) + head)
-            elif kind == b"IDAT":
-                file.write(control_chunk)
-                control_chunk = b""
-                file.write(_chunk(b"fdAT", struct.pack(">I", sequence) + body) if index else _chunk(kind, body))
-                sequence += bool(index)
+        if job.count > 1:
+            # 온전한 한 장을 그대로 덮어쓴다.
+            control = (sequence, job.width, job.height, 0, 0, *apng_delay(frame.duration), 0, 0)
+            file.write(_chunk(b"fcTL", struct.pack(">IIIIIHHBB", *control)))
+            sequence += 1
+        for body in _zlib_stream(frame, job):
+            file.write(_chunk(b"fdAT", struct.pack(">I", sequence) + body) if index else _chunk(b"IDAT", body))
+            sequence += bool(index)
     file.write(_chunk(b"IEND", b""))
     return ()
 
 
-def _save(file: BinaryIO, frame: Frame, job: EncodeJob, head: bytes) -> None:
-    """libvips가 쓰는 PNG의 IHDR 다음에 `head`를 끼운다. 픽셀 앞의 다른 조각은 뺀다."""
+def _zlib_stream(frame: Frame, job: EncodeJob) -> Iterator[bytes]:
+    """프레임의 zlib 흐름(RFC 1950)을 띠마다 한 덩어리씩. 띠는 저마다 따로 눌러 이어 붙인다."""
+    checksum = 1
+    yield b"\x78\x01"
+    for packed, filtered in ordered_map(partial(_packed_strip, job), job.strips(frame)):
+        checksum = zlib.adler32(filtered.data, checksum)
+        yield packed
+    yield deflate(b"") + struct.pack(">I", checksum)
 
-    def start(data: bytes) -> bytes | None:
-        at = len(SIGNATURE)
-        while at + 8 <= len(data):
-            length, kind = struct.unpack_from(">I4s", data, at)
-            if kind == b"IDAT":
-                return data[:33] + head + data[at:]
-            at += 12 + length
-        return None
 
-    level = _DEFAULT_COMPRESSION[job.depth] if job.compression is None else job.compression
-    save(
-        file,
-        job.image(frame),
-        ".png",
-        start=start,
-        compression=level,
-        filter=_FILTERS[job.depth] if level < 6 else "all",
-    )
+def _packed_strip(job: EncodeJob, strip: tuple[int, Array]) -> tuple[bytes, Array]:
+    """몇 줄의 `(누른 것, 필터만 거친 것)`."""
+    rows = strip[1].astype(">u2") if job.depth == 16 else np.ascontiguousarray(strip[1])
+    lines, step = rows.view(np.uint8).reshape(len(rows), -1), len(job.kind) * job.depth // 8
+    # 가운데의 몇 줄에 써 보고 고른다.
+    middle = max(len(lines) - _SAMPLE_ROWS, 0) // 2
+    sample = lines[middle : middle + _SAMPLE_ROWS, :_SAMPLE_BYTES]
+    kinds = (_SUB, _UP, _AVERAGE)
+    kind = min(kinds, key=lambda kind: len(zlib.compress(_difference(sample, step, kind).data, 1)))
+    filtered = np.empty((len(lines), lines.shape[1] + 1), np.uint8)
+    filtered[:, 0], filtered[:, 1:] = kind, _difference(lines, step, kind)
+    # 첫 줄은 앞 띠의 것인 윗줄을 모른다.
+    filtered[0, 0], filtered[0, 1:] = _SUB, _difference(lines[:1], step, _SUB)
+    level = _DEFAULT_LEVEL if job.compression is None else job.compression
+    return deflate(filtered, level, last=False), filtered
+
+
+def _difference(lines: Array, step: int, kind: int) -> Array:
+    """왼쪽 픽셀이나 윗줄(첫 줄은 0)이나 그 평균과의 차이(9.2절). 평균은 넘치지 않게 uint8에서 구한다."""
+    left, above = np.zeros_like(lines), np.zeros_like(lines)
+    left[:, step:] = lines[:, :-step]
+    above[1:] = lines[:-1]
+    if kind == _AVERAGE:
+        return lines - ((left & above) + ((left ^ above) >> 1))
+    return lines - (left if kind == _SUB else above)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 쓴다.
+"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 `deflate`가 누른다.
 
 libvips가 하지 않는 것이 여기 있다: 잘린 파일 찾기, EXIF와 설명 태그와 IPTC를 바이트 그대로 옮기기, 크기가 다른 여러 쪽.
 """
@@ -8,20 +8,21 @@ from __future__ import annotations
 import io
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from realesrgan.media.deflate import DEFAULT_LEVEL, deflate, ordered_map
 from realesrgan.media.ifd import (
-    LONG,
-    LONG8,
     SHORT,
     ByteOrder,
     Entry,
     ExifTags,
+    Table,
     exif_of,
     pack_exif,
     pack_ifd,
@@ -30,6 +31,7 @@ from realesrgan.media.ifd import (
     read_ifd,
     read_tiff_head,
 )
+from realesrgan.media.image import EncodeJob, decode_still, finish_still
 from realesrgan.media.metadata import iptc_of_photoshop
 from realesrgan.media.picture import (
     Array,
@@ -45,10 +47,7 @@ from realesrgan.media.picture import (
     UnreadableError,
     UnsupportedError,
 )
-from realesrgan.media.reader import decode_still, finish_still
-from realesrgan.media.vips import encode, from_pixels, load, ordered_map
-from realesrgan.media.writer import EncodeJob
-from realesrgan.util.machine import give_back_freed_memory
+from realesrgan.media.vips import load
 
 # 읽기
 
@@ -57,37 +56,17 @@ _ICC, _XMP, _IPTC, _PHOTOSHOP, _GEO_KEYS = 34675, 700, 33723, 34377, 34735
 _MAX_PAGES = 100_000
 _PACKED_BITS = (1, 2, 4, 8, 12, 16)
 _COMPRESSIONS = {
-    34925: "LZMA",
-    50000: "ZSTD",
-    50001: "WebP",
-    50002: "JPEG XL",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    6: "옛 JPEG",
+    **{34925: "LZMA", 50000: "ZSTD", 50001: "WebP", 50002: "JPEG XL"},
+    **{34712: "JPEG 2000", 34887: "LERC", 6: "옛 JPEG"},
 }
 
 
-@dataclass(frozen=True)
-class TiffPage:
-    """한 쪽의 항목표.
+class TiffPage(Table):
+    """파일의 `index`번째 IFD인 한 쪽."""
 
-    Attributes:
-        index: 파일의 몇 번째 IFD인가.
-        order: 바이트 순서.
-        entries: 항목들.
-    """
-
-    index: int
-    order: ByteOrder
-    entries: dict[int, Entry]
-
-    def integers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """태그의 정수들. 태그가 없거나 정수가 아니면 `default`."""
-        return (self.order.integers(self.entries[tag]) if tag in self.entries else ()) or default
-
-    def integer(self, tag: int, default: int = 0) -> int:
-        """태그의 첫 정수."""
-        return self.integers(tag, (default,))[0]
+    def __init__(self, index: int, table: Table) -> None:
+        super().__init__(table.order, table)
+        self.index = index
 
     @property
     def bits(self) -> int:
@@ -107,10 +86,9 @@ class TiffPage:
         """이 쪽의 크기와 종류."""
         width, height = self.integer(256), self.integer(257)
         size = (height, width) if self.orientation >= 5 else (width, height)
-        photometric = self.integer(262, 1)
-        mode: Mode = "RGBA" if photometric <= _RGB and self.alpha else "L" if photometric < _RGB else "RGB"
-        deep = self.bits > 8 and photometric <= _RGB
-        return ImageInfo(*size, "TIFF", 1, mode, 16 if deep else 8)
+        plain = self.integer(262, 1) <= _RGB
+        mode: Mode = "RGBA" if plain and self.alpha else "L" if self.integer(262, 1) < _RGB else "RGB"
+        return ImageInfo(*size, "TIFF", 1, mode, 16 if self.bits > 8 and plain else 8)
 
     @property
     def orientation(self) -> int:
@@ -120,17 +98,20 @@ class TiffPage:
 
     def metadata(self, file: BinaryIO) -> dict[str, Any]:
         """Pillow의 `info`와 같은 이름의 메타데이터. 픽셀 배치를 적은 태그는 뺀다."""
-        try:
-            tags = exif_of(file, self.entries, self.order)
-            exif = pack_exif(tags) if tags else None
-        except (ValueError, struct.error):
-            exif = None
-        payload = {tag: self.entries[tag].payload for tag in (_ICC, _XMP, _IPTC, _PHOTOSHOP) if tag in self.entries}
-        dpi = self.order.dpi(self.entries)
+        exif = None
+        with suppress(ValueError, struct.error):
+            exif = pack_exif(tags) if (tags := exif_of(file, self)) else None
+        payload = {tag: self[tag].payload for tag in (_ICC, _XMP, _IPTC, _PHOTOSHOP) if tag in self}
         iptc = payload.get(_IPTC) or iptc_of_photoshop(payload.get(_PHOTOSHOP, b""))
-        info = {"exif": exif, "xmp": payload.get(_XMP), "icc_profile": payload.get(_ICC), "dpi": dpi, "iptc": iptc}
+        info = {
+            "exif": exif,
+            "xmp": payload.get(_XMP),
+            "icc_profile": payload.get(_ICC),
+            "dpi": self.dpi(),
+            "iptc": iptc,
+        }
         # 픽셀의 자리와 크기에 매인 좌표라 키운 이미지에 그대로 옮기면 틀린다.
-        geographic = _GEO_KEYS in self.entries
+        geographic = _GEO_KEYS in self
         return info | ({"notes": ["옮기지 않은 것: 지리 좌표(GeoTIFF)."]} if geographic else {})
 
 
@@ -161,7 +142,7 @@ def _read_pages(file: BinaryIO) -> Iterator[TiffPage]:
     while following and following not in seen and len(seen) < _MAX_PAGES:
         seen.add(following)
         entries, following = read_ifd(file, following, order)
-        page = TiffPage(len(seen) - 1, order, entries)
+        page = TiffPage(len(seen) - 1, entries)
         if page.index == 0 or not page.integer(254) & 0b101:
             yield page
     if not seen:
@@ -170,7 +151,7 @@ def _read_pages(file: BinaryIO) -> Iterator[TiffPage]:
 
 def _check_extent(file: BinaryIO, page: TiffPage) -> None:
     """픽셀 자료가 파일 안에 다 있는지 본다. libvips는 잘린 것을 알리지 않는다."""
-    tiled = 324 in page.entries
+    tiled = 324 in page
     offsets, counts = page.integers(324 if tiled else 273), page.integers(325 if tiled else 279)
     width, height = page.integer(256), page.integer(257)
     if width < 1 or height < 1 or not offsets:
@@ -207,15 +188,16 @@ def decode(source: Path, header: Header, *, lazy: bool = False, value_range: Ran
         UnsupportedError: 실수, 부호 있는 정수처럼 담을 수 없는 종류일 때.
         UnreadableError: 자료가 모자라거나 어긋나거나, 풀 것이 없을 때.
     """
-    headers: list[Header] = header.detail
+    headers: tuple[Header, ...] = tuple(header.detail)
     for page in headers:
         _check_supported(page.detail["page"], value_range)
-    if len(headers) == 1:
-        return _decode_page(source, headers[0], lazy=lazy, value_range=value_range)
-    frames = Pages(source, tuple(headers), value_range)
-    # 긴 작업을 시작하기 전에 모든 쪽을 한 번 풀어 망가진 쪽을 찾는다.
-    pictures = [_decode_page(source, page, lazy=True, value_range=value_range) for page in headers]
+    # 여러 쪽은 긴 작업을 시작하기 전에 모두 한 번 풀어 망가진 쪽을 찾는다.
+    several = len(headers) > 1
+    pictures = [_decode_page(source, page, lazy or several, value_range) for page in headers]
+    if not several:
+        return pictures[0]
     notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
+    frames = Pages(source, headers, value_range)
     return Picture(frames, len(headers), pictures[0].metadata, format="TIFF", notes=notes, pages=True)
 
 
@@ -229,7 +211,7 @@ class Pages:
 
     def __iter__(self) -> Iterator[Frame]:
         for header in self.headers:
-            picture = _decode_page(self.source, header, lazy=False, value_range=self.value_range)
+            picture = _decode_page(self.source, header, False, self.value_range)
             yield replace(picture.first, metadata=picture.metadata)
 
 
@@ -270,23 +252,20 @@ def _mapped(image: Any, value_range: tuple[float, float]) -> tuple[Any, tuple[st
     return moved.copy(interpretation="grey16" if image.bands == 1 else "rgb16"), (note,) if outside else ()
 
 
-def _decode_page(source: Path, header: Header, *, lazy: bool, value_range: Range = None) -> Picture:
+def _decode_page(source: Path, header: Header, lazy: bool, value_range: Range) -> Picture:
     page: TiffPage = header.detail["page"]
-    if _is_wide(page) and value_range is not None:
-        image, notes = _mapped(_load_pixels(source, page), value_range)
-        picture = finish_still(image, header, source, lazy=lazy)
-        return replace(picture, notes=(*picture.notes, *notes))
+    notes: tuple[str, ...] = ()
     try:
         if page.integer(262, 1) > _RGB:
             return decode_still("tiffload", source, header, lazy=lazy, page=page.index, unlimited=True)
         image = _load_pixels(source, page)
-        grey = page.integer(262, 1) < _RGB
-        bands = (1 if grey else 3) + page.alpha
-        extra = image.bands - bands
-        if extra > 0:
+        bands = (1 if page.integer(262, 1) < _RGB else 3) + page.alpha
+        if _is_wide(page) and value_range is not None:
+            image, notes = _mapped(image, value_range)
+        elif (extra := image.bands - bands) > 0:
             image = image.extract_band(0, n=bands).copy(interpretation=image.interpretation)
+            notes = (f"뜻을 알 수 없는 추가 채널 {extra}개를 뺐습니다.",)
         picture = finish_still(image, header, source, lazy=lazy)
-        notes = (f"뜻을 알 수 없는 추가 채널 {extra}개를 뺐습니다.",) if extra > 0 else ()
         return replace(picture, notes=(*picture.notes, *notes))
     except UnreadableError as error:
         name = _COMPRESSIONS.get(page.integer(259, 1))
@@ -301,11 +280,11 @@ def _load_pixels(source: Path, page: TiffPage) -> Any:
         return load("tiffload", source, page=page.index, unlimited=True)
     # libvips는 채널이 따로 놓인(planar) 회색+알파의 둘째 줄부터를 틀리게 읽는다. 채널마다 회색인 파일로 보고 읽는다.
     data, planes = source.read_bytes(), []
-    offsets = page.entries[273]
+    offsets = page[273]
     count = offsets.count // 2
     for index in range(2):
         part = slice(index * count, (index + 1) * count)
-        entries = {tag: entry for tag, entry in page.entries.items() if tag not in (338, 284, _ICC)}
+        entries = {tag: entry for tag, entry in page.items() if tag not in (338, 284, _ICC)}
         for tag in (273, 279):
             entries[tag] = page.order.entry(tag, entries[tag].kind, *page.integers(tag)[part])
         entries |= {277: page.order.entry(277, SHORT, 1), 258: page.order.entry(258, SHORT, page.bits)}
@@ -334,13 +313,12 @@ def _decode_with_pillow(
     source: Path, header: Header, page: TiffPage, error: UnreadableError, name: str | None
 ) -> Picture:
     """libvips가 모르는 배치나 압축을 Pillow로 풀어 본다. Pillow도 못 풀면 무엇이 없는지 말한다."""
-    from realesrgan.media.pillow import decode_still as decode_pillow
-    from realesrgan.media.pillow import open_image
+    from realesrgan.media import pillow
 
     if page.bits in (8, 12):
         try:
             with _quiet_stderr():
-                image = open_image("TIFF", io.BytesIO(source.read_bytes()))
+                image = pillow.open_image("TIFF", io.BytesIO(source.read_bytes()))
                 image.seek(page.index)
                 image.load()
         except (OSError, ValueError, SyntaxError, KeyError, TypeError) as failure:
@@ -348,7 +326,7 @@ def _decode_with_pillow(
                 raise error from failure
         else:
             # Pillow는 TIFF를 풀면서 방향까지 적용한다.
-            picture = decode_pillow(image, replace(header, orientation=1), **header.detail)
+            picture = pillow.decode_still(image, replace(header, orientation=1))
             if page.bits == 12:
                 array = picture.first.array
                 picture = replace(picture, frames=(Frame((array << 4) | (array >> 8)),))
@@ -363,21 +341,13 @@ def _decode_with_pillow(
 
 _CLASSIC_LIMIT = 4_000_000_000
 _BYTE, _UNDEFINED = 1, 7
-_LEVELS = {8: 2, 16: 3}
-# libvips가 띠 하나에 담는 줄의 수. 띠를 나누어 눌러 이으려면 이것의 배수로 나누어야 한다.
-_STRIP_ROWS = 128
-_HEIGHT, _OFFSETS, _COUNTS = 257, 273, 279
-# libvips가 적은 것 가운데 버리고 다시 적을 태그: 높이, 띠의 자리와 길이, 해상도, 방향.
-_REWRITTEN = frozenset((_HEIGHT, _OFFSETS, _COUNTS, 282, 283, 296, 274))
+_PLAIN, _DEFLATE = 1, 8
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임마다 한 쪽씩 TIFF로 쓴다. Deflate로 누르고, 4GB를 넘을 수 있으면 BigTIFF가 된다.
+    """프레임마다 한 쪽씩 TIFF로 쓰고, 옮기지 못한 것을 알리는 문장들을 돌려준다.
 
-    libvips는 픽셀만 누른다. 항목표는 메타데이터와 함께 픽셀 다음에 적고, 앞 쪽이 그것을 가리키게 한다.
-
-    Returns:
-        옮기지 못한 것을 알리는 문장들.
+    Deflate로 누르고, 4GB를 넘을 수 있으면 BigTIFF가 된다. 항목표는 픽셀 다음에 적고, 앞 쪽이 그것을 가리키게 한다.
     """
     notes: list[str] = []
     size = job.width * job.height * len(job.kind) * job.depth // 8
@@ -404,50 +374,36 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
 
 
 def _write_pixels(file: BinaryIO, frame: Frame, job: EncodeJob, order: ByteOrder) -> list[Entry]:
-    """픽셀을 파일 끝에 이어 적고 그 항목들을 돌려준다. 띠들은 스레드마다 따로 누른다(libtiff는 한 스레드로 누른다)."""
-    kept: list[Entry] = []
-    offsets, counts = list[int](), list[int]()
-    position = file.seek(0, os.SEEK_END)
-    for data in ordered_map(partial(_packed_strips, job), job.strips(frame, _STRIP_ROWS)):
-        source = io.BytesIO(data)
-        inner, at = read_tiff_head(source)
-        entries, _ = read_ifd(source, at, inner)
-        kept = kept or [entry for entry in entries.values() if entry.tag not in _REWRITTEN]
-        for start, count in zip(*(inner.integers(entries[tag]) for tag in (_OFFSETS, _COUNTS)), strict=True):
-            offsets.append(position)
-            counts.append(count)
-            position += file.write(data[start : start + count])
-        # 스레드마다 놓은 자리가 조각나 쌓이지 않게 한다.
-        give_back_freed_memory()
-    kind = LONG8 if order.big else LONG
-    places = order.entry(_OFFSETS, kind, *offsets), order.entry(_COUNTS, kind, *counts)
-    return [*kept, order.entry(_HEIGHT, LONG, job.height), *places]
+    """픽셀을 파일 끝에 띠마다 이어 적고 그 항목들을 돌려준다."""
+    position, strips = file.seek(0, os.SEEK_END), list[tuple[int, int]]()
+    for data in ordered_map(partial(_packed_strip, job), job.strips(frame)):
+        strips.append((position, file.write(data)))
+        position += len(data)
+    compression = _PLAIN if job.compression == 0 else _DEFLATE
+    return order.pixel_entries((job.height, job.width, len(job.kind)), job.depth, compression, job.strip_rows, strips)
 
 
-def _packed_strips(job: EncodeJob, strip: tuple[int, Array]) -> bytes:
-    """몇 줄을 그것만 담은 TIFF로 누른다."""
-    level = _LEVELS[job.depth] if job.compression is None else job.compression
-    options = {"compression": "deflate" if level else "none", "predictor": "horizontal", "level": level or 1}
-    return encode(from_pixels(strip[1]), ".tif", **options)
+def _packed_strip(job: EncodeJob, strip: tuple[int, Array]) -> bytes:
+    """몇 줄의 왼쪽 픽셀과의 차이를 누른 zlib 흐름(TIFF 6.0의 14절, 압축 8)."""
+    rows = strip[1].astype(f"<u{job.depth // 8}")
+    if job.compression == 0:
+        return rows.tobytes()
+    rows[:, 1:] -= strip[1][:, :-1]
+    packed = deflate(rows, job.compression or DEFAULT_LEVEL)
+    return b"\x78\x01" + packed + struct.pack(">I", zlib.adler32(rows.data))
 
 
 def _exif_tags(exif: bytes | None) -> tuple[ExifTags, list[str]]:
     """EXIF를 작은 자리부터(little endian)의 항목표로 푼다. 망가졌으면 비우고 그렇다고 알린다."""
-    if exif:
-        try:
-            tags = read_exif_tags(io.BytesIO(exif))
-            return tags if tags.order.prefix == "<" else tags.swapped(), []
-        except (ValueError, struct.error):
-            return ExifTags(ByteOrder("<")), ["EXIF의 구조가 망가져 있어 옮기지 않았습니다."]
-    return ExifTags(ByteOrder("<")), []
+    try:
+        tags = read_exif_tags(io.BytesIO(exif)) if exif else ExifTags(ByteOrder("<"))
+        return tags if tags.order.prefix == "<" else tags.swapped(), []
+    except (ValueError, struct.error):
+        return ExifTags(ByteOrder("<")), ["EXIF의 구조가 망가져 있어 옮기지 않았습니다."]
 
 
 def _metadata_entries(metadata: Metadata) -> list[Entry]:
     """DPI, ICC, XMP, IPTC의 항목들."""
     entries = ByteOrder("<").dpi_entries(metadata.dpi) if metadata.dpi else []
-    blocks: tuple[tuple[int, int, bytes | None], ...] = (
-        (_ICC, _UNDEFINED, metadata.icc),
-        (_XMP, _BYTE, metadata.xmp),
-        (_IPTC, _UNDEFINED, metadata.iptc),
-    )
+    blocks = ((_ICC, _UNDEFINED, metadata.icc), (_XMP, _BYTE, metadata.xmp), (_IPTC, _UNDEFINED, metadata.iptc))
     return entries + [Entry(tag, kind, len(value), value) for tag, kind, value in blocks if value]

@@ -10,26 +10,20 @@ import shutil
 import struct
 import tempfile
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from realesrgan.media.ifd import LONG, LONG8, SHORT, ByteOrder, pack_ifd
+from realesrgan.media.deflate import MAX_WORKERS
 from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, read_error
 from realesrgan.util.files import is_memory_shortage, remove_abandoned, scratch_beside
 from realesrgan.util.machine import available_cores
 from realesrgan.util.optional import import_optional
 
-_Result = TypeVar("_Result")
-
-MAX_WORKERS = 4
-"""libvips가 쓰는 스레드 수의 한도. 더 늘려도 인코더가 따라오지 못하고 메모리만 는다."""
 RAW_BYTES = 64 << 20
 """결과가 이보다 크면 메모리가 아니라 대상 곁의 임시 파일에 모은다."""
 _SOURCE_BYTES = 8 << 20
@@ -105,11 +99,9 @@ def load(loader: str, source: Path | bytes, **options: Any) -> Any:
 
 
 class LazyImage:
-    """libvips의 이미지를 `(H, W[, C])` RGB 배열처럼 쓴다. 자른 곳만 그때 읽는다.
+    """libvips의 회색이나 RGB(A), 8비트나 16비트 이미지를 `(H, W[, C])` RGB 배열처럼 쓴다. 자른 곳만 그때 읽는다.
 
-    Args:
-        image: 회색이나 RGB(A)의 8비트 또는 16비트 이미지.
-        path: 읽고 있는 파일. 도중에 읽지 못하면 이 이름으로 `ImageReadError`를 낸다.
+    도중에 읽지 못하면 `path`의 이름으로 `ImageReadError`를 낸다.
     """
 
     def __init__(self, image: Any, path: Path | None = None) -> None:
@@ -135,13 +127,9 @@ class LazyImage:
 
 
 class RawImage:
-    """대상 곁의 임시 파일에 있는, `(H, W[, C])` 배열처럼 쓸 수 있는 결과.
+    """`folder`의 임시 파일에 있는, `(H, W[, C])` 배열처럼 쓸 수 있는 결과.
 
     적을 때마다 그 줄만 사상(mmap)하고 곧 놓으므로 상주 메모리가 크기를 따르지 않는다. 다 쓰면 `close`로 지운다.
-
-    Args:
-        folder: 임시 파일을 둘 폴더.
-        shape, dtype: 배열의 모양과 자료형.
 
     Raises:
         OSError: 만들 수 없을 때.
@@ -210,22 +198,16 @@ def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes
 
     머리 없는 파일을 libvips는 통째로 사상하므로 읽은 만큼 상주 메모리가 늘지만, TIFF는 띠마다 읽는다.
     """
+    from realesrgan.media.ifd import ByteOrder, pack_ifd
+
     order = ByteOrder("<", big=True)
     height, width, *channels = shape
-    bands = (channels or [1])[0]
     rows = max((1 << 20) // row_bytes, 1)
     tops = range(0, height, rows)
 
     def pack(start: int) -> bytes:
-        entries = [
-            *(order.entry(256, LONG, width), order.entry(257, LONG, height), order.entry(278, LONG, rows)),
-            order.entry(258, SHORT, *(size * 8,) * bands),
-            *(order.entry(259, SHORT, 1), order.entry(277, SHORT, bands), order.entry(284, SHORT, 1)),
-            order.entry(262, SHORT, 2 if bands > 1 else 1),
-            order.entry(273, LONG8, *(start + top * row_bytes for top in tops)),
-            order.entry(279, LONG8, *(min(rows, height - top) * row_bytes for top in tops)),
-            *([order.entry(338, SHORT, 2)] if bands == 4 else []),
-        ]
+        strips = ((start + top * row_bytes, min(rows, height - top) * row_bytes) for top in tops)
+        entries = order.pixel_entries((height, width, *(channels or [1])), size * 8, 1, rows, strips)
         table = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + pack_ifd(entries, 16, order)
         return table + bytes(-len(table) % 16)
 
@@ -235,62 +217,20 @@ def _plain_tiff_head(shape: tuple[int, ...], size: int, row_bytes: int) -> bytes
 def from_array(array: Any, *, rgb: bool = False) -> Any:
     """`(H, W)`, `(H, W, 3)`, `(H, W, 4)`의 배열이나 `LazyImage`, `RawImage`를 RGB 차례의 이미지로. 복사하지 않는다.
 
-    Args:
-        array: 배열.
-        rgb: 채널의 차례가 RGB인지. 아니면 BGR이다.
+    `rgb`가 거짓이면 채널의 차례가 BGR이다.
     """
     if isinstance(array, LazyImage):
         return array.image
     height, width, *channels = array.shape
     bands, kind = (channels or [1])[0], _FORMATS[array.dtype.name]
+    make = import_vips().Image
     if isinstance(array, RawImage):
-        image = import_vips().Image.tiffload(os.fsencode(array.path), access="sequential")
+        image = make.tiffload(os.fsencode(array.path), access="sequential")
     else:
-        image = import_vips().Image.new_from_memory(np.ascontiguousarray(array).data, width, height, bands, kind)
+        image = make.new_from_memory(np.ascontiguousarray(array).data, width, height, bands, kind)
     if bands > 1 and not rgb:
         image = image[2].bandjoin([image[1], image[0], *([image[3]] if bands == 4 else [])])
     return image.copy(interpretation=_SPACES[1 if bands == 1 else 3, array.dtype.name])
-
-
-def from_pixels(rows: Array) -> Any:
-    """`(H, W)`, `(H, W, 2)`, `(H, W, 3)`, `(H, W, 4)`의 회색이나 RGB(알파) 배열을 이미지로. 복사하지 않는다."""
-    height, width, *channels = rows.shape
-    bands = (channels or [1])[0]
-    image = import_vips().Image.new_from_memory(rows.data, width, height, bands, _FORMATS[rows.dtype.name])
-    return image.copy(interpretation=_SPACES[1 if bands < 3 else 3, rows.dtype.name])
-
-
-def encode(image: Any, suffix: str, **options: Any) -> bytes:
-    """작은 이미지를 메타데이터 없이 메모리에서 인코딩한다.
-
-    Raises:
-        MemoryError, OSError: 인코딩하지 못했을 때.
-    """
-    try:
-        return bytes(image.write_to_buffer(suffix, keep="none", **options))
-    except import_vips().Error as error:
-        raise _write_error(error) from error
-
-
-def _write_error(error: Exception) -> Exception:
-    """인코더의 예외를 `MemoryError`나 `OSError`로. 인코더의 실패에는 errno가 없다."""
-    reason = explained(error)
-    if isinstance(reason, (MemoryError, OSError)):
-        return reason
-    return OSError(str(error).strip().splitlines()[-1].strip())
-
-
-def ordered_map(work: Callable[[Any], _Result], items: Iterable[Any]) -> Iterator[_Result]:
-    """여러 스레드로 일하되 차례대로 낸다. 앞서 나가는 것은 스레드의 수만큼이라 메모리가 늘지 않는다."""
-    workers = min(available_cores(), MAX_WORKERS)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def to_array(image: Any) -> Array:
@@ -307,24 +247,16 @@ def to_array(image: Any) -> Array:
         raise explained(error) from error
 
 
-def save(
-    file: BinaryIO, image: Any, suffix: str, *, start: Callable[[bytes], bytes | None] | None = None, **options: Any
-) -> None:
-    """이미지를 `suffix`(`'.png'` 등)의 형식으로 줄마다 인코딩하며 쓴다. `keep`이 없으면 메타데이터는 뺀다.
+def save(file: BinaryIO, image: Any, suffix: str, **options: Any) -> None:
+    """이미지를 `suffix`(`'.jpg'` 등)의 형식으로, 읽고 쓰고 되감을 수 있는 파일의 지금 자리부터 줄마다 인코딩하며 쓴다.
 
-    Args:
-        file: 읽고 쓰고 되감을 수 있는 파일. 지금 자리부터 쓴다.
-        image: 쓸 이미지.
-        suffix: 형식.
-        start: 처음의 바이트들을 받아, 그 대신 쓸 것을 주는 함수. 더 받아야 하면 None. 메타데이터를 끼울 때 쓴다.
-        options: 그 형식의 선택.
+    `options`는 그 형식의 선택이며, `keep`이 없으면 메타데이터는 뺀다.
 
     Raises:
-        OSError: 쓸 수 없을 때. 인코더의 실패에는 errno가 없다.
+        OSError, MemoryError: 쓸 수 없을 때. 인코더의 실패에는 errno가 없다.
     """
     pyvips = import_vips()
     base, failure = file.tell(), list[BaseException]()
-    held: bytes | None = b"" if start else None
 
     def guard(call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> Any:
@@ -337,18 +269,8 @@ def save(
 
         return run
 
-    def write(data: bytes) -> int:
-        nonlocal held
-        if held is None or start is None:
-            return file.write(data)
-        held += bytes(data)
-        if (first := start(held)) is not None:
-            file.write(first)
-            held = None
-        return len(data)
-
     target = pyvips.TargetCustom()
-    target.on_write(guard(write))
+    target.on_write(guard(file.write))
     target.on_seek(guard(lambda offset, whence: file.seek(offset + (base if whence == 0 else 0), whence) - base))
     target.on_read(guard(file.read))
     encode = guard(lambda: image.write_to_target(target, suffix, **({"keep": "none"} | options)))
@@ -363,6 +285,11 @@ def save(
         worker.join()
         raise
     if failure and isinstance(failure[0], pyvips.Error):
-        raise _write_error(failure[0]) from failure[0]
+        reason = explained(failure[0])
+        raise (
+            reason
+            if isinstance(reason, (MemoryError, OSError))
+            else OSError(str(failure[0]).strip().splitlines()[-1].strip())
+        )
     if failure:
         raise failure[0]

@@ -10,12 +10,13 @@ import io
 import os
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 from typing import BinaryIO
 
-from realesrgan.media.picture import Frame, Header, Picture, TruncatedError
-from realesrgan.media.pillow import decode_any, metadata_options, pillow_header, require_encoder, to_image
-from realesrgan.media.writer import EncodeJob
+from realesrgan.media.image import EncodeJob
+from realesrgan.media.picture import Frame, Header, TruncatedError
+from realesrgan.media.pillow import decode, metadata_options, pillow_header, require_encoder, to_image
+
+__all__ = ["decode", "read_header", "write"]
 
 _LOSSLESS = 100
 _ANIMATION_FLAG, _XMP_FLAG, _EXIF_FLAG, _ALPHA_FLAG, _ICC_FLAG = 0x02, 0x04, 0x08, 0x10, 0x20
@@ -37,31 +38,29 @@ def read_header(file: BinaryIO) -> Header:
     return pillow_header(file, "WEBP")
 
 
-def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
-    """정지 이미지나 애니메이션을 푼다."""
-    return decode_any(source.read_bytes(), header)
-
-
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """WebP로 쓴다. 품질 100은 무손실이다. 프레임이 둘 이상이면 애니메이션이 된다."""
+    """WebP로 쓰고 빈 튜플을 돌려준다. 품질 100은 무손실이다. 프레임이 둘 이상이면 애니메이션이 된다."""
     require_encoder("webp")
     metadata = job.metadata
+    # exact는 투명한 픽셀의 색도 지킨다. 다시 키울 때 테두리가 생기지 않게 한다.
+    options = {"quality": job.quality, "lossless": job.quality == _LOSSLESS, "method": 4, "exact": True}
     if job.count == 1:
-        options = _options(job) | metadata_options(metadata)
-        to_image(next(iter(frames)), job).save(file, "WEBP", **options)
+        to_image(next(iter(frames)), job).save(file, "WEBP", **options, **metadata_options(metadata))
         return ()
-    flags = _ANIMATION_FLAG | (_ALPHA_FLAG if job.kind == "RGBA" else 0)
-    flags |= (_ICC_FLAG if metadata.icc else 0) | (_EXIF_FLAG if metadata.exif else 0)
-    flags |= _XMP_FLAG if metadata.xmp else 0
-    canvas = _uint24(job.width - 1) + _uint24(job.height - 1)
-    file.write(b"RIFF\0\0\0\0WEBP")
-    _write_chunk(file, b"VP8X", struct.pack("<I", flags) + canvas)
-    if metadata.icc:
-        _write_chunk(file, b"ICCP", metadata.icc)
-    _write_animation(file, frames, job, canvas)
-    for name, value in ((b"EXIF", metadata.exif), (b"XMP ", metadata.xmp)):
-        if value:
-            _write_chunk(file, name, value)
+    parts = ((_ALPHA_FLAG, job.kind == "RGBA"), (_ICC_FLAG, metadata.icc), (_EXIF_FLAG, metadata.exif))
+    flags = _ANIMATION_FLAG | sum(flag for flag, value in (*parts, (_XMP_FLAG, metadata.xmp)) if value)
+    canvas = (job.width - 1).to_bytes(3, "little") + (job.height - 1).to_bytes(3, "little")
+    file.write(b"RIFF\0\0\0\0WEBP" + _chunk(b"VP8X", struct.pack("<I", flags) + canvas))
+    file.write(_chunk(b"ICCP", metadata.icc) if metadata.icc else b"")
+    file.write(_chunk(b"ANIM", struct.pack("<IH", 0, min(job.loop, 65535))))
+    for frame in frames:
+        # 프레임마다 정지 이미지로 인코딩해 담는다(2.7.1.1절).
+        output = io.BytesIO()
+        to_image(frame, job).save(output, "WEBP", **options)
+        duration = min(round(frame.duration), _MAX_DURATION).to_bytes(3, "little")
+        # 마지막 바이트 0x02: 앞 프레임과 섞지 않고 덮어쓴다.
+        file.write(_chunk(b"ANMF", bytes(6) + canvas + duration + b"\x02" + _bitstream(output.getvalue())))
+    file.writelines(_chunk(name, value) for name, value in ((b"EXIF", metadata.exif), (b"XMP ", metadata.xmp)) if value)
     size = file.tell()
     file.seek(4)
     file.write(struct.pack("<I", size - 8))
@@ -69,34 +68,8 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     return ()
 
 
-def _write_animation(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob, canvas: bytes) -> None:
-    """프레임마다 정지 이미지로 인코딩해 ANMF 조각에 담는다(RFC 9649 2.7.1.1절)."""
-    _write_chunk(file, b"ANIM", struct.pack("<IH", 0, min(job.loop, 65535)))
-    for frame in frames:
-        duration = min(round(frame.duration), _MAX_DURATION)
-        # 마지막 바이트 0x02: 앞 프레임과 섞지 않고 덮어쓴다.
-        head = bytes(6) + canvas + _uint24(duration) + b"\x02"
-        _write_chunk(file, b"ANMF", head + _bitstream(_encode(frame, job)))
-
-
-def _options(job: EncodeJob) -> dict[str, object]:
-    # exact는 투명한 픽셀의 색도 지킨다. 다시 키울 때 테두리가 생기지 않게 한다.
-    return {"quality": job.quality, "lossless": job.quality == _LOSSLESS, "method": 4, "exact": True}
-
-
-def _encode(frame: Frame, job: EncodeJob) -> bytes:
-    """프레임 하나를 메타데이터 없는 WebP로 인코딩한다."""
-    output = io.BytesIO()
-    to_image(frame, job).save(output, "WEBP", **_options(job))
-    return output.getvalue()
-
-
-def _uint24(value: int) -> bytes:
-    return value.to_bytes(3, "little")
-
-
-def _write_chunk(file: BinaryIO, name: bytes, body: bytes) -> None:
-    file.write(name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2))
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
 def _bitstream(webp: bytes) -> bytes:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError
-from realesrgan.media import avif
+from realesrgan.media import formats
 from realesrgan.media.image import probe_image, read_image
 from tests.media.samples import chunk, encoded, photo, png, random_array, tiff
 
@@ -191,7 +191,7 @@ def test_unsupported_tiffs_are_refused_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avif, "is_installed", lambda _package: False)
+    monkeypatch.setattr(formats, "is_installed", lambda _package: False)
     message = refused(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "필요한 것이 없습니다")
     assert "pip install pillow-heif" in message
 
@@ -253,7 +253,7 @@ def test_keyboard_interrupt_is_not_swallowed(tmp_path: Path, monkeypatch: pytest
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("realesrgan.media.reader.read_header", interrupt)
+    monkeypatch.setattr("realesrgan.media.image.read_header", interrupt)
     with pytest.raises(KeyboardInterrupt):
         read_image(path)
     assert builtins.open(path, "rb").read()  # noqa: SIM115, PTH123

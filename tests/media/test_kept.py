@@ -16,7 +16,6 @@ from PIL.MpoImagePlugin import MpoImageFile
 from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError
 from realesrgan.media.colour import is_srgb
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, still, write_image
-from realesrgan.media.metadata import photoshop_of_iptc
 from realesrgan.media.picture import MissingDecoderError
 from realesrgan.media.vips import explained, import_vips
 from tests.media.samples import Array, chunk, encoded, exif_bytes, photo, png, profile, random_array, tiff
@@ -97,7 +96,7 @@ def test_jpeg_comments_are_carried_between_jpeg_and_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize("extension", [".jpg", ".tif", ".webp"])
 def test_iptc_is_carried_or_named(tmp_path: Path, kind: str, extension: str) -> None:
     record = b"\x1c\x02\x05\0\x05title"
-    block = photoshop_of_iptc(record)
+    block = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(record)) + record
     raw = f"\niptc\n{len(block):8}\n{block.hex()}"
     data = {
         "jpg": with_segments(

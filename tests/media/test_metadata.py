@@ -129,7 +129,7 @@ def test_prefix_is_stripped_when_present() -> None:
 @pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9), (float("inf"), 72), (72, -1), (float("nan"), 1), None, (72,), "x"])
 def test_meaningless_dpi_is_dropped(dpi: Any) -> None:
     assert clean_dpi(dpi) is None
-    assert collect_metadata({"dpi": dpi}, None) == (Metadata(), ())
+    assert collect_metadata({"dpi": dpi}, grey=False) == (Metadata(), ())
 
 
 def test_srgb_profile_is_deterministic_and_valid() -> None:

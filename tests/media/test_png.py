@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from realesrgan.media.deflate import deflate
 from realesrgan.media.image import Frame, ImageInfo, Metadata, Picture, still, write_image
 from realesrgan.media.picture import DamagedError, TruncatedError
 from realesrgan.media.png import apng_delay, check_chunks, read_header
@@ -22,13 +24,25 @@ from tests.media.samples import chunk, exif_bytes, photo, png, random_array, srg
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_many_strips_are_read_back_by_other_libraries(tmp_path: Path, dtype: Any) -> None:
-    array = random_array(640, 48, 3, dtype=dtype)
+    array = random_array(2000, 700, 3, dtype=dtype)
     write_image(tmp_path / "a.png", still(array))
     data = (tmp_path / "a.png").read_bytes()
     assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) == array).all()
     image = Image.open(io.BytesIO(data))
     image.load()
-    assert data.count(b"IDAT") > 10
+    assert data.count(b"IDAT") > 5
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(0, 9))
+def test_parts_packed_apart_join_into_one_stream(parts: Any, level: Any) -> None:
+    joined = b"".join(deflate(part, level, last=False) for part in parts) + deflate(b"")
+    assert zlib.decompress(joined, -zlib.MAX_WBITS) == b"".join(parts)
+
+
+def test_noise_and_repetition_are_both_packed_small() -> None:
+    noise = random_array(1 << 16) // 2
+    assert len(deflate(noise, 3)) < noise.nbytes * 0.9
+    assert len(deflate(np.tile(noise[:1000], 60), 3)) < 6000
 
 
 def test_metadata_chunks_come_before_the_pixels(tmp_path: Path) -> None:

@@ -83,9 +83,7 @@ def test_each_kind_of_metadata_is_carried_or_named(tmp_path: Path, target: Image
     given = METADATA[name]
     notes = write_image(path, Picture((Frame(smooth(3, dtype)[0]),), metadata=given))
     found, wanted = getattr(read_image(path).metadata, name), getattr(given, name)
-    carried = {"text": target.name in ("PNG", "JPEG", "GIF"), "dpi": target.dpi or target.exif}.get(name)
-    if carried is None:
-        carried = bool(getattr(target, name))
+    carried = bool(target.carries & {"text": {"text", "comment"}, "dpi": {"dpi", "exif"}}.get(name, {name}))
     if name == "icc" and not carried:
         assert any("sRGB로 옮겼습니다" in note for note in notes)
     elif not carried and name != "cicp":
