@@ -432,7 +432,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
             "--png_compression",
             type=number(int, 0, 9),
             metavar="0..9",
-            help="png와 tiff의 압축의 세기. 크면 작고 느립니다. 기본: 8비트 3(tiff 2), 16비트 3",
+            help="png와 tiff의 압축의 세기. 크면 작고 느립니다. 기본: png 3, tiff 1",
         ),
         row("--keep_time", action="store_true", help="결과의 수정 시각을 입력과 같게 합니다."),
         row(
