@@ -355,7 +355,7 @@ def write_image(
             notes = _module(target.name).write(file, chain([first], frames), job)
             # 인코더가 프레임을 남기지 않았는지 본다. 남았다면 프레임 수가 틀린 것이다.
             next(frames, None)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, UnreadableError) as error:
         raise _failure(path, *_reason(path, error, target)) from error
     return (*picture.notes, *job.notes, *notes)
 
@@ -391,8 +391,10 @@ def _failure(path: Path, why: str, remedy: str) -> ImageWriteError:
     return ImageWriteError(f"이미지를 쓰지 못했습니다: {path}\n  이유: {why}\n  해결: {remedy}")
 
 
-def _reason(path: Path, error: OSError | MemoryError, target: ImageFormat) -> tuple[str, str]:
-    """운영체제와 인코더의 오류의 `(이유, 해결)`."""
+def _reason(path: Path, error: OSError | MemoryError | UnreadableError, target: ImageFormat) -> tuple[str, str]:
+    """운영체제와 인코더의 오류, 쓰는 동안 읽지 못한 것의 `(이유, 해결)`."""
+    if isinstance(error, UnreadableError):
+        return f"쓸 픽셀을 읽지 못했습니다. {error.why}", error.remedy
     if isinstance(error, MemoryError):
         remedy = "메모리를 적게 쓰는 --ext png 로 바꾸거나 --outscale을 줄이세요."
         return f"{target.name}로 인코딩할 메모리가 모자랍니다.", remedy

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -459,3 +460,14 @@ def test_long_profile_is_split_into_numbered_parts(tmp_path: Path) -> None:
 def test_unknown_density_is_not_claimed(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", still(photo()))
     assert read_image(tmp_path / "a.jpg").metadata.dpi is None
+
+
+@pytest.mark.parametrize("extension", [".png", ".tif"])
+def test_pixels_lost_while_writing_are_explained(tmp_path: Path, extension: str) -> None:
+    write_image(tmp_path / "big.png", still(random_array(1700, 2000, 3)), compression=0)
+    picture = read_image(tmp_path / "big.png", lazy=True)
+    broken = picture.first.array
+    broken.image = pyvips.Image.pngload_buffer((tmp_path / "big.png").read_bytes()[:4_000_000], fail_on="error")
+    with pytest.raises(ImageWriteError, match=r"쓸 픽셀을 읽지 못했습니다[\s\S]*해결:"):
+        write_image(tmp_path / f"a{extension}", picture)
+    assert names_in(tmp_path) == ["big.png"]
