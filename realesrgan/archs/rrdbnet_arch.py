@@ -119,6 +119,9 @@ class RRDB(nn.Module):
     입출력은 `(B, num_feat, H, W)`.
     """
 
+    # bf16으로 계산하면서 블록 사이를 흐르는 잔차만 fp32로 둘지. 엔진이 정한다(`inference/engines/torch.py`).
+    wide_residual = False
+
     def __init__(self, num_feat: int, num_grow_ch: int = 32) -> None:
         super().__init__()
         self.rdb1 = ResidualDenseBlock(num_feat, num_grow_ch)
@@ -127,7 +130,8 @@ class RRDB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, num_feat, H, W)`를 받아 같은 모양을 돌려준다."""
-        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL_SCALE)
+        inner = x.bfloat16() if self.wide_residual else x
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(inner))), alpha=RESIDUAL_SCALE)
 
 
 @ARCH_REGISTRY.register()
@@ -153,6 +157,8 @@ class RRDBNet(nn.Module):
     """
 
     edge_layers = ("conv_first", "conv_last")
+    # `RRDB.wide_residual`과 같다.
+    wide_residual = False
 
     def __init__(
         self,
@@ -190,7 +196,11 @@ class RRDBNet(nn.Module):
         if self.size_multiple > 1:
             x = F.pixel_unshuffle(x, self.size_multiple)
         features = self.conv_first(x)
+        if self.wide_residual:
+            features = features.float()
         features = features + self.conv_body(self.body(features))
+        if self.wide_residual:
+            features = features.bfloat16()
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
         for name, factor in self.upsamples:
             conv = getattr(self, name)

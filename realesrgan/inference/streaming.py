@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
-from realesrgan.inference.engines.torch import EdgeConv
+from realesrgan.inference.engines.torch import Bf16Conv
 from realesrgan.inference.tiling import Box, Progress, Store, total_margin
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ _BINARY_FUNCTIONS = {
     *(operator.add, operator.sub, operator.mul, operator.truediv, operator.iadd, operator.isub, operator.imul),
     *(torch.add, torch.sub, torch.mul, torch.div),
 }
-_POINTWISE_METHODS = {"relu", "sigmoid", "tanh", "clamp", "neg", "abs", "contiguous", "clone", "float"}
+_POINTWISE_METHODS = {"relu", "sigmoid", "tanh", "clamp", "neg", "abs", "contiguous", "clone"}
+_POINTWISE_METHODS |= {"float", "half", "bfloat16"}
 _BINARY_METHODS = {"add", "sub", "mul", "div"}
 _FUNCTIONS, _METHODS = _POINTWISE_FUNCTIONS | _BINARY_FUNCTIONS, _POINTWISE_METHODS | _BINARY_METHODS
 _IN_PLACE = {operator.iadd, operator.isub, operator.imul}
@@ -233,7 +234,7 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`EdgeConv`)도 합성곱으로 본다."""
+        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`Bf16Conv`)도 합성곱으로 본다."""
         return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -443,8 +444,9 @@ def _call(node: fx.Node, constants: dict[fx.Node, Any], tensors: list[Tensor], _
 def _convolve(layer: nn.Conv2d, margin: int, tensors: list[Tensor], axis: int) -> Tensor:
     """흐르는 축에는 덧대지 않는다. 그쪽의 줄은 이미 함께 왔다."""
     padding = (0, margin) if axis == 2 else (margin, 0)
-    rows = layer.prepare(tensors[0]) if isinstance(layer, EdgeConv) else tensors[0]
-    return F.conv2d(rows, layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
+    if isinstance(layer, Bf16Conv):
+        return layer.convolve(layer.prepare(tensors[0]), padding)
+    return F.conv2d(tensors[0], layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
 
 
 class _Rows:

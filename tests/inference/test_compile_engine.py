@@ -17,6 +17,7 @@ from realesrgan.inference.engines import torch_compile
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.engines.torch_compile import REPEATED, CompiledEngine, record_graph
 from realesrgan.inference.tuning import candidates
+from tests.conftest import small_rrdbnet
 
 
 @pytest.fixture
@@ -101,6 +102,19 @@ def test_the_compiled_network_draws_the_same_picture():
         with torch.inference_mode():
             assert torch.allclose(engine(batch), network(batch), atol=1e-5)
     assert engine._prepared and not engine._refused
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="C++ 컴파일러가 없다")
+def test_the_compiled_bf16_network_draws_the_same_picture():
+    network = small_rrdbnet()
+    engine = create_engine(network, backend="compile", device="cpu", precision="bf16")
+    plain = create_engine(network, backend="torch", device="cpu", precision="bf16")
+    batch = torch.rand(1, 3, 16, 16)
+    for _ in range(REPEATED + 1):
+        found = engine(batch)
+    assert engine._prepared and not engine._refused
+    assert torch.allclose(found, plain(batch), atol=0.02)
 
 
 @pytest.mark.gpu

@@ -17,7 +17,7 @@ from realesrgan.archs import RRDBNet, SRVGGNetCompact
 from realesrgan.inference.engines import choices
 from realesrgan.inference.engines import torch as mixed_precision
 from realesrgan.inference.engines.base import create_engine
-from realesrgan.inference.engines.torch import to_bf16
+from realesrgan.inference.engines.torch import round_weight, to_bf16
 from realesrgan.inference.streaming import Stream, plan_stream
 from tests.conftest import ROOT, nearest_network, small_rrdbnet
 
@@ -140,6 +140,80 @@ def test_the_edges_of_the_network_keep_more_than_plain_bf16() -> None:
         found = to_bf16(network)(batch)
     assert found.dtype == torch.float32
     assert psnr(found, expected) > psnr(plain, expected) + 1.5
+
+
+def test_rounding_the_weights_together_loses_less_than_rounding_each() -> None:
+    """특징처럼 이웃끼리 비슷한 입력에서 합성곱의 오차를 견준다."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 16, 3)
+    rough = torch.rand(1, 16, 70, 70)
+    smooth = nn.functional.avg_pool2d(rough, 7, 1)
+    rounded = round_weight(layer.weight)
+    assert rounded.dtype == torch.bfloat16 and rounded.shape == layer.weight.shape
+    each = layer.weight.detach().bfloat16()
+    # 저마다의 자리는 이웃에서 넘겨받은 것까지 몇 단계 안에서만 달라진다.
+    step = layer.weight.detach().abs().amax((2, 3), keepdim=True) * 2**-7
+    assert ((rounded.float() - layer.weight).abs() <= 2 * step).all()
+
+    def error(weight: torch.Tensor) -> float:
+        with torch.no_grad():
+            made = nn.functional.conv2d(smooth, weight.float()) - nn.functional.conv2d(smooth, layer.weight)
+        return float(made.square().mean())
+
+    assert error(rounded) < 0.25 * error(each)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 1, 1), (4, 2, 1, 3), (2, 2, 5, 5), (1, 1, 3, 3)])
+def test_weights_of_any_kernel_are_rounded(shape: tuple[int, ...]) -> None:
+    weight = torch.randn(shape)
+    rounded = round_weight(weight)
+    assert rounded.shape == weight.shape and torch.allclose(rounded.float(), weight, atol=0.05)
+    if shape[2:] == (1, 1):
+        assert torch.equal(rounded, weight.bfloat16())
+
+
+def test_a_bf16_network_adds_its_biases_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: True)
+    made = to_bf16(small_rrdbnet())
+    layers = [layer for layer in made.modules() if isinstance(layer, nn.Conv2d)]
+    assert layers and all(layer.bias.dtype == torch.float32 for layer in layers if layer.bias is not None)
+    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: False)
+    kinds = {layer.bias.dtype for layer in to_bf16(small_rrdbnet()).body.modules() if isinstance(layer, nn.Conv2d)}
+    assert kinds == {torch.bfloat16}
+
+
+def test_a_cpu_that_cannot_add_full_biases_computes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network, batch = small_rrdbnet(), torch.rand(1, 3, 24, 24)
+    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: False)
+    with torch.inference_mode():
+        assert psnr(to_bf16(network)(batch), network(batch)) > 45
+
+
+def test_convolutions_that_others_changed_are_only_cast() -> None:
+    class Doubled(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) * 2
+
+    hooked = nn.Conv2d(3, 3, 3, 1, 1)
+    hooked.register_forward_hook(lambda _module, _inputs, output: output + 1)
+    network = nn.Sequential(Doubled(3, 3, 3, 1, 1), hooked, nn.Conv2d(3, 3, 3, 1, "same", groups=3))
+    made = to_bf16(network)
+    assert [type(layer).__name__ for layer in made] == ["Doubled", "Conv2d", "Bf16Conv"]
+    batch = torch.rand(1, 3, 12, 12)
+    with torch.inference_mode():
+        assert torch.allclose(made(batch.bfloat16()).float(), network(batch), atol=0.05)
+
+
+def test_the_residual_between_blocks_is_kept_in_full_only_by_the_bf16_copy() -> None:
+    network = small_rrdbnet()
+    made = to_bf16(network)
+    seen: list[torch.dtype] = []
+    for block in made.body:
+        block.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    with torch.inference_mode():
+        made(torch.rand(1, 3, 12, 12))
+    assert set(seen) == {torch.float32} and not network.wide_residual
 
 
 @pytest.mark.parametrize("build", [small_rrdbnet, lambda: SRVGGNetCompact(num_feat=8, num_conv=3)])
