@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realesrgan.inference.transfer import Download, Pending, split_frames
 from realesrgan.inference.upscaler import Upscaler
 from realesrgan.inference.yuv import alpha_to_unit, planes_to_rgb, rgb_to_planes, to_tensor, unit_to_alpha
 from realesrgan.media.picture import fill_transparent_colour
@@ -88,15 +89,19 @@ class FrameUpscaler:
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
 
-    @torch.inference_mode()
     def __call__(self, frames: Sequence[Planes]) -> list[Planes]:
-        """프레임들을 키운다.
+        """프레임들을 키운다. `start`와 같고, 다 내려올 때까지 기다린다."""
+        return list(self.start(frames))
+
+    @torch.inference_mode()
+    def start(self, frames: Sequence[Planes]) -> Sequence[Planes]:
+        """프레임들을 키우고, 결과가 장치에서 다 내려오기 전에 돌아온다(CUDA). 다음 프레임의 계산과 겹친다.
 
         Args:
             frames: 프레임마다의 평면들(`media.video.types.Planes`).
 
         Returns:
-            같은 수의 프레임. 평면은 `target`의 배치를 따른다.
+            같은 수의 프레임. 평면은 `target`의 배치를 따른다. 처음 읽을 때 내려오기를 기다린다.
 
         Raises:
             OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
@@ -114,8 +119,10 @@ class FrameUpscaler:
         outputs = rgb_to_planes(enlarged, self._target.layout, self._target.colour)
         if self._target.layout.alpha:
             outputs.append(self._alpha_plane(alpha, outputs[0]))
-        arrays = [plane.to("cpu").numpy() for plane in outputs]
-        return [tuple(np.ascontiguousarray(plane[index]) for plane in arrays) for index in range(len(frames))]
+        download, count = Download(outputs), len(frames)
+        if outputs[0].device.type != "cuda":
+            return split_frames(download.arrays(), count)
+        return Pending(count, lambda: split_frames(download.arrays(), count))
 
     def _alpha_plane(self, alpha: Tensor | None, like: Tensor) -> Tensor:
         """결과의 알파 평면. 원본에 알파가 없으면 모두 불투명하다."""

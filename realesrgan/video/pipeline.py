@@ -76,7 +76,7 @@ class _Stopped(Exception):
 class _Batch(Generic[Source, Result]):
     number: int
     entries: tuple[Entry[Source], ...]
-    results: tuple[Result, ...] = ()
+    results: Sequence[Result] = ()
 
 
 _END: Any = object()
@@ -88,6 +88,7 @@ class Stages(Generic[Source, Result]):
     Args:
         entries: 디코딩한 것을 차례로 내는 반복자. 따로 스레드 하나가 돌린다.
         workers: 배치(목록)를 받아 같은 길이의 결과를 돌려주는 함수들. 함수마다 스레드 하나가 돌린다.
+            결과는 쓰는 단계가 읽는다.
         consume: `(디코딩한 것, 결과)`를 처음의 차례대로 받는 함수. 따로 스레드 하나가 돌린다.
         batch: 한 번에 키울 수.
         spare: 작업자마다 하나에 더해 줄에 세워 둘 배치의 수. 메모리의 한도가 된다.
@@ -96,7 +97,7 @@ class Stages(Generic[Source, Result]):
     def __init__(
         self,
         entries: Iterable[Entry[Source]],
-        workers: Sequence[Callable[[list[Source]], list[Result]]],
+        workers: Sequence[Callable[[list[Source]], Sequence[Result]]],
         consume: Callable[[Source, Result], None],
         *,
         batch: int = 1,
@@ -216,13 +217,14 @@ class Stages(Generic[Source, Result]):
         if group:
             yield group
 
-    def _network(self, worker: Callable[[list[Source]], list[Result]]) -> None:
+    def _network(self, worker: Callable[[list[Source]], Sequence[Result]]) -> None:
         while (batch := self._take(self._waiting, "network")) is not _END:
             began = time.perf_counter()
             fresh = [entry.value for entry in batch.entries if not entry.repeats]
-            results = worker(fresh) if fresh else []
+            results: Sequence[Result] = worker(fresh) if fresh else []
             self._spent(self.times.busy, "network", time.perf_counter() - began)
-            self._done.put(_Batch(batch.number, batch.entries, tuple(results)))
+            # 장치에서 내려오기를 기다리지 않는다. 쓰는 단계가 읽을 때 기다리고, 그동안 다음 배치를 계산한다.
+            self._done.put(_Batch(batch.number, batch.entries, results))
         self._done.put(_END)
 
     def _encode(self) -> None:
@@ -349,12 +351,14 @@ def numbered(entries: Iterable[Entry[SegmentFrame]]) -> Iterator[Entry[SegmentFr
             order += 1
 
 
-def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[SegmentFrame]], list[Planes]]:
+def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[SegmentFrame]], Sequence[Planes]]:
     """적어 둔 프레임은 그것을 쓰고 나머지만 키우는 작업자."""
 
-    def work(items: list[SegmentFrame]) -> list[Planes]:
+    def work(items: list[SegmentFrame]) -> Sequence[Planes]:
         found = [None if store is None else store.get(item.segment, item.order) for item in items]
         missing = [item.frame.planes for item, kept in zip(items, found, strict=True) if kept is None and item.frame]
+        if len(missing) == len(items):
+            return worker(missing)
         made = iter(worker(missing) if missing else [])
         return [next(made) if kept is None else kept for kept in found]
 

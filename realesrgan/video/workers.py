@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 SMALLEST_SHARED_TILE = 256
 DEVICE_BATCH = 4
 
-Worker = Callable[[list[Planes]], list[Planes]]
-"""프레임마다의 평면들을 받아 같은 수의 키운 평면들을 돌려준다."""
+Worker = Callable[[list[Planes]], Sequence[Planes]]
+"""프레임마다의 평면들을 받아 같은 수의 키운 평면들을 돌려준다. 값은 처음 읽을 때 정해지는 것(`Pending`)일 수 있다."""
 
 
 def as_models(model: Model | str | os.PathLike[str] | Sequence[Model]) -> tuple[Model, ...]:
@@ -171,8 +171,8 @@ class FrameWorker:
     threads: int
     _local: threading.local = field(default_factory=threading.local)
 
-    def __call__(self, frames: list[Planes]) -> list[Planes]:
-        """프레임들을 키운다."""
+    def __call__(self, frames: list[Planes]) -> Sequence[Planes]:
+        """프레임들을 키운다. CUDA면 결과가 내려오는 동안 돌아와 다음 프레임을 계산하게 한다."""
         local = self._local
         if not hasattr(local, "stream"):
             # OpenMP의 스레드 수는 부르는 스레드마다 따로다.
@@ -180,7 +180,7 @@ class FrameWorker:
             # 작업자마다 따로 된 흐름(stream)을 써서 한 작업자의 복사와 다른 작업자의 계산이 겹치게 한다.
             local.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         with torch.cuda.stream(local.stream) if local.stream is not None else nullcontext():
-            return self.upscale(frames)
+            return self.upscale.start(frames)
 
 
 def make_workers(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realesrgan.inference.transfer import Pending
 from realesrgan.video.pipeline import Entry, Stages
 
 
@@ -159,3 +160,31 @@ def test_the_slowest_stage_alone_sets_the_pace_and_the_times_say_which():
     assert times.wall < 0.8 * sum(times.busy.values())
     assert times.busy["network"] > times.busy["decode"] and times.busy["network"] > times.busy["encode"]
     assert times.waiting["encode"] > times.waiting["network"]
+
+
+def test_the_next_batch_is_computed_while_the_previous_result_comes_down():
+    """장치에서 내려오는 것은 쓰는 단계가 기다린다. 계산하는 단계까지 기다리면 이 시험은 끝나지 못한다."""
+    calls: list[int] = []
+    second_began = threading.Event()
+
+    def work(numbers: list[int]) -> Pending[int]:
+        calls.append(numbers[0])
+        if len(calls) == 2:
+            second_began.set()
+
+        def finish() -> list[int]:
+            assert second_began.wait(20), "둘째 계산이 시작되지 않았다"
+            return [number**2 for number in numbers]
+
+        return Pending(len(numbers), finish)
+
+    seen, _, _ = run([3, 4, 5], work=work)
+    assert seen == [(3, 9), (4, 16), (5, 25)]
+
+
+def test_a_failure_while_a_result_comes_down_stops_everything():
+    def lost() -> list[int]:
+        raise RuntimeError("lost")
+
+    with pytest.raises(RuntimeError, match="lost"):
+        run([1, 2, 3, 4], work=lambda numbers: Pending(len(numbers), lost))
