@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -126,7 +127,8 @@ def plan_video(
         encoding = plan_encoding(info, request, target.container, size, even=True)
     start, end = pts_range(info, index, settings.start, settings.end)
     whole = Span(start, end)
-    inside = [pts for pts in index.pts if whole.holds(pts)]
+    first, last = (bisect_left(index.pts, edge) if edge is not None else None for edge in (start, end))
+    inside = index.pts[first:last]
     refuse_reset_clock(info, index, inside)
     notes: tuple[str, ...] = ()
     if target.container in PICTURES:

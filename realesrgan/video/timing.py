@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from realesrgan.media.video.types import VideoFrame
 
@@ -33,13 +33,15 @@ def constant_rate(pts: Sequence[int], time_base: Fraction, rate: Fraction) -> Fr
         return None
     whole, ntsc = Fraction(round(rate)), Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     fits: list[tuple[Fraction, Fraction]] = []
-    for candidate in (whole, ntsc, rate):
+    for candidate in dict.fromkeys((whole, ntsc, rate)):
         if not candidate or abs(candidate / rate - 1) > Fraction(1, 1000):
             continue
         step = 1 / (candidate * time_base)
         # 긴 비디오는 시각이 수만 개라 분수가 아니라 정수로 셈한다.
         whole_step, parts, first = step.numerator, step.denominator, pts[0]
         off = max(abs((moment - first) * parts - whole_step * place) for place, moment in enumerate(pts))
+        if not off and step > 2:
+            return None
         if step > 2 and off <= parts:
             fits.append((Fraction(off, parts), candidate))
     worst, best = min(fits, key=lambda item: item[0], default=(Fraction(0), rate))
@@ -59,9 +61,10 @@ def film_rate(pts: Sequence[int], time_base: Fraction) -> Fraction | None:
     if len(pts) < 5 or field < 2:
         return None
     length, parts = field.numerator, field.denominator
-    shown = [(2 * (second - first) * parts + length) // (2 * length) for first, second in pairwise(pts)]
-    turns = sum((first, second) in ((2, 3), (3, 2)) for first, second in pairwise(shown))
-    if turns < (len(shown) - 1) * 9 // 10:
+    shown = ((2 * (second - first) * parts + length) // (2 * length) for first, second in pairwise(pts))
+    misses = (turn for turn in pairwise(shown) if turn not in ((2, 3), (3, 2)))
+    most = (len(pts) - 2) - (len(pts) - 2) * 9 // 10
+    if next(islice(misses, most, None), None) is not None:
         return None
     spots = [(moment - pts[0]) * time_base * film for moment in pts]
     # 편집한 자리에서 차례가 한두 번 어긋나도 된다. 고른 자리에서 반 프레임 넘게 벗어나면 필름만 든 것이 아니다.

@@ -119,17 +119,15 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
 def complaints(packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
     """패킷마다, 바로 앞에서 컨테이너가 읽지 못한 곳이 있다고 했는지. FFmpeg는 그것을 글로만 알린다."""
     logging = import_av().logging
-    while True:
-        before = logging.get_level()
-        logging.set_level(logging.ERROR)
-        try:
-            with logging.Capture() as logs:
-                packet = next(packets, None)
-        finally:
-            logging.set_level(before)
-        if packet is None:
-            return
-        yield packet, bool(logs)
+    before = logging.get_level()
+    logging.set_level(logging.ERROR)
+    try:
+        with logging.Capture() as logs:
+            for packet in packets:
+                yield packet, bool(logs)
+                logs.clear()
+    finally:
+        logging.set_level(before)
 
 
 def describe_container(container: Any) -> str:

@@ -83,7 +83,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     )
     colour = concrete_colour(matrix, primaries, transfer, full, layout.family, frame.height)
     if layout.family == "yuv" and layout.subsampling != (1, 1):
-        colour = replace(colour, siting=chroma_siting(frame))
+        colour = replace(colour, siting=frame_notes(frame)[0])
     # PyAV 19부터는 사전처럼 종류를 내고, 그 앞은 데이터를 낸다.
     found = [one if hasattr(one, "type") else frame.side_data[one] for one in frame.side_data]
     side_data = {data.type.name: bytes(data) for data in found}
@@ -93,8 +93,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         rotation, mirrored, notes = display_rotation(side_data["DISPLAYMATRIX"])
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     notes += [f"{name}는 담지 못합니다." for kind, name in _NAMED_SIDE_DATA.items() if kind in side_data]
-    description = describe_container(container)
-    crop = container_crop(description, stream.index)
+    crop, dolby = stream_notes(describe_container(container), stream.index)
     # 색차를 나눌 수 없는 자리에서 시작하면 그만큼 덜 자른다.
     across, down = layout.subsampling
     crop = (crop[0] // across * across, crop[1], crop[2] // down * down, crop[3])
@@ -118,36 +117,25 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         mirrored=mirrored,
         layout=layout,
         colour=colour,
-        time_base=stream.time_base,
+        time_base=Fraction(stream.time_base),
         # 없거나 터무니없는 속도는 쓰지 않는다.
         rate=next((Fraction(rate) for rate in rates if rate and 0 < rate <= 100_000), DEFAULT_RATE),
-        sample_aspect_ratio=aspect if aspect else Fraction(1),
+        sample_aspect_ratio=Fraction(aspect) if aspect else Fraction(1),
         # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=float(stream.duration * stream.time_base) if stream.duration else whole,
-        side_data=hdr_side_data(side_data, dolby_vision_base(description, stream.index), colour.is_hdr),
+        side_data=hdr_side_data(side_data, dolby, colour.is_hdr),
         warnings=tuple(notes),
     )
 
 
-def chroma_siting(frame: Any) -> str:
-    """프레임에 적힌 색차 표본의 자리. 모르면 `left`."""
-    found = re.search(r" cl:(\w+)", describe_frame(frame))
-    return found[1] if found is not None and found[1] in _SITINGS else "left"
+def frame_notes(frame: Any) -> tuple[str, Fraction | None]:
+    """프레임에 적힌 색차 표본의 자리(모르면 `left`)와 픽셀의 가로세로 비율(모르면 None).
 
-
-def frame_aspect(frame: Any) -> Fraction | None:
-    """프레임에 적힌 픽셀의 가로세로 비율. 모르면 None.
-
-    디코더의 것은 아직 나오지 않은 프레임의 것일 수 있다.
+    PyAV의 속성에 없어 FFmpeg의 showinfo 필터가 적은 글에서 읽는다. 디코더의 비율은 아직 나오지 않은 프레임의 것일 수
+    있다.
     """
-    found = re.search(r" sar:(\d+)/(\d+)", describe_frame(frame))
-    return Fraction(int(found[1]), int(found[2])) if found is not None and int(found[1]) and int(found[2]) else None
-
-
-def describe_frame(frame: Any) -> str:
-    """FFmpeg의 showinfo 필터가 적은 프레임의 설명. PyAV의 속성에 없는 것(색차의 자리, 픽셀의 비율)을 여기서 읽는다."""
     av = import_av()
     graph = av.filter.Graph()
     shape = {"width": frame.width, "height": frame.height, "format": frame.format.name}
@@ -162,7 +150,12 @@ def describe_frame(frame: Any) -> str:
             graph.pull()
     finally:
         av.logging.set_level(before)
-    return "".join(text for _, _, text in logs)
+    text = "".join(text for _, _, text in logs)
+    siting, aspect = re.search(r" cl:(\w+)", text), re.search(r" sar:([1-9]\d*)/([1-9]\d*)", text)
+    return (
+        siting[1] if siting is not None and siting[1] in _SITINGS else "left",
+        Fraction(int(aspect[1]), int(aspect[2])) if aspect is not None else None,
+    )
 
 
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
@@ -187,25 +180,16 @@ def other_programs(text: str, index: int) -> set[int]:
     return set().union(*programs) - mine if mine else set()
 
 
-def container_crop(text: str, index: int) -> tuple[int, int, int, int]:
-    """컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`. 인자는 `other_programs`와 같다."""
-    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", _described_stream(text, index))
-    if found is None:
-        return (0, 0, 0, 0)
-    left, right, top, bottom = (int(side) for side in found.groups())
-    return left, right, top, bottom
+def stream_notes(text: str, index: int) -> tuple[tuple[int, int, int, int], int | None]:
+    """컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`과 Dolby Vision의 밑바탕(compatibility id).
 
-
-def dolby_vision_base(text: str, index: int) -> int | None:
-    """Dolby Vision의 밑바탕(compatibility id): 0 없음, 1과 6 HDR10, 2 SDR, 4 HLG. 적혀 있지 않으면 None."""
-    found = re.search(r"DOVI configuration record:.*compatibility id: (\d+)", _described_stream(text, index))
-    return int(found[1]) if found else None
-
-
-def _described_stream(text: str, index: int) -> str:
-    """FFmpeg가 적은 설명에서 한 스트림의 것."""
-    _, _, rest = text.partition(f"  Stream #0:{index}")
-    return re.split(r"\n  Stream #", rest)[0]
+    밑바탕은 0 없음, 1과 6 HDR10, 2 SDR, 4 HLG이고 적혀 있지 않으면 None. 인자는 `other_programs`와 같다.
+    """
+    mine = re.split(r"\n  Stream #", text.partition(f"  Stream #0:{index}")[2])[0]
+    base = re.search(r"DOVI configuration record:.*compatibility id: (\d+)", mine)
+    crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", mine)
+    left, right, top, bottom = (0, 0, 0, 0) if crop is None else map(int, crop.groups())
+    return (left, right, top, bottom), int(base[1]) if base else None
 
 
 _NAMED_SIDE_DATA = {"AFD": "화면 비율의 표시(AFD)"}
@@ -236,7 +220,7 @@ def hdr_side_data(found: dict[str, bytes], base: int | None, is_hdr: bool) -> di
 
     Args:
         found: 프레임의 곁 데이터.
-        base: `dolby_vision_base`.
+        base: Dolby Vision의 밑바탕(`stream_notes`).
         is_hdr: 색의 꼬리표가 PQ나 HLG인지. 적힌 밑바탕이 없는 Dolby Vision은 이것으로 안다.
 
     Returns:

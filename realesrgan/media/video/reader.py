@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ from realesrgan.media.video.interlace import (
 )
 from realesrgan.media.video.layouts import cropped, layout_of, planes_of
 from realesrgan.media.video.messages import hdr10plus_message
-from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe, frame_aspect
+from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe, frame_notes
 from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
 
 _JUMP_SECONDS = 1
@@ -114,7 +115,7 @@ _MARKS = ("pts", "dts", "size", "pos")
 _READ_TRIES = 100
 """읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SAMPLED_BYTES = 64
-"""패킷마다 원본의 해시에 넣을 바이트 수."""
+"""앞 패킷과 크기가 같은 패킷에서 원본의 해시에 넣을 바이트 수."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
 """깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
@@ -170,6 +171,20 @@ class OpenVideo:
             raise
         return self
 
+    def flush(self) -> None:
+        """디코더를 비우고, 디코딩하던 스레드들이 쉴 때까지 기다린다."""
+        self.stream.codec_context.flush_buffers()
+        if self.decoder is not self.stream.codec_context:
+            self.decoder.flush_buffers()
+
+    def close(self) -> None:
+        """닫는다.
+
+        스레드가 도는 채로 놓으면 PyAV가 GIL을 쥔 채 그것을 기다리는데, 그 스레드도 글을 남기려면 GIL이 있어야 한다.
+        """
+        self.flush()
+        self.container.close()
+
     def packets(self) -> Iterator[Any]:
         """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
         self.moved = True
@@ -197,11 +212,10 @@ class OpenVideo:
         first = self.first
         if self.moved and first is None:
             # 읽다가 오류가 났던 것은 믿지 않는다.
-            self.container.close()
+            self.close()
             self.open()
         elif self.moved:
-            self.stream.codec_context.flush_buffers()
-            self.decoder.flush_buffers()
+            self.flush()
         if start is not None and self.seekable:
             found = _preroll(self, start)
             if found is not None:
@@ -216,7 +230,7 @@ class OpenVideo:
                 packet = next(packets, None)
                 if packet is not None and all(getattr(packet, name) == getattr(first, name) for name in _MARKS):
                     return chain([packet], packets)
-        self.container.close()
+        self.close()
         return self.open().packets()
 
 
@@ -285,7 +299,7 @@ class VideoReader:
         """연 것을 닫는다. 여러 번 불러도 된다. 표준 입력 자체는 닫지 않는다."""
         self._closed = True
         if self._opening is not None:
-            self._opening.container.close()
+            self._opening.close()
             self._opening = None
 
     @contextmanager
@@ -301,7 +315,7 @@ class VideoReader:
             if self._opening is None and not self._closed:
                 self._opening = opening
             else:
-                opening.container.close()
+                opening.close()
 
     def _probe(self, opening: OpenVideo) -> VideoInfo:
         """첫 프레임까지 디코딩해 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
@@ -312,8 +326,7 @@ class VideoReader:
         if opening.decoder is not own:
             alpha = _first_frame(opening.decoder, _kept(self._pending, packets), opening)
             pix_fmt = alpha.format.name
-            opening.decoder.flush_buffers()
-        own.flush_buffers()
+        opening.flush()
         info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
         moment = self._pending[0].dts if opening.counts_arrivals else frame.pts if frame.pts is not None else frame.dts
         info = replace(info, start=moment or 0)
@@ -466,7 +479,7 @@ class VideoReader:
                     changes.append(pts)
                     latest = None
                 latest = latest or (shape, aspect)
-            opening.stream.codec_context.flush_buffers()
+            opening.flush()
         return tuple(changes)
 
     def describe_at(self, start: int) -> None:
@@ -491,7 +504,7 @@ class VideoReader:
                     self._plain, self._first_aspect = replace(found, start=self._plain.start), aspect
                     self.deinterlace = self._mode
                 break
-            opening.stream.codec_context.flush_buffers()
+            opening.flush()
 
     def _made(self, opening: OpenVideo, frame: Any, pts: int, last: int | None, hole: Hole | None = None) -> VideoFrame:
         left, right, top, bottom = self.info.crop
@@ -610,10 +623,9 @@ class VideoReader:
         if self._stream and (self._used or self._opening is None):
             return self.info.interlaced
         with self._borrowed() as opening:
-            own = opening.stream.codec_context
             packets = _kept(self._pending, self._packets) if self._fresh else opening.packets_from()
             count = count_fields(_plain_frames(opening, packets))
-            own.flush_buffers()
+            opening.flush()
         if not self._stream and self.info.duration and count.is_full:
             # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
             self.packet_index()
@@ -650,7 +662,7 @@ def _clock(info: VideoInfo) -> Clock:
 def _aspect_of(frame: Any, opening: OpenVideo, latest: Fraction | None) -> Fraction | None:
     """프레임의 픽셀의 비율. 디코더의 것이 앞 프레임의 것과 다를 때만 프레임의 것을 본다."""
     found = opening.stream.codec_context.sample_aspect_ratio
-    return latest if not found or found == latest else frame_aspect(frame) or latest
+    return latest if not found or found == latest else frame_notes(frame)[1] or latest
 
 
 def _differs(aspect: Fraction | None, other: Fraction | None) -> bool:
@@ -718,21 +730,26 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     """패킷들의 시각과 원본의 내용을 가리키는 해시, 그리고 읽지 못한 곳의 바로 뒤 패킷이 놓인 자리들.
 
     이어 하기는 원본이 그때와 같은지 알아야 한다. 파일을 통째로 읽어 해시를 구하는 대신, 어차피 훑는 패킷마다 시각과
-    크기와 고르게 뽑은 바이트를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라지고, 압축하지 않은 비디오는
-    모든 프레임에서 뽑은 바이트가 달라진다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
+    크기를 본다. 압축한 비디오는 한 프레임만 달라도 패킷의 크기가 달라진다. 압축하지 않은 것처럼 크기가 앞 패킷과 같으면
+    고르게 뽑은 바이트도 본다. 파일의 시각(mtime)은 보지 않아 옮기거나 복사한 파일도 이어 할 수 있다.
     """
-    arrival, times, digest = opening.counts_arrivals, [], hashlib.sha256()
+    arrival, times, sizes = opening.counts_arrivals, [], array("q")
     breaks: list[int] = []
-    digest.update(str(Path(opening.path).stat().st_size).encode())  # type: ignore[arg-type]
+    digest, before = hashlib.sha256(), None
     # 읽지 못한 곳을 건너뛰면서도 오류를 내지 않는 것은 Matroska뿐이다.
     told = complaints(packets) if "matroska" in opening.container.format.name else ((one, False) for one in packets)
     for packet, broken in told:
         breaks += [packet.pos] if broken and packet.pos is not None else []
-        digest.update(f"{packet.pts},{packet.dts},{packet.size},{packet.is_keyframe};".encode())
-        digest.update(memoryview(packet)[:: max(1, packet.size // _SAMPLED_BYTES)].tobytes())
+        size = packet.size
+        sizes.append(size)
+        if before in (None, size):
+            digest.update(memoryview(packet)[:: size // _SAMPLED_BYTES or 1].tobytes())
+        before = size
         if not packet.is_discard:
             times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
     known = sorted(pts for pts, _ in times if pts is not None)
+    sizes.append(Path(opening.path).stat().st_size)  # type: ignore[arg-type]
+    digest.update(sizes.tobytes() + array("q", known).tobytes())
     keys = sorted({pts for pts, key in times if key and pts is not None})
     if not known:
         # 시각이 아예 없는 날(raw) 스트림이다. `frames`가 만들 시각과 같게 만든다.

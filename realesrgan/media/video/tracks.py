@@ -272,7 +272,7 @@ class Tracks:
         first, rate = self._window.first, video.average_rate
         if first is None or not rate:
             return timecode
-        begun = (video.start_time or 0) * video.time_base
+        begun, rate = (video.start_time or 0) * video.time_base, Fraction(rate)
         return later_timecode(timecode, round((first - begun) * rate), round(rate))
 
     def _refuse(self, stream: Any, reason: str) -> None:
@@ -442,7 +442,7 @@ _FINEST = Fraction(1, 1_000_000)
 
 def _refine(packet: Any, window: Window) -> None:
     """옮길 만큼이 패킷의 눈금으로 나누어떨어지지 않으면 눈금을 잘게 한다. AVI의 MP3는 한 눈금이 24밀리초다."""
-    base = packet.time_base
+    base = Fraction(packet.time_base)
     if base <= _FINEST or window.shift % base == 0:
         return
     parts = -(-base // _FINEST)

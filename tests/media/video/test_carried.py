@@ -201,7 +201,7 @@ compatibility id: 4, compression: 0
 
 @pytest.mark.parametrize(("index", "base"), [(0, None), (1, 4), (2, None)])
 def test_the_base_of_a_dolby_vision_stream_is_read(index: int, base: int | None) -> None:
-    assert probe.dolby_vision_base(DOLBY, index) == base
+    assert probe.stream_notes(DOLBY, index)[1] == base
 
 
 @pytest.mark.parametrize(

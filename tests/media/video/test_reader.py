@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import Colour, EncodeRequest, VideoInfo, VideoReader, plan_encoding
+from realesrgan.media.video.reader import OpenVideo
 from realesrgan.video.plan import pts_range
 from tests.media.video import samples
 from tests.media.video.conftest import HEALTHY
@@ -434,3 +435,42 @@ def test_parts_begin_at_the_very_frame_whose_aspect_changes(tmp_path: Path) -> N
     with closing(VideoReader(joined)) as reader:
         first, _ = pts_range(reader.info, reader.packet_index(), Fraction(start), Fraction(end) + 9)
         assert sum(moment < first for moment in pts) == 50 and end == start
+
+
+def test_the_threads_of_the_decoder_rest_before_the_container_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV는 GIL을 쥔 채 디코더를 놓으므로, 그때 글을 남기려는 스레드가 있으면 서로를 기다린다."""
+    path = samples.write_video(tmp_path / "a.mp4")
+    rested: list[OpenVideo] = []
+    flush = OpenVideo.flush
+    monkeypatch.setattr(OpenVideo, "flush", lambda self: (rested.append(self), flush(self))[1])
+    reader = VideoReader(path)
+    frames = reader.frames()
+    next(frames)
+    rested.clear()
+    reader.close()
+    frames.close()
+    assert len(rested) == 1
+
+
+CLOSED_EARLY = """
+import logging, sys
+import av
+from realesrgan.media.video import VideoReader
+
+logging.disable(logging.CRITICAL)
+av.logging.set_level(av.logging.VERBOSE)
+reader = VideoReader(sys.argv[1])
+reader.keep_going = True
+frames = reader.frames()
+next(frames)
+frames.close()
+reader.close()
+"""
+
+
+def test_a_program_that_hears_ffmpeg_ends_after_closing_in_the_middle(tmp_path: Path) -> None:
+    path = samples.write_video(tmp_path / "a.mp4")
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", CLOSED_EARLY, str(path)], check=True, timeout=100)
