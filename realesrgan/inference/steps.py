@@ -71,11 +71,17 @@ def parse_steps(wanted: Iterable[Any]) -> tuple[Any, ...]:
     """`이름=값`의 글들을 단계나 이미지 전체를 보는 단계(`finish.WholeStep`)로 바꾼다. 이미 단계인 것은 그대로 둔다.
 
     Raises:
-        UsageError: 모르는 이름이거나 값이 잘못되었을 때.
+        UsageError: 모르는 이름이거나, 값이 잘못되었거나, 단계의 모양(`Step`)이 아닐 때.
     """
     steps = []
     for one in (wanted,) if isinstance(wanted, str) else wanted:
         if not isinstance(one, str):
+            if not hasattr(one, "text") or not (hasattr(one, "margin") or hasattr(one, "finish")):
+                raise UsageError(
+                    f"단계로 쓸 수 없습니다: {one!r}\n"
+                    "  이유: 값을 가리는 글(text)과 보는 반지름(margin)이 있어야 합니다.\n"
+                    "  해결: realesrgan.inference.steps.Step의 모양으로 만드세요."
+                )
             steps.append(one)
             continue
         name, _, value = one.partition("=")

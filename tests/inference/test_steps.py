@@ -72,6 +72,11 @@ def test_odd_step_is_a_usage_error(wanted: str) -> None:
         parse_steps([wanted])
 
 
+def test_a_function_without_the_shape_of_a_step_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="margin"):
+        parse_steps([lambda enlarged, source: enlarged])
+
+
 def test_step_is_told_as_it_is_written() -> None:
     assert [step.text for step in parse_steps(["blend=0.70", Blend(1)])] == ["blend=0.7", "blend=1"]
 
