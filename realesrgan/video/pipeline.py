@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from realesrgan.video.frame_store import FrameStore
     from realesrgan.video.image_sequence import ImageSequence
 
-Source = TypeVar("Source")
+
+class Repeatable(Protocol):
+    """줄에 서는 것."""
+
+    @property
+    def repeats(self) -> bool:
+        """바로 앞의 것과 똑같아 그 결과를 다시 쓸지."""
+        ...
+
+
+Source = TypeVar("Source", bound=Repeatable)
 Result = TypeVar("Result")
 
 # 멈추라는 뜻을 살피는 간격(초). 줄이 차거나 비어 기다리는 동안에만 든다.
@@ -36,19 +46,6 @@ POLL = 0.1
 STALLED_SECONDS = 5.0
 # 이만큼의 프레임마다 놓은 메모리를 돌려준다. 조금씩 어긋나며 쌓이는 빈틈이 비디오의 길이를 따라 늘지 않게 한다.
 GIVE_BACK_FRAMES = 120
-
-
-@dataclass(frozen=True)
-class Entry(Generic[Source]):
-    """줄에 서는 하나.
-
-    Attributes:
-        value: 디코딩한 것.
-        repeats: 바로 앞의 것과 똑같아 그 결과를 다시 쓸지.
-    """
-
-    value: Source
-    repeats: bool = False
 
 
 @dataclass
@@ -75,7 +72,7 @@ class _Stopped(Exception):
 @dataclass(frozen=True)
 class _Batch(Generic[Source, Result]):
     number: int
-    entries: tuple[Entry[Source], ...]
+    entries: tuple[Source, ...]
     results: Sequence[Result] = ()
 
 
@@ -96,7 +93,7 @@ class Stages(Generic[Source, Result]):
 
     def __init__(
         self,
-        entries: Iterable[Entry[Source]],
+        entries: Iterable[Source],
         workers: Sequence[Callable[[list[Source]], Sequence[Result]]],
         consume: Callable[[Source, Result], None],
         *,
@@ -198,9 +195,9 @@ class Stages(Generic[Source, Result]):
         for _ in self._workers:
             self._waiting.put(_END)
 
-    def _batches(self) -> Iterator[list[Entry[Source]]]:
+    def _batches(self) -> Iterator[list[Source]]:
         """키울 것이 `batch`개가 될 때까지 묶는다. 되풀이되는 것은 세지 않되 끝없이 붙이지도 않는다."""
-        group: list[Entry[Source]] = []
+        group: list[Source] = []
         fresh = 0
         source = iter(self._entries)
         while True:
@@ -220,7 +217,7 @@ class Stages(Generic[Source, Result]):
     def _network(self, worker: Callable[[list[Source]], Sequence[Result]]) -> None:
         while (batch := self._take(self._waiting, "network")) is not _END:
             began = time.perf_counter()
-            fresh = [entry.value for entry in batch.entries if not entry.repeats]
+            fresh = [entry for entry in batch.entries if not entry.repeats]
             results: Sequence[Result] = worker(fresh) if fresh else []
             self._spent(self.times.busy, "network", time.perf_counter() - began)
             # 장치에서 내려오기를 기다리지 않는다. 쓰는 단계가 읽을 때 기다리고, 그동안 다음 배치를 계산한다.
@@ -244,7 +241,7 @@ class Stages(Generic[Source, Result]):
                 for entry in ready.entries:
                     # 되풀이는 앞의 결과를 다시 쓴다.
                     latest = latest if entry.repeats else next(fresh)
-                    self._consume(entry.value, latest)
+                    self._consume(entry, latest)
                 self._spent(self.times.busy, "encode", time.perf_counter() - began)
                 expected += 1
                 self._slots.release()
@@ -257,7 +254,7 @@ class SegmentFrame:
 
     Attributes:
         segment: 조각의 번호.
-        frame: 프레임. None이면 그 조각이 다 왔다는 표시다.
+        frame: 프레임. None이면 그 조각이 다 왔다는 표시이고, 키울 것이 없으므로 되풀이로 센다.
         repeats: 앞 프레임과 똑같은지.
         holes: 여기까지 오며 지나온, 원본의 깨진 곳들.
         order: 조각에서 몇 번째로 키울 프레임인지. 되풀이는 세지 않는다.
@@ -272,7 +269,7 @@ class SegmentFrame:
 
 def segment_frames(
     reader: VideoReader | ImageSequence, spans: Sequence[Span], claim: Callable[[], int | None], damage: list[str]
-) -> Iterator[Entry[SegmentFrame]]:
+) -> Iterator[SegmentFrame]:
     """맡은 조각들의 프레임을 차례로 낸다. 조각이 다 오면 표시 하나를 더 낸다.
 
     원본이 깨졌으면 성한 프레임을 다 낸 뒤 까닭을 `damage`에 적고 끝낸다.
@@ -293,7 +290,7 @@ def segment_frames(
                 holes: tuple[Hole, ...] = ()
                 for frame in frames:
                     if not spans[number].holds(frame.pts):
-                        yield Entry(SegmentFrame(number, None, holes=holes), repeats=True)
+                        yield SegmentFrame(number, None, True, holes)
                         following, previous, holes = claim(), None, ()
                         if following is None or following != number + 1 or not spans[following].holds(frame.pts):
                             break
@@ -302,53 +299,48 @@ def segment_frames(
                     if previous is None and not frame.planes:
                         continue  # 조각의 처음을 잃었다. 되풀이할 것이 없으므로 앞 조각의 마지막 프레임이 길어진다.
                     repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
-                    yield Entry(SegmentFrame(number, frame, repeats, holes), repeats=repeats)
+                    yield SegmentFrame(number, frame, repeats, holes)
                     previous, holes = (frame if frame.planes else previous), ()
                 else:
-                    yield Entry(SegmentFrame(number, None, holes=holes), repeats=True)
+                    yield SegmentFrame(number, None, True, holes)
                     following = claim()
             number = following
     except VideoDamagedError as error:
         damage.append(str(error))
 
 
-def paced(
-    entries: Iterable[Entry[SegmentFrame]], timing: Timing, spans: Sequence[Span]
-) -> Iterator[Entry[SegmentFrame]]:
+def paced(entries: Iterable[SegmentFrame], timing: Timing, spans: Sequence[Span]) -> Iterator[SegmentFrame]:
     """조각마다의 프레임을 새 속도에 맞추어 되풀이하고 뺀다. 깨진 곳의 알림은 조각의 끝에서 한꺼번에 넘긴다."""
     source = iter(entries)
     for first in source:
-        number, seen = first.value.segment, [first.value]
+        number, seen = first.segment, [first]
 
         def frames(seen: list[SegmentFrame] = seen) -> Iterator[tuple[VideoFrame | None, bool]]:
             holes: tuple[Hole, ...] = ()
             while True:
                 item = seen[0]
                 holes += item.holes
-                seen[0] = SegmentFrame(item.segment, item.frame, holes=holes)
+                seen[0] = replace(item, holes=holes)
                 yield item.frame, item.repeats
                 following = None if item.frame is None else next(source, None)
                 if following is None:
                     return
-                seen[0] = following.value
+                seen[0] = following
 
         for frame, repeats in at_rate(frames(), timing, spans[number].start, spans[number].end):
-            yield Entry(SegmentFrame(number, frame, repeats), repeats)
+            yield SegmentFrame(number, frame, repeats)
         if seen[0].frame is None:  # 깨져서 그친 조각에는 다 왔다는 표시가 없다.
-            yield Entry(seen[0], repeats=True)
+            yield seen[0]
 
 
-def numbered(entries: Iterable[Entry[SegmentFrame]]) -> Iterator[Entry[SegmentFrame]]:
+def numbered(entries: Iterable[SegmentFrame]) -> Iterator[SegmentFrame]:
     """키울 프레임마다 조각 안의 번호를 붙인다. 다시 해도 같은 프레임이 같은 번호를 갖는다."""
     segment, order = -1, 0
     for entry in entries:
-        if entry.value.segment != segment:
-            segment, order = entry.value.segment, 0
-        if entry.repeats:
-            yield entry
-        else:
-            yield Entry(replace(entry.value, order=order))
-            order += 1
+        if entry.segment != segment:
+            segment, order = entry.segment, 0
+        yield entry if entry.repeats else replace(entry, order=order)
+        order += not entry.repeats
 
 
 def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[SegmentFrame]], Sequence[Planes]]:
@@ -405,94 +397,8 @@ class PartialSegment:
 
 
 @dataclass
-class SegmentSink:
-    """프레임을 조각 파일로 인코딩한다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
-
-    Attributes:
-        workspace: 작업 폴더. None이면 조각을 나누지 않고 `open_writer(None)` 하나에 쓴다(표준 출력).
-        open_writer: 경로를 받아 라이터를 여는 함수.
-        timing: 시각을 정하는 법.
-        watch: 쓴 프레임마다 그 평면을 받는 함수.
-        frames: 지금까지 쓴 프레임 수.
-        repeats: 그 가운데 앞 프레임과 같아 다시 계산하지 않은 수.
-        records: 마친 조각들의 기록.
-        holes: 지금까지 지나온, 원본의 깨진 곳들.
-        store: 쓰는 중인 조각의 키운 프레임을 적어 둘 곳. None이면 적지 않는다.
-        captions, hdr10plus: 방송 자막이나 동적 HDR이 딸린 프레임이 있었는지.
-    """
-
-    workspace: Workspace | None
-    open_writer: Callable[[Path | None], Writer]
-    timing: Timing
-    watch: Callable[[Planes], None] | None = None
-    frames: int = 0
-    repeats: int = 0
-    records: list[SegmentRecord] = field(default_factory=list)
-    holes: list[Hole] = field(default_factory=list)
-    store: FrameStore | None = None
-    captions: bool = False
-    hdr10plus: bool = False
-    _writer: Writer | None = None
-    _index: int = -1
-    _offset: int = 0
-    # 쓰는 조각을 시작할 때의 `frames`와 `repeats`, 그 조각의 앞까지의 `holes`의 수.
-    _before: tuple[int, int] = (0, 0)
-    _told: int = 0
-
-    def write(self, item: SegmentFrame, planes: Planes) -> None:
-        """프레임 하나를 쓰거나, 조각이 다 왔다는 표시면 마무리한다.
-
-        Raises:
-            VideoWriteError: 쓸 수 없을 때.
-        """
-        self.holes += item.holes
-        if item.frame is None:
-            if self.workspace is not None:
-                # 프레임이 하나도 없는 조각(시각에 빈 곳이 있는 비디오)도 끝난 것으로 적는다.
-                done = self.finish() or PartialSegment(item.segment, 0, 0)
-                repeats = self.repeats - self._before[1] if done.frames else 0
-                holes, self._told = tuple(self.holes[self._told :]), len(self.holes)
-                values = {"frames": done.frames, "offset": done.offset, "repeats": repeats}
-                self.records.append(self.workspace.commit(done.index, **values, holes=holes, times=done.times))
-                if self.store is not None:
-                    self.store.finish(item.segment)
-            return
-        if self._writer is None:
-            path = None if self.workspace is None else self.workspace.segment_path(item.segment)
-            self._writer = self.open_writer(path)
-            self._index, self._before = item.segment, (self.frames, self.repeats)
-            self._offset = self.timing.ticks(item.frame, 0)[0]
-        ticks, duration = self.timing.ticks(item.frame, self.frames - self._before[0])
-        self._writer.write(planes, ticks - self._offset, duration, messages_of(item.frame))
-        self.captions |= bool(item.frame.captions)
-        self.hdr10plus |= bool(item.frame.hdr10plus)
-        if self.store is not None and not item.repeats:
-            self.store.put(item.segment, item.order, planes)
-        self.frames += 1
-        self.repeats += item.repeats
-        if self.frames % GIVE_BACK_FRAMES == 0:
-            give_back_freed_memory()
-        if self.watch is not None:
-            self.watch(planes)
-
-    def finish(self) -> PartialSegment | None:
-        """쓰던 조각의 파일을 마무리한다. 기록은 남기지 않는다. 쓰던 것이 없으면 None."""
-        if self._writer is None:
-            return None
-        self._writer.finish()
-        times, self._writer = self._writer.times, None
-        return PartialSegment(self._index, self.frames - self._before[0], self._offset, times)
-
-    def abort(self) -> None:
-        """쓰다 만 조각을 버린다. 표준 출력에 이미 내보낸 것은 되돌릴 수 없다."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-
-@dataclass
 class VideoRun:
-    """한 프로세스가 한 일.
+    """한 프로세스가 한 일. 도는 동안 쌓인다.
 
     Attributes:
         times: 단계마다의 시간.
@@ -507,17 +413,95 @@ class VideoRun:
         captions, hdr10plus: 방송 자막이나 동적 HDR이 딸린 프레임이 있었는지.
     """
 
-    times: StageTimes
+    times: StageTimes = field(default_factory=StageTimes)
     frames: int = 0
     repeats: int = 0
     records: list[SegmentRecord] = field(default_factory=list)
     damage: str | None = None
     partial: PartialSegment | None = None
     preview: Path | None = None
-    holes: tuple[Hole, ...] = ()
+    holes: list[Hole] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     captions: bool = False
     hdr10plus: bool = False
+
+
+@dataclass
+class SegmentSink:
+    """프레임을 조각 파일로 인코딩한다. 조각이 다 오면 기록을 남긴다. 한 스레드에서만 부른다.
+
+    Attributes:
+        workspace: 작업 폴더. None이면 조각을 나누지 않고 `open_writer(None)` 하나에 쓴다(표준 출력).
+        open_writer: 경로를 받아 라이터를 여는 함수.
+        timing: 시각을 정하는 법.
+        watch: 쓴 프레임마다 그 평면을 받는 함수.
+        store: 쓰는 중인 조각의 키운 프레임을 적어 둘 곳. None이면 적지 않는다.
+        run: 지금까지 한 일.
+    """
+
+    workspace: Workspace | None
+    open_writer: Callable[[Path | None], Writer]
+    timing: Timing
+    watch: Callable[[Planes], None] | None = None
+    store: FrameStore | None = None
+    run: VideoRun = field(default_factory=VideoRun)
+    _writer: Writer | None = None
+    _index: int = -1
+    _offset: int = 0
+    # 쓰는 조각을 시작할 때의 `frames`와 `repeats`, 그 조각의 앞까지의 `holes`의 수.
+    _before: tuple[int, int] = (0, 0)
+    _told: int = 0
+
+    def write(self, item: SegmentFrame, planes: Planes) -> None:
+        """프레임 하나를 쓰거나, 조각이 다 왔다는 표시면 마무리한다.
+
+        Raises:
+            VideoWriteError: 쓸 수 없을 때.
+        """
+        run = self.run
+        run.holes += item.holes
+        if item.frame is None:
+            if self.workspace is not None:
+                # 프레임이 하나도 없는 조각(시각에 빈 곳이 있는 비디오)도 끝난 것으로 적는다.
+                done = self.finish() or PartialSegment(item.segment, 0, 0)
+                repeats = run.repeats - self._before[1] if done.frames else 0
+                holes, self._told = tuple(run.holes[self._told :]), len(run.holes)
+                values = {"frames": done.frames, "offset": done.offset, "repeats": repeats}
+                run.records.append(self.workspace.commit(done.index, **values, holes=holes, times=done.times))
+                if self.store is not None:
+                    self.store.finish(item.segment)
+            return
+        if self._writer is None:
+            path = None if self.workspace is None else self.workspace.segment_path(item.segment)
+            self._writer = self.open_writer(path)
+            self._index, self._before = item.segment, (run.frames, run.repeats)
+            self._offset = self.timing.ticks(item.frame, 0)[0]
+        ticks, duration = self.timing.ticks(item.frame, run.frames - self._before[0])
+        self._writer.write(planes, ticks - self._offset, duration, messages_of(item.frame))
+        run.captions |= bool(item.frame.captions)
+        run.hdr10plus |= bool(item.frame.hdr10plus)
+        if self.store is not None and not item.repeats:
+            self.store.put(item.segment, item.order, planes)
+        run.frames += 1
+        run.repeats += item.repeats
+        if run.frames % GIVE_BACK_FRAMES == 0:
+            give_back_freed_memory()
+        if self.watch is not None:
+            self.watch(planes)
+
+    def finish(self) -> PartialSegment | None:
+        """쓰던 조각의 파일을 마무리한다. 기록은 남기지 않는다. 쓰던 것이 없으면 None."""
+        if self._writer is None:
+            return None
+        self._writer.finish()
+        times, self._writer = self._writer.times, None
+        return PartialSegment(self._index, self.run.frames - self._before[0], self._offset, times)
+
+    def abort(self) -> None:
+        """쓰다 만 조각을 버린다. 표준 출력에 이미 내보낸 것은 되돌릴 수 없다."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 def run_stages(
@@ -552,20 +536,10 @@ def run_stages(
     calls = [with_stored(worker, sink.store) for worker in workers]
     stages: Stages[SegmentFrame, Planes] = Stages(numbered(entries), calls, sink.write, batch=batch)
     try:
-        times = stages.run(tick)
-        partial = sink.finish()
+        sink.run.times = stages.run(tick)
+        sink.run.partial = sink.finish()
     except BaseException:
         sink.abort()
         raise
-    problem = damage[0] if damage else None
-    return VideoRun(
-        times,
-        sink.frames,
-        sink.repeats,
-        sink.records,
-        problem,
-        partial,
-        holes=tuple(sink.holes),
-        captions=sink.captions,
-        hdr10plus=sink.hdr10plus,
-    )
+    sink.run.damage = damage[0] if damage else None
+    return sink.run

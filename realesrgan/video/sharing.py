@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realesrgan.errors import UsageError, VideoWriteError
-from realesrgan.util.files import exclusive_lock, hidden_beside, make_writable_folder, os_reason
+from realesrgan.errors import UsageError
+from realesrgan.util.files import exclusive_lock, hidden_beside, make_writable_folder
 from realesrgan.video.settings import VideoResult
+from realesrgan.video.workspace import write_errors
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -77,12 +78,9 @@ def _check(task: VideoTask) -> tuple[Path, Workspace]:
 
 
 def _lock(stack: ExitStack, target: Path, path: Path, what: str) -> None:
-    try:
+    with write_errors(f"결과 폴더에 쓸 수 없습니다: {target.parent}"):
         make_writable_folder(target.parent)
         locked = stack.enter_context(exclusive_lock(path))
-    except OSError as error:
-        reason, remedy = os_reason(error)
-        raise VideoWriteError(f"결과 폴더에 쓸 수 없습니다: {target.parent}\n  {reason}\n  해결: {remedy}") from error
     if not locked:
         raise UsageError(
             f"다른 프로세스가 {what}을 하고 있습니다: {target}\n  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."

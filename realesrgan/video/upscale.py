@@ -333,7 +333,7 @@ class VideoTask:
             if self.progress is not None:
                 size = 0 if workspace is None else workspace.size()
                 shown = None if preview is None else preview.written
-                self.progress(VideoProgress(work.frames_done + sink.frames, total, work.frames_done, size, shown))
+                self.progress(VideoProgress(work.frames_done + sink.run.frames, total, work.frames_done, size, shown))
 
         reader.deinterlace = plan.deinterlace
         workers = make_workers(self.models, work.workers, plan, settings)

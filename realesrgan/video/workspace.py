@@ -76,6 +76,16 @@ def workspace_folder(target: Path) -> Path:
 
 
 @contextmanager
+def write_errors(what: str) -> Iterator[None]:
+    """블록에서 난 운영체제의 오류를 이유와 해결이 있는 `VideoWriteError`로 바꾼다. `what`은 무슨 일인지다."""
+    try:
+        yield
+    except OSError as error:
+        reason, remedy = os_reason(error)
+        raise VideoWriteError(f"{what}\n  {reason}\n  해결: {remedy}") from error
+
+
+@contextmanager
 def lock_target(target: Path) -> Iterator[None]:
     """한 결과를 두 프로세스가 함께 만들지 못하게 잠근다. 결과의 폴더가 없으면 만든다.
 
@@ -84,7 +94,7 @@ def lock_target(target: Path) -> Iterator[None]:
         VideoWriteError: 폴더나 잠금 파일을 만들 수 없을 때.
     """
     path = workspace_folder(target).with_suffix(".lock")
-    try:
+    with write_errors(f"결과 폴더에 쓸 수 없습니다: {target.parent}"):
         make_writable_folder(target.parent)
         with exclusive_lock(path) as locked:
             if not locked:
@@ -93,9 +103,6 @@ def lock_target(target: Path) -> Iterator[None]:
                     "  해결: 그것이 끝나기를 기다리거나 멈춘 뒤에 하세요."
                 )
             yield
-    except OSError as error:
-        reason, remedy = os_reason(error)
-        raise VideoWriteError(f"결과 폴더에 쓸 수 없습니다: {target.parent}\n  {reason}\n  해결: {remedy}") from error
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,9 @@ class Workspace:
             "fingerprint": dict(fingerprint),
             "segments": [[span.start, span.end] for span in spans],
         }
+        text = json.dumps(content, ensure_ascii=False, indent=1).encode()
         if shared:
-            self._claim(content)
+            self._claim(text)
         found = self.manifest() if self.folder.is_dir() else None
         if found is not None and resume:
             _refuse_other_work(found, content, target)
@@ -154,7 +162,7 @@ class Workspace:
                 f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(spans)}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
             )
-        try:
+        with write_errors(f"작업 폴더를 만들 수 없습니다: {self.folder}"):
             old = self.folder / OLD_NAME
             if old.exists() and not target.exists():
                 # 결과 폴더를 바꾸다가 죽어 예전 결과가 여기에만 남아 있다. 제자리로 되돌린다.
@@ -162,15 +170,10 @@ class Workspace:
             self.remove()
             self.folder.mkdir(parents=True)
             with atomic_file(self.folder / "manifest.json") as file:
-                file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
-        except OSError as error:
-            reason, remedy = os_reason(error)
-            raise VideoWriteError(
-                f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
-            ) from error
+                file.write(text)
         return {}
 
-    def _claim(self, content: Mapping[str, Any]) -> None:
+    def _claim(self, text: bytes) -> None:
         """할 일을 적는다. 여럿이 한꺼번에 적어도 하나만 남는다.
 
         Raises:
@@ -181,16 +184,12 @@ class Workspace:
             return
         scratch = scratch_beside(path, ".part")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_file(scratch) as file:
-                file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
-            with suppress(FileExistsError):
-                os.link(scratch, path)
-        except OSError as error:
-            reason, remedy = os_reason(error)
-            raise VideoWriteError(
-                f"작업 폴더를 만들 수 없습니다: {self.folder}\n  {reason}\n  해결: {remedy}"
-            ) from error
+            with write_errors(f"작업 폴더를 만들 수 없습니다: {self.folder}"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with atomic_file(scratch) as file:
+                    file.write(text)
+                with suppress(FileExistsError):
+                    os.link(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -222,14 +221,11 @@ class Workspace:
             VideoWriteError: 쓸 수 없을 때.
         """
         path = self.segment_path(index)
-        try:
+        with write_errors(f"조각의 기록을 쓸 수 없습니다: {path}"):
             size, digest = content_of(path) if frames else (0, "")
             record = SegmentRecord(index, frames, offset, repeats, size, digest, holes, times)
             with atomic_file(self.folder / f"{index:06d}.json") as file:
                 file.write(json.dumps(asdict(record)).encode())
-        except OSError as error:
-            reason, remedy = os_reason(error)
-            raise VideoWriteError(f"조각의 기록을 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}") from error
         return record
 
     def records(self) -> dict[int, SegmentRecord]:

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realesrgan.inference.transfer import Pending
-from realesrgan.video.pipeline import Entry, Stages
+from realesrgan.video.pipeline import Stages
+
+
+class Entry(int):
+    """되풀이인지 함께 적은 정수."""
+
+    repeats = False
+
+    def __new__(cls, value: int, repeats: bool = False) -> Entry:
+        made = super().__new__(cls, value)
+        made.repeats = repeats
+        return made
 
 
 def run(values, workers=1, batch=1, spare=3, work=None, repeats=(), tick=None):

@@ -54,8 +54,7 @@ class FakeReader:
 
 def gather(reader: FakeReader, spans: list[Span], numbers: list[int]) -> tuple[list[SegmentFrame], list[str]]:
     left, problems = list(numbers), []
-    entries = segment_frames(reader, spans, lambda: left.pop(0) if left else None, problems)
-    return [entry.value for entry in entries], problems
+    return list(segment_frames(reader, spans, lambda: left.pop(0) if left else None, problems)), problems
 
 
 SPANS = [Span(None, 10), Span(10, 20), Span(20, 30), Span(30, None)]

@@ -54,16 +54,8 @@ def plan_encoding(
         size = _even_size(size, layout, warnings)
     if info.colour.is_hdr or info.side_data:
         check_hdr(info, encoder, layout.bits)
-    plan = EncodePlan(
-        container=container,
-        codec=encoder.name,
-        layout=layout,
-        colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
-        width=size[0],
-        height=size[1],
-        time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),
-        rate=request.rate or info.rate,
-        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
+    plan = replace(
+        _plan(info, request, container, encoder.name, layout, size),
         pix_fmt=pix_fmt,
         options=_options(info, request, encoder, layout),
     )
@@ -78,6 +70,24 @@ def plan_encoding(
     warnings += _player_limits(plan)
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
+
+
+def _plan(
+    info: VideoInfo, request: EncodeRequest, container: str, codec: str, layout: PixelLayout, size: tuple[int, int]
+) -> EncodePlan:
+    """원본에서 오는 것을 채운 계획."""
+    return EncodePlan(
+        container=container,
+        codec=codec,
+        layout=layout,
+        colour=encoded_colour(info.colour, layout.family, info.display_size[1], size[1]),
+        width=size[0],
+        height=size[1],
+        time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),
+        rate=request.rate or info.rate,
+        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
+        pix_fmt=layout.pix_fmt,
+    )
 
 
 def _lost_marks(info: VideoInfo, container: str, encoder: Encoder) -> list[str]:
@@ -361,20 +371,8 @@ def _raw_plan(info: VideoInfo, request: EncodeRequest, container: str, size: tup
     layout, warnings = raw_layout(info, request, container)
     if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
         size = _even_size(size, layout, warnings)
-    colour = encoded_colour(info.colour, layout.family, info.display_size[1], size[1])
+    plan = replace(_plan(info, request, container, "rawvideo", layout, size), warnings=tuple(warnings))
     if container == "yuv4mpegpipe" and layout.pix_fmt == "yuv420p":
-        colour = replace(colour, siting="center")  # FFmpeg가 C420jpeg로 적는다.
-    return EncodePlan(
-        container=container,
-        codec="rawvideo",
-        layout=layout,
-        colour=colour,
-        width=size[0],
-        height=size[1],
-        time_base=request.time_base or (1 / request.rate if request.rate else info.time_base),
-        rate=request.rate or info.rate,
-        sample_aspect_ratio=1 / info.sample_aspect_ratio if info.rotation % 180 else info.sample_aspect_ratio,
-        pix_fmt=layout.pix_fmt,
-        options={},
-        warnings=tuple(warnings),
-    )
+        # FFmpeg가 C420jpeg로 적는다.
+        plan = replace(plan, colour=replace(plan.colour, siting="center"))
+    return plan

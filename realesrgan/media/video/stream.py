@@ -70,16 +70,27 @@ class StreamWriter:
     times = NO_TIMES
 
     def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
-        self._frames = 0
-        self._last = -1
-        self._done = False
-        if plan.container not in ("nut", "yuv4mpegpipe"):
+        self._frames, self._last, self._done = 0, -1, False
+        self._base, self._sink = plan.time_base, _Sink(file)
+        self._even = plan.container == "yuv4mpegpipe"
+        if plan.container != "nut" and not self._even:
             raise VideoFormatError(
                 f"표준 출력에 쓸 수 없는 형식입니다: {plan.container}\n  이유: 되감을 수 없는 곳입니다.\n"
                 "  해결: NUT이나 y4m으로 쓰거나 -o에 파일을 지정하세요."
             )
+        if self._even and not _fits_y4m(plan.layout):
+            raise _no_place(plan.layout.pix_fmt)
+        # y4m은 시각 없이 속도만 적는다. FFmpeg는 그 속도를 눈금에서 얻는다.
+        self._plan = plan = replace(plan, time_base=1 / plan.rate) if self._even else plan
+        # 8비트보다 깊은 y4m은 널리 쓰이지만 규격에는 없다.
+        options = {"strict": "unofficial"} if self._even else {}
         with korean_write_errors(_NAME):
-            self._format = _Muxer(file, plan)
+            self._container = import_av().open(self._sink, "w", format=plan.container, options=options)
+            self._stream: Any = self._container.add_stream("rawvideo", rate=plan.rate)
+            set_up(self._stream.codec_context, plan)
+            if plan.layout.subsampling == (2, 2):
+                self._stream.codec_context.options = {"chroma_sample_location": "left"}
+            self._stream.time_base = plan.time_base
 
     def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """프레임 하나를 쓴다. 인자는 `SegmentWriter.write`와 같다.
@@ -91,8 +102,16 @@ class StreamWriter:
         """
         if pts <= self._last:
             raise ValueError(f"시각이 늘어나지 않습니다: {self._last} 다음에 {pts}")
+        if self._even and abs(pts * self._base * self._plan.rate - self._frames) >= Fraction(1, 2):
+            raise VideoFormatError(
+                f"y4m에는 속도가 고르지 않은 비디오를 쓸 수 없습니다({float(pts * self._base):.3f}초).\n"
+                f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
+                "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
+            )
         with korean_write_errors(_NAME):
-            self._format.write(planes, pts, duration)
+            frame = coloured_frame(planes, self._plan)
+            frame.pts, frame.duration = (self._frames, 1) if self._even else (pts, duration)
+            self._container.mux(self._stream.encode(frame))
         self._last = pts
         self._frames += 1
 
@@ -104,14 +123,18 @@ class StreamWriter:
         """
         self._done = True
         with korean_write_errors(_NAME):
-            self._format.finish()
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._sink.flush()
         return self._frames
 
     def close(self) -> None:
-        """`finish` 없이 닫는다."""
+        """`finish` 없이 닫는다. 더 내보내지 않지만 이미 쓴 것은 거둘 수 없다."""
         if not self._done:
-            self._done = True
-            self._format.abandon()
+            self._done = self._sink.silent = True
+            # 이미 그만두기로 한 출력이므로 마무리하다 나는 오류는 뜻이 없다.
+            with suppress(Exception):
+                self._container.close()
 
 
 class _Sink:
@@ -134,59 +157,6 @@ class _Sink:
     def flush(self) -> None:
         """버퍼에 남은 것을 내보낸다."""
         self._file.flush()
-
-
-class _Muxer:
-    """압축하지 않은 프레임을 NUT이나 y4m(YUV4MPEG2)으로 쓴다."""
-
-    def __init__(self, file: BinaryIO, plan: EncodePlan) -> None:
-        self._base = plan.time_base
-        self._sink = _Sink(file)
-        self._even = plan.container == "yuv4mpegpipe"
-        self._written = 0
-        if self._even and not _fits_y4m(plan.layout):
-            raise _no_place(plan.layout.pix_fmt)
-        # y4m은 시각 없이 속도만 적는다. FFmpeg는 그 속도를 눈금에서 얻는다.
-        self._plan = plan = replace(plan, time_base=1 / plan.rate) if self._even else plan
-        # 8비트보다 깊은 y4m은 널리 쓰이지만 규격에는 없다.
-        options = {"strict": "unofficial"} if self._even else {}
-        self._container = import_av().open(self._sink, "w", format=plan.container, options=options)
-        self._stream: Any = self._container.add_stream("rawvideo", rate=plan.rate)
-        set_up(self._stream.codec_context, plan)
-        if plan.layout.subsampling == (2, 2):
-            self._stream.codec_context.options = {"chroma_sample_location": "left"}
-        self._stream.time_base = plan.time_base
-
-    def write(self, planes: Planes, pts: int, duration: int) -> None:
-        """프레임 하나를 색의 정보와 함께 쓴다.
-
-        Raises:
-            VideoFormatError: 속도가 고르지 않아 y4m으로 적을 수 없을 때.
-        """
-        place = pts * self._base * self._plan.rate
-        if self._even and abs(place - self._written) >= Fraction(1, 2):
-            raise VideoFormatError(
-                f"y4m에는 속도가 고르지 않은 비디오를 쓸 수 없습니다({float(pts * self._base):.3f}초).\n"
-                f"  이유: y4m은 초당 {float(self._plan.rate):g}프레임의 고른 속도만 적습니다.\n"
-                "  해결: NUT으로 쓰거나 --fps로 고른 속도를 정하세요."
-            )
-        frame = coloured_frame(planes, self._plan)
-        frame.pts, frame.duration = (self._written, 1) if self._even else (pts, duration)
-        self._container.mux(self._stream.encode(frame))
-        self._written += 1
-
-    def finish(self) -> None:
-        """남은 패킷을 내보내고 컨테이너를 마무리한다."""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-        self._sink.flush()
-
-    def abandon(self) -> None:
-        """더 내보내지 않고 컨테이너를 닫는다. 이미 쓴 것은 거둘 수 없다."""
-        self._sink.silent = True
-        # 이미 그만두기로 한 출력이므로 마무리하다 나는 오류는 뜻이 없다.
-        with suppress(Exception):
-            self._container.close()
 
 
 def _no_place(pix_fmt: str) -> VideoFormatError:
