@@ -29,7 +29,7 @@ def import_av() -> Any:
     except ImportError as error:
         raise VideoDependencyError(
             f"비디오를 읽고 쓰는 PyAV를 불러올 수 없습니다.\n  이유: {error}\n"
-            '  해결: python -m pip install "av>=17.1,<19" 로 설치한 뒤 다시 실행하세요.'
+            '  해결: python -m pip install "av>=17.1" 로 설치한 뒤 다시 실행하세요.'
         ) from error
     return av
 
