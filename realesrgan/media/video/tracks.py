@@ -218,7 +218,8 @@ class Tracks:
 
             handle = _finally(conversion.handle, told)
             return self._inside(handle) if self._cuts else handle
-        self._refuse(stream, "이 형식이 담지 못하는 자막이라")
+        keeps = " 지키려면 mkv로 쓰세요." if name in CONTAINERS["matroska"].subtitles else ""
+        self._refuse(stream, "이 형식이 담지 못하는 자막이라", keeps)
         return None
 
     def _picture(self, stream: Any) -> Handler | None:
@@ -256,7 +257,7 @@ class Tracks:
         if self._rules.attachments:
             self._output.add_stream_from_template(stream)
         else:
-            self._refuse(stream, "이 형식이 첨부 파일을 담지 못해")
+            self._refuse(stream, "이 형식이 첨부 파일을 담지 못해", " 지키려면 mkv로 쓰세요.")
         return None
 
     def _data(self, stream: Any) -> Handler | None:
@@ -275,8 +276,8 @@ class Tracks:
         begun, rate = (video.start_time or 0) * video.time_base, Fraction(rate)
         return later_timecode(timecode, round((first - begun) * rate), round(rate))
 
-    def _refuse(self, stream: Any, reason: str) -> None:
-        self.warnings.append(f"{stream_label(stream)}: {reason} 담지 못합니다.")
+    def _refuse(self, stream: Any, reason: str, remedy: str = "") -> None:
+        self.warnings.append(f"{stream_label(stream)}: {reason} 담지 못합니다.{remedy}")
 
     def _inherit(self, stream: Any, target: Any) -> None:
         target.metadata.update(inherited_tags(stream, self._rules.muxer))

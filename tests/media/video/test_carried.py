@@ -315,6 +315,8 @@ def test_subtitles_of_a_disc_keep_their_canvas(tmp_path: Path) -> None:
         subtitle.duration, subtitle.time_base, subtitle.stream = 300, Fraction(1, 1000), words
         output.mux(subtitle)
     samples.remake(tmp_path / "a.mkv", tmp_path / "b.mkv", "matroska")
+    (note,) = samples.remake(tmp_path / "a.mkv", tmp_path / "b.mp4", "mp4")
+    assert "dvd_subtitle" in note and "mkv로" in note
     with av.open(str(tmp_path / "b.mkv")) as made:
         assert b"size: 64x48" in bytes(made.streams.subtitles[0].codec_context.extradata)
 
