@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,7 @@ import pytest
 import torch
 
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.cli.image import main
-from realesrgan.inference.engines.torch import TorchEngine
+from realesrgan.cli.image import PictureCommand, main
 from realesrgan.media.image import Frame, Picture, read_image, write_image
 from realesrgan.version import __version__
 from tests.cli.plugin import PLUGIN
@@ -672,18 +674,26 @@ def test_pages_of_a_tiff_are_upscaled_one_by_one_or_refused(run: Callable[..., A
     assert done.returncode == 2 and "--ext tif" in done.stderr
 
 
-def test_the_time_of_each_overlapping_picture_leaves_out_its_wait(run, tmp_path, monkeypatch):
-    """두 장을 겹쳐 해도 한 장의 시간은 제가 쓴 것이라, 더한 것이 모두 걸린 시간을 크게 넘지 않는다."""
-    real = TorchEngine.__call__
+def test_the_time_of_each_overlapping_picture_leaves_out_its_wait():
+    """뒤의 것은 앞의 것의 계산을 기다린다. 그 시간은 제 것이 아니다."""
+    command, asked, waited = PictureCommand(argparse.Namespace(), ExitStack()), threading.Event(), {}
 
-    def slow(engine: TorchEngine, batch: Any) -> Any:
+    def first() -> None:
+        asked.wait()
         time.sleep(0.5)
-        return real(engine, batch)
 
-    monkeypatch.setattr(TorchEngine, "__call__", slow)
-    for name in ("a.png", "b.png", "c.png", "d.png"):
-        _draw(tmp_path / "in" / name)
-    assert run("-i", "in", "-o", "out", "--backend", "torch", "--report", "r.json").returncode == 0
-    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    spent = [one["seconds"] for one in report["files"]]
-    assert min(spent) > 0.45 and sum(spent) < report["seconds"] + 0.5
+    def call(name: str, work: Callable[[], Any]) -> None:
+        command._waited.seconds = 0.0
+        command._in_turn(work)
+        waited[name] = command._waited.seconds
+
+    threads = [threading.Thread(target=call, args=("앞", first)), threading.Thread(target=call, args=("뒤", bool))]
+    threads[0].start()
+    time.sleep(0.2)
+    threads[1].start()
+    # 뒤의 것이 차례를 청한 다음에 앞의 것이 0.5초를 쓴다.
+    time.sleep(0.1)
+    asked.set()
+    for thread in threads:
+        thread.join()
+    assert waited["앞"] < waited["뒤"] and waited["뒤"] > 0.3
