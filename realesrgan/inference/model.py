@@ -64,7 +64,7 @@ class ComputeSettings:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """실은 모델 하나. `realesrgan.load`가 만든다. 파일은 한 번만 읽고, 장치마다의 모델은 네트워크를 나누어 쓴다.
 
@@ -76,11 +76,14 @@ class Model:
         compute: 어디서 어떻게 계산할지.
     """
 
-    network: nn.Module = field(repr=False)
-    weights: Weights = field(repr=False)
+    network: nn.Module
+    weights: Weights
     scale: int
     multiple: int
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+
+    def __repr__(self) -> str:
+        return f"Model(name={self.name!r}, arch={self.arch!r}, scale={self.scale}, compute={self.compute})"
 
     def __getstate__(self) -> dict[str, Any]:
         """복사하거나 다른 프로세스로 보낼 것. 엔진은 장치와 스레드에 매여 있으므로 받은 쪽이 처음 쓸 때 만든다."""

@@ -22,7 +22,7 @@ class OutputSize:
         fit: 결과가 들어갈 상자의 `(너비, 높이)`, 픽셀. 한 변은 꼭 맞고 다른 변은 넘지 않는다.
 
     Raises:
-        ValueError: 하나가 아니거나 1보다 작을 때.
+        InvalidValueError: 하나가 아니거나 1보다 작을 때.
     """
 
     width: int | None = None
@@ -34,7 +34,7 @@ class OutputSize:
         given = [value for value in (self.width, self.height, self.long_side, self.fit) if value is not None]
         sides = [side for value in given for side in (value if isinstance(value, tuple) else (value,))]
         if len(given) != 1 or min(sides) < 1:
-            raise ValueError(f"width, height, long_side, fit 가운데 하나를 1 이상으로 주어야 합니다: {self}")
+            raise InvalidValueError(f"width, height, long_side, fit 가운데 하나를 1 이상으로 주어야 합니다: {self}")
 
     def factor(self, width: int, height: int) -> Fraction:
         """`(너비, 높이)`의 원본을 이 크기로 만드는 배율."""

@@ -84,7 +84,7 @@ def test_a_model_can_be_copied_and_sent_to_another_process(nearest: Model, used:
 
 def test_the_name_of_a_model_is_short(nearest: Model) -> None:
     """값 수백만 개를 찍지 않는다."""
-    assert len(repr(nearest)) < 400 and len(repr(nearest.weights)) < 600
+    assert nearest.name in repr(nearest) and len(repr(nearest)) < 400 and len(repr(nearest.weights)) < 600
 
 
 @pytest.mark.parametrize("what", [None, 3, b"a", [], [None], ["a", 3]], ids=repr)
