@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from realesrgan.cli.console import EXIT_USAGE, DownloadProgress, say, say_error
@@ -69,7 +70,11 @@ _TRANSLATIONS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """잘못된 인자를 한국어로 알리고 2로 끝난다."""
+    """잘못된 인자를 한국어로 알리고 2로 끝난다. 빈 경로는 받지 않는다."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register("type", Path, lambda text: Path(filled(text)))
 
     def error(self, message: str) -> NoReturn:
         """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
@@ -146,6 +151,13 @@ def _extension(text: str) -> str:
         hint = " HEIC를 쓰려면 pip install pillow-heif를 실행하세요." if name in ("heic", "heif") else ""
         raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {', '.join(allowed)}.{hint}")
     return name
+
+
+def filled(text: str) -> str:
+    """빈 글이 아닌 경로. 빈 셸 변수(`-i "$FOLDER"`)가 작업 폴더를 뜻하지 않게 한다."""
+    if not text:
+        raise argparse.ArgumentTypeError("빈 값입니다. 셸의 변수가 비어 있지 않은지 확인하세요.")
+    return text
 
 
 def _box(text: str) -> tuple[int, int]:
@@ -386,6 +398,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
         row(
             "-i",
             "--input",
+            type=filled,
             nargs="+",
             default=["inputs"],
             metavar="PATH",
@@ -394,6 +407,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
         row(
             "-o",
             "--output",
+            type=filled,
             default="results",
             metavar="PATH",
             help="결과 폴더. 이미지 하나만 넣을 때는 파일 이름이나 -(표준 출력)도 됩니다. 기본: results",
@@ -407,7 +421,7 @@ PICTURE_GROUPS: dict[str, tuple[Row, ...]] = {
             help="auto(입력과 같음), png, jpg, webp, tiff, avif 등. auto와 jpg에서 알파가 있으면 png. 기본: auto",
         ),
         row("--skip_existing", action="store_true", help="결과가 이미 있으면 건너뜁니다."),
-        row("--report", metavar="FILE.json", help="파일마다의 결과를 JSON으로 적습니다."),
+        row("--report", type=filled, metavar="FILE.json", help="파일마다의 결과를 JSON으로 적습니다."),
         SHARD_ROW,
         row("--dry_run", action="store_true", help="키우지 않고 무엇을 할지와 예상 메모리, 시간만 보입니다."),
         row(

@@ -21,6 +21,7 @@ from realesrgan.cli.arguments import (
     STEP_ROWS,
     TILE_ROWS,
     Row,
+    filled,
     make_parser,
     model_rows,
     number,
@@ -89,6 +90,7 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         row(
             "-i",
             "--input",
+            type=filled,
             nargs="+",
             metavar="PATH",
             help="비디오 파일(여럿도 됩니다), 비디오가 든 폴더, 차례대로의 이미지가 든 폴더, 또는 -(표준 입력: y4m, "
@@ -97,6 +99,7 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         row(
             "-o",
             "--output",
+            type=filled,
             default="results",
             metavar="PATH",
             help="결과 폴더, 결과 파일(.mp4 .mkv .mov .webm), 또는 -(표준 출력: NUT나 y4m). 기본: results",
@@ -117,8 +120,8 @@ VIDEO_GROUPS: dict[str, tuple[Row, ...]] = {
         ),
         row("--resume", action="store_true", help="중단된 작업을 이어서 합니다."),
         row("--overwrite", action="store_true", help="이미 있는 결과와 하다 만 작업을 새로 만듭니다."),
-        row("--preview", metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다."),
-        row("--report", metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다."),
+        row("--preview", type=filled, metavar="FILE.png", help="지금 키운 프레임을 이따금 이미지로 적어 둡니다."),
+        row("--report", type=filled, metavar="FILE.json", help="비디오마다의 결과를 JSON으로 적습니다."),
         SHARD_ROW,
         SHARD_SEGMENTS_ROW,
         row(

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from realesrgan.cli.arguments import build_parser, parse_arguments
+from realesrgan.cli.video_arguments import parse_arguments as parse_video_arguments
 from realesrgan.errors import UsageError
 
 
@@ -29,6 +30,15 @@ def test_every_option_of_the_old_command_is_accepted() -> None:
     assert args.named
     long = "--input a --model_name RealESRGAN_x2plus --output b --denoise_strength 1 --outscale 2 --tile 0 --gpu-id 0"
     assert parse_arguments(long.split()).tile == 0
+
+
+@pytest.mark.parametrize("name", ["-i", "-o", "--report"])
+def test_an_empty_path_is_not_the_current_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """빈 셸 변수(`-i "$FOLDER"`)가 작업 폴더의 모든 이미지를 키우게 하지 않는다."""
+    for parse in (parse_arguments, parse_video_arguments):
+        with pytest.raises(SystemExit):
+            parse(["-i", "a.png", name, ""])
+        assert "빈 값입니다" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,8 @@ def test_wrong_use_exits_two_in_korean(name: str, capsys: pytest.CaptureFixture[
     errors = capsys.readouterr().err
     assert "인자가 잘못되었습니다" in errors
     assert "모르는 옵션입니다: --no_such_option" in errors or "꼭 있어야 할 인자" in errors
+
+
+def test_an_empty_path_is_not_the_current_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script("extract_subimages", "--input", "", "--output", "o") == 2
+    assert "빈 값입니다" in capsys.readouterr().err
