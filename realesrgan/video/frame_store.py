@@ -9,7 +9,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -61,11 +61,17 @@ class FrameStore:
         known = self._found.get(segment, {})
         if self._broken or order in known or self._spent > _LARGEST_SHARE * (began - self._began) + 1:
             return
-        parts = [_PLANE.pack(*plane.shape, plane.itemsize) + plane.tobytes() for plane in planes]
-        body = b"".join(parts)
+        parts: list[Any] = []
+        for plane in planes:
+            parts += (_PLANE.pack(*plane.shape, plane.itemsize), np.ascontiguousarray(plane))
+        digest = 0
+        for part in parts:
+            digest = zlib.crc32(part, digest)
         try:
             with self._workspace.frames_path(segment).open("ab") as file:
-                file.write(_RECORD.pack(order, zlib.crc32(body), len(planes)) + body)
+                file.write(_RECORD.pack(order, digest, len(planes)))
+                for part in parts:
+                    file.write(part)
         except OSError as error:
             logger.warning("조각의 가운데에서 이어 할 프레임을 적어 둘 수 없어 그만둡니다: %s", error)
             self._broken = True
