@@ -19,6 +19,7 @@ from realesrgan.cli.arguments import STANDARD
 from realesrgan.cli.console import is_absent
 from realesrgan.errors import ImageReadError, UsageError
 from realesrgan.media.formats import (
+    FILE_SUFFIX,
     FORMATS,
     VIDEO_EXTENSIONS,
     animated_extensions,
@@ -39,9 +40,6 @@ STANDARD_OUTPUT = "표준 출력"
 
 # Windows가 어느 폴더에서도 파일의 이름으로 받지 않는 것.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?", re.IGNORECASE)
-
-# 파일 이름의 확장자로 보이는 것(`.pgn`, `.mp4`, `.docx`). 버전(`.v2`)이나 긴 낱말이 붙은 폴더의 이름은 아니다.
-_FILE_SUFFIX = re.compile(r"\.[a-z]{2}[a-z0-9]{1,2}")
 
 _OVERWRITES = "결과가 입력을 덮어씁니다: {} -> {}\n  해결: -o로 다른 폴더를 주거나 --suffix를 비우지 마세요."
 EXISTING = "결과가 이미 있습니다."
@@ -324,7 +322,7 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], text: str) 
         return None
     known = format_of_name(output)
     # 이미지 하나의 결과에 확장자가 있으면 파일을 뜻한 것이다. 잘못 적은 확장자(`out.pgn`)의 폴더를 만들지 않는다.
-    alone = len(inputs) == len(sources) == 1 and not sources[0].found and _FILE_SUFFIX.fullmatch(extension)
+    alone = len(inputs) == len(sources) == 1 and not sources[0].found and FILE_SUFFIX.fullmatch(extension)
     if known is None and not alone and not is_known_picture_name(output):
         return None
     if not is_writable_extension(extension):

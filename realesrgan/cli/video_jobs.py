@@ -12,7 +12,7 @@ from pathlib import Path
 
 from realesrgan.cli.arguments import STANDARD
 from realesrgan.errors import UsageError
-from realesrgan.media.formats import VIDEO_EXTENSIONS, is_image_name, writable_extensions
+from realesrgan.media.formats import FILE_SUFFIX, VIDEO_EXTENSIONS, is_image_name, writable_extensions
 from realesrgan.util.files import expand_user, identity, natural_key
 from realesrgan.video.settings import CONTAINERS, IMAGES, STREAM_CONTAINERS, VideoSource, VideoTarget, find_source
 
@@ -132,7 +132,10 @@ def _target(source: VideoSource, output: str, suffix: str, ext: str, below: Path
         return VideoTarget(None, STREAM_CONTAINERS["nut" if ext == "auto" else ext])
     path = expand_user(output)
     given = path.suffix.lower().lstrip(".")
-    if not path.is_dir() and given and (given in CONTAINERS or given in VIDEO_EXTENSIONS or is_image_name(path)):
+    known = given in CONTAINERS or given in VIDEO_EXTENSIONS or is_image_name(path)
+    # 비디오 하나의 결과에 확장자가 있으면 파일을 뜻한 것이다. 잘못 적은 확장자(`out.mp5`)의 폴더를 만들지 않는다.
+    mistyped = alone and below is None and source.file is not None and FILE_SUFFIX.fullmatch(f".{given}")
+    if not path.is_dir() and not output.endswith(("/", os.sep)) and (known or mistyped):
         return _named_target(path, given, ext, alone=alone)
     if source.is_stream:
         name = "stdin"
@@ -157,7 +160,7 @@ def _named_target(path: Path, given: str, ext: str, *, alone: bool) -> VideoTarg
         remedy = (
             f"이미지 시퀀스는 -o 폴더 --ext {given}로 만드세요."
             if is_image_name(path)
-            else "mp4, mkv, mov, webm을 쓰세요."
+            else "mp4, mkv, mov, webm을 쓰세요. 폴더의 이름이면 끝에 /를 붙이세요."
         )
         raise UsageError(f"쓸 수 없는 형식입니다: {path}\n  해결: {remedy}")
     if ext != "auto" and CONTAINERS.get(ext) != CONTAINERS[given]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -15,6 +16,8 @@ from realesrgan.util.optional import is_installed
 if TYPE_CHECKING:
     from realesrgan.media.picture import ImageInfo
 
+# 파일 이름의 확장자로 보이는 것(`.pgn`, `.mp4`, `.docx`). 버전(`.v2`)이나 긴 낱말이 붙은 폴더의 이름은 아니다.
+FILE_SUFFIX = re.compile(r"\.[a-z]{2}[a-z0-9]{1,2}")
 DEFAULT_MAX_OUTPUT_PIXELS = 1_000_000_000
 """결과 픽셀 수의 기본 한도. 31,600 x 31,600쯤이며 `--max_pixels`로 바꾼다."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan.cli.video_jobs import plan_jobs
+from realesrgan.errors import UsageError
 
 
 def planned(inputs: list[Path], output: Path, **changes: object) -> dict[str, str]:
@@ -57,3 +58,13 @@ def test_results_below_the_folder_are_not_taken_for_inputs(folder: Path) -> None
     (results / "deep/a_out.mkv").write_bytes(b"x")
     jobs = plan_jobs([str(folder)], str(results), suffix="out", ext="auto", recursive=True)
     assert not any(results in Path(job.source.name).parents for job in jobs)
+
+
+@pytest.mark.parametrize("name", ["b.mp5", "b.mpg4", "b.txt", "b.y4m", "b.png"])
+def test_a_mistyped_extension_does_not_become_a_folder(folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="쓸 수 없는 형식"):
+        planned([folder / "a.mkv"], tmp_path / name)
+    # 끝에 /를 붙였거나 버전으로 끝나는 이름은 폴더다.
+    for output in (f"{tmp_path / name}/", str(tmp_path / "results.v2")):
+        (job,) = plan_jobs([str(folder / "a.mkv")], output, suffix="out", ext="auto")
+        assert job.target.path is not None and job.target.path.name == "a_out.mkv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from realesrgan.util.files import atomic_file, folder_size, remove_abandoned, scratch_folder
+from realesrgan.util.files import (
+    atomic_file,
+    folder_size,
+    make_writable_folder,
+    os_reason,
+    remove_abandoned,
+    scratch_folder,
+)
 from tests.conftest import ROOT
 from tests.media.samples import names_in
 
@@ -123,3 +131,17 @@ def test_the_size_of_a_folder_that_changes_meanwhile_is_still_told(tmp_path: Pat
     monkeypatch.setattr(os, "scandir", scan)
     assert folder_size(tmp_path) == 70
     assert folder_size(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize("code", sorted(errno.errorcode))
+def test_every_reason_is_korean(code: int) -> None:
+    """드문 번호도 라이브러리의 영어만 남기지 않는다."""
+    for text in os_reason(OSError(code, os.strerror(code))):
+        assert re.search(r"[가-힣]", text) and text.endswith(".")
+
+
+def test_a_file_in_the_place_of_a_folder_is_told_in_korean(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(FileExistsError) as caught:
+        make_writable_folder(tmp_path / "out")
+    assert "이미 다른 것이" in os_reason(caught.value)[0]
