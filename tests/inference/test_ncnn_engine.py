@@ -126,6 +126,15 @@ def test_vulkan_gives_the_values_of_torch_or_says_there_is_no_device() -> None:
     assert float((half(batch) - expected).abs().max()) < 0.05
 
 
+@pytest.mark.parametrize("size", [(13, 17), (1, 5), (7, 3), (9, 6)])
+def test_vulkan_reads_pictures_whose_area_is_no_multiple_of_four(size: tuple[int, int]) -> None:
+    if ncnn.get_gpu_count() == 0:
+        pytest.skip("Vulkan 장치가 없다")
+    network, batch = small_rrdbnet(), torch.rand(1, 3, *size)
+    expected = create_engine(network, backend="torch")(batch)
+    assert float((create_engine(network, device="vulkan")(batch) - expected).abs().max()) < 1e-4
+
+
 def test_the_fastest_exact_engine_is_chosen_for_a_cpu() -> None:
     assert create_engine(small_rrdbnet(), device="cpu").name == "ncnn"
     assert create_engine(small_rrdbnet(), device="cpu", precision="bf16").name == "torch"

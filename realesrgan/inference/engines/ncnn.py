@@ -122,8 +122,12 @@ class NcnnEngine:
 
     def _run_net(self, net: Any, planes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """`(C, h, w)` 하나를 계산한다. `ncnn.Mat`은 배열을 베끼지 않으므로 끝날 때까지 배열이 살아 있어야 한다."""
+        source = self._ncnn.Mat(planes)
+        if self._vulkan is not None:
+            # 장치에 올릴 때는 채널마다 16바이트에 맞춘 배열로 본다. 베끼지 않은 것은 픽셀 수가 4의 배수일 때만 그렇다.
+            source = source.clone()
         with net.create_extractor() as extractor:
-            extractor.input(INPUT, self._ncnn.Mat(planes))
+            extractor.input(INPUT, source)
             code, output = extractor.extract(OUTPUT)
             if code == _NO_MEMORY:
                 raise OutOfMemoryError("메모리가 모자랍니다.")
