@@ -624,15 +624,15 @@ class VideoReader:
             return self.info.interlaced
         with self._borrowed() as opening:
             packets = _kept(self._pending, self._packets) if self._fresh else opening.packets_from()
-            count = count_fields(_plain_frames(opening, packets))
+            counts = [count_fields(_plain_frames(opening, packets))]
             opening.flush()
-        if not self._stream and self.info.duration and count.is_full:
+        if not self._stream and self.info.duration and counts[0].is_full:
             # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
             self.packet_index()
             with self._borrowed() as opening:
                 middle = int(self.info.duration / 2 / self.info.time_base) + (opening.stream.start_time or 0)
-                count += count_fields(_plain_frames(opening, opening.packets_from(middle)))
-        return is_interlaced(count, self.info.interlaced)
+                counts.append(count_fields(_plain_frames(opening, opening.packets_from(middle))))
+        return is_interlaced(counts, self.info.interlaced)
 
     def check_tracks(self, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
         """비디오가 아닌 스트림들을 결과에 담을 수 있는지 미리 본다. 규칙은 `tracks.check_tracks`.

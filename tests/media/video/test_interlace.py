@@ -33,14 +33,38 @@ def test_the_content_decides_not_the_flag(weave: bool, flagged: bool, tmp_path: 
 
 
 def test_a_still_video_follows_its_flag() -> None:
-    assert is_interlaced(FieldCount(0, 3, 40, 40), declared=False)
-    assert is_interlaced(FieldCount(1, 2, 0, 40), declared=True)
-    assert not is_interlaced(FieldCount(3, 0, 0, 40), declared=False)
+    assert is_interlaced([FieldCount(progressive=3, flagged=40, total=40)], declared=False)
+    assert is_interlaced([FieldCount(top=1, progressive=2, total=40)], declared=True)
+    assert not is_interlaced([FieldCount(top=3, near=9, total=40)], declared=False)
 
 
 def test_telecine_with_a_flag_counts_as_interlaced() -> None:
-    assert is_interlaced(FieldCount(16, 24, 40, 40), declared=True)
-    assert not is_interlaced(FieldCount(2, 38, 40, 40), declared=True)
+    assert is_interlaced([FieldCount(16, 0, 24, 40, 40)], declared=True)
+    assert not is_interlaced([FieldCount(2, 0, 38, 40, 40)], declared=True)
+
+
+def test_orders_that_alternate_are_a_pattern_and_not_fields() -> None:
+    assert is_interlaced([FieldCount(top=40, near=9, total=40)], declared=False)
+    assert not is_interlaced([FieldCount(top=20, bottom=20, near=9, total=40)], declared=False)
+    assert not is_interlaced([FieldCount(top=40, near=9, far=9, total=40)], declared=False)
+
+
+@pytest.mark.parametrize("steps", ["tinterlace=interleave_top", "telecine=pattern=23"])
+def test_fields_of_a_fine_pattern_are_seen_without_a_flag(tmp_path: Path, steps: str) -> None:
+    path = tmp_path / "a.mp4"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x96:r=50:d=4", "-vf", f"{steps},format=yuv420p", "-c:v",
+                   "libx264", path)  # fmt: skip
+    assert detect_interlaced(path)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_progressive_text_that_rolls_by_is_not_taken_for_fields(tmp_path: Path, step: int) -> None:
+    """위아래로 흐르는 순차의 화면은 idet에게는 비월과 같다."""
+    path = tmp_path / "a.mp4"
+    rolled = f"crop=160:96:0:mod(n*{step}\\,300)"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc=s=160x480:r=25:d=4", "-vf", f"loop=-1:1,{rolled},format=yuv420p",
+                   "-frames:v", "90", "-c:v", "libx264", path)  # fmt: skip
+    assert not detect_interlaced(path)
 
 
 def test_deinterlacing_keeps_count_times_and_format_and_removes_the_comb(tmp_path: Path) -> None:
@@ -67,7 +91,7 @@ def test_deinterlacing_a_range_keeps_its_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("source", "size"), [("testsrc2", "640x360"), ("testsrc2", "160x90"), ("life", "160x90")])
 def test_fine_moving_patterns_are_not_taken_for_fields(tmp_path: Path, source: str, size: str) -> None:
-    """idet는 시험 화면의 자잘한 무늬를 비월로 본다. 표시가 없으면 빗살을 따로 확인한다."""
+    """idet는 시험 화면의 자잘한 무늬를 비월로 보지만, 어느 줄이 먼저인지가 뒤섞여 나온다."""
     assert not detect_interlaced(samples.lavfi_video(tmp_path / "f.mp4", source, size))
 
 
