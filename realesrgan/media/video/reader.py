@@ -220,9 +220,10 @@ class OpenVideo:
             found = _preroll(self, start)
             if found is not None:
                 return found
-        elif not self.moved:
+            self.moved = True
+        if not self.moved:
             return self.packets()
-        elif first is not None and self.seekable:
+        if first is not None and self.seekable:
             with suppress(import_av().error.FFmpegError, OSError):
                 place = first.dts if first.dts is not None else first.pts
                 self.container.seek(place or 0, stream=self.stream, backward=True)
