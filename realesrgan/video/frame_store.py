@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,8 +21,10 @@ logger = logging.getLogger(__name__)
 
 _RECORD = struct.Struct("<IIB")  # 프레임의 번호, CRC-32, 평면의 수
 _PLANE = struct.Struct("<IIB")  # 높이, 너비, 원소의 바이트 수
-# 적는 데 드는 시간이 이보다 큰 몫이 되면 적지 않는다. 그만큼 빠른 장치는 다시 키우는 것이 낫다.
+# 적는 데 드는 시간이 이보다 큰 몫이 되면 건너뛴다. 그만큼 빠른 장치는 다시 키우는 것이 낫다.
 _LARGEST_SHARE = 0.1
+# 조각마다 건너뛸 수 있는 프레임 수. 어디서 죽어도 이보다 많이 잃지 않는다.
+_LARGEST_LOSS = 60
 # 끝난 조각이 없을 때, 적어 둔 프레임이 이만큼은 되어야 작업 폴더를 남긴다.
 _WORTH_FRAMES = 30
 
@@ -41,6 +44,7 @@ class FrameStore:
         self._lock = threading.Lock()
         self._began = time.perf_counter()
         self._spent = 0.0
+        self._skipped: Counter[int] = Counter()
         self._broken = False
 
     def get(self, segment: int, order: int) -> Planes | None:
@@ -59,7 +63,10 @@ class FrameStore:
         """프레임 하나를 적는다. 적을 수 없으면 한 번 알리고 그만둔다. 비디오는 계속 만든다."""
         began = time.perf_counter()
         known = self._found.get(segment, {})
-        if self._broken or order in known or self._spent > _LARGEST_SHARE * (began - self._began) + 1:
+        if self._broken or order in known:
+            return
+        if self._spent > _LARGEST_SHARE * (began - self._began) + 1 and self._skipped[segment] < _LARGEST_LOSS:
+            self._skipped[segment] += 1
             return
         parts: list[Any] = []
         for plane in planes:
@@ -81,6 +88,7 @@ class FrameStore:
     def finish(self, segment: int) -> None:
         """끝난 조각의 것을 지운다."""
         self._found.pop(segment, None)
+        self._skipped.pop(segment, None)
         self._workspace.frames_path(segment).unlink(missing_ok=True)
 
 

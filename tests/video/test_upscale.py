@@ -22,7 +22,7 @@ from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video import frame_store, workspace
-from realesrgan.video.frame_store import stored_frames
+from realesrgan.video.frame_store import FrameStore, stored_frames
 from realesrgan.video.pipeline import SegmentFrame, SegmentSink, run_stages, segment_frames
 from realesrgan.video.plan import Span, fingerprint, plan_spans, plan_video, pts_range, sampled_hash
 from realesrgan.video.settings import VideoProgress, VideoSettings, find_source, find_target
@@ -449,6 +449,19 @@ def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model,
     assert sum(counted) == 90 - (kept - 1)
     assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "whole.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]
+
+
+def test_a_fast_device_loses_at_most_sixty_frames_of_a_segment(tmp_path, monkeypatch):
+    """적는 시간이 아까울 만큼 빨라도, 한 조각에서 적지 않은 프레임이 예순을 넘지 않는다."""
+    monkeypatch.setattr(frame_store, "_LARGEST_SHARE", -1e9)
+    work = Workspace(tmp_path / "work")
+    work.folder.mkdir()
+    store = FrameStore(work)
+    for segment in (0, 1):
+        for order in range(100):
+            store.put(segment, order, (np.zeros((4, 6), np.uint8),))
+        assert set(stored_frames(work.frames_path(segment))) == set(range(60, 100))
+        store.finish(segment)
 
 
 def test_the_source_is_never_overwritten_even_when_asked(tmp_path, model):
