@@ -207,7 +207,7 @@ class VideoTask:
         planned = (plan.encoding.width, plan.encoding.height)
         # 깨진 곳을 지나거나 속도를 바꾸면 길이가 원본과 다를 수 있다. 움직이는 이미지는 마지막 프레임의 길이를 모른다.
         loose = settings.on_damage == "continue" or settings.retime or self.target.container in PICTURES
-        slack = max(0.5, wanted.seconds / 50)
+        slack = max(0.5, wanted.seconds / 50, float(2 / min(wanted.rate, found.rate)))
         if size == planned and (abs(found.seconds - wanted.seconds) <= slack or (loose and found.frames > 1)):
             return
         told = [f"{w}x{h}, {span.seconds:.1f}초" for (w, h), span in ((size, found), (planned, wanted))]
@@ -447,7 +447,7 @@ class _Extent:
 
     Attributes:
         frames: 프레임 수.
-        seconds: 첫 프레임부터 마지막 프레임이 끝날 때까지(초).
+        seconds: 첫 프레임부터 마지막 프레임까지(초). 마지막 프레임의 길이는 모르는 파일이 많아 세지 않는다.
         rate: 초당 프레임.
     """
 
@@ -459,7 +459,7 @@ class _Extent:
 def _extent(reader: VideoReader | ImageSequence, span: Span) -> _Extent:
     info = reader.info
     inside = [pts for pts in reader.packet_index().pts if span.holds(pts)]
-    seconds = (inside[-1] - inside[0]) * info.time_base + 1 / info.rate if inside else 0
+    seconds = (inside[-1] - inside[0]) * info.time_base if inside else 0
     return _Extent(len(inside), float(seconds), info.rate)
 
 
