@@ -42,8 +42,9 @@ EXTRAS = {
     "face": ["spandrel>=0.4"],
     # 화면(Apache-2.0). 사진과 비디오를 브라우저에서 키운다.
     "web": ["gradio>=6.0"],
-    # 화면을 진짜 브라우저로 보는 시험(Apache-2.0, MIT와 MPL-2.0의 axe-core). 브라우저는 운영체제의 크로미움이다.
-    "web_test": ["axe-playwright-python>=0.1.8", "playwright>=1.50"],
+    # 화면을 진짜 브라우저로 보는 시험(Apache-2.0, MIT와 MPL-2.0의 axe-core). 브라우저는 운영체제의 크로미움이다. 이름에
+    # 밑줄을 두지 않는다. 새 setuptools는 그것을 줄표로 적고, 옛 pip는 그 둘을 다른 이름으로 보아 조용히 빠뜨린다.
+    "webtest": ["axe-playwright-python>=0.1.8", "playwright>=1.50"],
     # onnx, onnxruntime, lmdb는 작아서 시험에 함께 넣는다. openvino(180MB)는 있을 때만 시험한다.
     # 검사의 결과가 날마다 달라지지 않도록 도구의 버전을 묶는다. 시험에는 필요 없다.
     "dev": [

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -202,6 +203,7 @@ class Worker:
         # 머리를 읽지 못한 것은 키울 때 그 이유를 말한다.
         weights = [_pixels(Path(item["path"])) for item in task["inputs"]]
         before, whole, failed = 0, max(sum(weights), 1), False
+        used: set[str] = set()
         for index, (item, weight) in enumerate(zip(task["inputs"], weights, strict=True)):
             source, name = Path(item["path"]), item["name"]
 
@@ -213,11 +215,11 @@ class Worker:
                 at_once=True, stage="pictures", fraction=before / whole, index=index, count=len(weights), name=name
             )
             before += weight
-            if item.get("done"):
-                continue
             try:
                 info = probe_image(source)
-                target = Path(task["out"]) / result_name(source, info, options.format, Path(task["out"]))
+                target = Path(task["out"]) / result_name(source, info, options.format, used)
+                if item.get("done"):
+                    continue
                 made = upscale_file(source, target, model=model, settings=settings, progress=report)
                 views = self._views(source, target, info, Path(task["view"]), index)
                 self._tell(
@@ -395,13 +397,24 @@ def _pixels(path: Path) -> int:
     return info.width * info.height * info.frames
 
 
-def result_name(source: Path, info: ImageInfo, ext: str, folder: Path) -> str:
-    """결과의 이름. 명령과 같이 짓고, 확장자만 다른 두 입력의 결과가 부딪치면 입력의 확장자를 더한다."""
+def result_name(source: Path, info: ImageInfo, ext: str, used: set[str]) -> str:
+    """결과의 이름. 명령과 같이 짓고, 확장자만 다른 두 입력의 결과가 부딪치면 입력의 확장자를 더한다.
+
+    있는 파일은 보지 않는다. 알리기 전에 죽은 작업자가 놓아 둔 결과를, 이어 하는 작업자가 같은 이름으로 다시 만든다.
+
+    Args:
+        source, info: 입력과 그 머리.
+        ext: 고른 형식. `auto`면 입력을 따른다.
+        used: 같은 일의 앞선 결과들의 이름(작은 글자). 고른 이름을 더한다.
+    """
     from realesrgan.media.formats import output_extension
 
     extension = output_extension(source.suffix.lower(), info, ext)
-    name = f"{source.stem}_out.{extension}"
-    return name if not (folder / name).exists() else f"{source.stem}_{source.suffix.lstrip('.')}_out.{extension}"
+    own = f"{source.stem}_{source.suffix.lstrip('.')}"
+    stems = chain((source.stem, own), (f"{own}_{number}" for number in count(2)))
+    name = next(name for stem in stems if (name := f"{stem}_out.{extension}").casefold() not in used)
+    used.add(name.casefold())
+    return name
 
 
 def video_name(source: Path, ext: str) -> str:

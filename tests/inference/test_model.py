@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import doctest
 import importlib
+import os
 import pickle
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from realesrgan.archs import RRDBNet
 from realesrgan.errors import InvalidValueError, UsageError, WeightsNotFoundError
 from realesrgan.inference.model import Model
 from realesrgan.zoo import weights
-from tests.conftest import nearest_network
+from tests.conftest import ROOT, nearest_network
 
 
 @pytest.fixture
@@ -80,6 +81,25 @@ def test_a_model_can_be_copied_and_sent_to_another_process(nearest: Model, used:
         assert other.compute == model.compute and other.name == model.name
         if used:
             assert np.array_equal(other.upscale(image), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork가 없다")
+@pytest.mark.parametrize("backend", ["torch", "ncnn"])
+def test_a_forked_process_computes_after_its_parent_did(backend: str) -> None:
+    """부모가 OpenMP의 스레드로 계산한 다음에 갈라져 나와도 멎지 않는다."""
+    code = (
+        "import multiprocessing, sys, numpy, realesrgan\n"
+        "model = realesrgan.load('realesr-animevideov3', precision='fp32', backend=sys.argv[1], device='cpu')\n"
+        "image = numpy.arange(192, dtype='u1').reshape(8, 8, 3)\n"
+        "whole = model.upscale(image)\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    (made,) = pool.map_async(model.upscale, [image]).get(60)\n"
+        "assert numpy.abs(made.astype(int) - whole).max() <= 1\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code, backend]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_name_of_a_model_is_short(nearest: Model) -> None:

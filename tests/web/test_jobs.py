@@ -14,8 +14,10 @@ from PIL import Image
 
 import realesrgan
 from realesrgan.errors import UsageError
+from realesrgan.media.image import probe_image
 from realesrgan.web.jobs import Job, JobQueue, in_turn
 from realesrgan.web.storage import Storage
+from realesrgan.web.worker import result_name
 from tests.conftest import ROOT
 
 PLAIN = {"precision": "fp32"}
@@ -204,3 +206,22 @@ def test_deleting_a_job_removes_its_files(
     assert not folder.exists() and job.id not in {record["id"] for record in queue.storage.records()}
     with pytest.raises(UsageError):
         queue.find(job.id)
+
+
+def test_a_result_placed_before_its_worker_died_is_made_again_under_its_name(
+    queue: JobQueue, tmp_path: Path, nearest_weights: Callable[[int], Path]
+) -> None:
+    """놓고 알리기 전에 죽으면, 이어 하는 작업자가 다른 이름으로 하나 더 만들지 않는다."""
+    info = probe_image(save_picture(tmp_path / "a.png"))
+    used: set[str] = set()
+    names = [result_name(tmp_path / name, info, "png", used) for name in ("a.png", "A.webp", "a_webp.png", "a.jpg")]
+    assert names == ["a_out.png", "A_webp_out.png", "a_webp_png_out.png", "a_jpg_out.png"]
+    job = queue.submit("me", "picture", PLAIN, [tmp_path / "a.png"], ["a.png"], nearest_weights(2))
+    wait_for(lambda: not job.active)
+    out = Path(job.files[0]["output"]).parent
+    job.files.clear()
+    job.state = "failed"
+    queue.resume(job.id)
+    wait_for(lambda: not job.active)
+    assert [Path(one["output"]).name for one in job.files] == ["a_out.png"]
+    assert [path.name for path in out.iterdir()] == ["a_out.png"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -281,6 +283,23 @@ def memory_budget(device: torch.device, per_pixel: int) -> int:
     return min(wanted, int(available_memory() * HOST_SHARE))
 
 
+_COMPUTED = threading.Event()
+
+
+def _compute_alone() -> None:
+    """갈라져 나온(fork) 프로세스에서는 스레드 하나로 계산한다.
+
+    부모가 쓰던 OpenMP의 스레드는 따라오지 않는데 OpenMP는 있는 줄 알고 끝없이 기다린다. 부모가 계산한 적이 없으면
+    그대로 둔다.
+    """
+    if _COMPUTED.is_set():
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compute_alone)
+
+
 def create_engine(
     network: Any,
     *,
@@ -304,6 +323,7 @@ def create_engine(
         DeviceError: 장치나 정밀도를 쓸 수 없을 때.
         MissingPackageError: 필요한 패키지가 없을 때.
     """
+    _COMPUTED.set()
     if backend == AUTO:
         backend, device, precision = _fastest(network, device, precision)
     row = choose_engine(backend)
