@@ -75,7 +75,7 @@ def snapshot(folder: Path) -> int:
 
 
 def test_pictures_that_were_done_stay_and_the_rest_is_made_the_same(tmp_path, start, picture_model, record_property):
-    for index in range(times(60)):
+    for index in range(times(120)):
         draw(tmp_path / "in" / f"{index:03d}.png", 60, 80, seed=index)
     arguments = ("-i", "in", "--skip_existing", *picture_model)
     assert start("image", *arguments, "-o", "whole").wait() == 0
@@ -91,12 +91,12 @@ def test_pictures_that_were_done_stay_and_the_rest_is_made_the_same(tmp_path, st
         done.update(found)
         return start("image", *arguments, "-o", "out")
 
-    assert keep_killing(begin, times(8), 0.2, 1, tmp_path / "out", record_property) >= 2
+    assert keep_killing(begin, times(8), 0.1, 1, tmp_path / "out", record_property) >= 2
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_a_video_goes_on_where_it_was_killed(tmp_path, start, picture_model, record_property):
-    make_video(tmp_path / "a.mp4", times(720), gop=24)
+    make_video(tmp_path / "a.mp4", times(1440), gop=24)
     arguments = ("-i", "a.mp4", "--resume", *picture_model)
     assert start("video", *arguments, "-o", "whole/a.mp4").wait() == 0
     (tmp_path / "out").mkdir()
@@ -110,7 +110,7 @@ def test_a_video_goes_on_where_it_was_killed(tmp_path, start, picture_model, rec
                 assert certified.setdefault(path.name, digest) == digest
         return start("video", *arguments, "-o", "out/a.mp4")
 
-    assert keep_killing(begin, times(8), 0.3, 2, tmp_path / "out", record_property) >= 2
+    assert keep_killing(begin, times(8), 0.1, 2, tmp_path / "out", record_property) >= 2
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not leftovers(tmp_path / "out")
 
