@@ -23,10 +23,10 @@ _RECORD = struct.Struct("<IIB")  # 프레임의 번호, CRC-32, 평면의 수
 _PLANE = struct.Struct("<IIB")  # 높이, 너비, 원소의 바이트 수
 # 적는 데 드는 시간이 이보다 큰 몫이 되면 건너뛴다. 그만큼 빠른 장치는 다시 키우는 것이 낫다.
 _LARGEST_SHARE = 0.1
-# 조각마다 건너뛸 수 있는 프레임 수. 어디서 죽어도 이보다 많이 잃지 않는다.
-_LARGEST_LOSS = 60
 # 끝난 조각이 없을 때, 적어 둔 프레임이 이만큼은 되어야 작업 폴더를 남긴다.
 _WORTH_FRAMES = 30
+# 조각마다 건너뛸 수 있는 프레임 수. 버린 작업 폴더의 것과 더해도 60프레임보다 많이 잃지 않는다.
+_LARGEST_LOSS = 60 - _WORTH_FRAMES
 
 
 class FrameStore:

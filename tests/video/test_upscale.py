@@ -452,7 +452,7 @@ def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model,
 
 
 def test_a_fast_device_loses_at_most_sixty_frames_of_a_segment(tmp_path, monkeypatch):
-    """적는 시간이 아까울 만큼 빨라도, 한 조각에서 적지 않은 프레임이 예순을 넘지 않는다."""
+    """적는 시간이 아까울 만큼 빨라도, 적지 않은 서른과 버릴 수 있는 서른을 더해 예순을 넘지 않는다."""
     monkeypatch.setattr(frame_store, "_LARGEST_SHARE", -1e9)
     work = Workspace(tmp_path / "work")
     work.folder.mkdir()
@@ -460,7 +460,7 @@ def test_a_fast_device_loses_at_most_sixty_frames_of_a_segment(tmp_path, monkeyp
     for segment in (0, 1):
         for order in range(100):
             store.put(segment, order, (np.zeros((4, 6), np.uint8),))
-        assert set(stored_frames(work.frames_path(segment))) == set(range(60, 100))
+        assert set(stored_frames(work.frames_path(segment))) == set(range(30, 100))
         store.finish(segment)
 
 
