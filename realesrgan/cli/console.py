@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from realesrgan.errors import RealESRGANError, UsageError
 from realesrgan.util.files import describe_system_error
+from realesrgan.util.interrupt import keep_interrupts
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
@@ -131,6 +132,7 @@ def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
         with contextlib.suppress(ValueError):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _interrupt)
+    restore = keep_interrupts()
     try:
         return work(*arguments)
     except KeyboardInterrupt:
@@ -145,6 +147,8 @@ def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
             raise
         say_error(reason)
         return EXIT_SOME_FAILED
+    finally:
+        restore()
 
 
 def leave(code: int) -> NoReturn:

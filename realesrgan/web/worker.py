@@ -54,9 +54,13 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    from realesrgan.util.interrupt import keep_interrupts
     from realesrgan.util.machine import keep_freed_memory
 
     keep_freed_memory()
+    keep_interrupts()
+    # 서버가 뒤에서 떴으면(`nohup`, 스크립트의 `&`) Ctrl-C를 무시하는 상태를 물려받는다. 멈추라는 말은 그것으로 온다.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Worker(channel).serve(sys.stdin)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import logging
 import signal
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -71,6 +73,51 @@ def test_a_termination_signal_ends_as_an_interruption(capsys):
 
     assert guarded(work, "멈춤") == 130
     assert capsys.readouterr().err == "멈춤\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_swallowed_by_a_callback_of_a_library_still_ends_the_work(name, capsys):
+    """C 라이브러리가 부른 파이썬 함수에서 난 예외는 부른 쪽으로 가지 못한다."""
+    number = getattr(signal, name)
+    before = signal.getsignal(signal.SIGINT)
+
+    @ctypes.CFUNCTYPE(None)
+    def called_by_library():
+        signal.raise_signal(number)
+
+    def work():
+        called_by_library()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        return 0
+
+    try:
+        # 뒤에서 뜬 명령(`nohup`)은 Ctrl-C를 무시하고 SIGTERM만 듣는다.
+        signal.signal(signal.SIGINT, signal.default_int_handler if name == "SIGINT" else signal.SIG_IGN)
+        assert guarded(work, "멈춤") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "멈춤\n"
+
+
+def test_other_errors_of_callbacks_are_told_as_before(capsys):
+    @ctypes.CFUNCTYPE(None)
+    def called_by_library():
+        raise ZeroDivisionError
+
+    def work():
+        called_by_library()
+        return 0
+
+    told, hook = [], sys.unraisablehook
+    sys.unraisablehook = told.append
+    try:
+        assert guarded(work, "멈춤") == 0
+        assert sys.unraisablehook == told.append
+    finally:
+        sys.unraisablehook = hook
+    assert [one.exc_type for one in told] == [ZeroDivisionError]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import realesrgan
 from realesrgan.errors import UsageError
 from realesrgan.media.image import probe_image
 from realesrgan.web.jobs import Job, JobQueue, in_turn
+from realesrgan.web.process import GRACE_SECONDS
 from realesrgan.web.storage import Storage
 from realesrgan.web.worker import result_name
 from tests.video.samples import make_video
@@ -129,7 +130,8 @@ def test_cancelling_stops_at_once_and_leaves_nothing_half_written(queue: JobQueu
     queue.cancel(second.id)
     assert second.state == "cancelled"
     queue.cancel(job.id)
-    wait_for(lambda: not job.active)
+    # 스스로 멈춘다. 제때 멈추지 않아 죽이는 것은 그 뒤다.
+    wait_for(lambda: not job.active, GRACE_SECONDS - 1)
     assert job.state == "cancelled"
     out = queue.storage.job_folder(job.id) / "out"
     assert not [path for path in out.rglob("*") if path.is_file()]
