@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from realesrgan.errors import RealESRGANError, UsageError
 from realesrgan.util.files import describe_system_error
-from realesrgan.util.interrupt import keep_interrupts
+from realesrgan.util.machine import keep_interrupts
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1

@@ -54,8 +54,7 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    from realesrgan.util.interrupt import keep_interrupts
-    from realesrgan.util.machine import keep_freed_memory
+    from realesrgan.util.machine import keep_freed_memory, keep_interrupts
 
     keep_freed_memory()
     keep_interrupts()
