@@ -139,11 +139,16 @@ def network_scale(network: Any) -> int | None:
     channels = 1 if is_gray(inner) else 3
     try:
         probe = copy.deepcopy(inner).to("meta")
-        output = probe(torch.empty(1, channels, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+        output = image_of(probe(torch.empty(1, channels, _PROBE_SIDE, _PROBE_SIDE, device="meta")))
     except Exception:  # 남의 네트워크는 무엇이든 낼 수 있다. 배율을 모르는 것으로 보고 부른 쪽이 이유를 말한다.
         return None
     side = output.shape[-1] if isinstance(output, Tensor) and output.ndim == 4 else 0
     return side // _PROBE_SIDE if side and side % _PROBE_SIDE == 0 else None
+
+
+def image_of(output: Any) -> Any:
+    """네트워크가 낸 것 가운데 이미지. 중간 결과를 함께 내는 네트워크(tuple, list)에서는 첫째다."""
+    return output[0] if isinstance(output, (tuple, list)) else output
 
 
 def input_channels(arguments: Mapping[str, Any]) -> int | None:
@@ -162,7 +167,7 @@ def is_gray(network: Any) -> bool:
     if first is None or first.shape[1] % 3 == 0:
         return False
     try:
-        output = copy.deepcopy(inner).to("meta")(torch.empty(1, 1, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+        output = image_of(copy.deepcopy(inner).to("meta")(torch.empty(1, 1, _PROBE_SIDE, _PROBE_SIDE, device="meta")))
     except Exception:  # 남의 네트워크는 무엇이든 낼 수 있다. 한 채널을 받지 않는 것으로 본다.
         return False
     return isinstance(output, Tensor) and output.ndim == 4 and output.shape[1] == 1
@@ -189,7 +194,7 @@ class GrayNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, 3, h, w)` RGB 0..1을 `(N, 3, h * scale, w * scale)`로 키운다."""
-        output: Tensor = self.network(to_luma(x))
+        output: Tensor = image_of(self.network(to_luma(x)))
         return output.expand(-1, 3, -1, -1)
 
 

@@ -558,9 +558,16 @@ class Upscaler:
         """엔진을 돌리고, 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
 
         Raises:
+            InvalidValueError: 네트워크가 말한 배율과 다른 크기의 결과를 낼 때.
             NonFiniteOutputError: fp32로도 유한한 결과를 얻지 못할 때.
         """
         output = self.engine(batch)
+        height, width = (side * self.scale for side in batch.shape[-2:])
+        if output.shape != (len(batch), 3, height, width):
+            raise InvalidValueError(
+                f"네트워크의 결과가 {self.scale}배의 RGB가 아닙니다: {tuple(batch.shape)} -> {tuple(output.shape)}\n"
+                "  해결: 네트워크의 scale 속성과 forward가 내는 모양을 맞추세요."
+            )
         # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
         if torch.isfinite(output.sum(dtype=torch.float32)):
             return output

@@ -17,7 +17,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import StateDict, to_luma
+from realesrgan.archs.base import StateDict, image_of, to_luma
 from realesrgan.errors import MissingPackageError, UsageError, WeightsError
 from realesrgan.util.optional import import_optional, prepare_torchvision
 
@@ -180,7 +180,6 @@ class CommunityNetwork(nn.Module):
         ]
         if wanted != [height, width]:
             x = F.pad(x, (0, wanted[1] - width, 0, wanted[0] - height), mode="replicate")
-        output = self.network(to_luma(x) if self.gray else x)
-        output = output[0] if isinstance(output, tuple) else output
+        output: Tensor = image_of(self.network(to_luma(x) if self.gray else x))
         output = output.expand(-1, 3, -1, -1) if self.gray else output
         return output[..., : height * self.scale, : width * self.scale]

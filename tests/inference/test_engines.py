@@ -17,9 +17,18 @@ import torch
 
 import realesrgan
 from realesrgan.archs import RRDBNet
-from realesrgan.errors import DeviceError, MissingPackageError, OutOfMemoryError, UsageError
+from realesrgan.archs.base import network_scale
+from realesrgan.errors import (
+    DeviceError,
+    ExportError,
+    InvalidValueError,
+    MissingPackageError,
+    OutOfMemoryError,
+    UsageError,
+)
 from realesrgan.inference.engines import base, compiled
 from realesrgan.inference.engines.base import ENGINES, EngineRow, create_engine, register_engine
+from realesrgan.inference.upscaler import Upscaler
 
 OTHERS = ["openvino", "onnxruntime"]
 
@@ -137,6 +146,52 @@ def test_other_errors_of_the_network_are_not_taken_for_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         create_engine(Broken(), device="cpu")(torch.zeros(1, 3, 2, 2))
+
+
+class Side(torch.nn.Module):
+    """이미지와 함께 중간 결과를 내고, 말한 배율과 다를 수도 있는 네트워크."""
+
+    def __init__(self, real: int = 2) -> None:
+        super().__init__()
+        self.real = real
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        inner = self.conv(x)
+        return torch.nn.functional.interpolate(inner, scale_factor=float(self.real)), [inner]
+
+
+@pytest.mark.parametrize("name", ["torch", *OTHERS])
+def test_the_first_of_several_outputs_is_the_picture(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    if name != "torch":
+        _requires(name)
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    network = Side().requires_grad_(False)
+    batch = torch.rand(1, 3, 9, 14)
+    assert network_scale(network) == 2
+    assert float((create_engine(network, backend=name, device="cpu")(batch) - network(batch)[0]).abs().max()) < 1e-5
+
+
+def test_a_network_that_enlarges_by_another_scale_than_it_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Side(real=3).requires_grad_(False)
+    monkeypatch.setattr(network, "scale", 2, raising=False)
+    with pytest.raises(InvalidValueError, match="2배의 RGB가 아닙니다"):
+        Upscaler(create_engine(network, device="cpu")).upscale(np.zeros((8, 9, 3), np.uint8))
+
+
+def test_an_operation_that_onnx_lacks_is_told_without_a_word_of_the_exporter(capfd: Any) -> None:
+    _requires("onnxruntime")
+
+    class Fourier(torch.nn.Identity):
+        scale = 1
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fft.irfft2(torch.fft.rfft2(x), s=x.shape[-2:])
+
+    with pytest.raises(ExportError, match="--backend torch"):
+        create_engine(Fourier(), backend="onnxruntime", device="cpu")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
 
 
 def test_network_that_overflows_in_half_is_kept_in_full(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

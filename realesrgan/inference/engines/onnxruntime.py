@@ -8,6 +8,7 @@ import os
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -68,8 +69,11 @@ def trace_onnx(network: nn.Module, multiple: int, opset: int = DEFAULT_OPSET) ->
     axes = {"input": {0: "batch", 2: "height", 3: "width"}}
     axes["output"] = {0: "batch", 2: "out_height", 3: "out_width"}
     buffer = io.BytesIO()
+    # 실패하면 그래프를 통째로 표준 출력에 쓰는데, 그것을 끄는 스위치(`_jit_set_onnx_log_enabled`)는 내보낼 때마다 다시
+    # 켜진다. 거기로 이미지를 내보내는 중일 수도 있다.
+    quiet = mock.patch.object(torch._C, "_jit_onnx_log", lambda *_: None, create=True)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet:
             # 추적 방식이 낡았다는 알림과, 크기를 배수로 나누는 곳이 상수가 된다는 알림이다. 뒤의 것은 견주면 드러난다.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -83,9 +87,11 @@ def trace_onnx(network: nn.Module, multiple: int, opset: int = DEFAULT_OPSET) ->
                 dynamo=False,
             )
     except (RuntimeError, ValueError, TypeError) as error:
+        advice = "--backend torch로 돌리거나 다른 형식으로 내보내세요."
+        advice = f"--opset {DEFAULT_OPSET}을 쓰세요." if opset < DEFAULT_OPSET else advice
         raise ExportError(
-            f"ONNX(opset {opset})로 내보내지 못했습니다.\n  {str(error).splitlines()[0]}\n"
-            f"  해결: --opset {DEFAULT_OPSET}을 쓰거나 torch 2.10~2.13에서 하세요."
+            f"ONNX(opset {opset})로 내보내지 못했습니다.\n  이유: ONNX에 없는 연산을 쓰는 네트워크입니다"
+            f"({(str(error) or type(error).__name__).splitlines()[0]}).\n  해결: {advice}"
         ) from error
     return buffer.getvalue()
 

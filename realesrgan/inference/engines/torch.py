@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import activation_values
+from realesrgan.archs.base import activation_values, image_of
 from realesrgan.inference.engines.base import PRECISION_DTYPES, named_memory_error, pixel_limit
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
@@ -141,7 +141,7 @@ class TorchEngine:
             # CPU에서는 첫 합성곱이 가중치를 따라 채널을 안쪽에 둔다. 입력을 그대로 두면 그것을 늘려 더하는 네트워크의
             # 결과가 채널마다 이어져, 뒤의 일이 빠르다. 값은 같다.
             packed = torch.contiguous_format if self.device.type == "cpu" else torch.channels_last
-            output = function(tensor.contiguous(memory_format=packed))
+            output: Tensor | None = image_of(function(tensor.contiguous(memory_format=packed)))
             return None if output is None else output.to(self.device, torch.float32)
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
