@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from realesrgan.archs.base import image_of
 from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import ExportError
 from realesrgan.export.verify import LIMITS, Difference, compare, require_close
@@ -38,7 +39,7 @@ class HalfNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, 3, H, W)` float32를 받아 float32를 돌려준다."""
-        output: Tensor = self.network(x.half())
+        output: Tensor = image_of(self.network(x.half()))
         return output.float()
 
 
@@ -67,7 +68,7 @@ class PlainNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """네트워크와 같은 것을 낸다."""
         with _PlainAdd():
-            output: Tensor = self.network(x)
+            output: Tensor = image_of(self.network(x))
         return output
 
 

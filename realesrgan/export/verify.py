@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from realesrgan.archs.base import image_of
 from realesrgan.dataset_tools.pictures import find_pictures, read_bgr8
 from realesrgan.errors import ExportError
 from realesrgan.media.sheets import busiest_region
@@ -103,7 +104,7 @@ def compare(
     found = []
     for name, batch in batches:
         with torch.inference_mode():
-            expected, output = network(batch), run(batch)
+            expected, output = image_of(network(batch)), run(batch)
         if output.shape != expected.shape:
             sizes = [tuple(tensor.shape) for tensor in (batch, output, expected)]
             raise ExportError(

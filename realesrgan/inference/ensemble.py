@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from realesrgan.archs.base import activation_values, network_scale, size_multiple
+from realesrgan.archs.base import activation_values, image_of, network_scale, size_multiple
 from realesrgan.errors import UsageError
 from realesrgan.inference.engines.base import Engine
 from realesrgan.zoo.weights import Weights
@@ -109,7 +109,7 @@ class MixedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """저마다 키워 평균한다."""
-        results = [network(x) * weight for network, weight in zip(self.networks, self.weights, strict=True)]
+        results = [image_of(network(x)) * weight for network, weight in zip(self.networks, self.weights, strict=True)]
         return torch.stack(results).sum(0)
 
     def extra_repr(self) -> str:
