@@ -69,8 +69,11 @@ class StepMethods:
             else:
                 self.process()
             output = self.post_process().detach().float()
-            for step in () if plain else self.upscaler.always:
-                output = step(output, pixels.read(Box(0, 0, height, width))[None].to(output))
+            if self.upscaler.always and not plain:
+                from realesrgan.inference.steps import apply_steps
+
+                source = pixels.read(Box(0, 0, height, width))[None].to(output)
+                output = apply_steps(self.upscaler.always, output, source)
             pixels.write(output[0], target)
         if progress is not None:
             progress(1, 1)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from realesrgan.archs.base import LUMA
 from realesrgan.errors import UsageError
+from realesrgan.inference.engines.base import named_memory_error
 
 # Lanczos 창의 반지름(픽셀). Pillow의 LANCZOS와 같다.
 LANCZOS_RADIUS = 3
@@ -75,23 +76,66 @@ def parse_steps(wanted: Iterable[Any]) -> tuple[Any, ...]:
     """
     steps = []
     for one in (wanted,) if isinstance(wanted, str) else wanted:
-        if not isinstance(one, str):
-            if not hasattr(one, "text") or not (hasattr(one, "margin") or hasattr(one, "finish")):
-                raise UsageError(
-                    f"단계로 쓸 수 없습니다: {one!r}\n"
-                    "  이유: 값을 가리는 글(text)과 보는 반지름(margin)이 있어야 합니다.\n"
-                    "  해결: realesrgan.inference.steps.Step의 모양으로 만드세요."
-                )
-            steps.append(one)
-            continue
-        name, _, value = one.partition("=")
-        if name in _HOMES:
-            importlib.import_module(_HOMES[name])
-        if name not in STEPS:
-            names = ", ".join(dict.fromkeys((*STEPS, *_HOMES)))
-            raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {names}")
-        steps.append(STEPS[name](value))
+        step = _create_step(one) if isinstance(one, str) else one
+        if not _is_step(step):
+            raise UsageError(
+                f"단계로 쓸 수 없습니다: {one!r}\n"
+                "  이유: 값을 가리는 글(text)과, 보는 반지름(margin, 0 이상의 정수)이 있어야 합니다.\n"
+                "  해결: realesrgan.inference.steps.Step의 모양으로 만드세요."
+            )
+        steps.append(step)
     return tuple(steps)
+
+
+def _create_step(written: str) -> Any:
+    name, _, value = written.partition("=")
+    if name in _HOMES:
+        importlib.import_module(_HOMES[name])
+    if name not in STEPS:
+        names = ", ".join(dict.fromkeys((*STEPS, *_HOMES)))
+        raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {names}")
+    return STEPS[name](value)
+
+
+def _is_step(one: Any) -> bool:
+    margin = getattr(one, "margin", None)
+    looks = callable(one) and isinstance(margin, int) and margin >= 0
+    return isinstance(getattr(one, "text", None), str) and (looks or hasattr(one, "finish"))
+
+
+@torch.inference_mode()
+def apply_steps(steps: Sequence[Step], enlarged: Tensor, source: Tensor) -> Tensor:
+    """키운 것을 단계들에 차례로 거친다.
+
+    Args:
+        steps: 단계들.
+        enlarged: `(N, 3, H*scale, W*scale)` float32.
+        source: `(N, 3, H, W)` float32, 0..1.
+
+    Returns:
+        `enlarged`와 같은 모양과 자료형.
+
+    Raises:
+        UsageError: 단계가 다른 모양의 것이나 NaN, Inf를 낼 때. 그대로 두면 어긋나거나 검은 이미지가 된다.
+        OutOfMemoryError: 단계가 쓸 장치 메모리가 모자랄 때. 부른 쪽이 타일을 줄여 다시 한다.
+    """
+    for step in steps:
+        try:
+            result = step(enlarged, source)
+        except (RuntimeError, MemoryError) as error:
+            raise named_memory_error(error) from error
+        shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+        if shape != tuple(enlarged.shape):
+            raise UsageError(
+                f"단계 {step.text}의 결과가 받은 것과 다른 모양입니다: {tuple(enlarged.shape)} -> {shape}\n"
+                "  해결: 단계는 키운 것과 같은 모양의 텐서를 돌려주어야 합니다."
+            )
+        enlarged = result.to(enlarged)
+        if not torch.isfinite(enlarged.sum(dtype=torch.float32)):
+            raise UsageError(
+                f"단계 {step.text}의 결과에 NaN이나 Inf가 있습니다.\n  해결: 0으로 나누거나 로그를 취하는 곳을 보세요."
+            )
+    return enlarged
 
 
 def split_steps(steps: Sequence[Any]) -> tuple[tuple[Step, ...], tuple[Any, ...]]:

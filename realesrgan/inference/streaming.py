@@ -731,8 +731,9 @@ class _Column:
         result = parts[0] if len(parts) == 1 else torch.cat(parts, self._axis)
         if self._steps:
             source = self._read(self._box(above, below, self._first, self._last))[None].to(result.device)
-            for step in self._steps:
-                result = step(result, source)
+            from realesrgan.inference.steps import apply_steps
+
+            result = apply_steps(self._steps, result, source)
         result = result.narrow(self._axis, (begin - above) * scale, (end - begin) * scale)
         across = 5 - self._axis
         result = result.narrow(across, (self._left - self._first) * scale, (self._right - self._left) * scale)

@@ -419,9 +419,7 @@ class Upscaler:
 
         def run(tiles: list[Tile]) -> list[Tensor]:
             sources = torch.stack([read(piece.read) for piece in tiles])
-            results = self._finite(sources)
-            for step in steps:
-                results = step(results, sources)
+            results = _through(steps, self._finite(sources), sources)
             return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
 
         # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
@@ -525,10 +523,7 @@ class Upscaler:
     def _upscale_batch(self, frames: Tensor, steps: Sequence[Step]) -> Tensor | None:
         """배치를 한 번에 키운다. 메모리가 모자라면 None이고, 다음부터는 시도하지 않는다."""
         try:
-            results = self._finite(frames)
-            for step in steps:
-                results = step(results, frames)
-            return results
+            return _through(steps, self._finite(frames), frames)
         except OutOfMemoryError:
             self._whole_batch = False
         self.engine.release()
@@ -580,6 +575,15 @@ class Upscaler:
                 self._told_rerun = True
                 return output
         raise NonFiniteOutputError
+
+
+def _through(steps: Sequence[Step], enlarged: Tensor, source: Tensor) -> Tensor:
+    """단계들을 거친다. 단계가 없으면 그 모듈도 불러오지 않는다."""
+    if not steps:
+        return enlarged
+    from realesrgan.inference.steps import apply_steps
+
+    return apply_steps(steps, enlarged, source)
 
 
 def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +78,69 @@ def test_odd_step_is_a_usage_error(wanted: str) -> None:
 def test_a_function_without_the_shape_of_a_step_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="margin"):
         parse_steps([lambda enlarged, source: enlarged])
+
+
+class Own:
+    """받은 함수로 고치는 단계."""
+
+    def __init__(self, work: Callable[[torch.Tensor, torch.Tensor], Any], margin: Any = 0, text: Any = "own") -> None:
+        self.work, self.margin, self.text = work, margin, text
+
+    def __call__(self, enlarged: torch.Tensor, source: torch.Tensor) -> Any:
+        return self.work(enlarged, source)
+
+
+@pytest.mark.parametrize(("margin", "text"), [(-1, "own"), (1.5, "own"), ("2", "own"), (0, 3), (None, "own")])
+def test_a_step_with_an_odd_margin_or_text_is_refused_before_the_work(margin: Any, text: Any) -> None:
+    with pytest.raises(UsageError, match="margin"):
+        parse_steps([Own(lambda enlarged, _: enlarged, margin, text)])
+
+
+@pytest.mark.parametrize("tile", [0, 8])
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (lambda enlarged, _: enlarged[..., :-1], "다른 모양"),
+        (lambda enlarged, _: enlarged.mean(1, keepdim=True), "다른 모양"),
+        (lambda enlarged, _: enlarged.numpy(), "ndarray"),
+        (lambda enlarged, _: None, "NoneType"),
+        (lambda enlarged, _: enlarged / 0, "NaN"),
+    ],
+)
+def test_a_step_that_gives_something_else_is_named_and_no_black_picture_comes_out(
+    work: Any, reason: str, tile: int
+) -> None:
+    upscaler = Upscaler(create_engine(small_rrdbnet(), device="cpu"), tile=tile, steps=[Own(work)])
+    with pytest.raises(UsageError, match=rf"단계 own[\s\S]*{reason}"):
+        upscaler.upscale(np.full((12, 13, 3), 90, np.uint8))
+    with pytest.raises(UsageError, match="단계 own"):
+        upscaler.upscale_frames(torch.rand(2, 3, 12, 13))
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.half, torch.Tensor.double, lambda result: result.mul_(1)])
+def test_a_step_may_change_the_type_and_the_tensor_it_got(change: Any) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (12, 13, 3), np.uint8)
+    plain = Upscaler(create_engine(small_rrdbnet(), device="cpu"))
+    own = plain.with_steps([Own(lambda enlarged, _: change(enlarged))])
+    assert np.abs(own.upscale(image).astype(int) - plain.upscale(image)).max() <= 1
+    frames = torch.rand(2, 3, 12, 13)
+    found = own.upscale_frames(frames)
+    assert found.dtype == torch.float32 and torch.allclose(found, plain.upscale_frames(frames), atol=2e-3)
+
+
+def test_a_step_that_runs_out_of_memory_is_done_again_in_smaller_tiles() -> None:
+    largest = 24 * 24
+
+    def greedy(enlarged: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        if source.shape[-1] * source.shape[-2] > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return enlarged
+
+    image = np.random.default_rng(0).integers(0, 256, (60, 61, 3), np.uint8)
+    engine = create_engine(small_rrdbnet(), device="cpu")
+    expected = Upscaler(engine, tile=32, tile_pad=4).upscale(image)
+    found = Upscaler(engine, tile=32, tile_pad=4, steps=[Own(greedy)]).upscale(image)
+    assert found.shape == expected.shape
 
 
 def test_step_is_told_as_it_is_written() -> None:
