@@ -11,6 +11,7 @@
   네트워크의 것으로 바꾼다. 없으면 한 채널 네트워크로는 추론할 수 없다.
 - `recognise_ncnn(layers)`, `write_ncnn(graph)`: ncnn의 층에서 인자를 알아내고, 층을 적는다.
 - `edge_layers`: 입력을 읽는 합성곱과 마지막 합성곱의 이름(없으면 None). CPU가 bf16으로 계산해도 그 둘은 값을 지킨다.
+  이것과 `write_ncnn`은 물려받아 `forward`를 고친 클래스에서는 쓰지 않는다. 다시 말해야 한다(`describes`).
 - `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
 """
 
@@ -51,6 +52,30 @@ _UNKNOWN_LARGEST = 64 * 16
 _UNKNOWN_PEAK_RATIO = 11 / 4
 # 배율을 재려고 넣어 보는 입력의 한 변. 흔한 배수로 모두 나누어떨어진다.
 _PROBE_SIDE = 64
+
+
+def is_altered(module: nn.Module) -> bool:
+    """모듈의 계산을 밖에서 바꾸었는지: 훅(hook)이 걸렸거나 인스턴스의 `forward`가 바뀌었다."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def describes(network: Any, name: str) -> bool:
+    """네트워크의 `name`(`write_ncnn`, `edge_layers`)이 지금의 계산을 두고 한 말인지.
+
+    물려받아 `forward`를 고친 클래스, 속의 층을 다른 곳의 클래스로 바꾼 것, 계산을 밖에서 바꾼 것(`is_altered`)은
+    물려받은 말과 다른 계산을 한다. 그런 클래스는 `name`도 스스로 말해야 한다.
+    """
+    order = type(network).__mro__
+    said = next((number for number, one in enumerate(order) if name in vars(one)), None)
+    if not isinstance(network, nn.Module) or (said is None and name not in vars(network)):
+        return False
+    said = 0 if said is None or name in vars(network) else said
+    computes = next(number for number, one in enumerate(order) if "forward" in vars(one))
+    own = (order[said].__module__, "torch.nn.")
+    return said <= computes and not any(
+        is_altered(layer) or not (type(layer) is type(network) or type(layer).__module__.startswith(own))
+        for layer in network.modules()
+    )
 
 
 @dataclass(frozen=True)

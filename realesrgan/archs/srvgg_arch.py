@@ -191,10 +191,12 @@ class SRVGGNetCompact(nn.Module):
         """층을 순전파 차례로 적고 마지막 출력의 이름을 돌려준다."""
         fused = {"relu": "9=1", "leakyrelu": graph.leaky(LEAKY_SLOPE), "prelu": ""}[self.act_type]
         features = graph.source
-        layers = list(self.body)
+        layers: list[Any] = list(self.body)
         for index, layer in enumerate(layers):
-            if isinstance(layer, nn.Conv2d):
+            if index % 2 == 0:
                 features = graph.conv(layer, features, fused if index < len(layers) - 1 else "")
+            elif type(layer) is not type(_ACTIVATIONS[self.act_type](1)):
+                raise WeightsError(f"활성화 함수가 {self.act_type}가 아니라 ncnn으로 적을 수 없습니다: {layer}")
             elif isinstance(layer, nn.PReLU):
                 features = graph.prelu(layer, features)
         shuffled = graph.add("PixelShuffle", [features], f"0={self.upscale}")

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from realesrgan.archs.base import is_altered
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.torch import Bf16Conv
 from realesrgan.inference.tiling import Box, Progress, Store, total_margin
@@ -222,8 +223,8 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
     """
     if not isinstance(network, nn.Module):
         raise NotStreamableError("PyTorch의 모듈(nn.Module)이 아니라 속을 볼 수 없습니다.")
-    if network._forward_hooks or network._forward_pre_hooks:
-        raise NotStreamableError("네트워크에 훅(hook)이 걸려 있습니다.")
+    if is_altered(network):
+        raise NotStreamableError("네트워크에 훅(hook)이 걸려 있거나 forward가 바뀌어 있습니다.")
     try:
         graph = _Tracer().trace(network)
     except Exception as error:  # 남의 네트워크의 forward는 무엇이든 낼 수 있다. 까닭을 담아 타일로 간다.
@@ -234,8 +235,12 @@ def plan_stream(network: Any, channels: int = 3) -> StreamPlan:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """속을 따라가지 않을 층인지. 합성곱을 물려받은 층(`Bf16Conv`)도 합성곱으로 본다."""
-        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+        """속을 따라가지 않을 층인지. 계산을 고치지 않고 합성곱을 물려받은 층은 합성곱으로 본다."""
+        if isinstance(m, nn.Conv2d):
+            kind = type(m)
+            untouched = kind.forward is nn.Conv2d.forward and kind._conv_forward is nn.Conv2d._conv_forward
+            return untouched or isinstance(m, Bf16Conv)
+        return super().is_leaf_module(m, module_qualified_name)
 
 
 class _Planner:
@@ -278,6 +283,8 @@ class _Planner:
 
     def _add(self, node: fx.Node) -> None:
         target: Any = self._modules[str(node.target)] if node.op == "call_module" else node.target
+        if isinstance(target, nn.Module) and is_altered(target):
+            raise NotStreamableError(f"훅(hook)이 걸렸거나 forward를 바꾼 층이 있습니다: {node.target}")
         by_method = node.op == "call_method"
         if isinstance(target, nn.Identity):
             self._streams[node] = self._streams[node.all_input_nodes[0]]
@@ -356,7 +363,7 @@ class _Planner:
         rates = {value.rate for value in values}
         if len(rates) != 1:
             raise NotStreamableError("크기가 다른 텐서를 합치는 곳이 있습니다.")
-        if in_place and any(len(one.users) > 1 for one in node.all_input_nodes):
+        if in_place and any(self._count_readers(number) > 1 for streams in sources for number in streams):
             raise NotStreamableError("다른 곳에서도 쓰는 텐서를 제자리에서(in-place) 바꾸는 곳이 있습니다.")
         rate = rates.pop()
         width = sum(self._values[number].channels for number in sources[0])
@@ -365,7 +372,7 @@ class _Planner:
             rate * gain,
             max(value.delay for value in values) + Fraction(margin) / rate,
         )
-        before = self._stage_of(node, sources)
+        before = self._stage_of(sources)
         if before is not None and margin == 0 and gain >= 1:
             # 바로 앞 계산의 결과를 여기서만 쓰면, 남겨 두지 않고 이어서 한다. 캐시에 있는 동안 끝난다.
             before.compute, before.gain = partial(_then, before.compute, compute), before.gain * gain
@@ -376,12 +383,17 @@ class _Planner:
         self._stages.append(Stage(sources, compute, len(self._values) - 1, margin, gain))
         self._streams[node] = (len(self._values) - 1,)
 
-    def _stage_of(self, node: fx.Node, sources: Sequence[tuple[int, ...]]) -> Stage | None:
+    def _stage_of(self, sources: Sequence[tuple[int, ...]]) -> Stage | None:
         """이 마디만 쓰는 텐서 하나를 낸 계산."""
-        inputs = [one for one in node.all_input_nodes if one in self._streams]
-        if len(inputs) != 1 or len(inputs[0].users) != 1 or len(sources[0]) != 1 or sources[0][0] == 0:
+        if len(sources) != 1 or len(sources[0]) != 1 or sources[0][0] == 0 or self._count_readers(sources[0][0]) != 1:
             return None
         return next((stage for stage in reversed(self._stages) if stage.output == sources[0][0]), None)
+
+    def _count_readers(self, number: int) -> int:
+        """그 텐서를 읽는 마디의 수. `nn.Identity`처럼 같은 텐서를 가리킬 뿐인 마디는 읽는 것으로 세지 않는다."""
+        same = {one for one, streams in self._streams.items() if streams == (number,)}
+        holders = [one for one, streams in self._streams.items() if number in streams]
+        return len({user for one in holders for user in one.users} - same)
 
 
 def _live_nodes(graph: fx.Graph) -> list[fx.Node]:

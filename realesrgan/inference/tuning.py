@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,8 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from realesrgan.errors import NotStreamableError, RealESRGANError
-from realesrgan.inference.engines.base import DEVICE_COUNTS, ENGINES, PRECISION_DTYPES, Engine, EngineRow, create_engine
+from realesrgan.errors import MissingPackageError, NotStreamableError, OutOfMemoryError, RealESRGANError
+from realesrgan.inference.engines.base import (
+    DEVICE_COUNTS,
+    ENGINES,
+    PRECISION_DTYPES,
+    Engine,
+    EngineRow,
+    create_engine,
+    in_one_line,
+)
 from realesrgan.inference.engines.choices import Choice
 from realesrgan.inference.engines.torch import prefers_bf16
 from realesrgan.inference.model import Model
@@ -35,6 +44,8 @@ RUNS = 3
 LOWEST_PSNR = 45.0
 # 띠로 이어 돌리지 못하는 엔진은 큰 이미지에서 어림인 타일로 간다. 이만큼 더 빠를 때만 고른다.
 TILES_ONLY_HANDICAP = 1.2
+# 재지 못한 까닭을 적을 글자 수.
+LONGEST_NOTE = 200
 STRIP_ROWS = (16, 32, 64, 128)
 
 
@@ -84,12 +95,20 @@ def candidates(device: str = "auto") -> Iterator[tuple[EngineRow, str, str]]:
         if row.package and not is_installed(row.package):
             continue
         levels = row.levels or {kind: _torch_levels(kind) for kind, count in DEVICE_COUNTS.items() if count()}
-        # 엔진의 모듈은 이 기계에 있는 장치들을 말할 수 있다.
-        present = getattr(importlib.import_module(row.module), "present_devices", None)
-        kinds = set(levels) if present is None else set(present())
+        kinds = _present_kinds(row, levels)
         for kind, precisions in levels.items():
             if kind in kinds and device in ("auto", kind):
                 yield from ((row, kind, precision) for precision in precisions)
+
+
+def _present_kinds(row: EngineRow, levels: Iterable[str]) -> set[str]:
+    """이 기계에 있는 장치의 종류. 엔진의 모듈이 말하지 않으면 모두 있는 것으로 본다."""
+    present = getattr(importlib.import_module(row.module), "present_devices", None)
+    try:
+        return set(levels) if present is None else set(present())
+    except MissingPackageError:
+        # 설치되어 있으나 불러올 수 없다. 첫째를 재어 보면 까닭이 표에 적힌다.
+        return {next(iter(levels))}
 
 
 def _torch_levels(kind: str) -> tuple[str, ...]:
@@ -174,11 +193,9 @@ def _measure(
         times = [_seconds(lambda: engine(batch))]
         while len(times) < RUNS and time.monotonic() < deadline:
             times.append(_seconds(lambda: engine(batch)))
-    except RealESRGANError as error:
-        return replace(timing, note=str(error).splitlines()[0])
-    except (RuntimeError, ValueError) as error:
-        # 드라이버와 라이브러리의 오류는 종류가 많다. 그 후보만 뺀다.
-        return replace(timing, note=str(error).splitlines()[0] if str(error) else type(error).__name__)
+    except Exception as error:
+        # 드라이버와 라이브러리는 저마다의 예외를 낸다. 그 후보만 뺀다.
+        return replace(timing, note=in_one_line(error)[:LONGEST_NOTE])
     error_power = float(((output.cpu().clamp(0, 1) - expected.clamp(0, 1)) ** 2).mean())
     return replace(
         timing, seconds=min(times), streams=hasattr(engine, "run"), psnr=min(-10 * _log10(error_power), 120.0)
@@ -220,12 +237,13 @@ def _strips(engine: Any, side: int, deadline: float) -> tuple[dict[int, float], 
             width=side,
         )
 
-    enlarge(height)
-    for wanted in STRIP_ROWS:
-        rows = -(-max(wanted, SMALLEST_STRIP) // engine.multiple) * engine.multiple
-        if time.monotonic() > deadline:
-            break
-        found[rows] = _seconds(partial(enlarge, rows)) / (height * side)
+    with suppress(OutOfMemoryError):
+        enlarge(height)
+        for wanted in STRIP_ROWS:
+            rows = -(-max(wanted, SMALLEST_STRIP) // engine.multiple) * engine.multiple
+            if time.monotonic() > deadline:
+                break
+            found[rows] = _seconds(partial(enlarge, rows)) / (height * side)
     if not found:
         return found, None
     best = min(found, key=lambda rows: found[rows])
@@ -236,19 +254,21 @@ def _workers(engine: Engine, batch: Tensor, deadline: float) -> dict[int, float]
     """작업자의 수마다 프레임 하나에 걸린 시간. 코어를 작업자끼리 나눈다."""
     cores, before = available_cores(), torch.get_num_threads()
     found: dict[int, float] = {}
-    for count in sorted({1, max(cores // 2, 1), cores}):
-        if cores == 1 or time.monotonic() > deadline:
-            break
 
-        def work(threads: int) -> None:
-            torch.set_num_threads(threads)
-            with torch.inference_mode():
-                engine(batch)
+    def work(threads: int) -> None:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            engine(batch)
 
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(work, [max(cores // count, 1)] * count))
-            began = time.perf_counter()
-            list(pool.map(work, [max(cores // count, 1)] * count * 2))
-        found[count] = (time.perf_counter() - began) / (2 * count)
+    # 작업자가 많으면 메모리가 모자랄 수 있다. 거기까지만 잰다.
+    with suppress(OutOfMemoryError):
+        for count in sorted({1, max(cores // 2, 1), cores}):
+            if cores == 1 or time.monotonic() > deadline:
+                break
+            with ThreadPoolExecutor(count) as pool:
+                list(pool.map(work, [max(cores // count, 1)] * count))
+                began = time.perf_counter()
+                list(pool.map(work, [max(cores // count, 1)] * count * 2))
+            found[count] = (time.perf_counter() - began) / (2 * count)
     torch.set_num_threads(before)
     return found

@@ -252,6 +252,8 @@ class Upscaler:
         self._planned: tuple[Any, StreamPlan | None] | None = None
         self._whole_batch = True
         self._told_rerun = False
+        # 엔진과, NaN이 나왔을 때 대신 쓸 엔진.
+        self._safer: tuple[Engine, Engine | None] | None = None
 
     def with_steps(self, steps: Sequence[Step]) -> Upscaler:
         """같은 엔진과 설정에 단계만 다른 업스케일러."""
@@ -566,7 +568,10 @@ class Upscaler:
         # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
         if torch.isfinite(output.sum(dtype=torch.float32)):
             return output
-        safer = self.engine.fallback()
+        # 엔진에 따라서는 만드는 데 1초쯤 걸린다. NaN이 나오는 타일과 프레임마다 만들지 않는다.
+        if self._safer is None or self._safer[0] is not self.engine:
+            self._safer = (self.engine, self.engine.fallback())
+        safer = self._safer[1]
         if safer is not None:
             output = safer(batch)
             if torch.isfinite(output.sum(dtype=torch.float32)):

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from realesrgan.archs.base import describes
 from realesrgan.errors import WeightsError
 from realesrgan.registry import ARCH_REGISTRY
 from realesrgan.util.optional import import_optional
@@ -203,6 +204,8 @@ class Graph:
 
     def conv(self, layer: nn.Conv2d, source: str, activation: str = "") -> str:
         """3x3 합성곱. 활성화는 합성곱에 붙여(fused) 적는다."""
+        if not _is_plain_conv(layer):
+            raise WeightsError(f"크기를 지키는 3x3 합성곱이 아니라 ncnn으로 적을 수 없습니다: {layer}")
         weight, bias = layer.weight, layer.bias
         if bias is None:
             raise WeightsError(
@@ -248,6 +251,13 @@ class Graph:
         return "\n".join([PARAM_MAGIC, f"{len(lines)} {blobs}", *lines]) + "\n"
 
 
+def _is_plain_conv(layer: nn.Module) -> bool:
+    """`Graph.conv`가 적는 합성곱인지."""
+    sizes = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    plain = ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+    return isinstance(layer, nn.Conv2d) and tuple(getattr(layer, size) for size in sizes) == plain
+
+
 def _line(kind: str, name: str, inputs: Sequence[str], outputs: Sequence[str], options: str) -> str:
     head = f"{kind:<16} {name:<24} {len(inputs)} {len(outputs)}"
     return " ".join([head, *inputs, *outputs, options]).rstrip()
@@ -267,13 +277,17 @@ def write_ncnn(network: nn.Module, *, half: bool = False) -> tuple[str, bytes]:
         half: 합성곱의 가중치를 fp16으로 저장할지. 편향과 기울기는 언제나 fp32다.
 
     Raises:
-        WeightsError: ncnn으로 적는 법을 모르는 네트워크일 때.
+        WeightsError: ncnn으로 적는 법을 모르는 네트워크일 때. 아는 네트워크를 물려받아 계산을 고친 것도 그렇다.
     """
-    write = getattr(network, "write_ncnn", None)
-    if write is None:
+    if not describes(network, "write_ncnn"):
         raise WeightsError(f"ncnn으로 적을 수 없는 네트워크입니다: {type(network).__name__}")
+    write: Any = network.write_ncnn
     graph = Graph(half)
-    last = write(graph)
+    try:
+        last = write(graph)
+    except AttributeError as error:
+        # 합성곱이나 블록의 자리에 다른 층이 놓여 있다.
+        raise WeightsError(f"층을 바꾼 네트워크라 ncnn으로 적을 수 없습니다: {error}") from error
     for node in graph.nodes:
         if node.output == last:
             node.output = OUTPUT

@@ -26,7 +26,8 @@ from realesrgan.errors import (
     OutOfMemoryError,
     UsageError,
 )
-from realesrgan.inference.engines import base, compiled
+from realesrgan.inference import tuning
+from realesrgan.inference.engines import base, choices, compiled
 from realesrgan.inference.engines.base import ENGINES, EngineRow, create_engine, register_engine
 from realesrgan.inference.upscaler import Upscaler
 
@@ -293,6 +294,80 @@ def test_a_converted_model_is_kept_and_a_broken_or_other_one_is_made_again(
     changed = create_engine(network, backend=name, device="cpu")(batch)
     assert float((changed - expected - 0.25).abs().max()) < 1e-4
     assert len(list((tmp_path / "compiled").glob("*.bin"))) == 2
+
+
+def test_a_model_in_a_folder_that_can_only_be_read_is_used_and_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    compiled.load_compiled("key", lambda: b"made", bytes)
+
+    def refused(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refused)
+    assert compiled.load_compiled("key", lambda: b"made again", bytes) == b"made"
+
+
+@pytest.fixture
+def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """설치되어 있으나 불러올 수 없는 패키지로 바꾸는 함수."""
+
+    def replace(name: str) -> None:
+        folder = tmp_path / "packages" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("raise ImportError('libmissing.so.1')", encoding="utf-8")
+        monkeypatch.syspath_prepend(str(folder.parent))
+        for loaded in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            monkeypatch.delitem(sys.modules, loaded)
+
+    return replace
+
+
+def test_an_engine_of_ours_that_does_not_load_is_told_and_another_one_computes(
+    broken_package: Callable[[str], None], caplog: pytest.LogCaptureFixture, tiny_rrdbnet: Callable[[int], RRDBNet]
+) -> None:
+    broken_package("ncnn")
+    assert create_engine(tiny_rrdbnet(4), device="cpu", precision="fp32").name == "torch"
+    assert "libmissing.so.1" in caplog.text and "torch" in caplog.text
+    with pytest.raises(MissingPackageError, match="libmissing"):
+        create_engine(tiny_rrdbnet(4), backend="ncnn")
+    with pytest.raises(MissingPackageError, match="libmissing"):
+        create_engine(tiny_rrdbnet(4), device="vulkan")
+
+
+def test_a_tuned_engine_that_does_not_load_any_more_is_told_and_the_known_one_computes(
+    broken_package: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    tiny_rrdbnet: Callable[[int], RRDBNet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _requires("onnxruntime")
+    monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
+    network = tiny_rrdbnet(4)
+    choices.remember(network, base.engine_packages(), choices.Choice("onnxruntime", "cpu", "fp32"))
+    assert create_engine(network, device="cpu").name == "onnxruntime"
+    broken_package("onnx")
+    assert create_engine(network, device="cpu").name == "ncnn"
+    assert "onnxruntime 엔진을 쓸 수 없어 ncnn" in caplog.text
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_tuning_leaves_out_what_does_not_load_and_says_why(
+    name: str,
+    broken_package: Callable[[str], None],
+    tiny_rrdbnet: Callable[[int], RRDBNet],
+    save_network: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _requires(name)
+    monkeypatch.setattr(tuning, "WANTED_SECONDS", 0.0)
+    broken_package(ENGINES[name].package)
+    found = tuning.tune(realesrgan.load(save_network(tiny_rrdbnet(4)), backend="torch"), device="cpu")
+    notes = [one.note for one in found.timings if one.backend == name]
+    assert notes and all("libmissing" in note for note in notes)
+    assert found.choice.backend != name
 
 
 def test_the_cache_forgets_the_oldest_and_does_without_a_folder(

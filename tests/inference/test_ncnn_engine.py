@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from realesrgan.archs import RRDBNet
+from realesrgan.archs import RRDBNet, SRVGGNetCompact
+from realesrgan.archs.base import GrayNetwork
 from realesrgan.errors import DeviceError, ExportError
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.model import load
@@ -101,6 +103,61 @@ def test_a_network_ncnn_cannot_hold_says_what_to_do() -> None:
 
     with pytest.raises(ExportError, match="--backend torch"):
         create_engine(Other(), backend="ncnn")
+
+
+class _Brighter(SRVGGNetCompact):
+    """물려받아 계산을 고친 사용자의 네트워크."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 0.25
+
+
+class _Written(_Brighter):
+    """고친 계산을 스스로 적는 네트워크."""
+
+    def write_ncnn(self, graph: Any) -> str:
+        return graph.add("BinaryOp", [super().write_ncnn(graph)], "0=0 1=1 2=2.500000e-01")
+
+
+def _altered() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    made: dict[str, Any] = {"subclass": _Brighter(num_feat=8, num_conv=2)}
+    for name in ("hook", "inner hook", "forward", "activation", "conv"):
+        made[name] = SRVGGNetCompact(num_feat=8, num_conv=2)
+    made["hook"].register_forward_hook(lambda _module, _inputs, output: output * 0.5)
+    made["inner hook"].body[0].register_forward_hook(lambda _module, _inputs, output: output * 0.5)
+    made["forward"].body[1].forward = lambda x: -x
+    made["activation"].body[1] = nn.GELU()
+    made["conv"].body[2] = nn.Conv2d(8, 8, 5, 1, 2)
+    made["block"] = small_rrdbnet()
+    made["block"].body[0].rdb1 = nn.Identity()
+    made["gray"] = GrayNetwork(SRVGGNetCompact(num_in_ch=1, num_out_ch=1, num_feat=8, num_conv=2))
+    return {name: network.eval() for name, network in made.items()}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto", "bf16"])
+@pytest.mark.parametrize("name", sorted(_altered()))
+def test_what_the_user_changed_in_a_network_is_computed_on_every_way(
+    name: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realesrgan.inference.engines.torch.prefers_bf16", lambda: True)
+    network, batch = _altered()[name], torch.rand(1, 3, 10, 12)
+    with torch.inference_mode():
+        expected = network(batch)
+    engine = create_engine(network, device="cpu", precision=precision)
+    assert engine.name == "torch"
+    found = engine(batch)
+    assert float((found - expected).abs().max()) < (0.05 if engine.precision == "bf16" else 1e-5)
+    with pytest.raises(ExportError, match="--backend torch"):
+        create_engine(network, backend="ncnn", device="cpu")
+
+
+def test_a_subclass_that_writes_its_own_computation_is_run_by_ncnn() -> None:
+    network, batch = _Written(num_feat=8, num_conv=2).eval(), torch.rand(1, 3, 10, 12)
+    engine = create_engine(network, device="cpu", precision="fp32")
+    assert engine.name == "ncnn"
+    with torch.inference_mode():
+        assert float((engine(batch) - network(batch)).abs().max()) < 1e-5
 
 
 def test_precisions_follow_the_device() -> None:

@@ -129,6 +129,62 @@ def test_the_radius_is_as_far_as_a_result_sees() -> None:
         assert side // 2 - plan.radius + 1 >= seen[0]
 
 
+class _Renamed(nn.Module):
+    """합성곱의 결과를 `nn.Identity`를 거쳐서도, 그대로도 읽는다."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.first, self.same, self.activation = nn.Conv2d(3, 8, 3, 1, 1), nn.Identity(), activation
+        self.last = nn.Conv2d(8, 3, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.first(x)
+        return self.last(self.activation(self.same(features)) + features)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 9])
+def test_a_tensor_under_two_names_is_not_changed_for_the_other_reader(rows: int) -> None:
+    torch.manual_seed(0)
+    assert largest_difference(_Renamed(nn.ReLU()).eval(), torch.rand(1, 3, 30, 9), rows) < 1e-5
+
+
+class _Halved(nn.Conv2d):
+    """물려받아 계산을 고친 합성곱."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * 0.5
+
+
+class _HalvedInside(nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight * 0.5, bias)
+
+
+class _Named(nn.Conv2d):
+    """이름만 다른 합성곱."""
+
+
+@pytest.mark.parametrize("kind", [_Halved, _HalvedInside, _Named])
+def test_a_convolution_that_computes_otherwise_is_never_taken_for_a_plain_one(kind: type[nn.Conv2d]) -> None:
+    network = nn.Sequential(kind(3, 3, 3, 1, 1), nn.ReLU()).eval()
+    try:
+        assert largest_difference(network, torch.rand(1, 3, 20, 9), 4) < 1e-5
+    except NotStreamableError:
+        assert kind is not _Named
+
+
+def _hooked() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1), nn.ReLU())
+    network[0].register_forward_hook(lambda _module, _inputs, output: output * 2)
+    return network
+
+
+def _replaced() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1), nn.ReLU())
+    network[1].forward = lambda x: -x  # type: ignore[method-assign]
+    return network
+
+
 class Refused(nn.Module):
     def __init__(self, forward: Callable[[Tensor], Any], **layers: nn.Module) -> None:
         super().__init__()
@@ -177,6 +233,10 @@ def _shared_in_place(x: Tensor) -> Tensor:
         (Refused(_unused_in_place), "제자리"),
         (Refused(_shared_in_place), "제자리"),
         (_Placed(), "자리마다"),
+        (_Renamed(nn.ReLU(inplace=True)), "제자리"),
+        (_hooked(), "훅"),
+        (_replaced(), "forward"),
+        (nn.utils.spectral_norm(nn.Conv2d(3, 3, 3, 1, 1)).eval(), "훅"),
         (lambda x: x, "nn.Module"),
     ],
 )

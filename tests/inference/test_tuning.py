@@ -91,7 +91,7 @@ def test_the_chosen_strip_and_workers_reach_the_upscaler(model: Model) -> None:
     assert model.with_compute(backend="torch", precision="fp32").upscaler.strip_bytes is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"choices": {}}', '{"choices": 3, "machine": {}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"choices": {}}', '{"choices": 3, "machine": {}}', "[" * 100_000])
 def test_a_broken_file_is_the_same_as_none(content: str) -> None:
     choices_file().parent.mkdir(parents=True)
     choices_file().write_text(content, encoding="utf-8")

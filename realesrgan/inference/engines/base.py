@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from realesrgan.archs.base import activation_values, network_scale, size_multiple
-from realesrgan.errors import DeviceError, OutOfMemoryError, UsageError
+from realesrgan.archs.base import activation_values, describes, network_scale, size_multiple
+from realesrgan.errors import DeviceError, ExportError, MissingPackageError, OutOfMemoryError, UsageError
 from realesrgan.util.files import cache_dir
 from realesrgan.util.machine import available_memory
 from realesrgan.util.optional import import_optional, is_installed
@@ -236,7 +236,7 @@ def choose_precision(requested: str, device: torch.device, network: Any = None) 
         DeviceError: 정밀도 이름을 모를 때.
     """
     if requested == AUTO:
-        if device.type == "cpu" and hasattr(network, "edge_layers"):
+        if device.type == "cpu" and describes(network, "edge_layers"):
             from realesrgan.inference.engines.torch import prefers_bf16
 
             return "bf16" if prefers_bf16() else "fp32"
@@ -324,8 +324,26 @@ def create_engine(
         MissingPackageError: 필요한 패키지가 없을 때.
     """
     _COMPUTED.set()
-    if backend == AUTO:
-        backend, device, precision = _fastest(network, device, precision)
+    ways = [(backend, device, precision)] if backend != AUTO else _by_speed(network, device, precision)
+    for way, following in zip(ways, [*ways[1:], None], strict=True):
+        try:
+            return _create(network, *way, scale, multiple)
+        except (MissingPackageError, DeviceError, ExportError) as error:
+            # 스스로 고른 것을 쓸 수 없으면 다음 것으로 간다. 사용자가 고른 것이면 오류다.
+            if following is None:
+                raise
+            logger.warning("%s 엔진을 쓸 수 없어 %s 엔진으로 계산합니다. %s", way[0], following[0], in_one_line(error))
+    raise AssertionError("엔진의 후보가 없습니다.")
+
+
+def _create(
+    network: Any,
+    backend: str,
+    device: str | torch.device | None,
+    precision: str,
+    scale: int | None,
+    multiple: int | None,
+) -> Engine:
     row = choose_engine(backend)
     place: torch.device | Place
     if row.levels:
@@ -377,30 +395,49 @@ def engine_packages() -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.package for row in ENGINES.values() if row.package))
 
 
-def _fastest(
-    network: Any, device: str | torch.device | None, precision: str
-) -> tuple[str, str | torch.device | None, str]:
-    """가장 빠른 `(엔진, 장치, 정밀도)`. 이 기계에서 재어 고른 것(`--tune`)이 있으면 그것, 없으면 잰 것으로 아는 것이다.
+Way = tuple[str, str | torch.device | None, str]
 
-    CPU의 fp32는 ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다.
-    """
+
+def _by_speed(network: Any, device: str | torch.device | None, precision: str) -> list[Way]:
+    """써 볼 `(엔진, 장치, 정밀도)`들, 빠른 차례로. 이 기계에서 재어 고른 것(`--tune`), 다음이 잰 것으로 아는 것이다."""
+    ways = [*_tuned(network, device, precision), _known(network, device, precision)]
     kind = str(device or AUTO).partition(":")[0]
-    chosen = None
-    if isinstance(network, torch.nn.Module) and (cache_dir() / CHOICES_FILE).is_file():
-        from realesrgan.inference.engines.choices import remembered
+    if ways[-1][0] == "ncnn" and kind != "vulkan":
+        ways.append(("torch", device, precision))
+    return list(dict.fromkeys(ways))
 
-        chosen = remembered(network, engine_packages())
-    if chosen is not None and kind in (AUTO, chosen.device) and precision in (AUTO, chosen.precision):
-        place = chosen.device if kind == AUTO else device
-        if chosen.backend in ENGINES and not hasattr(network, "_orig_mod"):
-            return chosen.backend, place, chosen.precision
+
+def _tuned(network: Any, device: str | torch.device | None, precision: str) -> list[Way]:
+    """`--tune`이 고른 것. 없거나 청한 장치나 정밀도와 다르면 비어 있다."""
+    kind = str(device or AUTO).partition(":")[0]
+    if not isinstance(network, torch.nn.Module) or not (cache_dir() / CHOICES_FILE).is_file():
+        return []
+    from realesrgan.inference.engines.choices import remembered
+
+    chosen = remembered(network, engine_packages())
+    if chosen is None or chosen.backend not in ENGINES or hasattr(network, "_orig_mod"):
+        return []
+    if kind not in (AUTO, chosen.device) or precision not in (AUTO, chosen.precision):
+        return []
+    return [(chosen.backend, chosen.device if kind == AUTO else device, chosen.precision)]
+
+
+def _known(network: Any, device: str | torch.device | None, precision: str) -> Way:
+    """잰 것으로 아는 가장 빠른 것. CPU의 fp32는 ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다."""
+    kind = str(device or AUTO).partition(":")[0]
     if kind == "vulkan":
         return "ncnn", device, precision
     on_cpu = kind == "cpu" or (kind == AUTO and choose_device().type == "cpu")
-    written = on_cpu and hasattr(network, "write_ncnn") and not hasattr(network, "_orig_mod")
-    if not written or choose_precision(precision, torch.device("cpu"), network) != "fp32":
+    if not on_cpu or not describes(network, "write_ncnn"):
+        return "torch", device, precision
+    if choose_precision(precision, torch.device("cpu"), network) != "fp32":
         return "torch", device, precision
     return "ncnn" if is_installed("ncnn") else "torch", device, precision
+
+
+def in_one_line(error: BaseException) -> str:
+    """오류의 글에서 해결 방법을 뺀 것을 한 줄로 적는다. 글이 없으면 종류의 이름이다."""
+    return " ".join(str(error).partition("\n  해결:")[0].split()) or type(error).__name__
 
 
 def estimate_memory(network: Any, precision: str, height: int, width: int) -> int:

@@ -74,7 +74,7 @@ def choices_file() -> Path:
 
 def remembered(network: Any, packages: Sequence[str]) -> Choice | None:
     """이 기계에서 이 모양의 네트워크에 골라 둔 것. 없거나 기계가 달라졌으면 None."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         content = json.loads(choices_file().read_text(encoding="utf-8"))
         found = content["choices"][network_key(network)]
         if content["machine"] == machine_identity(packages):
@@ -89,7 +89,7 @@ def remember(network: Any, packages: Sequence[str], choice: Choice) -> Path:
         OSError: 쓸 수 없을 때.
     """
     machine, kept = machine_identity(packages), {}
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         content = json.loads(choices_file().read_text(encoding="utf-8"))
         if content["machine"] == machine:
             kept = dict(content["choices"])

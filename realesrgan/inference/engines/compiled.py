@@ -61,7 +61,9 @@ def load_compiled(key: str, make: Callable[[], bytes], load: Callable[[bytes], T
             # 엔진마다 저마다의 예외를 낸다. 무엇이든 다시 만들면 된다.
             logger.info("캐시의 모델을 실을 수 없어 다시 만듭니다: %s (%s)", path, error)
         else:
-            path.touch()
+            # 읽기만 하는 캐시에서는 쓴 때를 적지 못한다.
+            with suppress(OSError):
+                path.touch()
             return loaded
     made = make()
     try:

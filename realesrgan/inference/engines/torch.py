@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.base import activation_values, image_of
+from realesrgan.archs.base import activation_values, describes, image_of, is_altered
 from realesrgan.inference.engines.base import PRECISION_DTYPES, named_memory_error, pixel_limit
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
@@ -233,14 +233,14 @@ def to_bf16(network: nn.Module) -> nn.Module:
         bf16 네트워크. `edge_layers`가 있으면 입력은 fp32여야 하고 결과도 fp32다.
     """
     made = copy.deepcopy(network).to(torch.bfloat16)
-    edges = dict(zip(getattr(network, "edge_layers", ()), (FirstConv, LastConv), strict=False))
+    known = describes(network, "edge_layers")
+    edges = dict(zip(network.edge_layers, (FirstConv, LastConv), strict=False)) if known else {}  # type: ignore[arg-type,call-overload]
     for name, layer in network.named_modules():
         kind = edges.get(name, Bf16Conv)
         # 물려받아 고친 합성곱이나 훅이 걸린 것은 무엇을 하는지 모르므로 그대로 둔다.
-        plain = type(layer) is nn.Conv2d and not layer._forward_hooks and not layer._forward_pre_hooks
-        if name and (plain or name in edges):
+        if name and type(layer) is nn.Conv2d and not is_altered(layer):
             made.set_submodule(name, _bf16_layer(layer, kind))
-    for module in made.modules():
+    for module in made.modules() if known else ():
         if hasattr(module, "wide_residual"):
             module.wide_residual = True  # type: ignore[assignment]
     return made
@@ -248,7 +248,7 @@ def to_bf16(network: nn.Module) -> nn.Module:
 
 def _bf16_layer(source: Any, kind: type[Bf16Conv]) -> Bf16Conv:
     """Fp32의 합성곱을 `kind`의 것으로 옮긴다."""
-    weight = source.weight if kind is LastConv else round_weight(source.weight)
+    weight = source.weight.float() if kind is LastConv else round_weight(source.weight)
     if kind is FirstConv:
         weight = torch.cat((weight, weight), 1)
     layer = kind(
