@@ -122,9 +122,11 @@ def read_image(
             header = read_header(file, path)
         info = header.info
         if max_output_pixels is not None:
-            pages = [page.info for page in header.detail] if info.pages else [info] * info.frames
+            # 프레임의 수는 파일이 적은 대로라 수십억일 수 있다. 쪽만 저마다 크기가 다르다.
+            pages = [page.info for page in header.detail] if info.pages else [info]
             sizes = [scaled_size(page.width, page.height, outscale, least=1) for page in pages]
-            if (total := sum(width * height for width, height in sizes)) > max_output_pixels:
+            total = sum(width * height for width, height in sizes) * (1 if info.pages else info.frames)
+            if total > max_output_pixels:
                 raise _too_large(path, info, sizes[0], total, max_output_pixels)
         if info.format == "JPEG":
             return decode_still("jpegload", path, header, lazy=lazy)
@@ -218,7 +220,7 @@ def decode_still(loader: str, source: Path, header: Header, *, lazy: bool = Fals
         UnreadableError: 풀 수 없을 때.
     """
     image = load(loader, source, **options)
-    if image.interpretation in ("cmyk", "lab", "labs", "multiband") or image.bands > 4:
+    if image.interpretation in ("cmyk", "multiband") or image.bands > 4:
         from realesrgan.media.pillow import decode_any
 
         return decode_any(source.read_bytes(), header)

@@ -31,7 +31,7 @@ from realesrgan.media.ifd import (
     read_ifd,
     read_tiff_head,
 )
-from realesrgan.media.image import EncodeJob, decode_still, finish_still
+from realesrgan.media.image import EncodeJob, finish_still
 from realesrgan.media.metadata import iptc_of_photoshop
 from realesrgan.media.picture import (
     Array,
@@ -47,11 +47,14 @@ from realesrgan.media.picture import (
     UnreadableError,
     UnsupportedError,
 )
-from realesrgan.media.vips import load
+from realesrgan.media.vips import load, to_array
 
 # 읽기
 
-_RGB, _CMYK = 2, 5
+_RGB, _CMYK, _YCBCR, _LAB = 2, 5, 6, 8
+# 읽는 색의 종류(PhotometricInterpretation): 회색, RGB, 팔레트, 마스크, CMYK, YCbCr, CIELab. 나머지는 이름을 댄다.
+_READABLE = (0, 1, 2, 3, 4, 5, 6, 8)
+_COLOURS = {9: "ICCLab", 10: "ITULab", 32803: "CFA(사진기의 원본)", 32844: "LogL", 32845: "LogLuv", 34892: "LinearRaw"}
 _ICC, _XMP, _IPTC, _PHOTOSHOP, _GEO_KEYS = 34675, 700, 33723, 34377, 34735
 _MAX_PAGES = 100_000
 _PACKED_BITS = (1, 2, 4, 8, 12, 16)
@@ -59,6 +62,8 @@ _COMPRESSIONS = {
     **{34925: "LZMA", 50000: "ZSTD", 50001: "WebP", 50002: "JPEG XL"},
     **{34712: "JPEG 2000", 34887: "LERC", 6: "옛 JPEG"},
 }
+# libvips의 wheel이 언제나 푸는 압축. 여기에도 위에도 없는 번호는 번호를 댄다.
+_ALWAYS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 
 
 class TiffPage(Table):
@@ -88,13 +93,20 @@ class TiffPage(Table):
         size = (height, width) if self.orientation >= 5 else (width, height)
         plain = self.integer(262, 1) <= _RGB
         mode: Mode = "RGBA" if plain and self.alpha else "L" if self.integer(262, 1) < _RGB else "RGB"
-        return ImageInfo(*size, "TIFF", 1, mode, 16 if self.bits > 8 and plain else 8)
+        deep = self.bits > 8 and (plain or self.integer(262) == _LAB)
+        return ImageInfo(*size, "TIFF", 1, mode, 16 if deep else 8)
 
     @property
     def orientation(self) -> int:
         """EXIF와 같은 방향 번호."""
         value = self.integer(274, 1)
         return value if 1 <= value <= 8 else 1
+
+    @property
+    def missing_compression(self) -> str | None:
+        """설치된 라이브러리가 풀지 못할 수 있는 압축이면 그 이름."""
+        number = self.integer(259, 1)
+        return _COMPRESSIONS.get(number) or (None if number in _ALWAYS else f"{number}번")
 
     def metadata(self, file: BinaryIO) -> dict[str, Any]:
         """Pillow의 `info`와 같은 이름의 메타데이터. 픽셀 배치를 적은 태그는 뺀다."""
@@ -168,7 +180,8 @@ def _check_extent(file: BinaryIO, page: TiffPage) -> None:
     if len(offsets) < needed:
         raise TruncatedError
     end = file.seek(0, os.SEEK_END)
-    if page.integer(259, 1) == 1 and not tiled and counts:
+    # 줄인 색차(chroma subsampling)는 픽셀마다의 비트 수로 셀 수 없다.
+    if page.integer(259, 1) == 1 and not tiled and any(counts) and page.integer(262, 1) != _YCBCR:
         bits = sum(page.integers(258, (1,))) if planes == 1 else page.bits
         bits *= page.integer(277, 1) if len(page.integers(258, (1,))) == 1 and planes == 1 else 1
         if sum(counts) * planes < (width * bits + 7) // 8 * height:
@@ -238,8 +251,12 @@ def _check_supported(page: TiffPage, value_range: Range) -> None:
         return
     if page.integer(262, 1) == _CMYK and page.integer(277, 1) > 4:
         raise UnsupportedError("알파나 별색(spot colour)이 있는 CMYK의 TIFF는 지원하지 않습니다.")
+    if (colour := page.integer(262, 1)) not in _READABLE:
+        raise UnsupportedError(f"색을 {_COLOURS.get(colour, f'{colour}번')} 방식으로 적은 TIFF는 지원하지 않습니다.")
     if page.bits not in _PACKED_BITS:
         raise UnsupportedError(f"채널마다 {max(page.integers(258, (1,)))}비트인 TIFF는 지원하지 않습니다.")
+    if page.bits % 8 and page.integer(277, 1) > 1:
+        raise UnsupportedError(f"채널이 여럿이고 채널마다 {page.bits}비트인 TIFF는 지원하지 않습니다.")
 
 
 def _mapped(image: Any, value_range: tuple[float, float]) -> tuple[Any, tuple[str, ...]]:
@@ -254,46 +271,72 @@ def _mapped(image: Any, value_range: tuple[float, float]) -> tuple[Any, tuple[st
 
 def _decode_page(source: Path, header: Header, lazy: bool, value_range: Range) -> Picture:
     page: TiffPage = header.detail["page"]
-    notes: tuple[str, ...] = ()
+    kind = page.integer(262, 1)
     try:
-        if page.integer(262, 1) > _RGB:
-            return decode_still("tiffload", source, header, lazy=lazy, page=page.index, unlimited=True)
-        image = _load_pixels(source, page)
-        bands = (1 if page.integer(262, 1) < _RGB else 3) + page.alpha
+        # libvips는 압축하지 않은 YCbCr를 바꾸지 않은 채 RGB라고 하고, 8비트 LAB는 읽지 못한다.
+        whole = kind == _YCBCR and page.integer(259, 1) not in (6, 7) and page.integers(530, (2, 2)) == (1, 1)
+        if whole or (kind == _LAB and page.bits == 8):
+            return _decode_with_pillow(source, header, page, DamagedError(), None)
+        image, notes = _load_pixels(source, page), tuple[str, ...]()
+        if kind == _CMYK:
+            return _from_cmyk(image, header)
+        if kind == _LAB:
+            image, notes = image.colourspace("rgb16"), ("LAB 색을 sRGB로 바꾸어 읽었습니다.",)
+        bands = image.bands if kind in (3, 4) else (1 if kind < _RGB else 3) + (page.alpha and kind <= _RGB)
         if _is_wide(page) and value_range is not None:
             image, notes = _mapped(image, value_range)
         elif (extra := image.bands - bands) > 0:
             image = image.extract_band(0, n=bands).copy(interpretation=image.interpretation)
-            notes = (f"뜻을 알 수 없는 추가 채널 {extra}개를 뺐습니다.",)
+            # 줄인 색차의 YCbCr는 libvips가 쓸모없는 알파를 붙인다.
+            notes = (f"뜻을 알 수 없는 추가 채널 {extra}개를 뺐습니다.",) if kind != _YCBCR else ()
         picture = finish_still(image, header, source, lazy=lazy)
         return replace(picture, notes=(*picture.notes, *notes))
     except UnreadableError as error:
-        name = _COMPRESSIONS.get(page.integer(259, 1))
+        name = page.missing_compression
         if isinstance(error, TruncatedError) or (page.bits not in (8, 12) and name is None):
             raise
         return _decode_with_pillow(source, header, page, error, name)
 
 
+def _from_cmyk(image: Any, header: Header) -> Picture:
+    """libvips가 푼 CMYK의 색을 Pillow로 바꾼다. 색을 바꾸는 쪽은 8비트뿐이라 16비트는 위 자리만 쓴다."""
+    from PIL import Image
+
+    from realesrgan.media.pillow import decode_still as finish_with_pillow
+
+    eight = image if image.format == "uchar" else (image >> 8).cast("uchar")
+    pixels = Image.frombytes("CMYK", (image.width, image.height), to_array(eight).tobytes())
+    pixels.info["icc_profile"] = header.detail["icc_profile"]
+    picture = finish_with_pillow(pixels, header)
+    deep = ("16비트 CMYK를 8비트로 줄여 읽었습니다.",) if image.format != "uchar" else ()
+    return replace(picture, notes=(*picture.notes, *deep))
+
+
 def _load_pixels(source: Path, page: TiffPage) -> Any:
     """쪽의 픽셀을 libvips 이미지로."""
-    if page.integer(284, 1) != 2 or page.integer(277, 1) != 2:
+    count, tiled = page.integer(277, 1), 324 in page
+    if page.integer(284, 1) != 2 or not (count == 2 or (tiled and count > 1)):
         return load("tiffload", source, page=page.index, unlimited=True)
-    # libvips는 채널이 따로 놓인(planar) 회색+알파의 둘째 줄부터를 틀리게 읽는다. 채널마다 회색인 파일로 보고 읽는다.
+    # libvips는 채널이 따로 놓인(planar) 타일과 회색+알파를 읽지 못한다. 채널마다 회색인 파일로 보고 읽는다.
     data, planes = source.read_bytes(), []
-    offsets = page[273]
-    count = offsets.count // 2
-    for index in range(2):
-        part = slice(index * count, (index + 1) * count)
+    tags = (324, 325) if tiled else (273, 279)
+    each = page[tags[0]].count // count
+    for index in range(count):
         entries = {tag: entry for tag, entry in page.items() if tag not in (338, 284, _ICC)}
-        for tag in (273, 279):
-            entries[tag] = page.order.entry(tag, entries[tag].kind, *page.integers(tag)[part])
-        entries |= {277: page.order.entry(277, SHORT, 1), 258: page.order.entry(258, SHORT, page.bits)}
+        for tag in tags:
+            part = page.integers(tag)[index * each : (index + 1) * each]
+            entries[tag] = page.order.entry(tag, entries[tag].kind, *part)
+        colour = 0 if page.integer(262, 1) == 0 and index == 0 else 1
+        for tag, value in ((277, 1), (258, page.bits), (262, colour)):
+            entries[tag] = page.order.entry(tag, SHORT, value)
         start = len(data) + len(data) % 2
         head = data[:8] + struct.pack(page.order.prefix + "Q", start) if page.order.big else data[:4]
         head += b"" if page.order.big else struct.pack(page.order.prefix + "I", start)
         whole = head + data[len(head) :] + bytes(len(data) % 2) + pack_ifd(entries.values(), start, page.order)
         planes.append(load("tiffload", whole))
-    return planes[0].bandjoin(planes[1]).copy(interpretation=planes[0].interpretation)
+    wide = planes[0].format == "ushort"
+    space = ("rgb16" if wide else "srgb") if count > 2 else planes[0].interpretation
+    return planes[0].bandjoin(planes[1:]).copy(interpretation=space)
 
 
 @contextmanager

@@ -49,13 +49,23 @@ def png(rgb: Array, colour_type: int, *, bits: int = 0, before: bytes = b"", aft
 
 
 def tiff(
-    samples: Array, *, order: str = "<", deflate: bool = False, planar: bool = False, **tags: tuple[int, ...]
+    samples: Array,
+    *,
+    order: str = "<",
+    deflate: bool = False,
+    planar: bool = False,
+    tiled: bool = False,
+    **tags: tuple[int, ...],
 ) -> bytes:
-    """`(H, W, C)` 배열을 두 줄씩 띠로 나눈 TIFF로. `tags`는 `t274=(6,)`처럼 준다."""
+    """`(H, W, C)` 배열을 두 줄씩 띠로 나눈 TIFF로. `tags`는 `t274=(6,)`처럼 준다.
+
+    `tiled`면 한 장이 타일 하나다. 변은 16의 배수여야 한다.
+    """
     height, width, count = samples.shape
     planes = [samples[..., index : index + 1] for index in range(count)] if planar else [samples]
     wire = [plane.astype(samples.dtype.newbyteorder(order)) for plane in planes]
-    strips = [plane[top : top + 2].tobytes() for plane in wire for top in range(0, height, 2)]
+    rows = height if tiled else 2
+    strips = [plane[top : top + rows].tobytes() for plane in wire for top in range(0, height, rows)]
     strips = [zlib.compress(strip) for strip in strips] if deflate else strips
     offsets = [8 + sum(map(len, strips[:index])) for index in range(len(strips))]
     fields: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -64,12 +74,12 @@ def tiff(
         258: ("H", (samples.dtype.itemsize * 8,) * count),
         259: ("H", (8 if deflate else 1,)),
         262: ("H", (1 if count < 3 else 2,)),
-        273: ("I", tuple(offsets)),
+        324 if tiled else 273: ("I", tuple(offsets)),
         277: ("H", (count,)),
-        278: ("I", (2,)),
-        279: ("I", tuple(map(len, strips))),
+        325 if tiled else 279: ("I", tuple(map(len, strips))),
         284: ("H", (2 if planar else 1,)),
     }
+    fields |= {322: ("I", (width,)), 323: ("I", (height,))} if tiled else {278: ("I", (2,))}
     fields |= {int(name[1:]): ("H", values) for name, values in tags.items()}
     start = 8 + sum(map(len, strips))
     tail_at = start + 2 + 12 * len(fields) + 4

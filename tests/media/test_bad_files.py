@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,16 @@ def test_limit_counts_every_frame(tmp_path: Path) -> None:
     read_image(path, max_output_pixels=16 * 16 * 4)
     with pytest.raises(ImageTooLargeError, match="4프레임"):
         read_image(path, max_output_pixels=16 * 16 * 4 - 1)
+
+
+def test_a_number_of_frames_that_cannot_be_true_takes_no_memory(tmp_path: Path) -> None:
+    data = png(random_array(4, 4, 3), 2, before=chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)))
+    (tmp_path / "a.png").write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(ImageTooLargeError, match="2,147,483,647프레임"):
+        read_image(tmp_path / "a.png")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from realesrgan.errors import ImageWriteError
+from realesrgan.errors import ImageReadError, ImageWriteError
 from realesrgan.media import tiff
 from realesrgan.media.ifd import (
     ByteOrder,
@@ -27,7 +27,9 @@ from realesrgan.media.ifd import (
     read_tiff_head,
 )
 from realesrgan.media.image import Frame, Metadata, Picture, read_image, still, write_image
+from realesrgan.media.picture import apply_orientation
 from tests.media.samples import exif_bytes, parsed_exif, photo, random_array, srgb
+from tests.media.samples import tiff as tiff_of
 
 ENTRIES = st.dictionaries(st.integers(1, 65535), st.binary(min_size=1, max_size=40), max_size=8).map(
     lambda items: [Entry(tag, 7, len(body), body) for tag, body in items.items()]
@@ -104,6 +106,103 @@ def test_pages_of_different_kinds_come_back_one_by_one(tmp_path: Path) -> None:
         assert frame.metadata.dpi == (100 + index, 72)
     with pytest.raises(ImageWriteError, match=r"3쪽[\s\S]*--ext tif"):
         write_image(tmp_path / "a.png", picture)
+
+
+def read_bytes(tmp_path: Path, data: bytes) -> Picture:
+    (tmp_path / "a.tif").write_bytes(data)
+    return read_image(tmp_path / "a.tif")
+
+
+def cmyk_tiff(image: Image.Image, **options: Any) -> bytes:
+    output = io.BytesIO()
+    image.save(output, "TIFF", **options)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_cmyk_is_turned_once(tmp_path: Path, orientation: int) -> None:
+    image = Image.fromarray(photo()).convert("CMYK")
+    expected = apply_orientation(np.asarray(image.convert("RGB"))[..., ::-1], orientation)
+    picture = read_bytes(tmp_path, cmyk_tiff(image, tiffinfo={274: orientation}))
+    assert np.array_equal(picture.first.array, expected)
+
+
+def test_a_later_cmyk_page_is_not_the_first_page(tmp_path: Path) -> None:
+    pages = [Image.fromarray(photo()), Image.fromarray(photo()[::-1].copy()).convert("CMYK")]
+    picture = read_bytes(tmp_path, cmyk_tiff(pages[0], save_all=True, append_images=pages[1:]))
+    arrays = [frame.array[..., ::-1] for frame in picture.frames]
+    assert [np.array_equal(array, page.convert("RGB")) for array, page in zip(arrays, pages, strict=True)] == [True] * 2
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_deep_cmyk_keeps_its_colours_and_names_the_lost_depth(tmp_path: Path, planar: bool) -> None:
+    inks = np.asarray(Image.fromarray(photo()).convert("CMYK"))
+    expected = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB"))[..., ::-1]
+    picture = read_bytes(tmp_path, tiff_of(inks.astype(np.uint16) * 257, planar=planar, t262=(5,)))
+    assert np.array_equal(picture.first.array, expected)
+    assert any("16비트 CMYK를 8비트로" in note for note in picture.notes)
+
+
+def test_uncompressed_ycbcr_is_converted(tmp_path: Path) -> None:
+    image = Image.fromarray(photo()[..., ::-1].copy())
+    whole = tiff_of(np.asarray(image.convert("YCbCr")), t262=(6,), t530=(1, 1))
+    assert np.abs(read_bytes(tmp_path, whole).first.array.astype(int) - photo()).max() <= 3
+    # 색차를 가로세로로 반씩 줄인 것: 2x2의 밝기 넷과 색차 둘이 한 덩어리다.
+    flat = np.zeros((4, 4, 3), np.uint8) + np.array([120, 90, 160], np.uint8)
+    packed = np.tile(np.array([120] * 4 + [90, 160], np.uint8), 4).reshape(4, 6, 1)
+    data = tiff_of(packed, t262=(6,), t530=(2, 2), t277=(3,), t256=(4,), t257=(4,), t258=(8, 8, 8))
+    expected = np.asarray(Image.fromarray(flat, "YCbCr").convert("RGB"))[..., ::-1]
+    array = read_bytes(tmp_path, data).first.array
+    assert array.shape == (4, 4, 3) and np.abs(array.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_channels_apart_in_tiles_are_read(
+    tmp_path: Path, dtype: Any, count: int, order: str, tiled: bool, white_is_zero: bool
+) -> None:
+    samples = random_array(16, 32, count, dtype=dtype)
+    inverted = white_is_zero and count == 2
+    tags = {"t338": (2,)} if count % 2 == 0 else {}
+    tags |= {"t262": (0,)} if inverted else {}
+    array = read_bytes(tmp_path, tiff_of(samples, order=order, planar=True, tiled=tiled, **tags)).first.array
+    shown = samples.copy()
+    if inverted:
+        shown[..., 0] = np.iinfo(dtype).max - shown[..., 0]
+    assert np.array_equal(array, shown[..., {2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[count]])
+
+
+def test_deep_lab_becomes_deep_srgb(tmp_path: Path) -> None:
+    lab = np.zeros((4, 6, 3), np.int32)
+    lab[..., 0] = np.arange(6) * 13107
+    array = read_bytes(tmp_path, tiff_of(lab.astype(np.uint16), t262=(8,))).first.array
+    # 색이 없는 밝기 0%, 20%, ...의 sRGB(CIE 1976의 L*).
+    light = np.arange(6) * 20.0
+    linear = np.where(light > 8, ((light + 16) / 116) ** 3, light / 903.3)
+    expected = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert array.dtype == np.uint16 and np.abs(array[0] / 65535 - expected[:, None]).max() < 0.004
+
+
+def test_strip_sizes_of_zero_are_taken_as_not_written(tmp_path: Path) -> None:
+    samples = random_array(2, 6, 1)
+    assert np.array_equal(read_bytes(tmp_path, tiff_of(samples, t279=(0,))).first.array, samples[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"t262": (9,)}, "색을 ICCLab 방식으로"),
+        ({"t262": (32803,)}, "사진기의 원본"),
+        ({"t259": (34933,)}, "34933번 압축의 8비트"),
+        ({"t258": (4, 4, 4)}, "채널마다 4비트"),
+    ],
+)
+def test_what_is_not_supported_is_not_called_damage(tmp_path: Path, tags: Any, reason: str) -> None:
+    with pytest.raises(ImageReadError, match=reason):
+        read_bytes(tmp_path, tiff_of(random_array(4, 4, 3), **tags))
 
 
 @given(ENTRIES, st.sampled_from("<>"), st.integers(0, 50).map(lambda value: value * 2))
