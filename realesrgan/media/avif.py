@@ -39,14 +39,19 @@ from realesrgan.media.vips import import_vips, load, save
 _HEAD_BYTES = 1 << 16
 # libheif이 RGB를 바꿀 때 쓰는 행렬(BT.601)과 온전한 범위.
 _MATRIX = (6, 0x80)
+# 상자 하나(14바이트)로 적은, 알파를 곱한 색이라는 표시(ISO/IEC 23008-12의 6.6.2.1절).
+_PREMULTIPLIED = b"\0\0\0\x0eprem"
+_BOXES = frozenset((b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"uuid"))
 
 
 def read_header(file: BinaryIO) -> Header:
     """AVIF나 HEIC의 머리를 읽는다. 잘렸으면 `TruncatedError`를 낸다."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)
-    check_boxes(file)
-    info = {"cicp": _numbers(head)}
+    extra = check_boxes(file)
+    motion = "움직이는 사진의 비디오" if b"mpvd" in extra else ""
+    notes = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {motion}."] if motion else []
+    info = {"cicp": _numbers(head), "premultiplied": _PREMULTIPLIED in head, "notes": notes}
     if sniff_format(head[:64]) == "AVIF":
         header = pillow_header(file, "AVIF")
         flags = (_settings(head) or [0])[0]
@@ -60,12 +65,13 @@ def read_header(file: BinaryIO) -> Header:
     file.seek(0)
     heif = import_module("pillow_heif").open_heif(file, convert_hdr_to_8bit=False)
     transparent = heif.mode[:4] in ("RGBA", "RGBa") or heif.mode[:2] in ("LA", "La")
-    mode: Mode = "RGBA" if transparent else "L" if heif.mode == "L" else "RGB"
+    mode: Mode = "RGBA" if transparent else "L" if heif.mode[0] in "LI" else "RGB"
     bits = int(heif.info.get("bit_depth", 8))
     others = len(heif) - 1
     lost = [f"함께 든 다른 이미지 {others}장"] if others > 0 else []
     lost += ["깊이 지도"] if heif.info.get("depth_images") else []
     lost += ["보조 이미지(이득 지도 등)"] if heif.info.get("aux") else []
+    lost += [motion] if motion else []
     notes = [f"대표 이미지만 키웠습니다. 옮기지 않은 것: {', '.join(lost)}."] if lost else []
     detail = info | {"bits": bits, "notes": notes}
     return Header(ImageInfo(heif.size[0], heif.size[1], "HEIF", 1, mode, 16 if bits > 8 else 8), 1, detail)
@@ -87,23 +93,28 @@ def _settings(head: bytes) -> list[int]:
     return [head[found.start() + 6] for found in re.finditer(b"av1C", head) if found.start() < len(head) - 7]
 
 
-def check_boxes(file: BinaryIO) -> None:
-    """맨 바깥 상자가 파일 끝을 넘으면 `TruncatedError`를 낸다."""
+def check_boxes(file: BinaryIO) -> set[bytes]:
+    """맨 바깥 상자의 이름들. 상자가 파일 끝을 넘으면 `TruncatedError`를 낸다."""
     end = file.seek(0, os.SEEK_END)
-    at = 0
+    at, seen = 0, set[bytes]()
     while at < end:
         file.seek(at)
         head = file.read(16)
-        if len(head) < 8:
+        if len(head) < 8 and not {b"meta", b"mdat"} <= seen:
             raise TruncatedError
-        size = struct.unpack_from(">I", head)[0]
+        size = struct.unpack_from(">I", head.ljust(8, b"\0"))[0]
         if size == 1 and len(head) == 16:
             size = struct.unpack_from(">Q", head, 8)[0]
         if size == 0:
-            return
+            break
         if size < 8 or at + size > end:
+            # 이미지가 다 나온 뒤에 붙은, 상자가 아닌 것은 디코더들이 건너뛴다.
+            if {b"meta", b"mdat"} <= seen and head[4:8] not in _BOXES:
+                break
             raise TruncatedError
+        seen.add(head[4:8])
         at += size
+    return seen
 
 
 def is_grey(head: bytes) -> bool:
@@ -143,6 +154,11 @@ def _decode_deep(source: Path, header: Header) -> Picture:
     array = bgr_array(image)
     # libvips는 아래 자리를 0으로 채운다. 위 자리를 되풀이해야 흰색이 65535가 된다.
     array |= array >> bits
+    if header.detail["premultiplied"] and array.shape[2:] == (4,):
+        # libvips는 알파를 곱한 색을 그대로 준다.
+        alpha = np.maximum(array[..., 3:].astype(np.uint64), 1)
+        colour = (array[..., :3] * np.uint64(65535) + alpha // 2) // alpha
+        array[..., :3] = np.minimum(colour, 65535)
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info = {names[field]: bytes(image.get(field)) for field in image.get_fields() if field in names}
     metadata, notes = collect_metadata(info | header.detail, grey=array.ndim == 2)

@@ -38,7 +38,8 @@ def matching_icc(icc: bytes, mode: str) -> bytes | None:
 
     회색 이미지에 RGB 프로파일이(또는 거꾸로) 붙으면 뷰어마다 다르게 보이므로 나르지 않는다.
     """
-    if len(icc) < 132 or icc[36:40] != b"acsp":
+    # 앞에 적힌 길이보다 짧으면 잘린 것이다.
+    if len(icc) < max(132, int.from_bytes(icc[:4], "big")) or icc[36:40] != b"acsp":
         return None
     return icc if icc[16:20] == _ICC_SPACES[mode] else None
 

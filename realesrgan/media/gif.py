@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.GifImagePlugin import getdata
 
 from realesrgan.media.image import EncodeJob
-from realesrgan.media.metadata import decode_text
+from realesrgan.media.metadata import decode_comment, encode_comment
 from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, TruncatedError
 from realesrgan.media.pillow import decode, open_image
 
@@ -24,10 +24,13 @@ __all__ = ["decode", "read_header", "write"]
 _COLOURS = 256
 _HALF = 128
 _MAX_DELAY = 65535
+_XMP_NAME, _XMP_END = b"XMP DataXMP", b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 
 
 def read_header(file: BinaryIO) -> Header:
-    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다. `detail`은 재생 횟수(0은 끝없이)와 설명이다.
+    """GIF의 블록을 끝까지 걸어 프레임을 센다. LZW 자료는 풀지 않는다.
+
+    `detail`은 재생 횟수(0은 끝없이)와 `metadata.collect_metadata`의 `info`다.
 
     Raises:
         TruncatedError: 블록 가운데에서 파일이 끝날 때. 프레임 경계에서 끝나면 끝 표시(trailer)가 없어도 받아들인다.
@@ -38,17 +41,26 @@ def read_header(file: BinaryIO) -> Header:
     _skip_table(file, flags)
     frames, transparent, loop = 0, False, 1
     comments: list[tuple[str, str]] = []
+    info: dict[str, Any] = {"text": comments}
     while (kind := file.read(1)) != b";" and (kind or not frames):
         if kind == b",":
-            _skip_table(file, _exactly(file, 9)[8])
+            left, top, across, down, local = struct.unpack("<HHHHB", _exactly(file, 9))
+            # 화면의 크기를 0으로 적은 파일이 있다. 뷰어들은 첫 프레임에 맞춘다.
+            width, height = width or left + across, height or top + down
+            _skip_table(file, local)
             _exactly(file, 1)
             _read_blocks(file)
             frames += 1
         elif kind == b"!":
             label = _exactly(file, 1)
+            if label == b"\xff" and (packet := _read_xmp(file)) is not None:
+                info["xmp"] = packet
+                continue
             body = _read_blocks(file)
             if label == b"\xfe":
-                comments.append(("Comment", decode_text(body)))
+                comments.append(("Comment", decode_comment(body)))
+            if label == b"\xff" and body.startswith(b"ICCRGBG1012"):
+                info["icc_profile"] = body[11:]
             transparent |= label == b"\xf9" and len(body) >= 1 and bool(body[0] & 1)
             if label == b"\xff" and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and body[11:12] == b"\x01":
                 # GIF는 처음을 뺀 되풀이의 수를 적는다.
@@ -61,7 +73,7 @@ def read_header(file: BinaryIO) -> Header:
     mode: Mode = "RGBA" if transparent else "RGB"
     if frames == 1 and not transparent and open_image("GIF", file).mode == "L":
         mode = "L"
-    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail={"loop": loop, "text": comments})
+    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail=info | {"loop": loop})
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
@@ -85,6 +97,22 @@ def _read_blocks(file: BinaryIO) -> bytes:
     return b"".join(blocks)
 
 
+def _read_xmp(file: BinaryIO) -> bytes | None:
+    """확장이 XMP면 그 내용(XMP 규격 3부 1.1.2절). 아니면 제자리로 되돌아가 None.
+
+    XMP는 작은 블록으로 나누지 않고 통째로 적는다. 건너뛰는 쪽이 어디서 읽든 끝에 닿게 하는 끝 표시가 붙는다.
+    """
+    start = file.tell()
+    if _exactly(file, 12)[1:] != _XMP_NAME:
+        file.seek(start)
+        return None
+    packet, end, _ = file.read().partition(_XMP_END)
+    if not end:
+        raise TruncatedError
+    file.seek(start + 12 + len(packet) + len(_XMP_END))
+    return packet
+
+
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
     """프레임들을 GIF로 쓰고, 줄인 색과 투명도를 알리는 문장들을 돌려준다. 시간의 오차는 쌓이지 않는다."""
     file.write(b"GIF89a" + struct.pack("<HHBBB", job.width, job.height, 0x70, 0, 0))
@@ -92,7 +120,7 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
         repeats = min(job.loop - 1, 65535) if job.loop else 0
         file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
     for _, text in job.metadata.text:
-        data = text.encode()
+        data = encode_comment(text)
         parts = (data[at : at + 255] for at in range(0, len(data), 255))
         file.write(b"!\xfe" + b"".join(bytes((len(part),)) + part for part in parts) + b"\0")
     reduced = faded = False

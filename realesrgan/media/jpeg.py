@@ -100,7 +100,7 @@ def _next_segment(file: BinaryIO) -> tuple[int, bytes, int]:
 
 def _note_segment(info: dict[str, Any], marker: int, body: bytes) -> None:
     """메타데이터 조각 하나를 `info`에 더한다. 같은 것이 또 나오면 처음 것을 쓴다."""
-    from realesrgan.media.metadata import decode_text, iptc_of_photoshop
+    from realesrgan.media.metadata import decode_comment, iptc_of_photoshop
 
     if marker == 0xE1 and body.startswith(EXIF_PREFIX):
         info.setdefault("exif", body)
@@ -111,7 +111,7 @@ def _note_segment(info: dict[str, Any], marker: int, body: bytes) -> None:
     elif marker == 0xED and body.startswith(_PHOTOSHOP_HEAD) and (iptc := iptc_of_photoshop(body)):
         info.setdefault("iptc", iptc)
     elif marker == _COM:
-        info.setdefault("text", []).append(("Comment", decode_text(body.rstrip(b"\0"))))
+        info.setdefault("text", []).append(("Comment", decode_comment(body.rstrip(b"\0"))))
     elif marker == 0xEB and b"jumb" in body[:40]:
         info.setdefault("lost", set()).add("출처 증명(C2PA) 등의 JUMBF")
 
@@ -215,6 +215,8 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 def _metadata_segments(metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
     """JFIF, EXIF, XMP, ICC, IPTC, 설명의 조각들. 한 조각(64KB)에 들지 않는 것은 빼고 알린다."""
+    from realesrgan.media.metadata import encode_comment
+
     dpi = [min(max(round(value), 1), 65535) for value in metadata.dpi] if metadata.dpi else [1, 1]
     result = _segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if metadata.dpi else 0, *dpi, 0, 0))
     notes = []
@@ -225,7 +227,7 @@ def _metadata_segments(metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
         ("EXIF", 0xE1, EXIF_PREFIX + metadata.exif if metadata.exif else b""),
         ("XMP", 0xE1, _XMP_HEAD + metadata.xmp if metadata.xmp else b""),
         ("IPTC", 0xED, resource if iptc else b""),
-        *(("설명", _COM, text.encode()) for _, text in metadata.text),
+        *(("설명", _COM, encode_comment(text)) for _, text in metadata.text),
     ]
     for name, marker, body in parts:
         if body and len(body) <= _MAX_SEGMENT:

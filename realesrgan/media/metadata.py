@@ -99,6 +99,16 @@ def decode_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
+def decode_comment(data: bytes) -> str:
+    """글자 부호를 정하지 않은 형식(JPEG, GIF)의 설명. UTF-8이 아니어도 `encode_comment`가 같은 바이트로 되돌린다."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode_comment(text: str) -> bytes:
+    """`decode_comment`의 글을 바이트로."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def profile_text(text: str) -> bytes | None:
     """ImageMagick이 PNG에 16진수 글로 적은 것(`Raw profile type ...`)의 바이트. 그런 글이 아니면 None."""
     try:

@@ -90,10 +90,24 @@ def read_header(file: BinaryIO) -> Header:
     file.seek(0)
     head = file.read(_JXL_HEAD)
     name = sniff_format(head[:64]) or "TGA"
+    if name == "BMP":
+        return replace(pillow_header(file, name), detail={"icc_profile": _bmp_profile(file)})
     if name == "JXL":
         # 이 플러그인은 머리만 읽지 못하고 통째로 푼다. 채널은 풀어 보아야 안다.
         return Header(ImageInfo(*_jxl_size(head), "JXL", 1, "RGB", 8))
     return pillow_header(file, name)
+
+
+def _bmp_profile(file: BinaryIO) -> bytes | None:
+    """BMP의 다섯째 판(BITMAPV5HEADER)에 든 색 프로파일. Pillow는 읽지 않는다."""
+    file.seek(14)
+    head = file.read(124).ljust(124, b"\0")
+    # 색 공간의 종류가 `MBED`(거꾸로 적힌다)일 때만 파일 안에 있다.
+    if int.from_bytes(head[:4], "little") < 124 or head[56:60] != b"DEBM":
+        return None
+    at, size = struct.unpack_from("<II", head, 112)
+    file.seek(14 + at)
+    return file.read(size)
 
 
 def _jxl_size(head: bytes) -> tuple[int, int]:

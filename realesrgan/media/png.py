@@ -20,7 +20,7 @@ import numpy as np
 
 from realesrgan.media.deflate import deflate, ordered_map
 from realesrgan.media.image import EncodeJob, decode_still
-from realesrgan.media.metadata import decode_text, find_orientation, iptc_of_photoshop, profile_text
+from realesrgan.media.metadata import decode_text, encode_comment, find_orientation, iptc_of_photoshop, profile_text
 from realesrgan.media.picture import (
     Array,
     DamagedError,
@@ -31,12 +31,17 @@ from realesrgan.media.picture import (
     Mode,
     Picture,
     TruncatedError,
+    UnsupportedError,
 )
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 1 << 26
 _KEPT = (b"IHDR", b"tRNS", b"eXIf", b"acTL", b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
 # 뜻이 픽셀이나 다른 조각에 매여 있어 그대로 옮기면 틀리는 것.
+_DROPPED = frozenset(
+    (b"bKGD", b"hIST", b"sBIT", b"sPLT", b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"gIFg", b"gIFx")
+)
+_ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _LOST = {b"mDCV": "HDR의 기준 화면(mDCV)", b"cLLI": "HDR의 가장 밝은 값(cLLI)", b"caBX": "출처 증명(C2PA)"}
 _XMP_KEY = "XML:com.adobe.xmp"
 
@@ -70,12 +75,21 @@ def read_header(file: BinaryIO) -> Header:
 
     Raises:
         TruncatedError: 파일이 잘렸을 때.
+        UnsupportedError: iOS용으로 바꾼 PNG일 때.
         DamagedError: IHDR이 없거나 뜻이 통하지 않을 때.
     """
     found: dict[bytes, bytes] = {}
     texts: list[tuple[str, str]] = []
     notes: list[str] = []
+    unknown: dict[str, None] = {}
+    pixels = False
     for kind, at, length in _chunks(file):
+        pixels = pixels or kind == b"IDAT"
+        if kind == b"CgBI":
+            raise UnsupportedError("애플의 iOS용으로 바꾼 PNG(CgBI)라 여느 PNG처럼 풀 수 없습니다.")
+        if kind == b"acTL" and pixels:
+            # 픽셀 뒤에 적은 애니메이션은 없는 것으로 본다(11.3.6.1절).
+            continue
         if kind in _KEPT:
             file.seek(at)
             found.setdefault(kind, file.read(length))
@@ -87,6 +101,10 @@ def read_header(file: BinaryIO) -> Header:
                 notes.append("읽을 수 없는 PNG의 글을 옮기지 않았습니다.")
         elif kind in _LOST:
             notes.append(f"옮기지 않은 것: {_LOST[kind]}.")
+        elif kind[0] & 0x20 and kind not in _DROPPED | _ANIMATION:
+            unknown[kind.decode("ascii", "replace")] = None
+    if unknown:
+        notes.append(f"옮기지 않은 것: 뜻을 모르는 PNG의 조각({', '.join(unknown)}).")
     ihdr = found.get(b"IHDR", b"")
     if len(ihdr) != 13:
         raise DamagedError
@@ -278,8 +296,10 @@ def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield _chunk(b"iTXt", _XMP_KEY.encode() + b"\0\0\0\0\0" + metadata.xmp)
     for key, text in metadata.text:
         name = key.encode("latin-1", "replace")[:79] or b"Comment"
-        if text.isascii():
-            yield _chunk(b"tEXt", name + b"\0" + text.encode())
+        plain = encode_comment(text)
+        # UTF-8이 아닌 설명은 받은 바이트 그대로 둔다.
+        if text.isascii() or plain.decode("utf-8", "replace") != text:
+            yield _chunk(b"tEXt", name + b"\0" + plain)
         else:
             yield _chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,19 @@ def test_a_text_that_grows_without_end_is_left_out_with_a_note(tmp_path: Path) -
 
 def test_jpeg_comments_are_carried_between_jpeg_and_png(tmp_path: Path) -> None:
     data = with_segments((0xFE, "설명 하나".encode()), (0xFE, b"caf\xe9\0"))
-    for extension in (".jpg", ".png"):
-        assert trip(tmp_path, data, extension)[0].metadata.text == (("Comment", "설명 하나"), ("Comment", "café"))
+    assert trip(tmp_path, data, ".png")[0].metadata.text == (("Comment", "설명 하나"), ("Comment", "café"))
+    trip(tmp_path, data, ".jpg")
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.applist[1:] == [("COM", "설명 하나".encode()), ("COM", b"caf\xe9")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize("extension", [".jpg", ".gif", ".png"])
+def test_bytes_of_a_comment_are_never_changed(tmp_path: Path, encoding: str, extension: str) -> None:
+    comment = "한글 설명".encode(encoding)
+    for data in (with_segments((0xFE, comment)), encoded(photo(), "GIF", comment=comment)):
+        trip(tmp_path, data, extension)
+        assert comment in (tmp_path / f"out{extension}").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["jpg", "tif", "png"])
@@ -222,6 +234,37 @@ def test_deep_avif_keeps_its_depth_white_and_hangul(tmp_path: Path, bits: int) -
     assert (picture.metadata.xmp, picture.metadata.icc) == (metadata.xmp, metadata.icc)
 
 
+def test_colour_multiplied_by_alpha_in_a_deep_avif_is_divided_again(tmp_path: Path) -> None:
+    deep = np.full((32, 48, 4), 40000, np.uint16)
+    deep[:, 24:, 3] = 20000
+    write_image(tmp_path / "a.avif", replace(still(deep), bits=12), quality=100)
+    data = (tmp_path / "a.avif").read_bytes()
+    # 알파(2번)가 색(1번)의 것이라는 표시를, 색이 알파(2번)를 곱한 것이라는 표시로 바꾼다.
+    at = data.index(b"auxl") - 4
+    number = data[at + 8 : at + 10], data[at + 12 : at + 14]
+    box = struct.pack(">I4s", 14, b"prem") + number[1] + b"\0\1" + number[0]
+    (tmp_path / "b.avif").write_bytes(with_reference(data, box))
+    array = read_image(tmp_path / "b.avif").first.array.astype(int)
+    assert np.abs(array[4:-4, 4:20, :3] - 65535).max() < 900 and np.abs(array[..., 3].max() - 40000) < 200
+    assert np.abs(array[4:-4, 28:44, 3] - 20000).max() < 200
+
+
+def with_reference(data: bytes, box: bytes) -> bytes:
+    """AVIF의 참조 목록(iref)에 상자를 더한다. 뒤로 밀린 자료의 자리(iloc)도 고친다."""
+    result = bytearray(data)
+    at = data.index(b"iref") - 4
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    for start in (at, data.index(b"meta") - 4):
+        struct.pack_into(">I", result, start, int.from_bytes(data[start : start + 4], "big") + len(box))
+    body = data.index(b"mdat") + 4
+    iloc = data.index(b"iloc")
+    for place in range(iloc, iloc + int.from_bytes(data[iloc - 4 : iloc], "big") - 8):
+        (offset,) = struct.unpack_from(">I", data, place)
+        if body <= offset < len(data) and offset > 200:
+            struct.pack_into(">I", result, place, offset + len(box))
+    return bytes(result[:end] + box + result[end:])
+
+
 def test_deep_heic_keeps_its_depth(tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif")
     array = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None, :, None], 48, 0).repeat(3, 2)
@@ -329,7 +372,66 @@ def test_comment_of_gif_is_carried(tmp_path: Path) -> None:
             assert picture.metadata.text == (("Comment", comment),) and not any("글(" in note for note in notes)
 
 
+def gif_with(extension: bytes) -> bytes:
+    data = encoded(photo(), "GIF")
+    at = 13 + 3 * 256
+    return data[:at] + b"!\xff\x0b" + extension + data[at:]
+
+
+def test_xmp_and_profile_of_gif_are_read(tmp_path: Path) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + "긴 제목 ".encode() * 99 + b"</x:xmpmeta>"
+    xmp = gif_with(b"XMP DataXMP" + packet + b"\x01" + bytes(range(255, -1, -1)) + b"\0")
+    picture, _ = trip(tmp_path, xmp, ".png")
+    assert picture.metadata.xmp == packet and np.array_equal(picture.first.array, load(tmp_path, xmp).first.array)
+    assert any("XMP" in note for note in trip(tmp_path, xmp, ".gif")[1])
+    icc = profile(b"RGB ")
+    blocks = b"".join(bytes((len(icc[at : at + 255]),)) + icc[at : at + 255] for at in range(0, len(icc), 255))
+    assert load(tmp_path, gif_with(b"ICCRGBG1012" + blocks + b"\0")).metadata.icc == icc
+    with pytest.raises(ImageReadError, match="잘림"):
+        load(tmp_path, gif_with(b"XMP DataXMP" + packet))
+
+
+def test_profile_inside_a_bmp_is_read(tmp_path: Path) -> None:
+    icc = profile(b"RGB ")
+    data = encoded(photo(), "BMP")
+    head = bytearray(data[14:54].ljust(124, b"\0"))
+    head[0], head[56:60] = 124, b"DEBM"
+    struct.pack_into("<II", head, 112, 124 + len(data) - 54, len(icc))
+    start = struct.pack("<IHHI", len(data) + 84 + len(icc), 0, 0, 14 + 124)
+    picture = load(tmp_path, b"BM" + start + bytes(head) + data[54:] + icc)
+    assert picture.metadata.icc == icc and np.array_equal(picture.first.array[..., ::-1], photo())
+
+
+def test_a_profile_cut_short_is_left_out_with_a_note(tmp_path: Path) -> None:
+    data = with_segments((0xE2, b"ICC_PROFILE\0\1\2" + profile(b"RGB ")[:200]))
+    picture = load(tmp_path, data)
+    assert picture.metadata.icc is None and any("ICC" in note for note in picture.notes)
+
+
+def test_unknown_chunks_of_png_are_named_and_known_ones_are_not(tmp_path: Path) -> None:
+    notes = load(tmp_path, text_png((b"npTc", b"x"), (b"npTc", b"y"), (b"tIME", bytes(7)), (b"sBIT", b"\5\5\5"))).notes
+    assert notes == ("옮기지 않은 것: 뜻을 모르는 PNG의 조각(npTc).",)
+
+
+def test_png_for_ios_is_not_called_damage(tmp_path: Path) -> None:
+    data = png(photo(), 2)
+    with pytest.raises(ImageReadError, match="CgBI"):
+        load(tmp_path, data[:8] + chunk(b"CgBI", bytes(4)) + data[8:])
+
+
 # 프레임과 화면
+
+
+def test_an_animation_announced_after_the_pixels_is_a_still(tmp_path: Path) -> None:
+    data = png(photo(), 2, after=chunk(b"acTL", struct.pack(">II", 2, 0)))
+    assert np.array_equal(load(tmp_path, data).first.array[..., ::-1], photo())
+
+
+def test_a_canvas_of_no_size_takes_the_size_of_the_first_frame(tmp_path: Path) -> None:
+    data = bytearray(gif_with_frames((2, 1, 10, 8), (0, 0, 6, 6)))
+    data[6:10] = bytes(4)
+    picture = load(tmp_path, bytes(data))
+    assert [frame.array.shape[:2] for frame in picture.frames] == [(9, 12)] * 2
 
 
 def gif_with_frames(*frames: tuple[int, int, int, int]) -> bytes:
