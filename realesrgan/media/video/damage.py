@@ -405,7 +405,8 @@ class DamageMonitor:
             self.problem = f"파일을 더 읽을 수 없습니다({problem.strerror or problem})."
             return None
         if packet is None:
-            self.problem = self._shortage or self._missing()
+            unread = "파일의 끝에 읽지 못한 곳이 있습니다." if self._breaks else ""
+            self.problem = self._shortage or self._missing() or unread
             return None
         moment = packet.pts if packet.pts is not None else packet.dts
         while self._breaks and packet.pos is not None and packet.pos >= self._breaks[0]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -107,17 +107,73 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
     """스트림들의 패킷. 도중에 나타난 스트림의 것은 건너뛴다.
 
     방송의 구성이 바뀌거나 깨진 곳에서 잘못 읽으면 처음에 없던 스트림이 생기고, PyAV는 그 패킷에서 `IndexError`를 낸다.
+    AVI의 시각은 색인에 맞춘다(`on_index`).
     """
     while True:
         try:
-            yield from container.demux(*streams)
+            packets = container.demux(*streams)
+            yield from on_index(packets) if container.format.name == "avi" else packets
             return
         except IndexError:
             continue
 
 
+LOST_BEFORE = "lost"
+"""앞의 덩어리를 잃은 패킷의 표시."""
+_CHUNK_HEAD = 8
+"""AVI의 색인은 덩어리의 머리를, 패킷은 그 다음의 내용을 가리킨다."""
+
+
+def on_index(packets: Iterable[Any]) -> Iterator[Any]:
+    """AVI의 패킷들을 색인이 말하는 시각에 놓는다.
+
+    AVI에는 시각이 없어 FFmpeg는 읽은 덩어리를 센다. 깨진 곳에서 덩어리를 잃으면 그 뒤가 모두 앞당겨지고 소리와도
+    어긋나므로, 색인에 적힌 제 차례보다 이르면 그만큼 늦춘다. 색인이 없거나 성한 파일은 그대로다. 바로 앞에서 덩어리를
+    잃은 패킷의 `opaque`는 `LOST_BEFORE`다.
+    """
+    clocks: dict[int, _IndexClock] = {}
+    for packet in packets:
+        if packet.size and packet.dts is not None:
+            clock = clocks.setdefault(packet.stream.index, _IndexClock(packet.stream.index_entries))
+            before, late = clock.late, clock.lateness(packet.pos, packet.dts)
+            packet.opaque = LOST_BEFORE if late > before else None
+            packet.dts += late
+            packet.pts = None if packet.pts is None else packet.pts + late
+        yield packet
+
+
+class _IndexClock:
+    """한 스트림의 색인을 따라가며, 센 시각이 얼마나 이른지 안다. 소리의 색인은 바이트로 셀 수도 있다."""
+
+    def __init__(self, entries: Any) -> None:
+        self._entries = entries
+        self._place = self.late = 0
+        self._unit: int | None = None
+        self.latest: tuple[int, int, int] | None = None
+
+    def lateness(self, pos: int | None, dts: int) -> int:
+        """그 자리의 패킷을 얼마나 늦출지(눈금)."""
+        entries, place = self._entries, self._place
+        while pos is not None and place < len(entries) and entries[place].pos + _CHUNK_HEAD < pos:
+            place += 1
+        self._place = place
+        if pos is None or place == len(entries) or entries[place].pos + _CHUNK_HEAD != pos:
+            return self.late
+        moment, before = entries[place].timestamp, self.latest
+        if self._unit is None and before is not None and place == before[0] + 1 and dts > before[2]:
+            self._unit = (moment - before[1]) // (dts - before[2])
+        self.latest = (place, moment, dts)
+        self._place = place + 1
+        if self._unit:
+            self.late = max(self.late, moment // self._unit - dts)
+        return self.late
+
+
 def complaints(packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
-    """패킷마다, 바로 앞에서 컨테이너가 읽지 못한 곳이 있다고 했는지. FFmpeg는 그것을 글로만 알린다."""
+    """패킷마다, 바로 앞에서 컨테이너가 읽지 못한 곳이 있다고 했는지. FFmpeg는 그것을 글로만 알린다.
+
+    마지막 패킷의 뒤에서 그랬으면 `(None, True)`를 더 낸다.
+    """
     logging = import_av().logging
     before = logging.get_level()
     logging.set_level(logging.ERROR)
@@ -126,6 +182,8 @@ def complaints(packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
             for packet in packets:
                 yield packet, bool(logs)
                 logs.clear()
+            if logs:
+                yield None, True
     finally:
         logging.set_level(before)
 

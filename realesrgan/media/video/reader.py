@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,15 @@ from typing import Any, BinaryIO, cast
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import damage
 from realesrgan.media.video.damage import ForwardInput
-from realesrgan.media.video.files import Source, complaints, demux, import_av, open_container, source_name
+from realesrgan.media.video.files import (
+    LOST_BEFORE,
+    Source,
+    complaints,
+    demux,
+    import_av,
+    open_container,
+    source_name,
+)
 from realesrgan.media.video.interlace import (
     FILM_CYCLE,
     Deinterlace,
@@ -80,10 +89,15 @@ class ArrivalTimes:
 
     AVI는 프레임의 차례만 안다. FFmpeg가 지어낸 pts는 B 프레임이 있으면 차례가 뒤섞이므로 쓰지 않고,
     나온 차례대로 패킷의 차례 번호(dts)를 준다. 빈 패킷(앞 프레임을 더 보인다)의 번호는 건너뛴다.
+
+    Args:
+        depth: 디코더가 차례를 맞추려고 쥐고 있는 프레임 수. 깨진 곳에서 디코더가 조용히 버린 프레임의 번호를 가려
+            지운다. None이면 지우지 않는다.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int | None = None) -> None:
         self._waiting: deque[int] = deque()
+        self._depth = depth
 
     def note(self, packets: Iterable[Any]) -> Iterator[Any]:
         """지나가는 패킷의 번호를 적어 둔다."""
@@ -100,6 +114,11 @@ class ArrivalTimes:
     def give(self, frames: Iterable[Any]) -> Iterator[Any]:
         """프레임에 시각을 붙인다."""
         for frame in frames:
+            held = self._depth
+            if held is not None and frame.dts is not None:
+                # 프레임의 dts는 그것을 내게 한 패킷의 것이다. 쥐고 있는 것보다 많이 기다리는 번호는 버려진 것이다.
+                for _ in range(sum(dts <= frame.dts for dts in self._waiting) - held - 1):
+                    self._waiting.popleft()
             if self._waiting:
                 frame.pts = self._waiting.popleft()
             yield frame
@@ -116,6 +135,8 @@ _READ_TRIES = 100
 """읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SAMPLED_BYTES = 64
 """앞 패킷과 크기가 같은 패킷에서 원본의 해시에 넣을 바이트 수."""
+_THE_END = sys.maxsize
+"""마지막 패킷의 뒤에서 읽지 못한 것이 놓인 자리."""
 _CHECKED_CODECS = ("prores", "dnxhd", "utvideo", "huffyuv", "ffvhuff", "png")
 """깨진 프레임을 조용히 때우지 말고 오류를 내게 할 코덱. 성한 파일이라면 오류가 없는, 프레임마다 홀로 서는 것들이다."""
 
@@ -423,7 +444,7 @@ class VideoReader:
     def _shown(self, opening: OpenVideo, packets: Iterator[Any], watch: damage.DamageMonitor) -> Iterable[Any]:
         """디코딩하고 비월을 푼 프레임들."""
         if opening.counts_arrivals:
-            arrivals = ArrivalTimes()
+            arrivals = ArrivalTimes(opening.stream.codec_context.reorder_depth if self.keep_going else None)
             watch.dropped = arrivals.drop
             frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
@@ -608,7 +629,9 @@ class VideoReader:
             with self._borrowed() as opening:
                 # 읽을 수 없는 곳은 디코딩하다가 알린다.
                 opening.trouble = lambda reason: _log.debug("%s: %s", opening.name, reason)
-                packets = chain(self._pending, self._packets) if self._fresh else opening.packets_from()
+                # Matroska는 읽지 못한 곳을 글로만 알리므로, 이미 읽은 것도 들으면서 다시 읽는다.
+                fresh = self._fresh and not _tells_breaks(opening)
+                packets = chain(self._pending, self._packets) if fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
                 self._index, self._breaks = _read_index(opening, packets, self.info)
         if self._mode == "double":
@@ -737,10 +760,14 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     arrival, times, sizes = opening.counts_arrivals, [], array("q")
     breaks: list[int] = []
     digest, before = hashlib.sha256(), None
-    # 읽지 못한 곳을 건너뛰면서도 오류를 내지 않는 것은 Matroska뿐이다.
-    told = complaints(packets) if "matroska" in opening.container.format.name else ((one, False) for one in packets)
+    told = complaints(packets) if _tells_breaks(opening) else ((one, one.opaque == LOST_BEFORE) for one in packets)
+    place = 0
     for packet, broken in told:
-        breaks += [packet.pos] if broken and packet.pos is not None else []
+        if packet is None:
+            breaks.append(_THE_END)
+            break
+        place = packet.pos if packet.pos is not None else place
+        breaks += [place] if broken else []
         size = packet.size
         sizes.append(size)
         if before in (None, size):
@@ -748,6 +775,9 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
         before = size
         if not packet.is_discard:
             times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
+    entries: Any = opening.stream.index_entries if arrival else ()
+    if len(entries) and entries[-1].pos > place:
+        breaks.append(_THE_END)  # AVI의 색인에 있는 마지막 덩어리가 나오지 않았다.
     known = sorted(pts for pts, _ in times if pts is not None)
     sizes.append(Path(opening.path).stat().st_size)  # type: ignore[arg-type]
     digest.update(sizes.tobytes() + array("q", known).tobytes())
@@ -759,6 +789,11 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
         return PacketIndex(made, made[:1], digest.hexdigest()), tuple(breaks)
     trusted = opening.seekable and len(set(known)) == len(times) and keys
     return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest()), tuple(breaks)
+
+
+def _tells_breaks(opening: OpenVideo) -> bool:
+    """읽지 못한 곳을 건너뛰면서 오류를 내지 않고 글로만 알리는 형식(Matroska, WebM)인지."""
+    return "matroska" in opening.container.format.name
 
 
 def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:

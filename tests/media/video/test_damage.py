@@ -15,6 +15,7 @@ import pytest
 from realesrgan.errors import VideoDamagedError, VideoReadError
 from realesrgan.media.video import VideoReader
 from realesrgan.media.video.damage import BoxWalk, read_extent
+from realesrgan.media.video.files import demux, open_container
 from realesrgan.media.video.types import Hole, VideoFrame
 from realesrgan.video.plan import pts_range
 from tests.media.video import samples
@@ -217,24 +218,42 @@ def test_a_head_cut_anywhere_does_not_crash_the_structure_check(head: bytes) -> 
     assert extent.needed >= 0
 
 
+def scramble(path: Path, target: Path, share: float, count: int = 2000) -> Path:
+    """파일의 `share`인 자리의 `count`바이트가 엉뚱한 값인 파일."""
+    data = bytearray(path.read_bytes())
+    place = int(len(data) * share)
+    data[place : place + count] = random.Random(1).randbytes(count)  # noqa: S311
+    target.write_bytes(data)
+    return target
+
+
 @pytest.fixture(scope="module")
-def scrambled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """가운데의 2000바이트가 엉뚱한 값인 8초짜리 비디오들."""
-    folder = tmp_path_factory.mktemp("scrambled")
+def lengthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """소리가 든 8초짜리 성한 비디오들."""
+    folder = tmp_path_factory.mktemp("lengthy")
     made = {}
-    for name, codec in (("a.webm", "libvpx-vp9"), ("a.flv", "libx264"), ("a.ts", "libx264")):
-        path = folder / name
-        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=8", "-f", "lavfi", "-i", "sine=d=8", "-c:v", codec,
-                       "-g", "25", "-b:v", "300k", "-c:a", "libopus" if name == "a.webm" else "aac", path)  # fmt: skip
-        data = bytearray(path.read_bytes())
-        place = len(data) // 2
-        data[place : place + 2000] = random.Random(1).randbytes(2000)  # noqa: S311
-        path.write_bytes(data)
-        made[name] = path
+    for name, *options in (
+        ("a.webm", "-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"),
+        ("a.mkv", "-c:v", "libx264", "-c:a", "aac"),
+        ("a.flv", "-c:v", "libx264", "-c:a", "aac"),
+        ("a.ts", "-c:v", "libx264", "-c:a", "aac"),
+        ("a.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"),
+        ("pcm.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "pcm_s16le"),
+    ):
+        samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=8", "-f", "lavfi", "-i", "sine=d=8",
+                       "-g", "25", "-b:v", "300k", *options, folder / name)  # fmt: skip
+        made[name] = folder / name
     return made
 
 
-@pytest.mark.parametrize("name", ["a.webm", "a.flv", "a.ts"])
+@pytest.fixture(scope="module")
+def scrambled(lengthy: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """가운데의 2000바이트가 엉뚱한 값인 8초짜리 비디오들."""
+    folder = tmp_path_factory.mktemp("scrambled")
+    return {name: scramble(path, folder / name, 0.5) for name, path in lengthy.items()}
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.flv", "a.ts", "a.avi"])
 def test_frames_that_vanish_with_the_bytes_around_them_are_found(name: str, scrambled: dict[str, Path]) -> None:
     """컨테이너가 조용히 건너뛰면 디코더는 아무것도 모른다."""
     with closing(VideoReader(scrambled[name])) as reader:
@@ -253,6 +272,47 @@ def test_going_no_further_than_bytes_that_cannot_be_read(scrambled: dict[str, Pa
         reader.packet_index()
         with pytest.raises(VideoDamagedError, match="읽지 못한 곳"):
             list(reader.frames())
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.02, 4000), (0.98, 800)])
+def test_bytes_that_cannot_be_read_near_either_end_of_a_matroska_are_told(
+    share: float, count: int, lengthy: dict[str, Path], tmp_path: Path
+) -> None:
+    """처음의 것은 비월인지 보면서 이미 지나갔고, 끝의 것은 그 뒤에 알려 줄 패킷이 없다."""
+    bad = scramble(lengthy["a.mkv"], tmp_path / "bad.mkv", share, count)
+    with closing(VideoReader(bad)) as reader:
+        reader.keep_going = True
+        reader.looks_interlaced()
+        reader.packet_index()
+        frames = list(reader.frames())
+    assert len(frames) >= 195
+    assert any(frame.hole is not None and "읽지 못한 곳" in frame.hole.reason for frame in frames)
+    with closing(VideoReader(bad)) as reader, pytest.raises(VideoDamagedError):
+        reader.looks_interlaced()
+        reader.packet_index()
+        list(reader.frames())
+
+
+@pytest.mark.parametrize("name", ["a.avi", "pcm.avi"])
+def test_what_follows_lost_chunks_of_an_avi_stays_at_its_time(
+    name: str, lengthy: dict[str, Path], scrambled: dict[str, Path]
+) -> None:
+    """AVI에는 시각이 없어, 세기만 하면 잃은 덩어리만큼 뒤의 화면과 소리가 저마다 앞당겨진다."""
+
+    def times(path: Path) -> dict[tuple[int, int], int]:
+        with closing(open_container(path)) as container:
+            return {(p.stream_index, p.pos): p.dts for p in demux(container) if p.size and p.pos is not None}
+
+    whole, rest = times(lengthy[name]), times(scrambled[name])
+    shared = [key for key in whole if key in rest]
+    assert len(whole) - 40 < len(shared) < len(whole)
+    assert [rest[key] for key in shared] == [whole[key] for key in shared]
+    frames, _ = through(scrambled[name])
+    with closing(VideoReader(lengthy[name])) as reader:
+        healthy = {frame.pts: frame for frame in reader.frames()}
+    # 깨진 곳을 지난 다음 키프레임부터는 그 시각의 프레임이 그대로다.
+    late = [frame for frame in frames if frame.pts >= 150]
+    assert len(late) >= 49 and samples.same_frames(late, [healthy[frame.pts] for frame in late])
 
 
 def test_a_gap_in_a_broadcast_is_told_though_it_may_be_a_splice(
