@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 from realesrgan.cli.arguments import STANDARD
@@ -79,10 +80,13 @@ def plan_jobs(
     for source, below in found:
         read = () if source.is_stream else (Path(source.name), *source.images)
         target = _target(source, output, suffix, ext, below, alone=len(sources) == 1)
-        if below is not None and target.path is not None and identity(target.path) in taken:
-            # 폴더에서 찾은, 확장자만 다른 비디오들의 결과가 같은 파일이 되지 않게 한다.
+        if below is not None:
+            # 폴더들에서 찾은, 확장자만 다르거나 이름이 같은 비디오들의 결과가 같은 파일이 되지 않게 한다.
             own = Path(source.name).suffix.lstrip(".")
-            target = _target(source, output, f"{own}_{suffix}" if suffix else own, ext, below, alone=False)
+            added = (own if number == 1 else f"{own}_{number}" for number in count(1))
+            while target.path is not None and identity(target.path) in taken:
+                mark = next(added)
+                target = _target(source, output, f"{mark}_{suffix}" if suffix else mark, ext, below, alone=False)
         taken |= set() if target.path is None else {identity(target.path)}
         jobs.append(VideoJob(source, target, source.name, read))
     named = {identity(expand_user(text)) for text in inputs if text != STANDARD}

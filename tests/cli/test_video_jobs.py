@@ -52,6 +52,19 @@ def test_recursion_keeps_videos_of_one_name_apart(folder: Path, tmp_path: Path) 
     assert made == {"a_out.mp4", "a_out.mkv", "b_out.mov", "deep/a_out.mkv", "deep/c_out.m4v"}
 
 
+def test_folders_that_hold_videos_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "pqrs"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.mp4").write_bytes(b"x")
+    jobs = plan_jobs([str(folder) for folder in folders], str(tmp_path / "results"), suffix="out", ext="auto")
+    made = [job.target.path.name for job in jobs if job.target.path]
+    assert made == ["x_out.mp4", "x_mp4_out.mp4", "x_mp4_2_out.mp4", "x_mp4_3_out.mp4"]
+    # 이름을 하나하나 든 것은 사진의 명령처럼 사용자가 정하게 한다.
+    with pytest.raises(UsageError, match="같은 파일이 됩니다"):
+        plan_jobs([str(folder / "x.mp4") for folder in folders], str(tmp_path / "r"), suffix="out", ext="auto")
+
+
 def test_results_below_the_folder_are_not_taken_for_inputs(folder: Path) -> None:
     results = folder / "results"
     (results / "deep").mkdir(parents=True)

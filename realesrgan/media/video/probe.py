@@ -24,6 +24,8 @@ _DOLBY = ("DOVI_RPU_BUFFER", "DOVI_METADATA")
 _DYNAMIC = (*_DOLBY, "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID")
 _HDR = frozenset((*_STATIC, *_DYNAMIC))
 DEFAULT_RATE = Fraction(25)
+_FASTEST = (1000, 100_000)
+"""믿을 만한 속도의 한도. 그런 것이 없을 때만 뒤의 것까지 본다."""
 ALPHA_DECODERS = {"vp9": "libvpx-vp9", "libvpx-vp9": "libvpx-vp9", "vp8": "libvpx", "libvpx": "libvpx"}
 """알파를 디코딩하는 디코더. FFmpeg의 기본 VP8/VP9 디코더는 알파를 버린다."""
 
@@ -118,8 +120,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         layout=layout,
         colour=colour,
         time_base=Fraction(stream.time_base),
-        # 없거나 터무니없는 속도는 쓰지 않는다.
-        rate=next((Fraction(rate) for rate in rates if rate and 0 < rate <= 100_000), DEFAULT_RATE),
+        # 없거나 터무니없는 속도는 쓰지 않는다. 날(raw) DV의 평균은 눈금의 수인 60000이다.
+        rate=next((Fraction(rate) for most in _FASTEST for rate in rates if rate and 0 < rate <= most), DEFAULT_RATE),
         sample_aspect_ratio=Fraction(aspect) if aspect else Fraction(1),
         # field_order는 PyAV 18부터 보인다. 그 앞의 것에서는 프레임의 표시만 본다.
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,

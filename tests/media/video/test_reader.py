@@ -135,6 +135,14 @@ def test_an_untagged_video_gets_the_matrix_players_assume(size: tuple[int, int],
     assert probe_video(path).colour.matrix == matrix
 
 
+def test_the_rate_of_raw_dv_is_not_its_ticks(tmp_path: Path) -> None:
+    """FFmpeg는 날(raw) DV의 평균 속도를 눈금의 수(60000)로 안다. 그대로 쓰면 mp4를 쓰지 못한다."""
+    tape = tmp_path / "tape.dv"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=720x480:r=30000/1001:d=0.2", "-pix_fmt", "yuv411p", tape)
+    with closing(VideoReader(tape)) as reader:
+        assert reader.info.rate == Fraction(30000, 1001)
+
+
 def test_aspect_ratio_rate_and_length_are_read(tmp_path: Path) -> None:
     info = probe_video(samples.write_video(tmp_path / "a.mp4", aspect=Fraction(32, 27), count=25))
     assert info.sample_aspect_ratio == Fraction(32, 27)
