@@ -31,7 +31,7 @@ from realesrgan.media.video.segment import (
     broken_segment,
     muxer_options,
 )
-from realesrgan.media.video.tracks import Tracks, open_tracks, stream_label, uncommon_tags
+from realesrgan.media.video.tracks import Tracks, open_tracks, spoiled_notes, stream_label, uncommon_tags
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 from realesrgan.util.files import hidden_beside
 
@@ -118,9 +118,7 @@ def join_video(
                 video.disposition = tracks.video_disposition
                 others, warnings = tracks.packets(), tracks.warnings
             refused = _mux_all(output, _video_packets(segments, first, video, plan, timing), others)
-            warnings += [
-                f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in refused.items()
-            ]
+            warnings += spoiled_notes(refused)
         if boxes and plan.container == "mp4":
             drop_spatial_box(temporary)
         settle(temporary, target)

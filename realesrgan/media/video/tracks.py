@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from fractions import Fraction
@@ -56,6 +57,13 @@ def stream_label(stream: Any) -> str:
     language = stream.metadata.get("language", "und")
     detail = codec if language in ("und", "") else f"{codec}, {language}"
     return f"{_KINDS.get(stream.type, '스트림')} #{stream.index}({detail})"
+
+
+def spoiled_notes(counts: Counter[str]) -> list[str]:
+    """스트림의 이름마다 깨져서 담지 못한 패킷의 수를 알리는 글들."""
+    return [
+        f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in counts.items() if count
+    ]
 
 
 def inherited_tags(stream: Any, muxer: str) -> dict[str, str]:
@@ -389,6 +397,7 @@ class Tracks:
         moment, ended = float("-inf"), False
         wanted = [self._container.streams[index] for index in self._handlers]
         flowing, failures = demux(self._container, *wanted), 0
+        spoiled: Counter[str] = Counter()
         while not ended:
             packet = None
             try:
@@ -400,6 +409,7 @@ class Tracks:
                 if failures < _READ_TRIES:
                     continue
             if packet is not None and (not packet.size or packet.is_corrupt):
+                spoiled[stream_label(packet.stream)] += bool(packet.size)
                 continue
             # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
             ended = packet is None or (
@@ -414,6 +424,7 @@ class Tracks:
                 if ticks is not None and result.time_base:
                     moment = max(moment, float(ticks * result.time_base))
                 yield moment, result
+        self.warnings += spoiled_notes(spoiled)
 
     def _unfinished(self, error: OSError) -> None:
         reason = error.strerror or str(error)

@@ -121,11 +121,11 @@ def spoil(path: Path, folder: Path) -> Path:
     return spoiled
 
 
-def drop_packets(path: Path, target: Path, count: int = 1) -> Path:
-    """방송의 가운데에서 비디오의 전송 패킷 `count`개를 잃은 파일."""
+def drop_packets(path: Path, target: Path, count: int = 1, program: int = 0x100) -> Path:
+    """방송의 가운데에서 비디오(`program`)의 전송 패킷 `count`개를 잃은 파일."""
     data = path.read_bytes()
     packets = [data[at : at + 188] for at in range(0, len(data), 188)]
-    video = [at for at, packet in enumerate(packets) if int.from_bytes(packet[1:3], "big") & 0x1FFF == 0x100]
+    video = [at for at, packet in enumerate(packets) if int.from_bytes(packet[1:3], "big") & 0x1FFF == program]
     lost = set(video[len(video) // 2 :][:count])
     target.write_bytes(b"".join(packet for at, packet in enumerate(packets) if at not in lost))
     return target
@@ -165,6 +165,26 @@ def test_going_on_keeps_the_clock_and_tells_every_hole(name: str, healthy: dict[
     assert holes and 0 < len(lost) == sum(hole.frames for hole in holes) < 15
     # 깨뜨린 것은 열 번째 패킷보다 뒤다.
     assert samples.same_frames(frames[:8], whole[:8])
+
+
+def test_sound_lost_on_the_way_is_told_and_the_rest_stays_in_place(lengthy: dict[str, Path], tmp_path: Path) -> None:
+    lost = drop_packets(lengthy["a.ts"], tmp_path / "lost.ts", 3, 0x101)
+    target = tmp_path / "made.mkv"
+    notes = samples.remake(lost, target, "matroska", chunk=120)
+    assert any(re.search(r"소리 #1.*깨진 패킷 \d+개", note) for note in notes), notes
+
+    def heard(path: Path) -> list[Fraction]:
+        with closing(av.open(str(path))) as container:
+            base = container.streams.audio[0].time_base
+            return [p.pts * base for p in container.demux(audio=0) if p.size and p.pts is not None]
+
+    def seen(path: Path) -> Fraction:
+        with closing(av.open(str(path))) as container:
+            return min(p.pts * p.time_base for p in container.demux(video=0) if p.pts is not None)
+
+    before, after = ([float(moment - seen(path)) for moment in heard(path)] for path in (lengthy["a.ts"], target))
+    assert len(before) - 40 < len(after) < len(before)
+    assert all(min(abs(moment - other) for other in before) < 0.001 for moment in after)
 
 
 def test_a_video_cut_in_its_middle_is_read_to_the_cut(healthy: dict[str, Path], tmp_path: Path) -> None:
