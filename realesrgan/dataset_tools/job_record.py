@@ -9,7 +9,7 @@ from typing import Any
 
 from realesrgan.dataset_tools.pictures import write_bytes
 from realesrgan.errors import UsageError
-from realesrgan.util.files import abandoned, remove_abandoned
+from realesrgan.util.files import abandoned, plain_reason, remove_abandoned
 
 RECORD_NAME = ".realesrgan-job.json"
 
@@ -66,5 +66,6 @@ def _read(record: Path) -> Any:
         return json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"작업 기록을 읽을 수 없습니다: {record}\n  {error}\n  해결: 폴더를 지우거나 다른 폴더를 쓰세요."
+            f"작업 기록을 읽을 수 없습니다: {record}\n  {plain_reason(error)}\n"
+            "  해결: 폴더를 지우거나 다른 폴더를 쓰세요."
         ) from error

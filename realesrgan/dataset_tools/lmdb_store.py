@@ -22,7 +22,7 @@ from realesrgan.dataset_tools.pictures import encode_png, read_array, refuse_cla
 from realesrgan.dataset_tools.workers import Failure
 from realesrgan.errors import DatasetError, UsageError
 from realesrgan.media.image import read_header
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import os_reason, plain_reason
 from realesrgan.util.optional import import_optional
 
 # 처음 지도의 크기(바이트). 모자라면 두 배씩 키운다.
@@ -118,7 +118,7 @@ class LmdbWriter:
             self._env = self._lmdb.open(str(self.partial), map_size=size)
         except (OSError, self._lmdb.Error) as error:
             raise DatasetError(
-                f"lmdb를 열 수 없습니다: {self.partial}\n  {error}\n  해결: 그 폴더를 지우세요."
+                f"lmdb를 열 수 없습니다: {self.partial}\n  {plain_reason(error)}\n  해결: 그 폴더를 지우세요."
             ) from error
         self._waiting: list[tuple[bytes, bytes]] = []
 

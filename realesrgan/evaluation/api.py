@@ -77,7 +77,7 @@ class EvaluationSettings:
 
 
 def evaluate(
-    models: Sequence[Model | str | os.PathLike[str]],
+    models: Sequence[Model | str | os.PathLike[str]] | Model | str | os.PathLike[str],
     gt: str | os.PathLike[str],
     *,
     lq: str | os.PathLike[str] | None = None,
@@ -93,7 +93,7 @@ def evaluate(
     이미지 하나의 실패는 결과의 `failures`에 적고 나머지를 계속한다.
 
     Args:
-        models: 실은 모델, 모델 이름, 가중치 파일이나 주소. 이름은 그 파일만 읽고 짝과 섞지 않는다.
+        models: 실은 모델, 모델 이름, 가중치 파일이나 주소. 하나거나 여럿. 이름은 그 파일만 읽고 짝과 섞지 않는다.
         gt: 정답 이미지의 폴더. 배율의 배수가 되도록 오른쪽과 아래를 자른다.
         lq: 저품질 이미지(LQ)의 폴더. 이름으로 짝짓는다. 없으면 GT에서 만든다.
         degrade: LQ를 만드는 법: `bicubic`(MATLAB의 바이큐빅) 또는 훈련 옵션 파일. `lq`가 있으면 쓰지 않는다.
@@ -124,6 +124,7 @@ def evaluate(
         True
     """
     settings, compute = settings or EvaluationSettings(), compute or ComputeSettings()
+    models = [models] if isinstance(models, (Model, str, os.PathLike)) else models
     samples, problems = find_samples(Path(gt), None if lq is None else Path(lq), recursive=settings.recursive)
     loaded = [(name_of(one), _load(one, compute, act_type)) for one in models]
     candidates = make_candidates(loaded, settings.steps)

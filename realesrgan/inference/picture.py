@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realesrgan.errors import ImageWriteError
+from realesrgan.errors import ImageWriteError, UsageError
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.tiling import Progress
 from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS
@@ -115,6 +115,11 @@ def upscale_file(
     """
     source, target = Path(source), Path(target)
     settings = settings or PictureSettings()
+    if not isinstance(settings, PictureSettings):
+        raise UsageError(
+            f"settings는 PictureSettings여야 합니다: {type(settings).__name__}\n"
+            "  해결: realesrgan.PictureSettings(outscale=2)처럼 주세요."
+        )
     if not isinstance(model, Model):
         model = load(model)
     started = time.perf_counter()
@@ -161,6 +166,8 @@ def prepare_target(target: Path) -> None:
     Raises:
         ImageWriteError: 폴더를 만들거나 그 이름으로 쓸 수 없을 때.
     """
+    if not target.name:
+        raise ImageWriteError(f"결과의 파일 이름이 없습니다: {target}\n  해결: out.png처럼 파일 이름까지 적어 주세요.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target, ".part")

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 
 from realesrgan.errors import CheckpointError, WeightsError
-from realesrgan.util.files import atomic_file, file_sha256, os_reason, stream_sha256
+from realesrgan.util.files import atomic_file, file_sha256, os_reason, plain_reason, stream_sha256
 from realesrgan.zoo.weights import CONTAINERS, load_weights
 
 LOGGER = logging.getLogger("basicsr")
@@ -129,7 +129,7 @@ def write_file(path: Path, content: Mapping[str, Any]) -> str:
             digest = stream_sha256(stream)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"체크포인트를 쓰지 못했습니다: {path}\n  {error}\n"
+            f"체크포인트를 쓰지 못했습니다: {path}\n  {plain_reason(error)}\n"
             "  해결: 디스크의 남은 자리와 권한을 확인하고 --auto_resume으로 이어서 훈련하세요."
         ) from error
     return digest

@@ -15,6 +15,7 @@ from realesrgan.basicsr_bridge import LOSS_REGISTRY, replace_entry
 from realesrgan.errors import DownloadError, OptionError, WeightsError, WeightsNotFoundError
 from realesrgan.models.checkpoint import LOAD_ERRORS
 from realesrgan.util.download import download
+from realesrgan.util.files import plain_reason
 
 # 단계마다의 합성곱 수. Simonyan & Zisserman(2015) 표 1.
 STAGES = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -129,7 +130,7 @@ class VGGFeatures(nn.Module):
             self.load_state_dict(needed)
         except LOAD_ERRORS as error:
             raise WeightsError(
-                f"VGG 가중치를 읽지 못했습니다: {path}\n  {error}\n"
+                f"VGG 가중치를 읽지 못했습니다: {path}\n  {plain_reason(error)}\n"
                 "  해결: 파일을 지우고 torchvision이 배포한 것을 다시 받으세요."
             ) from error
 

@@ -21,6 +21,7 @@ from realesrgan.errors import OptionError
 from realesrgan.training.option_reading import strip
 from realesrgan.training.option_schema import OPTIONAL_BLOCKS, OWN_MODELS, check_options
 from realesrgan.training.option_types import DATASETS, OWN_DATASETS, LoggerOptions, TrainingOptions
+from realesrgan.util.files import plain_reason
 
 LOGGER = logging.getLogger("basicsr")
 DEBUG_FREQ = 8
@@ -89,7 +90,8 @@ def load_yaml(path: str | os.PathLike[str]) -> Any:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
-            f"옵션 파일을 읽지 못했습니다: {path}\n  {error}\n  해결: -opt의 경로와 파일의 인코딩(UTF-8)을 확인하세요."
+            f"옵션 파일을 읽지 못했습니다: {path}\n  {plain_reason(error)}\n"
+            "  해결: -opt의 경로와 파일의 인코딩(UTF-8)을 확인하세요."
         ) from error
     return parse_yaml(text, str(path))
 

@@ -63,6 +63,15 @@ def os_reason(error: OSError) -> tuple[str, str]:
     return known or (f"운영체제의 오류입니다({error.strerror or error}).", "경로와 저장 장치의 상태를 확인하세요.")
 
 
+def plain_reason(error: Exception) -> str:
+    """파일을 읽고 쓰다가 난 오류의 이유 한 문장. 운영체제와 글자의 부호에서 난 것은 한국어로 옮긴다."""
+    if isinstance(error, UnicodeDecodeError):
+        return "UTF-8로 적힌 글이 아닙니다."
+    if isinstance(error, OSError) and error.errno is not None:
+        return os_reason(error)[0]
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def is_memory_shortage(error: BaseException) -> bool:
     """호스트의 메모리가 모자라 난 예외인지. 라이브러리를 싣지 못한 것과 스레드를 띄우지 못한 것도 그렇다."""
     text = str(error).lower()

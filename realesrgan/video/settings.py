@@ -333,11 +333,13 @@ def find_target(target: str | os.PathLike[str] | BinaryIO) -> VideoTarget:
     """이름에서 결과의 컨테이너를 정한다. 확장자가 없으면 PNG가 든 폴더다. 파일 객체에는 압축하지 않은 NUT을 쓴다.
 
     Raises:
-        UsageError: 쓸 수 없는 형식일 때.
+        UsageError: 쓸 수 없는 형식이거나 이름이 없을 때.
     """
     if not isinstance(target, (str, os.PathLike)):
         return VideoTarget(None, "nut", stream=target)
     path = expand_user(os.fspath(target))
+    if not path.name:
+        raise UsageError(f"결과의 이름이 없습니다: {path}\n  해결: out.mp4나 새 폴더의 이름을 적어 주세요.")
     extension = path.suffix.lower().lstrip(".")
     if extension in CONTAINERS:
         return VideoTarget(path, CONTAINERS[extension])

@@ -127,6 +127,11 @@ def upscale_video(
         (24, (192, 108))
     """
     began = time.perf_counter()
+    if not isinstance(settings, VideoSettings):
+        raise UsageError(
+            f"settings는 VideoSettings여야 합니다: {type(settings).__name__}\n"
+            "  해결: realesrgan.VideoSettings(outscale=2)처럼 주세요."
+        )
     found = source if isinstance(source, VideoSource) else find_source(source, settings.fps)
     place = target if isinstance(target, VideoTarget) else find_target(target)
     if place.path is not None and not found.is_stream and identity(Path(found.name)) == identity(place.path):

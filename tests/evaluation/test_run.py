@@ -65,6 +65,15 @@ def test_ensembles_and_steps_are_measured_and_named(tmp_path: Path, nearest_weig
         sr.evaluate([weights], tmp_path / "gt", settings=EvaluationSettings(steps=("none=1",)))
 
 
+def test_one_model_may_be_given_alone(tmp_path: Path, nearest_weights) -> None:
+    draw(tmp_path / "gt" / "a.png", 24, 24)
+    weights = nearest_weights(2)
+    several = sr.evaluate([weights], tmp_path / "gt")
+    for one in (weights, str(weights), sr.load(weights, device="cpu")):
+        alone = sr.evaluate(one, tmp_path / "gt")
+        assert [model.means["psnr"] for model in alone.models] == [model.means["psnr"] for model in several.models]
+
+
 def test_lq_files_are_paired_and_their_scale_is_checked(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         draw(tmp_path / "gt" / f"{name}.png", 41, 50)

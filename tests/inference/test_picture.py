@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError, InvalidValueError
+from realesrgan.errors import ImageReadError, ImageTooLargeError, ImageWriteError, InvalidValueError, UsageError
 from realesrgan.inference.model import load
 from realesrgan.inference.picture import PictureSettings, prepare_target, upscale_file
 from realesrgan.media.image import Metadata, still, write_image
@@ -43,6 +43,14 @@ def test_the_input_is_never_overwritten_by_its_result(model, source, tmp_path):
         with pytest.raises(ImageWriteError, match="입력을 덮어씁니다"):
             upscale_file(source, target, model=model)
     assert source.read_bytes() == before
+
+
+def test_a_target_without_a_name_and_settings_of_another_kind_are_named_errors(model, source):
+    for target in ("", ".", "/"):
+        with pytest.raises(ImageWriteError, match="이름이 없습니다"):
+            upscale_file(source, target, model=model)
+    with pytest.raises(UsageError, match="PictureSettings"):
+        upscale_file(source, source.with_name("b.png"), model=model, settings=VideoSettings())
 
 
 @pytest.mark.parametrize("outscale", [0, -2, float("nan"), "2"])

@@ -18,7 +18,13 @@ import torch  # noqa: E402
 from realesrgan import basicsr_bridge as bridge  # noqa: E402
 from realesrgan.errors import OptionError  # noqa: E402
 from realesrgan.training.option_schema import check_options, import_user_modules  # noqa: E402
-from realesrgan.training.options import apply_overrides, parse_force_yml, parse_yaml, prepare_options  # noqa: E402
+from realesrgan.training.options import (  # noqa: E402
+    apply_overrides,
+    load_yaml,
+    parse_force_yml,
+    parse_yaml,
+    prepare_options,
+)
 
 import_user_modules()
 
@@ -57,6 +63,18 @@ def test_duplicate_keys_are_refused():
 def test_strange_yaml_is_refused_in_korean(text):
     with pytest.raises(OptionError, match="옵션을 읽지 못했습니다"):
         parse_yaml(text, "a.yml")
+
+
+def test_a_file_that_cannot_be_read_is_told_in_korean(tmp_path):
+    (tmp_path / "picture.yml").write_bytes(b"\x89PNG\r\n")
+    for path, reason in (
+        (tmp_path / "none.yml", "없습니다"),
+        (tmp_path / "picture.yml", "UTF-8로"),
+        (tmp_path, "폴더"),
+    ):
+        with pytest.raises(OptionError, match="옵션 파일을 읽지 못했습니다") as caught:
+            load_yaml(path)
+        assert reason in str(caught.value) and "Errno" not in str(caught.value)
 
 
 def test_merge_keys_still_work():

@@ -18,6 +18,7 @@ import av
 
 from realesrgan.errors import UsageError, VideoDamagedError, VideoFormatError
 from realesrgan.inference.model import Model, load
+from realesrgan.inference.picture import PictureSettings
 from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
 from realesrgan.util.numbers import scaled_size
@@ -470,6 +471,15 @@ def test_the_source_is_never_overwritten_even_when_asked(tmp_path, model):
     with pytest.raises(UsageError, match="입력을 덮어씁니다"):
         upscale_video(source, source, model=model, settings=VideoSettings(overwrite=True))
     assert source.read_bytes() == before
+
+
+def test_a_target_without_a_name_and_settings_of_another_kind_are_named_errors(tmp_path, model):
+    source = make_video(tmp_path / "a.mp4", 6)
+    for target in ("", ".", "/"):
+        with pytest.raises(UsageError, match="이름이 없습니다"):
+            upscale_video(source, target, model=model)
+    with pytest.raises(UsageError, match="VideoSettings"):
+        upscale_video(source, tmp_path / "b.mp4", model=model, settings=PictureSettings())
 
 
 def test_a_spoiled_packet_of_the_sound_is_left_out_and_told(tmp_path, model):
