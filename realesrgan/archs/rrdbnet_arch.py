@@ -16,7 +16,10 @@ from realesrgan.archs.base import (
     NcnnGraph,
     NcnnLayer,
     StateDict,
+    add_conv,
     block_indices,
+    enlarged_conv,
+    leaky_conv,
     widen_input,
     widen_output,
 )
@@ -93,6 +96,8 @@ class ResidualDenseBlock(nn.Module):
     입출력은 `(B, num_feat, H, W)`. ESRGAN 논문 3.1절.
     """
 
+    scaled_convs: Mapping[str, float] = {"conv5": RESIDUAL_SCALE}
+
     def __init__(self, num_feat: int = 64, num_grow_ch: int = 32) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(num_feat, num_grow_ch, 3, 1, 1)
@@ -108,9 +113,8 @@ class ResidualDenseBlock(nn.Module):
         """`(B, num_feat, H, W)`를 받아 같은 모양을 돌려준다."""
         features = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            grown = F.leaky_relu(conv(features), LEAKY_SLOPE, inplace=True)
-            features = torch.cat((features, grown), 1)
-        return torch.add(x, self.conv5(features), alpha=RESIDUAL_SCALE)
+            features = torch.cat((features, leaky_conv(conv, features, LEAKY_SLOPE)), 1)
+        return add_conv(self.conv5, features, x, RESIDUAL_SCALE)
 
 
 class RRDB(nn.Module):
@@ -177,6 +181,7 @@ class RRDBNet(nn.Module):
         # 확대의 합성곱 이름과 그 배율. 차례대로 부른다.
         self.upsamples = _plan_upsamples(scale, num_upsample)
         self.num_upsample = len(self.upsamples)
+        self.enlarged_convs = dict(self.upsamples)
         enlarged = math.prod(factor for _, factor in self.upsamples)
         # 입력의 `H`와 `W`가 맞춰야 하는 배수. 먼저 접는 배수이기도 하다.
         self.size_multiple = enlarged // scale
@@ -203,9 +208,8 @@ class RRDBNet(nn.Module):
             features = features.bfloat16()
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
         for name, factor in self.upsamples:
-            conv = getattr(self, name)
-            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=factor)), LEAKY_SLOPE, inplace=True)
-        features = F.leaky_relu(self.conv_hr(features), LEAKY_SLOPE, inplace=True)
+            features = enlarged_conv(getattr(self, name), features, factor, LEAKY_SLOPE)
+        features = leaky_conv(self.conv_hr, features, LEAKY_SLOPE)
         return self.conv_last(features)
 
     def checkpointed_blocks(self) -> Iterable[nn.Module]:

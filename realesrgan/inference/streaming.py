@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -325,7 +325,11 @@ class _Planner:
         same = padding == margins and all(size % 2 for size in kernel) and margins[0] == margins[1]
         if not same or set(layer.stride) != {1} or layer.padding_mode != "zeros":
             raise NotStreamableError(f"크기를 지키지 않거나 0이 아닌 것을 덧대는 합성곱이 있습니다: {layer}")
-        self._emit(node, partial(_convolve, layer, margins[0]), layer.out_channels, margin=margins[0], absolute=True)
+        # 뒤따르는 계산까지 함께 하는 합성곱(`Bf16Conv`)은 그 수들과 더할 텐서도 받는다.
+        how = {name: value for name, value in node.kwargs.items() if not isinstance(value, fx.Node)}
+        compute = partial(_convolve, layer, margins[0], how)
+        gain = Fraction(how.get("factor", 1))  # type: ignore[arg-type]
+        self._emit(node, compute, layer.out_channels, gain, margin=margins[0], absolute=True)
 
     def _enlargement(self, node: fx.Node, target: Any) -> None:
         module = isinstance(target, nn.Upsample)
@@ -453,12 +457,15 @@ def _call(node: fx.Node, constants: dict[fx.Node, Any], tensors: list[Tensor], _
     return result
 
 
-def _convolve(layer: nn.Conv2d, margin: int, tensors: list[Tensor], axis: int) -> Tensor:
+def _convolve(layer: nn.Conv2d, margin: int, how: Mapping[str, Any], tensors: list[Tensor], axis: int) -> Tensor:
     """흐르는 축에는 덧대지 않는다. 그쪽의 줄은 이미 함께 왔다."""
     padding = (0, margin) if axis == 2 else (margin, 0)
-    if isinstance(layer, Bf16Conv):
-        return layer.convolve(layer.prepare(tensors[0]), padding)
-    return F.conv2d(tensors[0], layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
+    if not isinstance(layer, Bf16Conv):
+        return F.conv2d(tensors[0], layer.weight, layer.bias, 1, padding, layer.dilation, layer.groups)
+    residual = None
+    if len(tensors) > 1:
+        residual = tensors[1].narrow(axis, margin, tensors[1].shape[axis] - 2 * margin)
+    return layer.convolve(tensors[0], padding, residual, **how)
 
 
 class _Rows:

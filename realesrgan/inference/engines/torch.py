@@ -3,7 +3,7 @@
 bf16의 유효 숫자는 8비트라 0.5..1의 값을 8비트 이미지의 반 단계까지만 적는다. 가운데의 특징은 합성곱이 수백 개를 더하며
 오차가 고르게 흩어지지만, 입력과 출력에서는 그대로 픽셀의 오차가 된다. 그래서 그 둘만 다르게 계산한다. 가운데에서는
 시간이 거의 그대로인 셋을 한다: 편향(bias)은 fp32로 더하고, 가중치는 이웃한 자리들의 오차가 서로 지워지게 반올림하고,
-블록 사이의 잔차(residual)는 fp32로 둔다(`wide_residual`을 가진 네트워크).
+블록 사이의 잔차(residual)는 fp32로 둔다(`wide_residual`을 가진 네트워크). 더하기까지 합친 합성곱은 한 번만 반올림한다.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -167,18 +167,83 @@ class TorchEngine:
 
 
 class Bf16Conv(nn.Conv2d):
-    """bf16 네트워크의 합성곱. 받은 것을 `prepare`로 바꾼 뒤 합성곱하고, 편향(bias)은 할 수 있으면 fp32로 더한다."""
+    """bf16 네트워크의 합성곱. 편향(bias)은 할 수 있으면 fp32로 더하고, 뒤따르는 활성화와 더하기까지 한 번에 한다.
+
+    Attributes:
+        joins: 뒤따르는 계산까지 할 수 있는지(`archs.base.leaky_conv` 등).
+        scale: 가중치와 편향에 미리 곱해 둔 수. 그래서 결과에도 곱해져 있다.
+        phases: 2배로 키운 것의 합성곱을 키우기 전에 하는 2x2 가중치 넷(`phase_weights`). 없으면 비어 있다.
+    """
+
+    joins = True
+    scale = 1.0
+    phases: tuple[Tensor, ...] = ()
+    _packed: tuple[Tensor, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """oneDNN의 꼴로 바꾸어 둔 것은 옮기지 않는다. 사본이 스스로 다시 한다."""
+        return {**self.__dict__, "_packed": ()}
+
+    def forward(
+        self,
+        input: Tensor,
+        residual: Tensor | None = None,
+        *,
+        scale: float = 1.0,
+        factor: int = 1,
+        slope: float | None = None,
+    ) -> Tensor:
+        """`(N, C, H, W)`를 최근접으로 키워 합성곱하고, LeakyReLU를 거치거나 곱해서 더한다.
+
+        Args:
+            input: 입력.
+            residual: 더할 것. 결과는 `residual + scale * 합성곱`이다.
+            scale: 결과에 곱할 수.
+            factor: 합성곱하기 전에 키울 배율.
+            slope: LeakyReLU의 기울기. 없으면 거치지 않는다.
+        """
+        if isinstance(self.padding, str) or self.padding_mode != "zeros":
+            convolved = self._conv_forward(_enlarge(self.prepare(input), factor), self.weight, self.bias)
+            return self._finish(convolved, residual, scale, slope)
+        return self.convolve(input, (int(self.padding[0]), int(self.padding[1])), residual, scale, factor, slope)
 
     def prepare(self, x: Tensor) -> Tensor:
         """`(N, C, H, W)`를 가중치의 채널과 자료형에 맞춘다."""
         return x.to(self.weight.dtype)
 
-    def convolve(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        """`prepare`를 거친 것을 0을 덧대어 합성곱한다."""
+    def convolve(
+        self,
+        x: Tensor,
+        padding: tuple[int, int],
+        residual: Tensor | None = None,
+        scale: float = 1.0,
+        factor: int = 1,
+        slope: float | None = None,
+    ) -> Tensor:
+        """`forward`와 같으나 `padding`만큼만 0을 덧댄다. 덧대지 않은 축의 줄은 `x`에 이미 함께 있다."""
+        x = self.prepare(x)
+        # 컴파일러는 oneDNN의 연산을 모른다. 거기서는 앞뒤의 계산이 스스로 합쳐진다.
+        fuses = not torch.compiler.is_compiling() and type(self) is Bf16Conv and fuses_pointwise()
+        if fuses and factor == 2 and self.phases and slope is not None:
+            return self._in_phases(x, padding, slope)
+        if factor > 1:
+            return _cropped(self.convolve(_enlarge(x, factor), padding, slope=slope), padding, factor - 1)
+        layout = (list(padding), list(self.stride), list(self.dilation), self.groups)
+        if fuses and slope is not None and residual is None:
+            return _leaky_pointwise(x, self._pack(self.weight)[0], self.bias, layout, slope)
+        if fuses and residual is not None and scale == self.scale and residual.dtype == x.dtype and slope is None:
+            # 더하기까지 fp32로 하고 한 번만 반올림한다. 이 연산은 편향의 자료형이 입력과 같아야 한다.
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            added: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+                x, residual, self._pack(self.weight)[0], bias, *layout, "add", 1.0, None, [], None
+            )
+            return added
+        return self._finish(self._convolve_alone(x, padding), residual, scale, slope)
+
+    def _convolve_alone(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         if self.bias is None or self.bias.dtype == x.dtype:
             return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
         if torch.compiler.is_compiling():
-            # 컴파일러는 아래의 연산을 모른다. 더하는 일은 앞뒤의 계산과 합쳐진다.
             bare = F.conv2d(x, self.weight, None, self.stride, padding, self.dilation, self.groups)
             return (bare + self.bias[:, None, None]).to(x.dtype)
         convolved: Tensor = torch.mkldnn_convolution(
@@ -186,11 +251,45 @@ class Bf16Conv(nn.Conv2d):
         )
         return convolved
 
-    def forward(self, input: Tensor) -> Tensor:
-        """`(N, C, H, W)`를 받아 합성곱한다."""
-        if isinstance(self.padding, str) or self.padding_mode != "zeros":
-            return self._conv_forward(self.prepare(input), self.weight, self.bias)
-        return self.convolve(self.prepare(input), (int(self.padding[0]), int(self.padding[1])))
+    def _finish(self, convolved: Tensor, residual: Tensor | None, scale: float, slope: float | None) -> Tensor:
+        if slope is not None:
+            convolved = F.leaky_relu(convolved, slope, inplace=True)
+        return convolved if residual is None else torch.add(residual, convolved, alpha=scale / self.scale)
+
+    def _in_phases(self, x: Tensor, padding: tuple[int, int], slope: float) -> Tensor:
+        """2배로 키우지 않고 결과의 네 자리를 저마다 2x2의 합성곱으로 구한다. 곱셈이 9분의 4다."""
+        height, width = (size + 2 * pad - 2 for size, pad in zip(x.shape[2:], padding, strict=True))
+        shape = (len(x), self.out_channels, 2 * height, 2 * width)
+        output = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+        layout = (list(padding), [1, 1], [1, 1], 1)
+        for number, weight in enumerate(self._pack(*self.phases)):
+            row, column = divmod(number, 2)
+            made = _leaky_pointwise(x, weight, self.bias, layout, slope)
+            output[:, :, row::2, column::2] = made[:, :, row : row + height, column : column + width]
+        return output
+
+    def _pack(self, *weights: Tensor) -> tuple[Tensor, ...]:
+        """가중치를 oneDNN이 읽는 꼴로 한 번 바꾸어 둔다. 두지 않으면 부를 때마다 바꾼다."""
+        if not self._packed:
+            layout = (list(self.padding), list(self.stride), list(self.dilation), self.groups)
+            self._packed = tuple(torch.ops.mkldnn._reorder_convolution_weight(one, *layout, None) for one in weights)
+        return self._packed
+
+
+def _leaky_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, layout: tuple[Any, ...], slope: float) -> Tensor:
+    made: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *layout, "leaky_relu", [slope], "")
+    return made
+
+
+def _enlarge(x: Tensor, factor: int) -> Tensor:
+    return x if factor == 1 else F.interpolate(x, scale_factor=factor)
+
+
+def _cropped(x: Tensor, padding: tuple[int, int], extra: int) -> Tensor:
+    """덧대지 않은 축의 양 끝을 `extra`만큼 뗀다. 키우기 전의 한 줄은 키운 뒤에는 여러 줄이다."""
+    for axis, pad in zip((2, 3), padding, strict=True):
+        x = x if pad else x.narrow(axis, extra, x.shape[axis] - 2 * extra)
+    return x
 
 
 class FirstConv(Bf16Conv):
@@ -198,6 +297,8 @@ class FirstConv(Bf16Conv):
 
     채널이 셋이라 여섯이 되어도 걸리는 시간은 같다.
     """
+
+    joins = False
 
     def prepare(self, x: Tensor) -> Tensor:
         """fp32를 bf16의 윗자리와 나머지로 나누어 채널로 잇는다."""
@@ -208,7 +309,9 @@ class FirstConv(Bf16Conv):
 class LastConv(Bf16Conv):
     """결과를 내는 합성곱. 받은 특징을 fp32로 바꾸어 계산하므로 결과가 깎이지 않는다."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    joins = False
+
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """`(N, C, H, W)`를 몇 줄씩 바꾸어 합성곱한다. 특징 전체의 fp32 사본을 만들지 않는다."""
         height = input.shape[2]
         if self.stride != (1, 1) or self.padding_mode != "zeros" or height <= _BLOCK_ROWS:
@@ -235,20 +338,54 @@ def to_bf16(network: nn.Module) -> nn.Module:
     made = copy.deepcopy(network).to(torch.bfloat16)
     known = describes(network, "edge_layers")
     edges = dict(zip(network.edge_layers, (FirstConv, LastConv), strict=False)) if known else {}  # type: ignore[arg-type,call-overload]
+    scales, enlarged = _told_convs(network) if known else ({}, set())
     for name, layer in network.named_modules():
         kind = edges.get(name, Bf16Conv)
         # 물려받아 고친 합성곱이나 훅이 걸린 것은 무엇을 하는지 모르므로 그대로 둔다.
         if name and type(layer) is nn.Conv2d and not is_altered(layer):
-            made.set_submodule(name, _bf16_layer(layer, kind))
+            made.set_submodule(name, _bf16_layer(layer, kind, scales.get(name, 1.0), name in enlarged))
     for module in made.modules() if known else ():
         if hasattr(module, "wide_residual"):
             module.wide_residual = True  # type: ignore[assignment]
     return made
 
 
-def _bf16_layer(source: Any, kind: type[Bf16Conv]) -> Bf16Conv:
-    """Fp32의 합성곱을 `kind`의 것으로 옮긴다."""
-    weight = source.weight.float() if kind is LastConv else round_weight(source.weight)
+def _told_convs(network: nn.Module) -> tuple[dict[str, float], set[str]]:
+    """네트워크가 말한, 결과에 수를 곱해 더하는 합성곱과 그 수, 2배로 키운 것을 읽는 합성곱의 이름."""
+    scales: dict[str, float] = {}
+    enlarged: set[str] = set()
+    for prefix, module in network.named_modules():
+        front = f"{prefix}." if prefix else ""
+        scaled: Mapping[str, float] = getattr(module, "scaled_convs", {})
+        factors: Mapping[str, int] = getattr(module, "enlarged_convs", {})
+        scales |= {front + name: scale for name, scale in scaled.items()}
+        enlarged |= {front + name for name, factor in factors.items() if factor == 2}
+    return scales, enlarged
+
+
+def phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
+    """최근접으로 2배 키운 것의 3x3 합성곱을 키우기 전에 하는 2x2 가중치들.
+
+    키운 것의 이웃한 세 자리는 본래의 두 자리이므로 같은 자리를 읽는 가중치를 더한다.
+
+    Args:
+        weight: `(출력, 입력, 3, 3)`.
+
+    Returns:
+        결과의 짝수 줄 짝수 칸, 짝수 줄 홀수 칸, 홀수 줄 짝수 칸, 홀수 줄 홀수 칸을 내는 `(출력, 입력, 2, 2)` 넷.
+    """
+
+    def fold(values: Tensor, odd: int, axis: int) -> Tensor:
+        first, second, third = values.unbind(axis)
+        return torch.stack((first + second, third) if odd else (first, second + third), axis)
+
+    return tuple(fold(fold(weight, row, 2), column, 3) for row in (0, 1) for column in (0, 1))
+
+
+def _bf16_layer(source: Any, kind: type[Bf16Conv], scale: float = 1.0, enlarged: bool = False) -> Bf16Conv:
+    """Fp32의 합성곱을 `kind`의 것으로 옮긴다. 가중치와 편향에 `scale`을 곱한다."""
+    exact = source.weight.detach().float() * scale
+    weight = exact if kind is LastConv else round_weight(exact)
     if kind is FirstConv:
         weight = torch.cat((weight, weight), 1)
     layer = kind(
@@ -264,11 +401,15 @@ def _bf16_layer(source: Any, kind: type[Bf16Conv]) -> Bf16Conv:
         dtype=weight.dtype,
         device="meta",
     )
-    layer.weight = nn.Parameter(weight.clone() if kind is LastConv else weight, requires_grad=False)
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    layer.scale = scale
+    plain = (source.kernel_size, source.padding, source.stride, source.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
+    if enlarged and plain and kind is Bf16Conv:
+        layer.phases = tuple(map(round_weight, phase_weights(exact)))
     if source.bias is not None:
         by_onednn = source.padding_mode == "zeros" and not isinstance(source.padding, str)
         full = kind is LastConv or (by_onednn and adds_full_bias())
-        bias = source.bias.detach().to(torch.float32 if full else torch.bfloat16, copy=True)
+        bias = (source.bias.detach().float() * scale).to(torch.float32 if full else torch.bfloat16)
         layer.bias = nn.Parameter(bias, requires_grad=False)
     return layer
 
@@ -324,6 +465,28 @@ def adds_full_bias() -> bool:
     except (RuntimeError, AttributeError):
         return False  # oneDNN이 없거나 bf16을 모르는 CPU다.
     return found.dtype == torch.bfloat16 and math.isclose(float(found[0, 0, 1, 1]), full - 1)
+
+
+@lru_cache(maxsize=1)
+def fuses_pointwise() -> bool:
+    """이 PyTorch가 bf16의 합성곱에 활성화와 더하기를 합칠 수 있는지. 작은 것으로 해 보고 따로 한 것과 견준다."""
+    if not adds_full_bias():
+        return False
+    # 반올림하지 않아도 되는 수들이라 합치지 않은 것과 꼭 같다.
+    batch = torch.arange(32.0).sub(16).view(1, 8, 2, 2).to(torch.bfloat16, memory_format=torch.channels_last)
+    weight = torch.eye(8).view(8, 8, 1, 1).to(torch.bfloat16, memory_format=torch.channels_last)
+    layout: tuple[Any, ...] = ([0, 0], [1, 1], [1, 1], 1)
+    mkldnn = torch.ops.mkldnn
+    try:
+        packed = mkldnn._reorder_convolution_weight(weight, *layout, None)
+        bias = torch.full((8,), 2.0)
+        leaky = mkldnn._convolution_pointwise(batch, packed, bias, *layout, "leaky_relu", [0.5], "")
+        added = mkldnn._convolution_pointwise.binary(
+            batch, batch, packed, bias.bfloat16(), *layout, "add", 1.0, None, [], None
+        )
+    except (RuntimeError, AttributeError, TypeError):
+        return False  # 판마다 있는지, 무엇을 받는지 다르다.
+    return torch.equal(leaky, F.leaky_relu(batch + 2, 0.5)) and torch.equal(added, 2 * batch + 2)
 
 
 @lru_cache(maxsize=1)
