@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import struct
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realesrgan.errors import ImageWriteError
+from realesrgan.media.boxes import walk_boxes
 from realesrgan.media.colour import srgb_icc
 from realesrgan.media.formats import sniff_format
 from realesrgan.media.image import EncodeJob, bgr_array
@@ -95,26 +95,14 @@ def _settings(head: bytes) -> list[int]:
 
 def check_boxes(file: BinaryIO) -> set[bytes]:
     """맨 바깥 상자의 이름들. 상자가 파일 끝을 넘으면 `TruncatedError`를 낸다."""
-    end = file.seek(0, os.SEEK_END)
-    at, seen = 0, set[bytes]()
-    while at < end:
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8 and not {b"meta", b"mdat"} <= seen:
-            raise TruncatedError
-        size = struct.unpack_from(">I", head.ljust(8, b"\0"))[0]
-        if size == 1 and len(head) == 16:
-            size = struct.unpack_from(">Q", head, 8)[0]
-        if size == 0:
-            break
-        if size < 8 or at + size > end:
-            # 이미지가 다 나온 뒤에 붙은, 상자가 아닌 것은 디코더들이 건너뛴다.
-            if {b"meta", b"mdat"} <= seen and head[4:8] not in _BOXES:
-                break
-            raise TruncatedError
-        seen.add(head[4:8])
-        at += size
-    return seen
+    boxes = list(walk_boxes(file))
+    names, stop = {name for name, _, _ in boxes}, max((at + size for _, at, size in boxes), default=0)
+    file.seek(stop)
+    rest = file.read(8)
+    # 이미지가 다 나온 뒤에 붙은, 상자가 아닌 것은 디코더들이 건너뛴다.
+    if rest and (not {b"meta", b"mdat"} <= names or rest[4:] in _BOXES):
+        raise TruncatedError
+    return names
 
 
 def is_grey(head: bytes) -> bool:

@@ -68,14 +68,14 @@ class ImageFormat:
         return self.most_bits > 8
 
 
-def _read_only(name: str, extensions: tuple[str, ...], *signatures: bytes) -> ImageFormat:
+def _read_only(name: str, extensions: tuple[str, ...], *signatures: bytes, module: str = "pillow") -> ImageFormat:
     """Pillow로 읽기만 하는 형식."""
-    return ImageFormat(name, extensions, signatures=signatures, carries=frozenset(), writable=False)
+    return ImageFormat(name, extensions, module, signatures, carries=frozenset(), writable=False)
 
 
 # JPEG의 규격 한도는 65535지만 널리 쓰이는 libjpeg이 65500까지만 읽는다.
 # AVIF는 libavif의 기본 디코딩 한도(16384 x 16384)를 넘으면 써도 다시 열 수 없다.
-# JPEG XL의 플러그인은 ICC를 쓰지 않고 XMP를 읽지 않는다.
+# JPEG XL의 플러그인은 ICC를 쓰지 않는다.
 FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
         "PNG",
@@ -134,13 +134,18 @@ FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
         "JXL",
         (".jxl",),
+        "boxes",
         signatures=(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
         default_quality=95,
         carries=frozenset(("exif",)),
         package=("pillow_jxl", "pillow-jxl-plugin"),
     ),
     _read_only(
-        "JPEG2000", (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"), b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+        "JPEG2000",
+        (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+        b"\0\0\0\x0cjP  \r\n\x87\n",
+        b"\xff\x4f\xff\x51",
+        module="boxes",
     ),
     _read_only(
         "PPM",

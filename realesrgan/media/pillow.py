@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterable, Iterator
@@ -32,11 +33,14 @@ from realesrgan.media.picture import (
     UnsupportedError,
     apply_orientation,
 )
+from realesrgan.util.optional import import_cv2
 
 # 망가진 파일에서 Pillow가 내는 영어 경고가 터미널로 새지 않게 한다. 실패는 예외로 온다.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _BMP_LIMIT = 2**32 - 1 - 2048
-_JXL_HEAD = 4096
+_HEAD_BYTES = 4096
+# Pillow가 푸는 PSD의 `(색의 종류, 비트 수)`: 흑백, 회색, 팔레트, RGB, CMYK, 여러 채널, 이중톤, LAB.
+_PSD_KINDS = {(bytes((0, kind)), bytes((0, 8))) for kind in (0, 1, 2, 3, 4, 7, 8, 9)} | {(b"\0\0", b"\0\1")}
 _STANDARD_MODES = {
     **{"1": "L", "L": "L", "LA": "LA", "La": "LA"},
     **{"RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"},
@@ -88,14 +92,18 @@ def read_header(file: BinaryIO) -> Header:
     from realesrgan.media.formats import sniff_format
 
     file.seek(0)
-    head = file.read(_JXL_HEAD)
+    head = file.read(_HEAD_BYTES)
     name = sniff_format(head[:64]) or "TGA"
     if name == "BMP":
         return replace(pillow_header(file, name), detail={"icc_profile": _bmp_profile(file)})
-    if name == "JXL":
-        # 이 플러그인은 머리만 읽지 못하고 통째로 푼다. 채널은 풀어 보아야 안다.
-        return Header(ImageInfo(*_jxl_size(head), "JXL", 1, "RGB", 8))
-    return pillow_header(file, name)
+    if name == "PSD" and (head[24:26], head[22:24]) not in _PSD_KINDS:
+        raise UnsupportedError(f"채널마다 {head[23]}비트인 이런 색의 PSD는 Pillow가 풀지 못합니다.")
+    header = pillow_header(file, name)
+    # 채널이 여럿이고 8비트가 넘는 PPM(`P3`, `P6`). 머리의 넷째 수가 흰색의 값이다.
+    top = head[:2] in (b"P3", b"P6") and re.sub(rb"#[^\n]*", b"", head).split(maxsplit=4)[3:4]
+    if top and top[0].isdigit() and 255 < int(top[0]) < 65536:
+        return replace(header, info=replace(header.info, bit_depth=16), detail={"top": int(top[0])})
+    return header
 
 
 def _bmp_profile(file: BinaryIO) -> bytes | None:
@@ -110,37 +118,38 @@ def _bmp_profile(file: BinaryIO) -> bytes | None:
     return file.read(size)
 
 
-def _jxl_size(head: bytes) -> tuple[int, int]:
-    """JPEG XL의 첫머리에 적힌 `(너비, 높이)`(ISO/IEC 18181-1의 SizeHeader).
-
-    Raises:
-        DamagedError: 첫머리가 잘렸을 때.
-    """
-    start = head.find(b"\xff\x0a") + 2
-    if start < 2 or len(head) < start + 9:
-        raise DamagedError
-    bits, at = int.from_bytes(head[start : start + 12], "little"), 0
-
-    def take(count: int) -> int:
-        nonlocal at
-        value = bits >> at & (1 << count) - 1
-        at += count
-        return value
-
-    small = take(1)
-
-    def side() -> int:
-        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
-
-    height = side()
-    ratio = take(3)
-    top, bottom = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
-    return (height * top // bottom if ratio else side()), height
-
-
 def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     """Pillow로 정지 이미지나 애니메이션을 푼다. 언제나 배열로 읽는다."""
-    return decode_any(source.read_bytes(), header)
+    data, detail = source.read_bytes(), header.detail or {}
+    if "top" in detail:
+        return decode_deep(data, header)
+    picture = decode_any(data, header)
+    if header.info.format == "SGI" and data[3] == 2:
+        return replace(picture, notes=(*picture.notes, "채널마다 16비트인 SGI를 8비트로 줄여 읽었습니다."))
+    return picture
+
+
+def decode_deep(data: bytes, header: Header) -> Picture:
+    """채널이 여럿이고 8비트가 넘는 정지 이미지를 OpenCV로 푼다. Pillow는 8비트로 줄인다.
+
+    `header.detail`의 `top`은 흰색의 값이다. OpenCV가 풀지 못하면 Pillow로 8비트로 풀고 그렇다고 알린다.
+    """
+    cv2 = import_cv2()
+    with suppress(cv2.error):
+        # 색 공간을 적지 않은 파일에서 영어 경고를 적는다.
+        kept = cv2.utils.logging.setLogLevel(0)
+        try:
+            array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        finally:
+            cv2.utils.logging.setLogLevel(kept)
+        if array is not None and array.dtype == np.uint16 and array.shape[2:] in ((3,), (4,)):
+            deep: Array = np.rint(array * (65535 / header.detail["top"])).astype(np.uint16)
+            metadata, notes = collect_metadata(header.detail, grey=False)
+            frame = Frame(apply_orientation(deep, header.orientation))
+            return Picture((frame,), metadata=metadata, format=header.info.format, notes=notes)
+    picture = decode_any(data, header)
+    note = f"채널마다 8비트가 넘는 {header.info.format}를 8비트로 줄여 읽었습니다."
+    return replace(picture, notes=(*picture.notes, note))
 
 
 def decode_still(image: Image.Image, header: Header) -> Picture:
@@ -152,6 +161,8 @@ def decode_still(image: Image.Image, header: Header) -> Picture:
     """
     image.load()
     info: dict[Any, Any] = {**image.info, **(header.detail or {})}
+    if header.info.format == "PSD":
+        info |= _psd_metadata(image)
     notes: tuple[str, ...] = ()
     if image.mode in ("CMYK", "LAB"):
         image, info["icc_profile"], notes = _through_profile(image)
@@ -167,6 +178,16 @@ def decode_still(image: Image.Image, header: Header) -> Picture:
         gray_alpha=gray_alpha,
         notes=(*notes, *more),
     )
+
+
+def _psd_metadata(image: Any) -> dict[str, Any]:
+    """PSD의 자원에서 EXIF(1058번), XMP(1060번), IPTC(1028번), 해상도(1005번)를 꺼낸다. Pillow는 ICC만 읽는다."""
+    found = {number: data for number, _, data in image.resources}
+    info = {name: found.get(number) for name, number in (("exif", 1058), ("xmp", 1060), ("iptc", 1028))}
+    size = found.get(1005, b"")
+    # 소수점 아래 16비트의 고정 소수. 언제나 인치당 점의 수로 적는다.
+    dpi = [value / 65536 for value in struct.unpack(">I4xI", size[:12])] if len(size) >= 12 else [0]
+    return info | ({"dpi": dpi} if min(dpi) >= 1 else {})
 
 
 def to_array(image: Image.Image) -> tuple[Array, bool]:
@@ -317,19 +338,11 @@ def metadata_options(metadata: Metadata) -> dict[str, Any]:
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
-    """프레임 하나를 BMP(4GB까지)나 JPEG XL(품질 100은 무손실)로 쓰고 빈 튜플을 돌려준다."""
+    """프레임 하나를 BMP(BITMAPINFOHEADER, 4GB까지)로 쓰고 빈 튜플을 돌려준다.
+
+    Pillow는 통째로 메모리에 두므로, 큰 결과를 위해 띠마다 아래 줄부터 놓는다.
+    """
     frame = next(iter(frames))
-    if job.format == "BMP":
-        _write_bmp(file, frame, job)
-        return ()
-    import_module("pillow_jxl")
-    lossless, options = job.quality == 100, metadata_options(job.metadata)
-    to_image(frame, job).save(file, "JXL", quality=job.quality, lossless=lossless, **options)
-    return ()
-
-
-def _write_bmp(file: BinaryIO, frame: Frame, job: EncodeJob) -> None:
-    """BMP(BITMAPINFOHEADER)로 쓴다. Pillow는 통째로 메모리에 두므로, 큰 결과를 위해 띠마다 아래 줄부터 놓는다."""
     grey, stride = job.kind == "L", -(-job.width * len(job.kind) // 4) * 4
     table = b"".join(bytes((level, level, level, 0)) for level in range(256)) if grey else b""
     start = 14 + 40 + len(table)
@@ -350,3 +363,4 @@ def _write_bmp(file: BinaryIO, frame: Frame, job: EncodeJob) -> None:
         file.seek(start + (job.height - top - len(rows)) * stride)
         file.write(lines.tobytes())
     file.seek(0, io.SEEK_END)
+    return ()
