@@ -94,7 +94,14 @@ def _create_step(written: str) -> Any:
     if name not in STEPS:
         names = ", ".join(dict.fromkeys((*STEPS, *_HOMES)))
         raise UsageError(f"모르는 단계입니다: {name}\n  쓸 수 있는 이름: {names}")
-    return STEPS[name](value)
+    try:
+        return STEPS[name](value)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"단계 {name}에 쓸 수 없는 값입니다: {value!r}\n  이유: {error}\n  해결: --steps {name}=값의 값을 고치세요."
+        ) from error
 
 
 def _is_step(one: Any) -> bool:

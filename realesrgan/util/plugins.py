@@ -36,7 +36,7 @@ def load_plugins(paths: Iterable[str | os.PathLike[str]] = ()) -> list[ModuleTyp
         PluginError: 파일이 없거나, 불러오는 동안 오류가 났을 때.
     """
     named = [name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name.strip()]
-    files = [file for path in (*named, *paths) for file in _files_of(Path(path).expanduser())]
+    files = [file for path in (*named, *paths) for file in _files_of(path)]
     return [_load(file) for file in dict.fromkeys(files)]
 
 
@@ -84,8 +84,11 @@ def _prepare_basicsr(file: Path) -> None:
         importlib.import_module("realesrgan.basicsr_bridge")
 
 
-def _files_of(path: Path) -> list[Path]:
-    path = path.resolve()
+def _files_of(text: str | os.PathLike[str]) -> list[Path]:
+    # 빈 경로는 작업 폴더를 뜻하게 되어, 거기 있는 것을 모두 실행한다.
+    if not os.fspath(text).strip():
+        raise PluginError("--plugin의 경로가 비어 있습니다.\n  해결: 파일이나 폴더의 경로를 적으세요.")
+    path = Path(text).expanduser().resolve()
     if path.is_dir():
         return sorted(file for file in path.glob("*.py") if file.is_file())
     if path.is_file() and path.suffix == ".py":

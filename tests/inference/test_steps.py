@@ -75,6 +75,15 @@ def test_odd_step_is_a_usage_error(wanted: str) -> None:
         parse_steps([wanted])
 
 
+def test_a_value_that_an_own_step_cannot_read_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realesrgan.inference.steps.STEPS", dict(STEPS))
+    register_step("tint", float)
+    with pytest.raises(UsageError, match="단계 tint에 쓸 수 없는 값"):
+        parse_steps(["tint=red"])
+    with pytest.raises(UsageError, match="단계로 쓸 수 없습니다"):
+        parse_steps(["tint=1"])
+
+
 def test_a_function_without_the_shape_of_a_step_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="margin"):
         parse_steps([lambda enlarged, source: enlarged])

@@ -71,3 +71,13 @@ def test_what_is_no_python_file_is_named(tmp_path: Path, name: str) -> None:
     write(tmp_path / "note.txt", "hello")
     with pytest.raises(PluginError, match=rf"(?s){name}.*--plugin.*{ENVIRONMENT}"):
         load_plugins([tmp_path / name])
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_never_runs_the_files_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (tmp_path / "other.py").write_text("raise AssertionError", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match="비어 있습니다"):
+        load_plugins([path])
