@@ -1,13 +1,16 @@
 """GIF(GIF89a)를 읽고 쓴다. 픽셀은 Pillow가 풀고 누른다.
 
-라이브러리들이 하지 않는 것이 여기 있다: 풀기 전에 프레임을 세고 잘린 곳을 찾는 읽기, 프레임마다 자기 색표(local colour
-table)를 가지며 합치거나 버리는 프레임이 없는 쓰기.
+라이브러리들이 하지 않는 것이 여기 있다: 풀기 전에 프레임을 세고 잘린 곳을 찾으며 XMP와 색 프로파일을 찾는 읽기,
+뷰어들처럼 투명한 화면에 겹치기, 프레임마다 자기 색표(local colour table)를 가지며 합치거나 버리는 프레임이 없는 쓰기.
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,10 +19,8 @@ from PIL.GifImagePlugin import getdata
 
 from realesrgan.media.image import EncodeJob
 from realesrgan.media.metadata import decode_comment, encode_comment
-from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, TruncatedError
-from realesrgan.media.pillow import decode, open_image
-
-__all__ = ["decode", "read_header", "write"]
+from realesrgan.media.picture import Array, DamagedError, Frame, Header, ImageInfo, Mode, Picture, TruncatedError
+from realesrgan.media.pillow import Part, compose, decode_any, open_image, to_bgra
 
 _COLOURS = 256
 _HALF = 128
@@ -38,8 +39,8 @@ def read_header(file: BinaryIO) -> Header:
     """
     file.seek(6)
     width, height, flags = struct.unpack("<HHBxx", _exactly(file, 7))
-    _skip_table(file, flags)
-    frames, transparent, loop = 0, False, 1
+    table, transparent, loop, control = _read_table(file, flags), False, 1, bytes(4)
+    frames: list[_GifFrame] = []
     comments: list[tuple[str, str]] = []
     info: dict[str, Any] = {"text": comments}
     while (kind := file.read(1)) != b";" and (kind or not frames):
@@ -47,10 +48,11 @@ def read_header(file: BinaryIO) -> Header:
             left, top, across, down, local = struct.unpack("<HHHHB", _exactly(file, 9))
             # 화면의 크기를 0으로 적은 파일이 있다. 뷰어들은 첫 프레임에 맞춘다.
             width, height = width or left + across, height or top + down
-            _skip_table(file, local)
+            own, start = _read_table(file, local), file.tell()
             _exactly(file, 1)
             _read_blocks(file)
-            frames += 1
+            frames.append(_GifFrame((left, top, across, down), local, own or table, control, start, file.tell()))
+            control = bytes(4)
         elif kind == b"!":
             label = _exactly(file, 1)
             if label == b"\xff" and (packet := _read_xmp(file)) is not None:
@@ -61,19 +63,66 @@ def read_header(file: BinaryIO) -> Header:
                 comments.append(("Comment", decode_comment(body)))
             if label == b"\xff" and body.startswith(b"ICCRGBG1012"):
                 info["icc_profile"] = body[11:]
-            transparent |= label == b"\xf9" and len(body) >= 1 and bool(body[0] & 1)
+            if label == b"\xf9" and len(body) >= 4:
+                transparent, control = transparent or bool(body[0] & 1), body[:4]
             if label == b"\xff" and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and body[11:12] == b"\x01":
                 # GIF는 처음을 뺀 되풀이의 수를 적는다.
                 repeats = int.from_bytes(body[12:14], "little")
                 loop = repeats + 1 if repeats else 0
         else:
             raise DamagedError if kind else TruncatedError
-    if frames == 0 or width == 0 or height == 0:
+    if not frames or width == 0 or height == 0:
         raise DamagedError
+    left, top, across, down = frames[0].box
+    # 첫 프레임이 화면을 다 덮지 않으면 나머지는 투명하다.
+    whole = left == top == 0 and across >= width and down >= height
+    transparent = transparent or not whole
     mode: Mode = "RGBA" if transparent else "RGB"
-    if frames == 1 and not transparent and open_image("GIF", file).mode == "L":
+    if len(frames) == 1 and not transparent and open_image("GIF", file).mode == "L":
         mode = "L"
-    return Header(ImageInfo(width, height, "GIF", frames, mode, 8), detail=info | {"loop": loop})
+    detail = info | {"loop": loop, "frames": frames, "whole": whole}
+    return Header(ImageInfo(width, height, "GIF", len(frames), mode, 8), detail=detail)
+
+
+@dataclass(frozen=True)
+class _GifFrame:
+    """프레임 하나: 자리와 크기, 이미지 설명의 깃발, 색표, 그래픽 제어 확장의 내용, 픽셀 자료의 처음과 끝."""
+
+    box: tuple[int, int, int, int]
+    flags: int
+    table: bytes
+    control: bytes
+    start: int
+    end: int
+
+    def part(self, data: bytes) -> Part:
+        """화면에 올릴 조각. 한 장짜리 GIF로 만들어 Pillow가 풀게 한다."""
+        left, top, width, height = self.box
+        sized = 0x80 | (len(self.table) // 3).bit_length() - 2 if self.table else 0
+        head = b"GIF89a" + struct.pack("<HHBBB", width, height, sized, 0, 0) + self.table
+        head += b"!\xf9\x04" + bytes((self.control[0] & 1,)) + self.control[1:] + b"\0"
+        head += b"," + struct.pack("<HHHHB", 0, 0, width, height, self.flags & 0x40)
+        image = open_image("GIF", io.BytesIO(head + data[self.start : self.end] + b";"))
+        image.load()
+        (delay,) = struct.unpack_from("<H", self.control, 1)
+        disposal: Any = {2: "clear", 3: "undo"}.get(self.control[0] >> 2 & 7, "keep")
+        return Part(to_bgra(image), left, top, delay * 10.0, True, disposal)
+
+
+def _parts(data: bytes, header: Header) -> Iterator[Part]:
+    """프레임들. 겹쳐 그리는 일은 Pillow에 맡기지 않는다(뷰어들과 달리 지운 자리를 배경색으로 칠한다)."""
+    frames: list[_GifFrame] = header.detail["frames"]
+    return (frame.part(data) for frame in frames)
+
+
+def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
+    """정지 이미지나 애니메이션을 푼다. 언제나 배열로 읽는다."""
+    data = source.read_bytes()
+    picture = decode_any(data, header, _parts)
+    if header.info.frames > 1 or header.detail["whole"]:
+        return picture
+    size = header.info.width, header.info.height
+    return replace(picture, frames=tuple(replace(frame, duration=0.0) for frame in compose(_parts(data, header), size)))
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
@@ -83,10 +132,9 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _skip_table(file: BinaryIO, flags: int) -> None:
-    """색표(color table)가 있으면 건너뛴다."""
-    if flags & 0x80:
-        _exactly(file, 3 << ((flags & 7) + 1))
+def _read_table(file: BinaryIO, flags: int) -> bytes:
+    """색표(color table). 없으면 빈 바이트."""
+    return _exactly(file, 3 << ((flags & 7) + 1)) if flags & 0x80 else b""
 
 
 def _read_blocks(file: BinaryIO) -> bytes:

@@ -6,12 +6,12 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from PIL import Image
@@ -235,52 +235,92 @@ def _through_profile(image: Image.Image) -> tuple[Image.Image, bytes | None, tup
 
 
 @dataclass(frozen=True)
+class Part:
+    """화면에 올릴 조각 하나.
+
+    Attributes:
+        array: `(H, W, 4)` uint8 BGRA.
+        left, top: 화면에서의 자리(픽셀). 화면 밖은 잘린다.
+        duration: 보이는 시간(밀리초).
+        over: 앞의 것 위에 알파로 섞는가. 아니면 덮어쓴다.
+        disposal: 다음 조각 앞에서 이 자리를 그대로 두거나(`keep`), 투명하게 지우거나(`clear`), 되돌린다(`undo`).
+    """
+
+    array: Array
+    left: int
+    top: int
+    duration: float
+    over: bool
+    disposal: Literal["keep", "clear", "undo"]
+
+
+def compose(parts: Iterable[Part], size: tuple[int, int]) -> Iterator[Frame]:
+    """조각들을 `size`(너비, 높이)의 투명한 화면에 차례로 올린, 온전한 BGRA 프레임들."""
+    canvas = np.zeros((size[1], size[0], 4), np.uint8)
+    for part in parts:
+        before = canvas.copy() if part.disposal == "undo" else canvas
+        height, width = part.array.shape[:2]
+        area = canvas[part.top : part.top + height, part.left : part.left + width]
+        piece = np.ascontiguousarray(part.array[: area.shape[0], : area.shape[1]])
+        if part.over and area.size:
+            under = Image.fromarray(np.ascontiguousarray(area))
+            piece = np.asarray(Image.alpha_composite(under, Image.fromarray(piece)))
+        area[...] = piece
+        yield Frame(canvas.copy(), part.duration)
+        if part.disposal == "clear":
+            area[...] = 0
+        canvas = before
+
+
+def to_bgra(image: Image.Image) -> Array:
+    """Pillow 이미지를 `(H, W, 4)` uint8 BGRA로. 16비트는 8비트로 줄인다."""
+    array, _ = to_array(image)
+    if array.dtype == np.uint16:
+        array = np.rint(array / 257).astype(np.uint8)
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    return array if array.shape[2] == 4 else np.pad(array, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+
+
+Parts = Callable[[bytes, Header], Iterable[Part]]
+
+
+@dataclass(frozen=True)
 class AnimationFrames:
     """파일의 바이트 `data`를 돌 때마다 처음부터 다시 풀어 내는 프레임들. 메모리에는 한 장씩만 올라온다.
 
     앞 프레임 위에 겹쳐 그리는 지시(disposal, blending)는 모두 적용해, 언제나 온전한 한 장을 낸다.
 
     Attributes:
-        size: 화면의 `(너비, 높이)`, 방향을 적용하기 전의 픽셀. 화면보다 큰 프레임은 잘라 맞춘다.
-        start: 첫 프레임의 번호. APNG의 대체 이미지(default image)를 건너뛸 때 1이다.
+        parts: 화면에 올릴 조각들을 내는 함수. 없으면 Pillow가 낸 온전한 프레임을 쓴다.
         alpha: 알파 채널을 남길지.
     """
 
     data: bytes
-    format: str
-    count: int
-    size: tuple[int, int]
-    start: int = 0
-    orientation: int = 1
+    header: Header
+    parts: Parts | None = None
     alpha: bool = True
 
     def __len__(self) -> int:
-        return self.count
+        return self.header.info.frames
 
     def __iter__(self) -> Iterator[Frame]:
-        image = open_image(self.format, io.BytesIO(self.data))
-        for index in range(self.start, self.start + self.count):
+        info, orientation = self.header.info, self.header.orientation
+        size = (info.width, info.height) if orientation < 5 else (info.height, info.width)
+        frames = compose(self.parts(self.data, self.header), size) if self.parts else self._whole()
+        for frame in frames:
+            array = frame.array if self.alpha else frame.array[..., :3]
+            yield replace(frame, array=apply_orientation(array, orientation))
+
+    def _whole(self) -> Iterator[Frame]:
+        image = open_image(self.header.info.format, io.BytesIO(self.data))
+        for index in range(len(self)):
             image.seek(index)
             image.load()
-            duration = float(image.info.get("duration", 0) or 0)
-            array, _ = to_array(image)
-            yield Frame(apply_orientation(self._unify(array), self.orientation), duration)
-
-    def _unify(self, array: Array) -> Array:
-        """프레임마다 다를 수 있는 채널 수를 BGR 또는 BGRA로 맞춘다."""
-        if array.ndim == 2:
-            array = np.repeat(array[..., None], 3, axis=2)
-        width, height = self.size
-        array = array[:height, :width]
-        if array.shape[:2] != (height, width):
-            room = ((0, height - array.shape[0]), (0, width - array.shape[1]), (0, 0))
-            array = np.pad(array, room)
-        if self.alpha and array.shape[2] == 3:
-            return np.pad(array, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-        return array if self.alpha else np.ascontiguousarray(array[..., :3])
+            yield Frame(to_bgra(image), float(image.info.get("duration", 0) or 0))
 
 
-def decode_any(data: bytes, header: Header) -> Picture:
+def decode_any(data: bytes, header: Header, parts: Parts | None = None) -> Picture:
     """파일 전체를 받아 Pillow가 푸는 정지 이미지나 애니메이션을 `Picture`로 만든다.
 
     애니메이션은 긴 작업을 시작하기 전에 모든 프레임을 한 번 풀어 망가진 프레임을 찾고, 투명한 곳이 하나도 없으면
@@ -290,11 +330,7 @@ def decode_any(data: bytes, header: Header) -> Picture:
     if header.info.frames == 1:
         return decode_still(image, header)
     info: dict[Any, Any] = {**image.info, **(header.detail or {})}
-    # APNG의 대체 이미지는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
-    start = 1 if getattr(image, "default_image", False) else 0
-    info_size = (header.info.width, header.info.height)
-    size = info_size[::-1] if header.orientation >= 5 else info_size
-    frames = AnimationFrames(data, header.info.format, header.info.frames, size, start, header.orientation)
+    frames = AnimationFrames(data, header, parts)
     transparent = False
     for frame in frames:
         transparent = transparent or bool((frame.array[..., 3] != 255).any())

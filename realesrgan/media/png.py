@@ -1,11 +1,12 @@
 """PNG의 조각(chunk)을 읽고 끼우며, APNG를 쓴다(PNG 3판). 픽셀은 libvips가 풀고 `deflate`가 누른다.
 
-libvips가 하지 않는 것이 여기 있다: 검사합 확인, 색을 적은 조각(cICP, gAMA, cHRM), 온전한 글, 애니메이션의 프레임을
-합치거나 버리지 않는 쓰기.
+libvips가 하지 않는 것이 여기 있다: 검사합 확인, 색을 적은 조각(cICP, gAMA, cHRM), 온전한 글, 애니메이션의 반투명한
+프레임을 바르게 섞는 읽기와 프레임을 합치거나 버리지 않는 쓰기.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -14,7 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -33,7 +34,9 @@ from realesrgan.media.picture import (
     TruncatedError,
     UnsupportedError,
 )
+from realesrgan.media.pillow import Part, decode_any, open_image, to_bgra
 
+_DISPOSALS: tuple[Literal["keep", "clear", "undo"], ...] = ("keep", "clear", "undo")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 1 << 26
 _KEPT = (b"IHDR", b"tRNS", b"eXIf", b"acTL", b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
@@ -203,11 +206,23 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
         check_chunks(file)
     if header.info.frames == 1:
         return decode_still("pngload", source, header, lazy=lazy, unlimited=True)
-    from realesrgan.media.pillow import decode_any
-
-    picture = decode_any(source.read_bytes(), header)
+    picture = decode_any(source.read_bytes(), header, _parts)
     deep = ("16비트 애니메이션을 8비트로 읽었습니다.",) if header.detail["bits"] == 16 else ()
     return replace(picture, notes=(*picture.notes, *deep))
+
+
+def _parts(data: bytes, header: Header) -> Iterator[Part]:
+    """APNG의 프레임들. 겹쳐 그리는 일은 Pillow에 맡기지 않는다(반투명한 것을 섞으면서 알파까지 섞는다)."""
+    image: Any = open_image("PNG", io.BytesIO(data))
+    # 대체 이미지(default image)는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
+    start = int(image.default_image)
+    for index in range(start, start + header.info.frames):
+        image.seek(index)
+        over, image.blend_op = image.info.get("blend") == 1, 0
+        image.load()
+        box = image.info["bbox"]
+        duration = float(image.info.get("duration", 0) or 0)
+        yield Part(to_bgra(image.crop(box)), box[0], box[1], duration, over, _DISPOSALS[image.info.get("disposal", 0)])
 
 
 # 쓰기

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL import Image
 
 from realesrgan.errors import ImageReadError
 from realesrgan.media.image import Frame, Metadata, Picture, probe_image, read_image, write_image
-from tests.media.samples import photo, random_array, srgb
+from tests.media.samples import Array, chunk, photo, random_array, srgb
 
 ANIMATED = [".gif", ".png", ".webp", ".avif"]
 LOSSLESS = [".gif", ".png", ".webp"]
@@ -87,17 +89,68 @@ def test_gif_disposal_is_composited(tmp_path: Path, disposal: Any) -> None:
     base.save(output, "GIF", save_all=True, append_images=[patch, base], duration=50, disposal=disposal)
     path = tmp_path / "a.gif"
     path.write_bytes(output.getvalue())
-    with Image.open(path) as image:
-        expected = []
-        for index in range(image.n_frames):
-            image.seek(index)
-            expected.append(np.asarray(image.convert("RGBA")))
-    results = [frame.array for frame in read_image(path)]
-    for result, reference in zip(results, expected, strict=True):
-        visible = reference[..., 3] > 0
-        assert (result[visible, :3] == reference[visible, 2::-1]).all()
-        assert result.shape[2] == 4 or visible.all()
-        assert result.shape[2] == 3 or ((result[..., 3] > 0) == visible).all()
+    # 지우거나 되돌리면 첫 프레임은 남지 않고, 뷰어들처럼 투명해진다.
+    middle = Image.alpha_composite(base, patch) if disposal < 2 else patch
+    for frame, expected in zip(read_image(path), (base, middle, base), strict=True):
+        shown = np.asarray(expected)
+        alpha = frame.array[..., 3:] if frame.array.shape[2] == 4 else np.full((8, 8, 1), 255)
+        assert np.array_equal(alpha, shown[..., 3:])
+        assert np.array_equal(frame.array[..., 2::-1] * (alpha > 0), shown[..., :3] * (alpha > 0))
+
+
+def apng(*frames: tuple[Array, int, int, int, int]) -> bytes:
+    """`(RGBA, 왼쪽, 위, 지우는 방법, 섞는가)`의 프레임들로 APNG를 만든다. 첫 프레임이 화면의 크기다."""
+    first = frames[0][0]
+    output = [chunk(b"IHDR", struct.pack(">IIBBBBB", first.shape[1], first.shape[0], 8, 6, 0, 0, 0))]
+    output.append(chunk(b"acTL", struct.pack(">II", len(frames), 0)))
+    for index, (array, left, top, disposal, blend) in enumerate(frames):
+        box = array.shape[1], array.shape[0], left, top
+        output.append(chunk(b"fcTL", struct.pack(">IIIIIHHBB", max(index * 2 - 1, 0), *box, 1, 10, disposal, blend)))
+        packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in array))
+        number = struct.pack(">I", index * 2)
+        output.append(chunk(b"fdAT", number + packed) if index else chunk(b"IDAT", packed))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(output) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("disposal", [0, 1, 2])
+def test_half_transparent_frames_of_apng_are_laid_over(tmp_path: Path, disposal: int) -> None:
+    red, half = np.zeros((6, 8, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    red[...], half[...] = (200, 0, 0, 255), (0, 100, 0, 128)
+    data = apng((red, 0, 0, 0, 0), (half, 2, 1, disposal, 1), (half[:1, :1], 0, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(data)
+    frames = [frame.array for frame in read_image(tmp_path / "a.png")]
+    # 반투명한 초록을 불투명한 빨강 위에 놓으면 불투명한 채 섞인다(PNG 3판 11.3.6.2절).
+    inside = (slice(1, 4), slice(2, 6))
+    assert np.abs(frames[1][inside].astype(int) - (0, 50, 100, 255)).max() <= 1
+    left = {0: frames[1][1, 2], 1: (0, 0, 0, 0), 2: (0, 0, 200, 255)}[disposal]
+    assert np.array_equal(frames[2][inside], np.broadcast_to(np.array(left, np.uint8), (3, 4, 4)))
+    assert np.array_equal(frames[2][0, 0], (0, 100, 0, 128)) and np.array_equal(frames[1][0, 0], (0, 0, 200, 255))
+
+
+def test_deep_grey_apng_is_read_as_it_says(tmp_path: Path) -> None:
+    deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 0, 0, 0, 0)) + chunk(b"acTL", struct.pack(">II", 2, 0))
+    packed = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep))
+    control = [chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, 16, 16, 0, 0, 1, 10, 0, 0)) for number in (0, 1)]
+    body = control[0] + chunk(b"IDAT", packed) + control[1] + chunk(b"fdAT", struct.pack(">I", 2) + packed)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b""))
+    picture = read_image(tmp_path / "a.png")
+    for frame in picture:
+        assert frame.array.dtype == np.uint8 and np.array_equal(frame.array[..., 0].ravel(), np.arange(256))
+    assert any("8비트로 읽었습니다" in note for note in picture.notes)
+
+
+def test_what_a_gif_does_not_cover_is_transparent(tmp_path: Path) -> None:
+    image = Image.fromarray(few_colours(0)).quantize(16)
+    output = io.BytesIO()
+    image.save(output, "GIF")
+    data = bytearray(output.getvalue())
+    data[6:10] = struct.pack("<HH", 30, 24)
+    (tmp_path / "a.gif").write_bytes(data)
+    assert probe_image(tmp_path / "a.gif").mode == "RGBA"
+    array = read_image(tmp_path / "a.gif").first.array
+    assert array.shape == (24, 30, 4) and (array[:16, :20, 3] == 255).all() and array[..., 3].sum() == 16 * 20 * 255
+    assert np.array_equal(array[:16, :20, 2::-1], np.asarray(image.convert("RGB")))
 
 
 def test_unused_transparency_is_not_carried(tmp_path: Path) -> None:
