@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from realesrgan.errors import UsageError
+from realesrgan.video.plan import reset_note
 from realesrgan.video.settings import (
     Progress,
     VideoProgress,
@@ -51,9 +52,11 @@ def find_parts(source: VideoSource, target: VideoTarget, settings: VideoSettings
     if source.has_images:
         return (Part(settings.start, settings.end, 0),)
     with closing(source.open()) as reader:
-        info, times = reader.info, reader.packet_index().pts
+        info, index = reader.info, reader.packet_index()
         seconds = [(pts - info.start) * info.time_base for pts in reader.shape_changes()]  # type: ignore[union-attr]
-        places = [(pts - info.start) * info.time_base for pts in times]
+        places = [(pts - info.start) * info.time_base for pts in index.pts]
+    if seconds:
+        reset_note(info, index, cut=True)
     first, last = settings.start or Fraction(0), settings.end
     inside = [cut for cut in seconds if cut > first and (last is None or cut < last)]
     if len(inside) >= MOST_PARTS:

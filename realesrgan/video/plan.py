@@ -130,6 +130,7 @@ def plan_video(
     first, last = (bisect_left(index.pts, edge) if edge is not None else None for edge in (start, end))
     inside = index.pts[first:last]
     refuse_reset_clock(info, index, inside)
+    reset = reset_note(info, index, cut=start is not None or end is not None)
     notes: tuple[str, ...] = ()
     if target.container in PICTURES:
         note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE
@@ -154,7 +155,7 @@ def plan_video(
         content=sampled_hash(source.images or (Path(source.name),)) if source.has_images else index.digest,
         largest_input=([info.display_size, *passes])[-2],
         steps=steps,
-        warnings=(*info.warnings, *encoding.warnings, *notes, *passes_note(passes)),
+        warnings=(*info.warnings, *reset, *encoding.warnings, *notes, *passes_note(passes)),
     )
 
 
@@ -319,6 +320,31 @@ def refuse_reset_clock(info: VideoInfo, index: PacketIndex, inside: Sequence[int
                 "  해결: 붙이기 전의 파일을 하나씩 키우거나, 둘로 나누어 키우세요: "
                 f"--end {last + 0.001:.3f}, --start {following - 0.001:.3f}"
             )
+
+
+def reset_note(info: VideoInfo, index: PacketIndex, *, cut: bool) -> tuple[str, ...]:
+    """시각이 처음으로 되돌아가는(이어 붙인) 비디오의 알림.
+
+    Args:
+        info: 원본의 정보.
+        index: 패킷을 훑어 안 것.
+        cut: 시각으로 구간을 고르거나 나누는지.
+
+    Raises:
+        UsageError: 그런 비디오에서 구간을 고를 때. 같은 시각이 여러 곳에 있어 어디인지 알 수 없다.
+    """
+    if not index.resets:
+        return ()
+    if cut:
+        raise UsageError(
+            f"시각으로 구간을 고를 수 없는 비디오입니다: {info.name}\n"
+            f"  이유: 시각이 처음으로 되돌아가는 곳이 {index.resets}곳 있습니다(이어 붙인 파일).\n"
+            "  해결: 붙이기 전의 파일을 하나씩 키우거나, 구간을 주지 말고 통째로 키우세요(--on_change scale은 됩니다)."
+        )
+    return (
+        f"시각이 처음으로 되돌아가는 곳이 {index.resets}곳 있어(이어 붙인 파일) 앞의 것에 이어 놓습니다. "
+        "그 뒤의 소리는 수십 밀리초 어긋날 수 있습니다. 정확히 맞추려면 붙이기 전의 파일을 하나씩 키우세요.",
+    )
 
 
 def sampled_hash(paths: Sequence[Path], blocks: int = 16, size: int = 4096) -> str:

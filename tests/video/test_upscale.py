@@ -413,6 +413,26 @@ def test_a_precision_chosen_by_measuring_stays_the_same_when_resumed(tmp_path, n
     assert hashes(tmp_path / "b.mp4") == hashes(tmp_path / "whole.mp4")
 
 
+def test_a_clock_that_starts_again_is_followed_but_not_cut_by_time(tmp_path, model):
+    """`cat`으로 이어 붙인 방송에는 같은 시각이 두 번 나온다."""
+    for number, size in enumerate(("64x48", "64x48", "96x64")):
+        picture = f"testsrc2=s={size}:r=25:d=2"
+        ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-g", "25", tmp_path / f"{number}.ts")
+    parts = [(tmp_path / f"{number}.ts").read_bytes() for number in range(3)]
+    same, other = tmp_path / "same.ts", tmp_path / "other.ts"
+    same.write_bytes(parts[0] + parts[1])
+    other.write_bytes(parts[0] + parts[2])
+    made = upscale_video(same, tmp_path / "a.mkv", model=model)
+    assert (made.status, made.frames) == ("done", 100)
+    assert any("되돌아가는 곳이 1곳" in note for note in made.notes)
+    with pytest.raises(UsageError, match="통째로"):
+        upscale_video(same, tmp_path / "b.mkv", model=model, settings=VideoSettings(start=Fraction(1)))
+    with pytest.raises(UsageError, match="통째로"):
+        upscale_video(other, tmp_path / "c.mkv", model=model, settings=VideoSettings(on_change="split"))
+    scaled = upscale_video(other, tmp_path / "d.mkv", model=model, settings=VideoSettings(on_change="scale"))
+    assert scaled.frames == 100
+
+
 def test_stopping_before_the_first_segment_leaves_nothing(tmp_path, model, monkeypatch):
     source = make_video(tmp_path / "a.mp4", 20)
     monkeypatch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 3))

@@ -385,6 +385,8 @@ class VideoReader:
         if not self._stream:
             # 두 배로 센 시각은 원본의 것으로 되돌려 찾는다. 다섯 프레임의 묶음은 통째로 있어야 하므로 앞에서 시작한다.
             place = start if start is None or self._mode != "double" else start // 2
+            if self._index is not None and self._index.resets:
+                place = None  # 같은 시각이 여러 곳에 있어 되감을 수 없다.
             if place is not None and self._mode == "ivtc":
                 place -= round(2 * FILM_CYCLE / (self._plain.rate * self._plain.time_base))
             with self._borrowed() as opening:
@@ -636,7 +638,7 @@ class VideoReader:
                 self._index, self._breaks = _read_index(opening, packets, self.info)
         if self._mode == "double":
             pts, keys = (tuple(2 * moment for moment in times) for times in (self._index.pts, self._index.keyframes))
-            return PacketIndex(pts, keys, self._index.digest)
+            return replace(self._index, pts=pts, keyframes=keys)
         return self._index
 
     def looks_interlaced(self) -> bool:
@@ -761,7 +763,8 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     breaks: list[int] = []
     digest, before = hashlib.sha256(), None
     told = complaints(packets) if _tells_breaks(opening) else ((one, one.opaque == LOST_BEFORE) for one in packets)
-    place = 0
+    place = resets = 0
+    latest, jump = None, _clock(info).jump
     for packet, broken in told:
         if packet is None:
             breaks.append(_THE_END)
@@ -772,9 +775,12 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
         sizes.append(size)
         if before in (None, size):
             digest.update(memoryview(packet)[:: size // _SAMPLED_BYTES or 1].tobytes())
-        before = size
+        before, dts = size, packet.dts
+        if dts is not None:
+            resets += latest is not None and latest - dts >= jump
+            latest = dts
         if not packet.is_discard:
-            times.append((packet.dts if arrival else packet.pts, packet.is_keyframe))
+            times.append((dts if arrival else packet.pts, packet.is_keyframe))
     entries: Any = opening.stream.index_entries if arrival else ()
     if len(entries) and entries[-1].pos > place:
         breaks.append(_THE_END)  # AVI의 색인에 있는 마지막 덩어리가 나오지 않았다.
@@ -787,8 +793,9 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
         step = max(1, round(1 / (info.rate * info.time_base)))
         made = tuple(place * step for place in range(len(times)))
         return PacketIndex(made, made[:1], digest.hexdigest()), tuple(breaks)
-    trusted = opening.seekable and len(set(known)) == len(times) and keys
-    return PacketIndex(tuple(known), tuple(keys) if trusted else (known[0],), digest.hexdigest()), tuple(breaks)
+    trusted = opening.seekable and len(set(known)) == len(times) and keys and not resets
+    spots = tuple(keys) if trusted else (known[0],)
+    return PacketIndex(tuple(known), spots, digest.hexdigest(), resets), tuple(breaks)
 
 
 def _tells_breaks(opening: OpenVideo) -> bool:

@@ -162,11 +162,13 @@ class PacketIndex:
         pts: 패킷의 pts, 오름차순.
         keyframes: 그 가운데 키프레임(keyframe)의 pts, 오름차순.
         digest: 파일의 크기와 모든 패킷에서 구한 해시. 내용이 다르면 다르다.
+        resets: 시각이 처음으로 되돌아가는 곳의 수(이어 붙인 방송). 있으면 시각으로 구간을 고를 수 없다.
     """
 
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     digest: str = ""
+    resets: int = 0
 
 
 @dataclass(frozen=True)
