@@ -14,6 +14,7 @@ from realesrgan.cli.console import EXIT_DONE, EXIT_SOME_FAILED, say
 from realesrgan.cli.runner import STATUSES, conclusion, save_report
 from realesrgan.cli.tools import run_and_leave, run_tool, tool_parser
 from realesrgan.errors import ReportError
+from realesrgan.util.files import plain_reason
 
 # 앞의 것일수록 낫다. 끝난 일을 다시 실행하면 건너뜀으로 적히므로 완료가 먼저다.
 BEST_FIRST = ("done", "skipped", "failed", "refused", "interrupted", "waiting")
@@ -29,7 +30,7 @@ def read_report(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ReportError(f"보고서를 읽을 수 없습니다: {path}\n  이유: {error}\n{remedy}") from error
+        raise ReportError(f"보고서를 읽을 수 없습니다: {path}\n  이유: {plain_reason(error)}\n{remedy}") from error
     files = content.get("files") if isinstance(content, dict) else None
     named = isinstance(files, list) and all(
         isinstance(one, dict) and isinstance(one.get("input"), str) and one.get("status") in STATUSES for one in files

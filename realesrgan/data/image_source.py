@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realesrgan.basicsr_bridge import FileClient
 from realesrgan.errors import DatasetError, DatasetValueError, ImageReadError
-from realesrgan.util.files import os_reason
+from realesrgan.util.files import os_reason, plain_reason
 
 LOGGER = logging.getLogger("basicsr")
 # `(H, W, 3)` BGR이나 `(H, W)` 회색, uint8이나 uint16.
@@ -135,7 +135,7 @@ class ImageReader:
         try:
             content = self._client.get(path, name)
         except (OSError, ValueError) as error:
-            raise ImageReadError(f"{path}: {error}") from error
+            raise ImageReadError(f"{path}: {plain_reason(error)}") from error
         if not content:
             raise ImageReadError(f"{path}: 내용이 없습니다")
         if is_truncated(bytes(content)):
