@@ -95,7 +95,8 @@ def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) ->
         unit: 실수를 0..1로 볼지. 아니면 0..255(또는 0..65535)로 본다.
 
     Raises:
-        InvalidValueError: 이미지가 아니거나 모양이 다르거나 비었을 때, `unit`인데 실수가 0..1을 벗어날 때.
+        InvalidValueError: 이미지가 아니거나 모양이 다르거나 비었을 때, `unit`인데 실수가 0..1을 벗어날 때,
+            NaN이나 Inf가 있을 때.
     """
     if not isinstance(getattr(image, "dtype", None), np.dtype) or image.dtype.kind not in "uif":
         kind = f"{image.dtype} 배열" if isinstance(image, np.ndarray) else type(image).__name__
@@ -117,9 +118,14 @@ def split_image(image: NDArray[Any], *, bgr: bool = True, unit: bool = False) ->
 
 def _maximum_of(image: NDArray[Any], unit: bool) -> int:
     """비트 깊이를 dtype에서 알 수 없는 배열에서 1.0에 해당하는 값."""
-    largest = float(np.max(image))
+    # NaN은 최댓값과 최솟값 모두에 남는다.
+    smallest, largest = float(np.min(image)), float(np.max(image))
+    if not (math.isfinite(smallest) and math.isfinite(largest)):
+        raise InvalidValueError(
+            "이미지에 NaN이나 Inf가 있습니다.\n  해결: numpy.nan_to_num으로 바꾸거나, 그 값이 난 곳을 고치세요."
+        )
     if unit and image.dtype.kind == "f":
-        if largest > 1 + 1e-3 or float(np.min(image)) < -1e-3:
+        if largest > 1 + 1e-3 or smallest < -1e-3:
             raise InvalidValueError(
                 f"실수 이미지의 값은 0과 1 사이여야 합니다: 가장 큰 값 {largest:g}\n"
                 "  해결: 255나 65535로 나누어 주세요."

@@ -291,6 +291,14 @@ def test_diverged_weights_raise_instead_of_giving_a_black_picture(
         RealESRGANer(4, save_network(tiny_srvgg)).enhance(_image(8, 8, 3))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_picture_that_holds_no_numbers_is_not_blamed_on_the_weights(build: Build, value: float) -> None:
+    image = np.full((6, 7, 3), 90.0, np.float32)
+    image[2, 3] = value
+    with pytest.raises(InvalidValueError, match="NaN이나 Inf"):
+        build(2).enhance(image)
+
+
 def test_network_put_in_by_hand_is_the_one_used(build: Build) -> None:
     upsampler = build(2)
     upsampler.model = _Overflowing()
