@@ -16,7 +16,7 @@ from realesrgan.data.degradations import round_to_8bit, to_gray
 from realesrgan.data.preview import Degraded, Recipe, degrade_picture
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import encode_png, is_fresh, read_bgr8, write_bytes
-from realesrgan.media.sheets import Cell, arrange, central_region, draw_sheet, overview
+from realesrgan.dataset_tools.sheets import Cell, arrange, central_region, draw_sheet, overview
 
 SHEET_COLUMNS = 5
 SHEET_SIDE = 260

@@ -10,11 +10,11 @@ from typing import Any
 
 from realesrgan.dataset_tools.outcome import Outcome
 from realesrgan.dataset_tools.pictures import encode_png, write_bytes
+from realesrgan.dataset_tools.sheets import Cell, Region, busiest_region, draw_sheet, overview
 from realesrgan.errors import EvaluationError, RealESRGANError
 from realesrgan.evaluation.metrics import Metric, Picture, SetMetric
 from realesrgan.evaluation.results import ModelResult, Values, number_text
 from realesrgan.evaluation.samples import Degrade, Sample, load_sample
-from realesrgan.media.sheets import Cell, Region, busiest_region, draw_sheet, overview
 from realesrgan.util.files import os_reason
 
 GT_FOLDER = "GT"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import image_of
 from realesrgan.dataset_tools.pictures import find_pictures, read_bgr8
+from realesrgan.dataset_tools.sheets import busiest_region
 from realesrgan.errors import ExportError
-from realesrgan.media.sheets import busiest_region
 
 # 정밀도마다의 기본 한도. 값은 0..1이다. fp16은 가중치의 반올림만으로도 이만큼 달라진다.
 LIMITS = {"fp32": 1e-4, "fp16": 2e-2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realesrgan.media.sheets import Cell, Region, arrange, busiest_region, central_region, draw_sheet, fit
+from realesrgan.dataset_tools.sheets import Cell, Region, arrange, busiest_region, central_region, draw_sheet, fit
 
 
 def test_region_is_the_same_place_at_every_size() -> None:
