@@ -51,7 +51,10 @@ def _rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(f"프레임 속도가 아닙니다: '{text}'. 예: 24, 23.976, 30000/1001") from None
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"0보다 크고 1000 이하여야 합니다: {text}")
-    return rate
+    # 23.976과 29.97은 24000/1001과 30000/1001을 줄여 적은 것이다.
+    digits = len(text.partition(".")[2])
+    exact = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return exact if digits >= 2 and round(exact, digits) == rate else rate
 
 
 def _time(text: str) -> Fraction:

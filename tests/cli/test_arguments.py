@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 import pytest
 
@@ -82,6 +83,18 @@ def test_unknown_model_is_refused_before_anything_else() -> None:
 
 def test_limit_of_zero_means_no_limit() -> None:
     assert parse_arguments(["--max_pixels", "0"]).max_pixels is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("23.976", Fraction(24000, 1001)), ("23.98", Fraction(24000, 1001)), ("29.97", Fraction(30000, 1001)),
+        ("59.94", Fraction(60000, 1001)), ("12.5", Fraction(25, 2)), ("24.00", Fraction(24)), ("25", Fraction(25)),
+        ("30000/1001", Fraction(30000, 1001)), ("23.9", Fraction(239, 10)),
+    ],
+)  # fmt: skip
+def test_a_rate_written_short_is_the_exact_one(text: str, rate: Fraction) -> None:
+    assert parse_video_arguments(["-i", "a.mp4", "--fps", text]).fps == rate
 
 
 def test_blend_is_short_for_a_step() -> None:
