@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -21,6 +24,8 @@ _TORCHVISION_OPERATORS = (
 )
 # torchvision 0.17에서 사라졌지만 BasicSR 1.4.2와 GFPGAN이 불러오는 모듈.
 _MISSING = "torchvision.transforms.functional_tensor"
+# OpenVINO가 쓰임을 보내는 패키지.
+_SENDER = "openvino_telemetry"
 # Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
 _KEPT_LIBRARIES: list[Any] = []
 
@@ -43,7 +48,8 @@ def import_optional(module: str, purpose: str, install: str) -> Any:
         MemoryError: 설치되어 있으나 불러올 메모리가 모자랄 때.
     """
     try:
-        return importlib.import_module(module)
+        with _telemetry_off():
+            return importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
         if is_memory_shortage(error):
             raise MemoryError(str(error)) from error
@@ -52,6 +58,24 @@ def import_optional(module: str, purpose: str, install: str) -> Any:
         raise MissingPackageError(
             f"{purpose} {package} 패키지가 필요합니다.\n  불러오지 못했습니다: {error}\n  해결: {install}"
         ) from error
+
+
+@contextmanager
+def _telemetry_off() -> Iterator[None]:
+    """불러오는 동안, 쓰임을 만든 곳에 보내는(telemetry) 기능을 끈다. 사용자는 이 프로그램에 그것을 허락하지 않았다.
+
+    onnxruntime은 환경 변수로 끈다(사용자가 정해 두었으면 따른다). OpenVINO는 끄는 설정이 없고, 보내는 패키지가 없으면
+    보내지 않으므로 없는 것처럼 보이게 한다. 사용자의 코드가 먼저 불러온 것은 그대로 둔다.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    hidden = _SENDER not in sys.modules
+    if hidden:
+        sys.modules[_SENDER] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            sys.modules.pop(_SENDER, None)
 
 
 def import_cv2() -> Any:

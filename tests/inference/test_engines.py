@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -252,6 +253,35 @@ def test_half_precision_for_a_provider_gives_nearly_the_same_picture(tiny_rrdbne
     assert float((engine(batch) - network(batch)).abs().max()) < 0.01
     fallback = engine.fallback()
     assert fallback is not None and float((fallback(batch) - network(batch)).abs().max()) < 1e-4
+
+
+INTERRUPTED = """
+import _thread, sys, threading, time
+import torch
+from realesrgan.archs import RRDBNet
+from realesrgan.inference.engines.base import create_engine
+torch.manual_seed(0)
+engine = create_engine(RRDBNet(3, 3, num_block=4).eval(), backend=sys.argv[1], device="cpu")
+batch = torch.rand(1, 3, 16, 16)
+expected = engine(batch)
+threading.Timer(0.5, _thread.interrupt_main).start()
+began = time.monotonic()
+try:
+    while time.monotonic() - began < 60:
+        engine(torch.rand(1, 3, 160, 160))
+except KeyboardInterrupt:
+    assert torch.equal(engine(batch), expected)
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_interrupt_stops_a_call_and_the_engine_goes_on(name: str, tmp_path: Path) -> None:
+    _requires(name)
+    environment = {**os.environ, "REALESRGAN_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", INTERRUPTED, name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip() == "stopped", done.stderr
 
 
 def test_openvino_without_a_device_names_those_present(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import os
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -189,6 +191,7 @@ class OnnxEngine:
         except Exception as error:
             # onnxruntime의 예외들은 공통된 바탕 클래스를 내보이지 않는다.
             raise ExportError(f"ONNX 모델을 실을 수 없습니다.\n  {str(error).splitlines()[0]}") from error
+        self._run_options = runtime.RunOptions
         wanted = providers[0][0]
         if wanted not in self._session.get_providers():
             raise DeviceError(
@@ -217,13 +220,26 @@ class OnnxEngine:
         if self._half:
             planes = planes.astype(np.float16)
         try:
-            output = self._session.run(None, {"input": planes})[0]
+            output = self._run(planes)
         except Exception as error:
             # 메모리 부족도 onnxruntime의 예외로 온다. 글로만 가릴 수 있다.
             if is_out_of_memory(RuntimeError(str(error))):
                 raise OutOfMemoryError("메모리가 모자랍니다.") from error
             raise
         return torch.from_numpy(np.asarray(output, dtype=np.float32))
+
+    def _run(self, planes: np.ndarray[Any, Any]) -> Any:
+        """계산한다. 주 스레드에서는 다른 스레드에 맡기고 기다려, Ctrl-C가 오면 층 하나가 끝나는 대로 그만둔다."""
+        if threading.current_thread() is not threading.main_thread():
+            return self._session.run(None, {"input": planes})[0]
+        options = self._run_options()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self._session.run, None, {"input": planes}, options)
+            try:
+                return running.result()[0]
+            except BaseException:
+                options.terminate = True
+                raise
 
     def fallback(self) -> OnnxEngine | None:
         """fp32로 도는 엔진. 이미 fp32면 없다."""

@@ -6,6 +6,9 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from realesrgan.util.optional import import_optional
 
 _TRACED_SIDE = 12
 _INFO = "realesrgan"
+_WAIT_MILLISECONDS = 100
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -73,7 +77,10 @@ def create(network: nn.Module, device: Place, precision: str, scale: int, multip
         def load(content: bytes) -> OpenVinoEngine:
             return OpenVinoEngine(content, precision=precision, scale=scale, multiple=multiple)
 
-        engine = load_compiled(model_key(network, "openvino", openvino.__version__, multiple), make, load)
+        key = model_key(network, "openvino", openvino.__version__, multiple)
+        engine = load_compiled(key, make, load)
+        # 바이트를 들고 있지 않고, 다시 실어야 할 때 캐시에서 읽는다.
+        engine._content = partial(load_compiled, key, make, bytes)
     engine.network = network
     return engine
 
@@ -154,11 +161,10 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
         self._own = threading.local()
         try:
-            if isinstance(model, bytes):
-                self._read, self._models[()] = None, self._core.import_model(io.BytesIO(model), "CPU", self._options)
-            else:
+            if not isinstance(model, bytes):
                 self._read = self._core.read_model(str(model)) if isinstance(model, (str, Path)) else model
-                self._model_for(())
+            self._content: Callable[[], bytes] = partial(bytes, model) if isinstance(model, bytes) else bytes
+            self._model_for(())
         except RuntimeError as error:
             raise ExportError(f"OpenVINO 모델을 실을 수 없습니다.\n  {str(error).splitlines()[0]}") from error
         self.place = place
@@ -176,6 +182,9 @@ class OpenVinoEngine:
         shape = shape if self._fixed else ()
         with self._lock:
             if shape not in self._models and (shape or not self._fixed):
+                if self._read is None:
+                    self._models[shape] = self._core.import_model(io.BytesIO(self._content()), "CPU", self._options)
+                    return self._models[shape]
                 model = self._read
                 if shape:
                     model = self._read.clone()
@@ -204,10 +213,26 @@ class OpenVinoEngine:
             planes = np.ascontiguousarray(batch.to("cpu", torch.float32).numpy())
             request = self._request_for(planes.shape)
             # 나누어 쓰지 않으면 OpenVINO가 큰 배열을 한 번씩 더 옮긴다. 결과는 다음 계산이 덮어쓰므로 옮겨 둔다.
-            shared = request.infer({0: planes}, share_inputs=True, share_outputs=True)[0]
-            return torch.from_numpy(np.array(shared))
+            request.start_async({0: planes}, share_inputs=True)
+            self._wait(request)
+            return torch.from_numpy(np.array(request.get_output_tensor(0).data))
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
+
+    def _wait(self, request: Any) -> None:
+        """계산이 끝나기를 기다린다. 사이사이 파이썬으로 돌아와 Ctrl-C를 받고, 받으면 계산을 그만둔다."""
+        try:
+            while not request.wait_for(_WAIT_MILLISECONDS):
+                pass
+            request.wait()
+        except KeyboardInterrupt:
+            request.cancel()
+            with suppress(RuntimeError):  # 그만두었다는 오류다.
+                request.wait()
+            # 그만둔 모델은 층마다의 크기가 섞여 있어 다음 계산이 틀린다. 다시 싣는다.
+            with self._lock:
+                self._models.clear()
+            raise
 
     def fallback(self) -> OpenVinoEngine | None:
         """fp32로 도는 엔진. 이미 fp32면 없다."""
