@@ -60,7 +60,7 @@ def is_srgb(icc: bytes) -> bool:
     for at in range(132, 132 + 12 * min(int.from_bytes(icc[128:132], "big"), 100), 12):
         if icc[at : at + 4] == b"desc":
             start, size = struct.unpack_from(">II", icc, at + 4)
-            # 옛 판은 한 바이트 글자, 4판은 UTF-16으로 적는다.
+            # 옛 버전은 한 바이트 글자, 버전 4는 UTF-16으로 적는다.
             return b"srgb" in icc[start : start + size].replace(b"\0", b"").lower()
     return False
 

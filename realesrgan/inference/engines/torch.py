@@ -485,7 +485,7 @@ def fuses_pointwise() -> bool:
             batch, batch, packed, bias.bfloat16(), *layout, "add", 1.0, None, [], None
         )
     except (RuntimeError, AttributeError, TypeError):
-        return False  # 판마다 있는지, 무엇을 받는지 다르다.
+        return False  # 버전마다 있는지, 무엇을 받는지 다르다.
     return torch.equal(leaky, F.leaky_relu(batch + 2, 0.5)) and torch.equal(added, 2 * batch + 2)
 
 
