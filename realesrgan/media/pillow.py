@@ -137,11 +137,12 @@ def decode_deep(data: bytes, header: Header) -> Picture:
     cv2 = import_cv2()
     with suppress(cv2.error):
         # 색 공간을 적지 않은 파일에서 영어 경고를 적는다.
-        kept = cv2.utils.logging.setLogLevel(0)
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        kept = set_level(0)
         try:
             array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         finally:
-            cv2.utils.logging.setLogLevel(kept)
+            set_level(kept)
         if array is not None and array.dtype == np.uint16 and array.shape[2:] in ((3,), (4,)):
             deep: Array = np.rint(array * (65535 / header.detail["top"])).astype(np.uint16)
             metadata, notes = collect_metadata(header.detail, grey=False)

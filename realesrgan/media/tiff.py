@@ -204,14 +204,18 @@ def decode(source: Path, header: Header, *, lazy: bool = False, value_range: Ran
     headers: tuple[Header, ...] = tuple(header.detail)
     for page in headers:
         _check_supported(page.detail["page"], value_range)
-    # 여러 쪽은 긴 작업을 시작하기 전에 모두 한 번 풀어 망가진 쪽을 찾는다.
     several = len(headers) > 1
-    pictures = [_decode_page(source, page, lazy or several, value_range) for page in headers]
-    if not several:
-        return pictures[0]
-    notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
+    notes: dict[str, None] = {}
+    metadata: Metadata | None = None
+    # 여러 쪽은 긴 작업을 시작하기 전에 모두 한 번 풀어 망가진 쪽을 찾는다. 푼 것은 한 쪽씩 버린다.
+    for page in headers:
+        picture = _decode_page(source, page, lazy or several, value_range)
+        if not several:
+            return picture
+        metadata = metadata or picture.metadata
+        notes |= dict.fromkeys(picture.notes)
     frames = Pages(source, headers, value_range)
-    return Picture(frames, len(headers), pictures[0].metadata, format="TIFF", notes=notes, pages=True)
+    return Picture(frames, len(headers), metadata or Metadata(), format="TIFF", notes=tuple(notes), pages=True)
 
 
 @dataclass(frozen=True)
@@ -273,13 +277,14 @@ def _decode_page(source: Path, header: Header, lazy: bool, value_range: Range) -
     page: TiffPage = header.detail["page"]
     kind = page.integer(262, 1)
     try:
-        # libvips는 압축하지 않은 YCbCr를 바꾸지 않은 채 RGB라고 하고, 8비트 LAB는 읽지 못한다.
-        whole = kind == _YCBCR and page.integer(259, 1) not in (6, 7) and page.integers(530, (2, 2)) == (1, 1)
-        if whole or (kind == _LAB and page.bits == 8):
+        if kind == _LAB and page.bits == 8:
+            # libvips는 8비트 LAB를 읽지 못한다.
             return _decode_with_pillow(source, header, page, DamagedError(), None)
         image, notes = _load_pixels(source, page), tuple[str, ...]()
-        if kind == _CMYK:
-            return _from_cmyk(image, header)
+        # libvips는 JPEG가 아니고 색차를 줄이지 않은 YCbCr를 바꾸지 않은 채 준다.
+        plain = page.integer(259, 1) not in (6, 7) and page.integers(530, (2, 2)) == (1, 1)
+        if kind == _CMYK or (kind == _YCBCR and plain):
+            return _through_pillow(image, "CMYK" if kind == _CMYK else "YCbCr", header)
         if kind == _LAB:
             image, notes = image.colourspace("rgb16"), ("LAB 색을 sRGB로 바꾸어 읽었습니다.",)
         bands = image.bands if kind in (3, 4) else (1 if kind < _RGB else 3) + (page.alpha and kind <= _RGB)
@@ -298,17 +303,17 @@ def _decode_page(source: Path, header: Header, lazy: bool, value_range: Range) -
         return _decode_with_pillow(source, header, page, error, name)
 
 
-def _from_cmyk(image: Any, header: Header) -> Picture:
-    """libvips가 푼 CMYK의 색을 Pillow로 바꾼다. 색을 바꾸는 쪽은 8비트뿐이라 16비트는 위 자리만 쓴다."""
+def _through_pillow(image: Any, mode: str, header: Header) -> Picture:
+    """libvips가 푼 CMYK나 YCbCr의 색을 Pillow로 바꾼다. 색을 바꾸는 쪽은 8비트뿐이라 16비트는 위 자리만 쓴다."""
     from PIL import Image
 
     from realesrgan.media.pillow import decode_still as finish_with_pillow
 
     eight = image if image.format == "uchar" else (image >> 8).cast("uchar")
-    pixels = Image.frombytes("CMYK", (image.width, image.height), to_array(eight).tobytes())
+    pixels = Image.frombytes(mode, (image.width, image.height), to_array(eight).tobytes())
     pixels.info["icc_profile"] = header.detail["icc_profile"]
     picture = finish_with_pillow(pixels, header)
-    deep = ("16비트 CMYK를 8비트로 줄여 읽었습니다.",) if image.format != "uchar" else ()
+    deep = (f"16비트 {mode}를 8비트로 줄여 읽었습니다.",) if image.format != "uchar" else ()
     return replace(picture, notes=(*picture.notes, *deep))
 
 

@@ -137,7 +137,7 @@ def test_a_later_cmyk_page_is_not_the_first_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("planar", [False, True])
 def test_deep_cmyk_keeps_its_colours_and_names_the_lost_depth(tmp_path: Path, planar: bool) -> None:
     inks = np.asarray(Image.fromarray(photo()).convert("CMYK"))
-    expected = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB"))[..., ::-1]
+    expected = np.asarray(Image.frombytes("CMYK", (64, 48), inks.tobytes()).convert("RGB"))[..., ::-1]
     picture = read_bytes(tmp_path, tiff_of(inks.astype(np.uint16) * 257, planar=planar, t262=(5,)))
     assert np.array_equal(picture.first.array, expected)
     assert any("16비트 CMYK를 8비트로" in note for note in picture.notes)
@@ -151,7 +151,7 @@ def test_uncompressed_ycbcr_is_converted(tmp_path: Path) -> None:
     flat = np.zeros((4, 4, 3), np.uint8) + np.array([120, 90, 160], np.uint8)
     packed = np.tile(np.array([120] * 4 + [90, 160], np.uint8), 4).reshape(4, 6, 1)
     data = tiff_of(packed, t262=(6,), t530=(2, 2), t277=(3,), t256=(4,), t257=(4,), t258=(8, 8, 8))
-    expected = np.asarray(Image.fromarray(flat, "YCbCr").convert("RGB"))[..., ::-1]
+    expected = np.asarray(Image.frombytes("YCbCr", (4, 4), flat.tobytes()).convert("RGB"))[..., ::-1]
     array = read_bytes(tmp_path, data).first.array
     assert array.shape == (4, 4, 3) and np.abs(array.astype(int) - expected).max() <= 3
 
