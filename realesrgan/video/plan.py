@@ -63,6 +63,7 @@ class VideoPlan:
         timing: 결과의 시각을 정하는 법.
         largest_input: 네트워크에 들어가는 가장 큰 것의 `(너비, 높이)`. 한 번에 키우면 원본의 크기다.
         content: 원본의 내용을 가리키는 해시. 표준 입력이면 비어 있다.
+        resets: 시각이 되돌아가는 곳마다 그 뒤를 늦출 길이(초).
         steps: 네트워크와 파일 사이의 단계마다의 `이름=값`. 적은 모양이 달라도 값이 같으면 같은 글이다.
         warnings: 사용자에게 알릴 것.
     """
@@ -77,6 +78,7 @@ class VideoPlan:
     timing: Timing
     largest_input: tuple[int, int] = (0, 0)
     content: str = ""
+    resets: tuple[Fraction, ...] = ()
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -154,6 +156,7 @@ def plan_video(
         timing=timing,
         content=sampled_hash(source.images or (Path(source.name),)) if source.has_images else index.digest,
         largest_input=([info.display_size, *passes])[-2],
+        resets=index.resets,
         steps=steps,
         warnings=(*info.warnings, *reset, *encoding.warnings, *notes, *passes_note(passes)),
     )
@@ -338,13 +341,10 @@ def reset_note(info: VideoInfo, index: PacketIndex, *, cut: bool) -> tuple[str, 
     if cut:
         raise UsageError(
             f"시각으로 구간을 고를 수 없는 비디오입니다: {info.name}\n"
-            f"  이유: 시각이 처음으로 되돌아가는 곳이 {index.resets}곳 있습니다(이어 붙인 파일).\n"
+            f"  이유: 시각이 처음으로 되돌아가는 곳이 {len(index.resets)}곳 있습니다(이어 붙인 파일).\n"
             "  해결: 붙이기 전의 파일을 하나씩 키우거나, 구간을 주지 말고 통째로 키우세요(--on_change scale은 됩니다)."
         )
-    return (
-        f"시각이 처음으로 되돌아가는 곳이 {index.resets}곳 있어(이어 붙인 파일) 앞의 것에 이어 놓습니다. "
-        "그 뒤의 소리는 수십 밀리초 어긋날 수 있습니다. 정확히 맞추려면 붙이기 전의 파일을 하나씩 키우세요.",
-    )
+    return (f"시각이 처음으로 되돌아가는 곳이 {len(index.resets)}곳 있어(이어 붙인 파일) 앞의 것에 이어 놓습니다.",)
 
 
 def sampled_hash(paths: Sequence[Path], blocks: int = 16, size: int = 4096) -> str:

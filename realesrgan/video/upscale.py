@@ -442,6 +442,7 @@ class VideoTask:
             partial=not whole,
             speed=None if timing.step is None else (self.settings.fps or plan.info.rate) / plan.info.rate,
             tolerant=self.settings.on_damage == "continue",
+            resets=plan.resets,
         )
         return warnings, before
 

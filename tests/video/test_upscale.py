@@ -31,7 +31,7 @@ from realesrgan.video.timing import Timing
 from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import FrameWorker, WorkerPlan, make_workers
 from realesrgan.video.workspace import Workspace, workspace_folder
-from tests.media.video.samples import ffmpeg, weave_video
+from tests.media.video.samples import click_wave, ffmpeg, heard_clicks, weave_video
 from tests.video.samples import hashes, make_video, pixels
 
 GRAY = PixelLayout("gray", "gray", 8)
@@ -416,8 +416,9 @@ def test_a_precision_chosen_by_measuring_stays_the_same_when_resumed(tmp_path, n
 def test_a_clock_that_starts_again_is_followed_but_not_cut_by_time(tmp_path, model):
     """`cat`으로 이어 붙인 방송에는 같은 시각이 두 번 나온다."""
     for number, size in enumerate(("64x48", "64x48", "96x64")):
-        picture = f"testsrc2=s={size}:r=25:d=2"
-        ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-g", "25", tmp_path / f"{number}.ts")
+        picture, sound = f"testsrc2=s={size}:r=25:d=2", click_wave(tmp_path / "a.wav", 2.07)
+        inputs = ("-f", "lavfi", "-i", picture, "-i", sound, "-c:v", "libx264", "-g", "25", "-c:a", "ac3")
+        ffmpeg(*inputs, tmp_path / f"{number}.ts")
     parts = [(tmp_path / f"{number}.ts").read_bytes() for number in range(3)]
     same, other = tmp_path / "same.ts", tmp_path / "other.ts"
     same.write_bytes(parts[0] + parts[1])
@@ -425,6 +426,11 @@ def test_a_clock_that_starts_again_is_followed_but_not_cut_by_time(tmp_path, mod
     made = upscale_video(same, tmp_path / "a.mkv", model=model)
     assert (made.status, made.frames) == ("done", 100)
     assert any("되돌아가는 곳이 1곳" in note for note in made.notes)
+    heard = heard_clicks(tmp_path / "a.mkv")
+    once = [moment for moment in heard if moment < 1.9]
+    again = [moment - 2 for moment in heard if moment > 2.1]
+    # 소리가 화면보다 길어도, 이은 뒤에 화면이 옮겨진 만큼만 옮겨진다.
+    assert len(again) >= 3 and all(min(abs(moment - other) for other in once) < 0.0011 for moment in again)
     with pytest.raises(UsageError, match="통째로"):
         upscale_video(same, tmp_path / "b.mkv", model=model, settings=VideoSettings(start=Fraction(1)))
     with pytest.raises(UsageError, match="통째로"):

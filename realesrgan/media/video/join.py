@@ -63,6 +63,7 @@ def join_video(
     partial: bool = False,
     tolerant: bool = False,
     speed: Fraction | None = None,
+    resets: tuple[Fraction, ...] = (),
 ) -> tuple[str, ...]:
     """조각들의 패킷을 그대로 이어 `target`에 쓴다. 원본의 소리, 자막, 챕터, 첨부, 메타데이터를 함께 담는다.
 
@@ -78,6 +79,7 @@ def join_video(
         partial: 원본이 깨져 앞부분만 담는지. 나머지 스트림도 비디오의 끝까지만 담고 읽기 오류는 알림으로 남긴다.
         speed: 조각의 시각이 원본의 시각이 아니라 0부터 새로 매긴 것이면, 원본보다 몇 배 빠른지. 소리와 자막도 따른다.
         tolerant: 나머지 스트림의 읽기 오류를 지나 끝까지 담고 알림으로 남길지.
+        resets: 시각이 되돌아가는 곳마다 그 뒤를 늦출 길이(초, `PacketIndex.resets`). 소리와 자막도 그만큼 옮긴다.
 
     Returns:
         담지 못한 것들에 대한 알림.
@@ -99,7 +101,7 @@ def join_video(
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
         begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
         timing, window = _timing(segments, plan, info, begun, start, end, partial, speed)
-        window = replace(window, tolerant=partial or tolerant)
+        window = replace(window, tolerant=partial or tolerant, resets=resets)
         stack.callback(temporary.unlink, missing_ok=True)
         any_tags = container is not None and bool(uncommon_tags(container.metadata))
         options = {**muxer_options(plan.container, plan, any_tags=any_tags), "strict": "unofficial"}

@@ -763,8 +763,9 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     breaks: list[int] = []
     digest, before = hashlib.sha256(), None
     told = complaints(packets) if _tells_breaks(opening) else ((one, one.opaque == LOST_BEFORE) for one in packets)
-    place = resets = 0
-    latest, jump = None, _clock(info).jump
+    place = shift = 0
+    latest, clock = None, _clock(info)
+    resets: list[Fraction] = []
     for packet, broken in told:
         if packet is None:
             breaks.append(_THE_END)
@@ -777,10 +778,13 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
             digest.update(memoryview(packet)[:: size // _SAMPLED_BYTES or 1].tobytes())
         before, dts = size, packet.dts
         if dts is not None:
-            resets += latest is not None and latest - dts >= jump
+            if latest is not None and latest - dts >= clock.jump:
+                shift += latest + clock.step - dts
+                resets.append(shift * info.time_base)
             latest = dts
         if not packet.is_discard:
-            times.append((dts if arrival else packet.pts, packet.is_keyframe))
+            moment = dts if arrival else packet.pts
+            times.append((moment if moment is None else moment + shift, packet.is_keyframe))
     entries: Any = opening.stream.index_entries if arrival else ()
     if len(entries) and entries[-1].pos > place:
         breaks.append(_THE_END)  # AVI의 색인에 있는 마지막 덩어리가 나오지 않았다.
@@ -795,7 +799,7 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
         return PacketIndex(made, made[:1], digest.hexdigest()), tuple(breaks)
     trusted = opening.seekable and len(set(known)) == len(times) and keys and not resets
     spots = tuple(keys) if trusted else (known[0],)
-    return PacketIndex(tuple(known), spots, digest.hexdigest(), resets), tuple(breaks)
+    return PacketIndex(tuple(known), spots, digest.hexdigest(), tuple(resets)), tuple(breaks)
 
 
 def _tells_breaks(opening: OpenVideo) -> bool:

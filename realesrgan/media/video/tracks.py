@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from fractions import Fraction
 from io import BytesIO
@@ -398,6 +398,7 @@ class Tracks:
         wanted = [self._container.streams[index] for index in self._handlers]
         flowing, failures = demux(self._container, *wanted), 0
         spoiled: Counter[str] = Counter()
+        restarts: dict[int, _Restarts] = defaultdict(lambda: _Restarts(self._window.resets))
         while not ended:
             packet = None
             try:
@@ -411,6 +412,8 @@ class Tracks:
             if packet is not None and (not packet.size or packet.is_corrupt):
                 spoiled[stream_label(packet.stream)] += bool(packet.size)
                 continue
+            if packet is not None and self._window.resets:
+                restarts[packet.stream.index].follow(packet)
             # 스트림마다 조금씩 어긋나게 담기므로 구간의 끝에서 한참 지나야 그만 읽는다.
             ended = packet is None or (
                 last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
@@ -464,6 +467,27 @@ def _refine(packet: Any, window: Window) -> None:
 
 
 _BACK_SECONDS = 1
+
+
+class _Restarts:
+    """시각이 처음으로 되돌아가는 곳마다 비디오가 옮겨진 만큼 옮긴다. 저마다 제 끝에 이으면 소리와 화면이 어긋난다."""
+
+    def __init__(self, shifts: Sequence[Fraction]) -> None:
+        self._shifts = (Fraction(0), *shifts)
+        self._count = 0
+        self._latest: int | None = None
+
+    def follow(self, packet: Any) -> None:
+        """패킷의 시각을 옮긴다."""
+        moment, base = packet.dts, packet.time_base
+        if moment is None:
+            return
+        if self._latest is not None and (self._latest - moment) * base >= _BACK_SECONDS:
+            self._count = min(self._count + 1, len(self._shifts) - 1)
+        self._latest = moment
+        late = round(self._shifts[self._count] / base)
+        packet.dts += late
+        packet.pts = None if packet.pts is None else packet.pts + late
 
 
 class _Advance:

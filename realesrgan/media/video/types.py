@@ -162,13 +162,14 @@ class PacketIndex:
         pts: 패킷의 pts, 오름차순.
         keyframes: 그 가운데 키프레임(keyframe)의 pts, 오름차순.
         digest: 파일의 크기와 모든 패킷에서 구한 해시. 내용이 다르면 다르다.
-        resets: 시각이 처음으로 되돌아가는 곳의 수(이어 붙인 방송). 있으면 시각으로 구간을 고를 수 없다.
+        resets: 시각이 처음으로 되돌아가는 곳(이어 붙인 방송)마다, 앞의 것에 이으려면 그 뒤를 모두 늦출 길이(초). 있으면
+            시각으로 구간을 고를 수 없다. `pts`는 이미 이은 것이다.
     """
 
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     digest: str = ""
-    resets: int = 0
+    resets: tuple[Fraction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ class Window:
         shift: 결과의 0이 될 원본의 시각.
         speed: 원본보다 몇 배 빠르게 흐르는지.
         tolerant: 원본을 읽다가 난 오류를 알림으로만 남길지.
+        resets: 시각이 되돌아가는 곳마다 그 뒤를 늦출 길이(`PacketIndex.resets`).
     """
 
     first: Fraction | None = None
@@ -277,6 +279,7 @@ class Window:
     shift: Fraction = Fraction(0)
     speed: Fraction = Fraction(1)
     tolerant: bool = False
+    resets: tuple[Fraction, ...] = ()
 
     def ticks(self, moment: int, base: Fraction) -> int:
         """원본의 시각을 결과의 시각으로. 단위는 `base`(초)."""
