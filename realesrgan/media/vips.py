@@ -10,7 +10,8 @@ import shutil
 import struct
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,9 @@ from realesrgan.util.files import is_memory_shortage, remove_abandoned, scratch_
 from realesrgan.util.machine import available_cores
 from realesrgan.util.optional import import_optional
 
+# 함께 읽을 수 있는 수와, 혼자 읽으려는 스레드의 차례.
+_MOST_LOADS = 32
+_PLACES, _TURN = threading.Semaphore(_MOST_LOADS), threading.Lock()
 RAW_BYTES = 64 << 20
 """결과가 이보다 크면 메모리가 아니라 대상 곁의 임시 파일에 모은다."""
 _SOURCE_BYTES = 8 << 20
@@ -87,15 +91,34 @@ def load(loader: str, source: Path | bytes, **options: Any) -> Any:
     argument = os.fsencode(source) if isinstance(source, Path) else source
     # 경고까지 실패로 보아야 조용히 회색이 되는 JPEG를 찾는다. 해가 없는 경고뿐이면 다시 연다.
     for strictness in ("warning", "truncated") if loader == "jpegload" else ("error",):
-        try:
+
+        def attempt(strictness: str = strictness) -> Any:
             image = pyvips.Operation.call(name, argument, access="random", fail_on=strictness, **options)
             pyvips.Region.new(image).fetch(0, image.height - 1, 1, 1)
             return image
+
+        with suppress(pyvips.Error), _PLACES:
+            return attempt()
+        try:
+            with _alone():
+                return attempt()
         except pyvips.Error as error:
             if strictness == "warning" and any(word in str(error) for word in _HARMLESS):
                 continue
             raise explained(error) from error
     raise AssertionError
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """그 사이에는 다른 스레드가 `load`로 읽지 않게 한다.
+
+    libvips는 모든 스레드의 오류를 한 곳에 모으므로, 함께 읽다가 실패하면 다른 파일의 까닭을 읽을 수 있다.
+    """
+    with _TURN, ExitStack() as held:
+        for _ in range(_MOST_LOADS):
+            held.enter_context(_PLACES)
+        yield
 
 
 class LazyImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -421,6 +422,21 @@ def test_rows_that_cannot_be_read_later_are_a_named_error(tmp_path: Path, monkey
     with pytest.raises(ImageReadError, match=r"가\.png\n  이유: .*\n  해결: ") as caught:
         lazy[0:2, 0:3]
     assert ("메모리" in str(caught.value)) == ("memory" in words)
+
+
+def test_reasons_of_files_read_together_are_not_mixed_up(tmp_path: Path) -> None:
+    # 잘린 JPEG와, 구조는 온전하나 픽셀이 모자란 PNG. libvips는 오류를 스레드마다 두지 않는다.
+    (tmp_path / "cut.jpg").write_bytes(encoded(photo(), "JPEG")[:-50])
+    (tmp_path / "short.png").write_bytes(png(photo(), 2)[:16] + png(photo(480), 2)[16:33] + png(photo(), 2)[33:])
+
+    def reason(name: str) -> tuple[str, str]:
+        with pytest.raises(ImageReadError) as caught:
+            read_image(tmp_path / name)
+        return name, str(caught.value).splitlines()[1]
+
+    alone = {reason(name) for name in ("cut.jpg", "short.png")}
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(reason, ["cut.jpg", "short.png"] * 60)) == alone
 
 
 def test_full_temporary_folder_is_named(tmp_path: Path) -> None:
