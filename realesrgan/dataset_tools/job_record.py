@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def open_job(folder: Path, settings: Mapping[str, Any]) -> None:
     record = folder / RECORD_NAME
     check_job(folder, settings)
     # 하위 폴더에도 쓰므로 거기까지 본다.
-    for below in (folder, *(path for path in folder.rglob("*") if path.is_dir())) if folder.is_dir() else ():
-        remove_abandoned(below)
+    for below, _, _ in os.walk(folder):
+        remove_abandoned(Path(below))
     if not record.is_file():
         write_bytes(record, json.dumps(dict(settings), ensure_ascii=False, indent=2).encode())
 

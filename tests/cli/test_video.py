@@ -27,7 +27,7 @@ from tests.cli.plugin import PLUGIN
 from tests.conftest import ROOT
 from tests.media.video.samples import ffmpeg, heard_clicks
 from tests.media.video.test_damage import drop_packets
-from tests.video.samples import hashes, make_video, pixels
+from tests.video.samples import hashes, make_video, pixels, work_files
 
 SCRIPT = ROOT / "inference_realesrgan_video.py"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -559,11 +559,11 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_video(tmp_path, nea
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        began = len(list(tmp_path.glob(".realesrgan-*/*.seg")))
+        began = len(work_files(tmp_path, "*.seg"))
         wait = random.Random(attempt).uniform(0, 0.8)  # noqa: S311 - 죽일 때를 고르는 것이지 암호가 아니다
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            if killed < 3 and len(list(tmp_path.glob(".realesrgan-*/*.seg"))) > began:
+            if killed < 3 and len(work_files(tmp_path, "*.seg")) > began:
                 time.sleep(wait)
                 process.kill()
                 killed += 1
@@ -590,7 +590,7 @@ def test_ctrl_c_leaves_a_resumable_state_and_no_broken_output(tmp_path, model):
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".realesrgan-*/0*.json")) and time.monotonic() < deadline:
+    while not work_files(tmp_path, "0*.json") and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -639,7 +639,7 @@ def test_a_rank_that_dies_fails_the_job_and_its_segments_are_redone(tmp_path, mo
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".realesrgan-*/0*.json")) and time.monotonic() < deadline:
+    while not work_files(tmp_path, "0*.json") and time.monotonic() < deadline:
         time.sleep(0.01)
     ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if str(SCRIPT) in child.cmdline()]
     ranks[-1].kill()

@@ -24,7 +24,7 @@ from tests.endurance.samples import DAMAGES
 pytest.importorskip("av")
 
 from realesrgan.video.workspace import Workspace, workspace_folder
-from tests.video.samples import hashes, make_video
+from tests.video.samples import hashes, make_video, work_files
 
 
 class Trap:
@@ -154,7 +154,7 @@ def halfway(tmp_path, start, picture_model):
     line = ("-i", "a.mp4", *picture_model)
     assert start("video", *line, "-o", "whole.mp4").wait() == 0
     task = start("video", *line, "-o", "b.mp4")
-    while task.alive and len(list(tmp_path.glob(".realesrgan-*/0*.json"))) < 2:
+    while task.alive and len(work_files(tmp_path, "0*.json")) < 2:
         pass
     task.kill()
     folder = workspace_folder(tmp_path / "b.mp4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,11 @@ def draw(number: int, width: int, height: int) -> np.ndarray:
     wave = np.sin((x + number) / 5) + np.cos((y - number) / 4)
     ramp = np.stack([wave * 40 + 128, x * 2 % 200 + 20, (y * 3 + number) % 200 + 20], axis=2)
     return np.clip(ramp, 0, 255).astype(np.uint8)
+
+
+def work_files(folder: Path, pattern: str) -> list[str]:
+    """폴더의 작업 폴더들에 든 파일. `Path.glob`은 훑는 사이에 폴더가 사라지면 오류를 낸다."""
+    return glob.glob(f".realesrgan-*/{pattern}", root_dir=folder)  # noqa: PTH207
 
 
 def make_video(

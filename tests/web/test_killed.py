@@ -79,9 +79,11 @@ def results_of(jobs: Any) -> dict[str, bytes]:
 def snapshot(folder: Path) -> int:
     """바뀌었는지만 알 수 있는 수."""
     found = 0
-    for path in folder.rglob("out/**/*"):
-        with suppress(OSError):
-            found += 1 + path.stat().st_size
+    # Path.rglob은 훑는 사이에 폴더가 사라지면 오류를 낸다.
+    for root, _, names in os.walk(folder):
+        for name in names if "out" in Path(root).relative_to(folder).parts else ():
+            with suppress(OSError):
+                found += 1 + Path(root, name).stat().st_size
     return found
 
 
