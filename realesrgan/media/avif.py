@@ -145,7 +145,7 @@ def _decode_deep(source: Path, header: Header) -> Picture:
     if header.detail["premultiplied"] and array.shape[2:] == (4,):
         # libvips는 알파를 곱한 색을 그대로 준다.
         alpha = np.maximum(array[..., 3:].astype(np.uint64), 1)
-        colour = (array[..., :3] * np.uint64(65535) + alpha // 2) // alpha
+        colour = (array[..., :3].astype(np.uint64) * 65535 + alpha // 2) // alpha
         array[..., :3] = np.minimum(colour, 65535)
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info = {names[field]: bytes(image.get(field)) for field in image.get_fields() if field in names}

@@ -215,8 +215,11 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 def _metadata_segments(metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
     """JFIF, EXIF, XMP, ICC, IPTC, 설명의 조각들. 한 조각(64KB)에 들지 않는 것은 빼고 알린다."""
-    from realesrgan.media.metadata import encode_comment
+    comments: list[bytes] = []
+    if metadata.text:
+        from realesrgan.media.metadata import encode_comment
 
+        comments = [encode_comment(text) for _, text in metadata.text]
     dpi = [min(max(round(value), 1), 65535) for value in metadata.dpi] if metadata.dpi else [1, 1]
     result = _segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if metadata.dpi else 0, *dpi, 0, 0))
     notes = []
@@ -227,7 +230,7 @@ def _metadata_segments(metadata: Metadata) -> tuple[bytes, tuple[str, ...]]:
         ("EXIF", 0xE1, EXIF_PREFIX + metadata.exif if metadata.exif else b""),
         ("XMP", 0xE1, _XMP_HEAD + metadata.xmp if metadata.xmp else b""),
         ("IPTC", 0xED, resource if iptc else b""),
-        *(("설명", _COM, encode_comment(text)) for _, text in metadata.text),
+        *(("설명", _COM, body) for body in comments),
     ]
     for name, marker, body in parts:
         if body and len(body) <= _MAX_SEGMENT:

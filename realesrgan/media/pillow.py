@@ -132,15 +132,18 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
 def decode_deep(data: bytes, header: Header) -> Picture:
     """채널이 여럿이고 8비트가 넘는 정지 이미지를 OpenCV로 푼다. Pillow는 8비트로 줄인다.
 
-    `header.detail`의 `top`은 흰색의 값이다. OpenCV가 풀지 못하면 Pillow로 8비트로 풀고 그렇다고 알린다.
+    `header.detail`의 `top`은 흰색의 값이다. OpenCV가 풀지 못하거나 믿을 수 없으면 Pillow로 8비트로 풀고 그렇다고
+    알린다.
     """
     cv2 = import_cv2()
+    # 5보다 낮은 OpenCV의 JPEG 2000 디코더는 깨진 파일에서 프로세스를 죽인다.
+    safe = header.info.format != "JPEG2000" or int(cv2.__version__.partition(".")[0]) >= 5
     with suppress(cv2.error):
         # 색 공간을 적지 않은 파일에서 영어 경고를 적는다.
         set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
         kept = set_level(0)
         try:
-            array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if safe else None
         finally:
             set_level(kept)
         if array is not None and array.dtype == np.uint16 and array.shape[2:] in ((3,), (4,)):

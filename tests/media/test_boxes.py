@@ -107,6 +107,8 @@ def ppm(array: Array, top: int) -> bytes:
 @pytest.mark.parametrize("kind", ["jp2", "ppm"])
 def test_deep_colour_is_read_deep(tmp_path: Path, kind: str, capfd: Any) -> None:
     array = random_array(64, 96, 3, dtype=np.uint16)
+    if kind == "jp2" and int(cv2.__version__.partition(".")[0]) < 5:
+        pytest.skip("낡은 OpenCV의 JPEG 2000 디코더는 쓰지 않는다")
     if kind == "jp2":
         data = cv2.imencode(".jp2", array, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
         expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

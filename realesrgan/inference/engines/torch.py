@@ -231,7 +231,9 @@ class Bf16Conv(nn.Conv2d):
         layout = (list(padding), list(self.stride), list(self.dilation), self.groups)
         if fuses and slope is not None and residual is None:
             return _leaky_pointwise(x, self._pack(self.weight)[0], self.bias, layout, slope)
-        if fuses and residual is not None and scale == self.scale and residual.dtype == x.dtype and slope is None:
+        adds = residual is not None and scale == self.scale and residual.dtype == x.dtype and slope is None
+        # 한 픽셀의 텐서는 채널의 차례가 정해지지 않아 PyTorch 2.10이 이 연산을 하지 못한다.
+        if fuses and residual is not None and adds and min(residual.shape[2:]) > 1:
             # 더하기까지 fp32로 하고 한 번만 반올림한다. 이 연산은 편향의 자료형이 입력과 같아야 한다.
             bias = None if self.bias is None else self.bias.to(x.dtype)
             added: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
