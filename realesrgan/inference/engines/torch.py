@@ -104,11 +104,14 @@ class TorchEngine:
         self._bytes_per_pixel = values.peak * PRECISION_DTYPES[precision].itemsize
         self._full_network = full_network
         # 첫 합성곱이 fp32를 받아 스스로 나눈다.
-        layers = network.modules() if isinstance(network, nn.Module) else ()
+        layers = list(network.modules()) if isinstance(network, nn.Module) else []
         self._reads_fp32 = any(isinstance(layer, (FirstConv, LastConv)) for layer in layers)
         if self._reads_fp32:
             # 결과는 fp32이고, 마지막 합성곱이 그 사본을 조금씩 만든다.
             self._bytes_per_pixel += 2 * 3 * scale**2 * torch.float32.itemsize
+        if any(getattr(layer, "phases", ()) for layer in layers):
+            # 키우기 전에 하는 합성곱은 결과의 네 자리 가운데 하나를 따로 든다.
+            self._bytes_per_pixel += values.largest / 4 * PRECISION_DTYPES[precision].itemsize
         self._fallback: TorchEngine | None = None
 
     def memory(self, height: int, width: int) -> int:
