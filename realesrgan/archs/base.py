@@ -173,7 +173,7 @@ def enlarged_conv(conv: Any, x: Tensor, factor: int, slope: float) -> Tensor:
 
 
 def add_conv(conv: Any, x: Tensor, residual: Tensor, scale: float) -> Tensor:
-    """`residual + scale * conv(x)`."""
+    """합성곱한 것에 수를 곱해 더한다: `residual + scale * conv(x)`. 모양은 모두 `(N, C, H, W)`다."""
     if getattr(conv, "joins", False):
         joined: Tensor = conv(x, residual, scale=scale)
         return joined

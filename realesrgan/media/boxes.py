@@ -98,6 +98,7 @@ class _Bits:
         self._rest = int.from_bytes(data, "little")
 
     def take(self, count: int = 1) -> int:
+        """다음 `count`비트의 값."""
         value = self._rest & (1 << count) - 1
         self._rest >>= count
         return value

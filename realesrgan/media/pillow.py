@@ -107,7 +107,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def _bmp_profile(file: BinaryIO) -> bytes | None:
-    """BMP의 다섯째 판(BITMAPV5HEADER)에 든 색 프로파일. Pillow는 읽지 않는다."""
+    """BMP의 다섯째 버전(BITMAPV5HEADER)에 든 색 프로파일. Pillow는 읽지 않는다."""
     file.seek(14)
     head = file.read(124).ljust(124, b"\0")
     # 색 공간의 종류가 `MBED`(거꾸로 적힌다)일 때만 파일 안에 있다.

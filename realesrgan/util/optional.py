@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -24,7 +24,8 @@ _TORCHVISION_OPERATORS = (
 )
 # torchvision 0.17에서 사라졌지만 BasicSR 1.4.2와 GFPGAN이 불러오는 모듈.
 _MISSING = "torchvision.transforms.functional_tensor"
-# OpenVINO가 쓰임을 보내는 패키지.
+# 쓰임을 만든 곳에 보내는 패키지들과, OpenVINO가 그것을 보내는 데 쓰는 패키지.
+_TELLING = ("onnxruntime", "openvino")
 _SENDER = "openvino_telemetry"
 # Library 객체가 사라지면 등록도 함께 사라지므로 모듈이 붙들고 있는다.
 _KEPT_LIBRARIES: list[Any] = []
@@ -48,7 +49,7 @@ def import_optional(module: str, purpose: str, install: str) -> Any:
         MemoryError: 설치되어 있으나 불러올 메모리가 모자랄 때.
     """
     try:
-        with _telemetry_off():
+        with _telemetry_off() if module.partition(".")[0] in _TELLING else nullcontext():
             return importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
         if is_memory_shortage(error):
