@@ -36,7 +36,9 @@ OTHERS = ["openvino", "onnxruntime"]
 
 
 def _requires(name: str) -> None:
-    pytest.importorskip(ENGINES[name].package)
+    package = ENGINES[name].package
+    if package:
+        pytest.importorskip(package)
     if name == "onnxruntime":
         pytest.importorskip("onnx")
 
@@ -64,6 +66,19 @@ def test_other_engines_draw_the_official_picture(name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
     found, expected = (one.upscale(image).astype(int) for one in (model.with_compute(backend=name), model))
     assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["torch", "ncnn", *OTHERS])
+def test_a_single_pixel_is_right_in_every_engine(name: str, precision: str) -> None:
+    _requires(name)
+    model = realesrgan.load("realesr-animevideov3", device="cpu", backend="torch", precision="fp32")
+    try:
+        engine = model.with_compute(backend=name, precision=precision).engine
+    except DeviceError:
+        pytest.skip("그 정밀도를 모르는 엔진이다")
+    pixel = torch.tensor([0.7, 0.2, 0.4]).reshape(1, 3, 1, 1)
+    assert (engine(pixel) - model.engine(pixel)).abs().max() < 0.02
 
 
 def test_auto_on_a_cpu_is_the_fastest_exact_engine(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
