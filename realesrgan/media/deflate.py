@@ -48,12 +48,9 @@ def deflate(data: Any, level: int = DEFAULT_LEVEL, *, last: bool = True) -> byte
     """
     whole = memoryview(data).cast("B")
     start = max(len(whole) - _SAMPLE_BYTES, 0) // 2
-    sample = whole[start : start + _SAMPLE_BYTES]
-
-    def packed(part: memoryview, strategy: int, flush: int) -> bytes:
+    sample, sizes = whole[start : start + _SAMPLE_BYTES], dict[int, int]()
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE):
         packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
-        return packer.compress(part) + packer.flush(flush)
-
-    strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)
-    best = min(strategies, key=lambda strategy: len(packed(sample, strategy, zlib.Z_FINISH)))
-    return packed(whole, best, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        sizes[strategy] = len(packer.compress(sample) + packer.flush())
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, min(sizes, key=sizes.__getitem__))
+    return packer.compress(whole) + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)

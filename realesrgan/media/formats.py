@@ -161,9 +161,7 @@ FORMATS: tuple[ImageFormat, ...] = (
     _read_only("TGA", (".tga",)),
 )
 
-_BY_NAME = {item.name: item for item in FORMATS}
-MODULES = {item.name: item.module for item in FORMATS}
-"""형식 이름마다 그 형식을 맡는 모듈."""
+BY_NAME = {item.name: item for item in FORMATS}
 _BY_EXTENSION = {extension: item for item in FORMATS for extension in item.extensions}
 
 # 이미지인 줄은 알지만 여기서 다루지 않는 형식. 조용히 건너뛰지 않고 이름을 대기 위한 것이다.
@@ -209,12 +207,6 @@ def format_of_name(name: str | PurePath) -> ImageFormat | None:
     return _BY_EXTENSION.get(PurePath(name).suffix.lower())
 
 
-def missing_package(name: str) -> str | None:
-    """형식을 다루는 데 필요하지만 설치되어 있지 않은 패키지의 이름. 없으면 None."""
-    package = _BY_NAME[name].package
-    return None if package is None or is_installed(package[0]) else package[1]
-
-
 def is_image_name(name: str | PurePath) -> bool:
     """파일 이름이 읽을 만한 이미지의 확장자를 가졌는가.
 
@@ -232,7 +224,7 @@ def is_known_picture_name(path: str | PurePath) -> bool:
 def is_writable_extension(extension: str) -> bool:
     """지금 쓸 수 있는 확장자(점 포함, 소문자)인가. HEIC와 JPEG XL은 그 패키지가 있을 때만 쓸 수 있다."""
     item = _BY_EXTENSION.get(extension)
-    return item is not None and item.writable and missing_package(item.name) is None
+    return item is not None and item.writable and (item.package is None or is_installed(item.package[0]))
 
 
 def writable_extensions() -> tuple[str, ...]:

@@ -18,13 +18,12 @@ import numpy as np
 
 from realesrgan.errors import ImageTooLargeError, ImageWriteError, UsageError
 from realesrgan.media.formats import (
+    BY_NAME,
     DEFAULT_MAX_OUTPUT_PIXELS,
     FORMATS,
-    MODULES,
     ImageFormat,
     animated_extensions,
     format_of_name,
-    missing_package,
     sniff_format,
     writable_extensions,
 )
@@ -46,6 +45,7 @@ from realesrgan.media.picture import (
 from realesrgan.media.vips import LazyImage, from_array, load, to_array
 from realesrgan.util.files import atomic_file, os_reason
 from realesrgan.util.numbers import Outscale, scaled_size
+from realesrgan.util.optional import is_installed
 
 __all__ = [
     "DEFAULT_MAX_OUTPUT_PIXELS",
@@ -129,19 +129,18 @@ def read_image(
             if total > max_output_pixels:
                 raise _too_large(path, info, sizes[0], total, max_output_pixels)
         if info.format == "JPEG":
-            return decode_still("jpegload", path, header, lazy=lazy)
+            image = load("jpegload", path)
+            if image.bands <= 4 and image.interpretation not in ("cmyk", "multiband"):
+                return finish_still(image, header, path, lazy=lazy)
+        # 회색과 RGB가 아닌 JPEG는 Pillow가 푼다.
+        module = "pillow" if info.format == "JPEG" else BY_NAME[info.format].module
         extra = {"value_range": value_range} if info.format == "TIFF" else {}
-        picture: Picture = _module(info.format).decode(path, header, lazy=lazy, **extra)
+        picture: Picture = import_module(f".{module}", __package__).decode(path, header, lazy=lazy, **extra)
         return picture
     except ImageTooLargeError:
         raise
     except Exception as error:
         raise read_error(path, error) from error
-
-
-def _module(name: str) -> Any:
-    """형식을 맡는 모듈."""
-    return import_module(f"realesrgan.media.{MODULES[name]}")
 
 
 def looks_like_picture(path: StrPath) -> bool:
@@ -200,35 +199,24 @@ def read_header(file: BinaryIO, path: Path | None = None) -> Header:
         raise UnreadableError(
             unknown if head else "빈 파일입니다(0바이트).", "PNG, JPEG, WebP 같은 이미지 파일을 주세요."
         )
-    if (package := missing_package(name)) is not None:
-        raise MissingDecoderError(f"이 형식을 다루려면 추가 패키지가 필요합니다. pip install {package} 를 실행하세요.")
-    header: Header = _module(name).read_header(file)
+    form = BY_NAME[name]
+    if form.package is not None and not is_installed(form.package[0]):
+        raise MissingDecoderError(
+            f"이 형식을 다루려면 추가 패키지가 필요합니다. pip install {form.package[1]} 를 실행하세요."
+        )
+    header: Header = import_module(f".{form.module}", __package__).read_header(file)
     return header
 
 
-def decode_still(loader: str, source: Path, header: Header, *, lazy: bool = False, **options: Any) -> Picture:
-    """libvips가 푸는 정지 이미지를 `Picture`로 만든다. 회색, RGB, 알파가 아니면 Pillow에 맡긴다.
+def finish_still(image: Any, header: Header, source: Path, *, lazy: bool = False) -> Picture:
+    """libvips의 회색, RGB(알파) 정지 이미지에 방향을 적용하고 메타데이터를 붙여 `Picture`로 만든다.
 
     Args:
-        loader: libvips의 읽는 이(`pngload` 등).
-        source: 파일.
-        header: 그 머리. `detail`은 메타데이터(`metadata.collect_metadata`의 `info`)다.
+        image: libvips의 이미지.
+        header: 그 파일의 머리. `detail`은 메타데이터(`metadata.collect_metadata`의 `info`)다.
+        source: 오류에 적을 이름.
         lazy: 배열 대신 `LazyImage`를 줄지.
-        options: libvips에 줄 선택.
-
-    Raises:
-        UnreadableError: 풀 수 없을 때.
     """
-    image = load(loader, source, **options)
-    if image.interpretation in ("cmyk", "multiband") or image.bands > 4:
-        from realesrgan.media.pillow import decode_any
-
-        return decode_any(source.read_bytes(), header)
-    return finish_still(image, header, source, lazy=lazy)
-
-
-def finish_still(image: Any, header: Header, source: Path, *, lazy: bool = False) -> Picture:
-    """libvips의 회색, RGB(알파) 이미지에 방향을 적용하고 메타데이터를 붙인다. `source`는 오류에 적을 이름이다."""
     metadata, notes = Metadata(), tuple[str, ...]()
     if any(header.detail.values()):
         from realesrgan.media.metadata import collect_metadata
@@ -282,6 +270,7 @@ class EncodeJob:
         quality: 손실 압축 품질(1..100). 무손실 형식은 무시한다.
         compression: 무손실 압축의 세기(0..9). None이면 형식의 기본값.
         bits: 10, 12비트를 담는 형식에 쓸 비트 수.
+        strip_rows: `strips`가 한 번에 내는 줄의 수. 마지막만 더 적을 수 있다.
         pages: 쪽마다의 일을 다시 세우는 함수. 여러 쪽 TIFF만 있다.
     """
 
@@ -298,6 +287,7 @@ class EncodeJob:
     quality: int = 95
     compression: int | None = None
     bits: int = 8
+    strip_rows: int = 1
     pages: Callable[[Frame], EncodeJob] | None = field(default=None, compare=False)
 
     def image(self, frame: Frame) -> Any:
@@ -310,11 +300,6 @@ class EncodeJob:
     def pixels(self, frame: Frame) -> Array:
         """프레임을 `kind`와 `depth`의 배열로. 채널은 RGB 차례다."""
         return to_array(self.image(frame))
-
-    @property
-    def strip_rows(self) -> int:
-        """`strips`가 한 번에 내는 줄의 수. 마지막만 더 적을 수 있다."""
-        return max(_STRIP_PIXELS // self.width, 1)
 
     def strips(self, frame: Frame) -> Iterator[tuple[int, Array]]:
         """`pixels`를 `(윗줄의 번호, 몇 줄)`로 나누어 낸다. 통째로 메모리에 두지 않는다."""
@@ -354,7 +339,7 @@ def write_image(
     job = plan_job(first, picture, target, quality, compression)
     try:
         with atomic_file(path) as file:
-            notes = _module(target.name).write(file, chain([first], frames), job)
+            notes = import_module(f".{target.module}", __package__).write(file, chain([first], frames), job)
             # 인코더가 프레임을 남기지 않았는지 본다. 남았다면 프레임 수가 틀린 것이다.
             next(frames, None)
     except (OSError, MemoryError, UnreadableError) as error:
@@ -373,7 +358,8 @@ def check_target(path: Path, picture: Picture) -> ImageFormat:
         known = " ".join(writable_extensions())
         why, remedy = f"쓸 수 없는 확장자입니다: {path.suffix or '(없음)'}", f"다음 가운데 하나를 쓰세요: {known}"
         raise _failure(path, why, remedy)
-    if (package := missing_package(target.name)) is not None:
+    if target.package is not None and not is_installed(target.package[0]):
+        package = target.package[1]
         raise _failure(path, f"{package}가 설치되어 있지 않습니다.", f"pip install {package} 를 실행하세요.")
     label, count = target.extensions[0], picture.frame_count
     transfer = (picture.metadata.cicp or (0, 0))[1]
@@ -490,6 +476,7 @@ def plan_job(
         quality=quality or target.default_quality or 95,
         compression=compression,
         bits=bits,
+        strip_rows=max(_STRIP_PIXELS // width, 1),
         pages=(lambda page: plan_job(page, picture, target, quality, compression)) if picture.pages else None,
     )
 

@@ -15,13 +15,12 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 from realesrgan.media.deflate import deflate, ordered_map
-from realesrgan.media.image import EncodeJob, decode_still
-from realesrgan.media.metadata import decode_text, encode_comment, find_orientation, iptc_of_photoshop, profile_text
+from realesrgan.media.image import EncodeJob, finish_still
 from realesrgan.media.picture import (
     Array,
     DamagedError,
@@ -34,7 +33,10 @@ from realesrgan.media.picture import (
     TruncatedError,
     UnsupportedError,
 )
-from realesrgan.media.pillow import Part, decode_any, open_image, to_bgra
+from realesrgan.media.vips import load
+
+if TYPE_CHECKING:
+    from realesrgan.media.pillow import Part
 
 _DISPOSALS: tuple[Literal["keep", "clear", "undo"], ...] = ("keep", "clear", "undo")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -81,6 +83,8 @@ def read_header(file: BinaryIO) -> Header:
         UnsupportedError: iOS용으로 바꾼 PNG일 때.
         DamagedError: IHDR이 없거나 뜻이 통하지 않을 때.
     """
+    from realesrgan.media.metadata import find_orientation
+
     found: dict[bytes, bytes] = {}
     texts: list[tuple[str, str]] = []
     notes: list[str] = []
@@ -126,6 +130,8 @@ def read_header(file: BinaryIO) -> Header:
 
 def _read_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
     """글 조각(11.3.3절)의 `(열쇠말, 글)`. 뜻이 통하지 않으면 None."""
+    from realesrgan.media.metadata import decode_text
+
     key, _, rest = body.partition(b"\0")
     try:
         if kind == b"tEXt":
@@ -150,6 +156,8 @@ def _inflated(data: bytes) -> bytes:
 
 def _collect(found: dict[bytes, bytes], texts: list[tuple[str, str]]) -> dict[str, Any]:
     """조각들을 Pillow의 `info`와 같은 이름의 메타데이터로. ImageMagick이 글로 적은 EXIF, XMP, IPTC, ICC도 알아본다."""
+    from realesrgan.media.metadata import iptc_of_photoshop, profile_text
+
     info: dict[str, Any] = {"exif": found.get(b"eXIf"), "gama": found.get(b"gAMA"), "chrm": found.get(b"cHRM")}
     info["srgb"] = b"sRGB" in found
     kept = []
@@ -205,7 +213,9 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     with source.open("rb") as file:
         check_chunks(file)
     if header.info.frames == 1:
-        return decode_still("pngload", source, header, lazy=lazy, unlimited=True)
+        return finish_still(load("pngload", source, unlimited=True), header, source, lazy=lazy)
+    from realesrgan.media.pillow import decode_any
+
     picture = decode_any(source.read_bytes(), header, _parts)
     deep = ("16비트 애니메이션을 8비트로 읽었습니다.",) if header.detail["bits"] == 16 else ()
     return replace(picture, notes=(*picture.notes, *deep))
@@ -213,6 +223,8 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
 
 def _parts(data: bytes, header: Header) -> Iterator[Part]:
     """APNG의 프레임들. 겹쳐 그리는 일은 Pillow에 맡기지 않는다(반투명한 것을 섞으면서 알파까지 섞는다)."""
+    from realesrgan.media.pillow import Part, open_image, to_bgra
+
     image: Any = open_image("PNG", io.BytesIO(data))
     # 대체 이미지(default image)는 애니메이션의 일부가 아니다. Pillow는 이것을 0번 프레임으로 센다.
     start = int(image.default_image)
@@ -240,7 +252,8 @@ def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str,
     file.write(_chunk(b"IHDR", struct.pack(">IIBBxxx", job.width, job.height, job.depth, colour_type)))
     if job.count > 1:
         file.write(_chunk(b"acTL", struct.pack(">II", job.count, job.loop)))
-    file.writelines(_metadata_chunks(job.metadata))
+    if job.metadata != Metadata():
+        file.writelines(_metadata_chunks(job.metadata))
     sequence = 0
     for index, frame in enumerate(frames):
         if job.count > 1:
@@ -298,6 +311,8 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """픽셀보다 앞에 와야 하는 조각들. 순서는 규격의 5.6절을 따른다."""
+    from realesrgan.media.metadata import encode_comment
+
     if metadata.cicp:
         yield _chunk(b"cICP", bytes((*metadata.cicp, 0, 1)))
     if metadata.icc:

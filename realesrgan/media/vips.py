@@ -11,7 +11,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -90,22 +90,18 @@ def load(loader: str, source: Path | bytes, **options: Any) -> Any:
     # 유니코드가 아닌 이름도 그대로 넘긴다.
     argument = os.fsencode(source) if isinstance(source, Path) else source
     # 경고까지 실패로 보아야 조용히 회색이 되는 JPEG를 찾는다. 해가 없는 경고뿐이면 다시 연다.
-    for strictness in ("warning", "truncated") if loader == "jpegload" else ("error",):
-
-        def attempt(strictness: str = strictness) -> Any:
-            image = pyvips.Operation.call(name, argument, access="random", fail_on=strictness, **options)
-            pyvips.Region.new(image).fetch(0, image.height - 1, 1, 1)
-            return image
-
-        with suppress(pyvips.Error), _PLACES:
-            return attempt()
+    levels = ("warning", "truncated") if loader == "jpegload" else ("error",)
+    # 함께 읽다가 실패하면 까닭을 알 수 있게 혼자 다시 읽는다.
+    for level, alone in ((level, alone) for level in levels for alone in (False, True)):
         try:
-            with _alone():
-                return attempt()
+            with _alone() if alone else _PLACES:
+                image = pyvips.Operation.call(name, argument, access="random", fail_on=level, **options)
+                pyvips.Region.new(image).fetch(0, image.height - 1, 1, 1)
+                return image
         except pyvips.Error as error:
-            if strictness == "warning" and any(word in str(error) for word in _HARMLESS):
-                continue
-            raise explained(error) from error
+            harmless = level == "warning" and any(word in str(error) for word in _HARMLESS)
+            if alone and not harmless:
+                raise explained(error) from error
     raise AssertionError
 
 

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realesrgan.errors import ImageReadError, ImageTooLargeError
-from realesrgan.media import formats
 from realesrgan.media.image import probe_image, read_image
 from tests.media.samples import chunk, encoded, photo, png, random_array, tiff
 
@@ -203,7 +202,7 @@ def test_unsupported_tiffs_are_refused_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "is_installed", lambda _package: False)
+    monkeypatch.setattr("realesrgan.media.image.is_installed", lambda _package: False)
     message = refused(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "필요한 것이 없습니다")
     assert "pip install pillow-heif" in message
 

@@ -368,7 +368,7 @@ def test_missing_folder_and_folder_in_the_way_are_explained(tmp_path: Path) -> N
 
 
 def test_heic_without_the_plugin_tells_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "is_installed", lambda _package: False)
+    monkeypatch.setattr("realesrgan.media.image.is_installed", lambda _package: False)
     with pytest.raises(ImageWriteError, match="pip install pillow-heif"):
         write_image(tmp_path / "a.heic", still(photo()))
     assert names_in(tmp_path) == []
