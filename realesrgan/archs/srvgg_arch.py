@@ -189,7 +189,9 @@ class SRVGGNetCompact(nn.Module):
 
     def write_ncnn(self, graph: NcnnGraph) -> str:
         """층을 순전파 차례로 적고 마지막 출력의 이름을 돌려준다."""
-        fused = {"relu": "9=1", "leakyrelu": graph.leaky(LEAKY_SLOPE), "prelu": ""}[self.act_type]
+        fused = "9=1" if self.act_type == "relu" else ""
+        if self.act_type == "leakyrelu":
+            fused = graph.leaky(LEAKY_SLOPE)
         features = graph.source
         layers: list[Any] = list(self.body)
         for index, layer in enumerate(layers):

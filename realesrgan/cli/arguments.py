@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from realesrgan.cli.console import EXIT_USAGE, DownloadProgress, say, say_error
@@ -70,11 +69,7 @@ _TRANSLATIONS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """잘못된 인자를 한국어로 알리고 2로 끝난다. 빈 경로는 받지 않는다."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.register("type", Path, lambda text: Path(filled(text)))
+    """잘못된 인자를 한국어로 알리고 2로 끝난다."""
 
     def error(self, message: str) -> NoReturn:
         """무엇이 틀렸는지 한국어로 알리고 코드 2로 끝난다."""
@@ -596,7 +591,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--device와 --gpu-id는 하나만 주세요.")
     args.warnings = []
     settle_shared(parser, args, DEFAULT_MODEL)
-    settle_faces(parser, args)
+    faces = (args.face_enhance, args.face_model is not None, args.face_strength is not None, args.only_center_face)
+    if any(faces):
+        settle_faces(parser, args)
     args.max_pixels = args.max_pixels or None
     return args
 

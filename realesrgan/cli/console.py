@@ -132,7 +132,7 @@ def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
         with contextlib.suppress(ValueError):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _interrupt)
-    restore = keep_interrupts()
+    before = keep_interrupts()
     try:
         return work(*arguments)
     except KeyboardInterrupt:
@@ -148,7 +148,7 @@ def guarded(work: Callable[..., int], interrupted: str, *arguments: Any) -> int:
         say_error(reason)
         return EXIT_SOME_FAILED
     finally:
-        restore()
+        sys.unraisablehook = before
 
 
 def leave(code: int) -> NoReturn:

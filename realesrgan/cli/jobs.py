@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from realesrgan.cli.arguments import STANDARD
 from realesrgan.cli.console import is_absent
@@ -32,6 +31,7 @@ from realesrgan.media.formats import (
 from realesrgan.media.image import ImageInfo, looks_like_picture, probe_image
 from realesrgan.util.files import expand_user, identity, natural_key, os_reason
 from realesrgan.util.numbers import Outscale, scaled_size
+from realesrgan.util.optional import is_installed
 
 logger = logging.getLogger(__name__)
 
@@ -325,8 +325,8 @@ def _fixed_target(inputs: Sequence[str], sources: Sequence[_Source], text: str) 
     alone = len(inputs) == len(sources) == 1 and not sources[0].found and FILE_SUFFIX.fullmatch(extension)
     if known is None and not alone and not is_known_picture_name(output):
         return None
-    if not is_writable_extension(extension):
-        package = known.package if known is not None else None
+    package = known.package if known is not None else None
+    if known is None or not known.writable or (package and not is_installed(package[0])):
         raise UsageError(
             f"쓸 수 없는 형식입니다: {output}\n"
             f"  쓸 수 있는 형식: {' '.join(writable_extensions())}\n"
@@ -480,6 +480,8 @@ def _without_conflicts(jobs: list[Job]) -> list[Job]:
 def check_target(job: Job, outscale: Outscale | None, skip_existing: bool = False) -> Job:
     """결과를 그 이름과 형식으로 쓸 수 있는지, 이미 있어 건너뛸 것인지 보고 이유를 적는다. 오래 계산하기 전에 안다.
 
+    이미 있는 이미지와 빈 파일은 덮어쓴다.
+
     Args:
         job: 일.
         outscale: 마지막 업스케일 배율이나 결과의 크기. 모르면 None이고 크기는 보지 않는다.
@@ -488,14 +490,21 @@ def check_target(job: Job, outscale: Outscale | None, skip_existing: bool = Fals
     target = format_of_name(job.target)
     if target is None or job.info is None or job.problem is not None or job.skip is not None:
         return job
-    # Path.exists는 너무 긴 이름에서 예외를 낸다.
-    exists = os.path.exists(job.target)  # noqa: PTH110
+    found, taken = None, ""
+    with suppress(OSError):
+        found = job.target.stat()
+    if found is not None and not skip_existing:
+        if not stat.S_ISREG(found.st_mode):
+            taken = "폴더가" if stat.S_ISDIR(found.st_mode) else "파일이 아니라 장치나 소켓이"
+        elif found.st_size > 0 and not looks_like_picture(job.target):
+            taken = "이미지가 아닌 파일이"
     size = None if outscale is None else scaled_size(job.info.width, job.info.height, outscale)
     if (why := forbidden_name(job.target.name)) is not None:
         remedy = "-o에 파일 이름을 주거나, 입력의 이름이나 --suffix를 바꾸세요."
-    elif exists and skip_existing:
+    elif found is not None and skip_existing:
         return replace(job, skip=EXISTING)
-    elif exists and (why := _occupied(job.target)) is not None:
+    elif taken:
+        why = f"그 자리에 {taken} 있습니다."
         remedy = "그 파일을 옮기거나, -o나 --suffix로 다른 이름을 주세요."
     elif size is not None and max(size) > target.max_side:
         why = f"결과 {size[0]:,}x{size[1]:,}: {job.target.suffix}의 한 변 한도 {target.max_side:,}픽셀을 넘습니다."
@@ -528,19 +537,4 @@ def forbidden_name(name: str, windows: bool = sys.platform == "win32") -> str | 
         return f"Windows의 파일 이름에 쓸 수 없는 글자가 있습니다: {' '.join(map(ascii, bad))}"
     if windows and name != name.rstrip(". "):
         return "Windows의 파일 이름은 점이나 공백으로 끝날 수 없습니다."
-    return None
-
-
-def _occupied(target: Path) -> str | None:
-    """결과의 자리에 덮어쓰면 안 되는 것이 있으면 그 이유. 이미지와 빈 파일은 덮어쓴다."""
-    try:
-        found: Any = target.stat()
-    except OSError:
-        return None
-    if stat.S_ISDIR(found.st_mode):
-        return "그 자리에 폴더가 있습니다."
-    if not stat.S_ISREG(found.st_mode):
-        return "그 자리에 파일이 아니라 장치나 소켓이 있습니다."
-    if found.st_size > 0 and not looks_like_picture(target):
-        return "그 자리에 이미지가 아닌 파일이 있습니다."
     return None

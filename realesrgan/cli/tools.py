@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from realesrgan.cli.arguments import Formatter, Parser, number
+from realesrgan.cli.arguments import Formatter, Parser, filled, number
 from realesrgan.cli.console import EXIT_DONE, EXIT_SOME_FAILED, configure_logging, guarded, say, say_error
 from realesrgan.cli.console import run_and_leave as run_and_leave  # noqa: PLC0414  명령들이 여기서 얻는다
 from realesrgan.util.plugins import load_plugins
@@ -25,7 +25,7 @@ STATUS_WORDS = {"done": "완료", "skipped": "건너뜀", "failed": "실패"}
 
 
 def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """도움말과 오류가 한국어인 인자 해석기를 만든다.
+    """도움말과 오류가 한국어인 인자 해석기를 만든다. 빈 경로는 받지 않는다.
 
     Args:
         prog: 명령의 이름.
@@ -41,6 +41,7 @@ def tool_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
         add_help=False,
         allow_abbrev=False,
     )
+    parser.register("type", Path, lambda text: Path(filled(text)))
     parser._positionals.title = "인자"
     parser._optionals.title = "옵션"
     parser.add_argument(

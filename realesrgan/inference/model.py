@@ -225,10 +225,10 @@ class Model:
         steps: Sequence[str | Step] = (),
         progress: Progress | None = None,
         bgr: bool = True,
-        allocate: Callable[..., Any] | None = None,
+        allocate: Callable[..., Any] = np.empty,
         counts: Counter[str] | None = None,
     ) -> NDArray[Any]:
-        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례와, 결과를 적을 것(`join_image`)을 고를 수 있다.
+        """배열 한 장을 키운다. `upscale`과 같되 채널의 차례와, 결과를 적을 것(`Upscaler.upscale`)을 고를 수 있다.
 
         단계가 센 것은 `counts`에 더한다.
         """

@@ -62,7 +62,8 @@ class PictureSettings:
     max_output_pixels: int | None = DEFAULT_MAX_OUTPUT_PIXELS
 
     def __post_init__(self) -> None:
-        check_outscale(self.outscale)
+        if self.outscale is not None:
+            check_outscale(self.outscale)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from realesrgan.inference.engines.base import choose_device, choose_precision, c
 from realesrgan.inference.step_methods import StepMethods
 from realesrgan.inference.steps import KeepColour
 from realesrgan.inference.tiling import Progress
-from realesrgan.inference.upscaler import Upscaler, join_image, resize_output, split_image
+from realesrgan.inference.upscaler import Upscaler, resize_output
 from realesrgan.util.numbers import check_outscale
 from realesrgan.zoo.weights import interpolate_weights, load_network, load_weights, open_weights, state_for
 
@@ -140,15 +140,13 @@ class RealESRGANer(StepMethods):
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
         factor = check_outscale(outscale)
-        pixels = split_image(img)
         upscaler = self.upscaler
-        fill = self._fill_by_steps if self._steps_overridden() else upscaler.fill
-        output = join_image(pixels, fill, upscaler.scale, alpha_upsampler, progress)
+        fill = self._fill_by_steps if self._steps_overridden() else None
+        output = upscaler.upscale(img, None, alpha_upsampler, progress=progress, fill=fill)
         if factor is not None and factor != float(upscaler.scale):
-            height, width = pixels.color.shape[:2]
+            height, width = img.shape[:2]
             output = resize_output(output, max(int(width * factor), 1), max(int(height * factor), 1))
-        mode = "L" if pixels.color.ndim == 2 else "RGB" if pixels.alpha is None else "RGBA"
-        return output, mode
+        return output, "L" if output.ndim == 2 else "RGB" if output.shape[2] == 3 else "RGBA"
 
 
 def _load(

@@ -59,7 +59,7 @@ class Pixels:
 
     def read(self, box: Box, device: torch.device | str = "cpu") -> Tensor:
         """상자를 장치의 `(3, h, w)` RGB float32, 0..1로 읽는다. 정수인 채로 장치에 올린다."""
-        part = self.color[box.slices()]
+        part = self.color[box.top : box.bottom, box.left : box.right]
         part = part.astype(np.float32) if part.dtype.kind == "f" else np.ascontiguousarray(part)
         # PyTorch는 쓸 수 없는 배열(PIL의 것 등)을 그대로 받지 않는다.
         part = part if part.flags.writeable else part.copy()
@@ -352,7 +352,8 @@ class Upscaler:
         bgr: bool = True,
         unit: bool = False,
         progress: Progress | None = None,
-        allocate: Callable[..., Any] | None = None,
+        allocate: Callable[..., Any] = np.empty,
+        fill: Callable[..., None] | None = None,
     ) -> NDArray[Any]:
         """이미지 한 장을 키운다.
 
@@ -363,7 +364,8 @@ class Upscaler:
             bgr: 채널의 차례가 BGR인지.
             unit: 실수를 0..1로 볼지.
             progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
-            allocate: 결과를 적을 것을 마련하는 함수. `join_image`와 같다.
+            allocate: `(모양, 자료형)`을 받아 결과를 적을 것(배열, 또는 배열처럼 잘라 적을 수 있는 것)을 마련하는 함수.
+            fill: 원본을 키워 받은 배열에 적는 함수. 없으면 `fill` 메서드다.
 
         Returns:
             키운 이미지. 8비트는 uint8, 16비트는 uint16, `unit`인 실수는 float32.
@@ -373,11 +375,28 @@ class Upscaler:
             OutOfMemoryError: 타일을 줄여도 메모리가 모자랄 때.
             NonFiniteOutputError: fp32로도 유한한 결과가 나오지 않을 때.
         """
-        pixels = split_image(image, bgr=bgr, unit=unit)
-        output = join_image(pixels, self.fill, self.scale, alpha_upsampler, progress, allocate)
+        pixels, scale, fill = split_image(image, bgr=bgr, unit=unit), self.scale, fill or self.fill
+        height, width = pixels.color.shape[:2]
+        channels = () if pixels.color.ndim == 2 else (3,) if pixels.alpha is None else (4,)
+        dtype = {1: np.float32, SIXTEEN_BIT: np.uint16}.get(pixels.maximum, np.uint8)
+        output: NDArray[Any] = allocate((height * scale, width * scale, *channels), dtype)
+        if pixels.alpha is None:
+            fill(pixels, output, progress)
+        else:
+            # 알파도 네트워크로 키우면 일이 둘이다.
+            first, second = (progress, None)
+            if alpha_upsampler == "realesrgan" and progress is not None:
+                first = lambda done, total: progress(done, 2 * total)  # noqa: E731
+                second = lambda done, total: progress(done + total, 2 * total)  # noqa: E731
+            fill(pixels, output[:, :, :3], first)
+            alpha = Pixels(pixels.alpha, None, pixels.maximum)
+            if alpha_upsampler == "realesrgan":
+                fill(alpha, output[:, :, 3], second, plain=True)
+            else:
+                _write_linear(alpha, output[:, :, 3], scale)
         if size is None or size == (output.shape[1], output.shape[0]):
             return output
-        return resize_output(output, *size, allocate=allocate or np.empty)
+        return resize_output(output, *size, allocate=allocate)
 
     def fill(
         self, pixels: Pixels, target: NDArray[Any], progress: Progress | None = None, *, plain: bool = False
@@ -423,20 +442,13 @@ class Upscaler:
     ) -> None:
         """덧댄 이미지를 타일마다 읽어 키우고 넘긴다. 줄어든 타일을 기억한다."""
         height, width = size
-        scale = self.scale
-
-        def run(tiles: list[Tile]) -> list[Tensor]:
-            sources = torch.stack([read(piece.read) for piece in tiles])
-            results = _through(steps, self._finite(sources), sources)
-            return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
-
         # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
         tile = self.tile_for(height, width)
         whole = tile == 0 and height * width < self._too_large
         if whole and self._streams and hasattr(self.engine, "run"):
             with suppress(OutOfMemoryError):
                 box = Box(0, 0, height, width)
-                store(run([Tile(box, box, box)])[0], box)
+                store(self._enlarge(torch.stack([read(box)]), steps)[0], box)
                 if progress is not None:
                     progress(height * width, height * width)
                 return
@@ -447,6 +459,12 @@ class Upscaler:
         cut = None if whole else self.cut_for(height, width)
         if cut is not None and self._stream(read, store, cut, size, steps, progress):
             return
+        scale = self.scale
+
+        def run(tiles: list[Tile]) -> list[Tensor]:
+            results = self._enlarge(torch.stack([read(piece.read) for piece in tiles]), steps)
+            return [result[(..., *piece.crop.slices(scale))] for result, piece in zip(results, tiles, strict=True)]
+
         used = run_tiles(
             run,
             store,
@@ -531,7 +549,7 @@ class Upscaler:
     def _upscale_batch(self, frames: Tensor, steps: Sequence[Step]) -> Tensor | None:
         """배치를 한 번에 키운다. 메모리가 모자라면 None이고, 다음부터는 시도하지 않는다."""
         try:
-            return _through(steps, self._finite(frames), frames)
+            return self._enlarge(frames, steps)
         except OutOfMemoryError:
             self._whole_batch = False
         self.engine.release()
@@ -557,8 +575,8 @@ class Upscaler:
         self._run(read, store, (height, width), steps)
         return pieces[0]
 
-    def _finite(self, batch: Tensor) -> Tensor:
-        """엔진을 돌리고, 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
+    def _enlarge(self, batch: Tensor, steps: Sequence[Step]) -> Tensor:
+        """엔진을 돌리고 단계들을 거친다. 엔진의 결과에 NaN이나 Inf가 있으면 더 높은 정밀도로 다시 돌린다.
 
         Raises:
             InvalidValueError: 네트워크가 말한 배율과 다른 크기의 결과를 낼 때.
@@ -572,29 +590,21 @@ class Upscaler:
                 "  해결: 네트워크의 scale 속성과 forward가 내는 모양을 맞추세요."
             )
         # 합은 NaN과 Inf를 그대로 물려받는다. 0 근처의 수라 float32로도 넘치지 않는다(MPS에는 float64가 없다).
-        if torch.isfinite(output.sum(dtype=torch.float32)):
-            return output
-        # 엔진에 따라서는 만드는 데 1초쯤 걸린다. NaN이 나오는 타일과 프레임마다 만들지 않는다.
-        if self._safer is None or self._safer[0] is not self.engine:
-            self._safer = (self.engine, self.engine.fallback())
-        safer = self._safer[1]
-        if safer is not None:
-            output = safer(batch)
-            if torch.isfinite(output.sum(dtype=torch.float32)):
-                if not self._told_rerun:
-                    logger.warning("낮은 정밀도의 결과에 NaN이 있어 그 부분을 fp32로 다시 계산했습니다.")
-                self._told_rerun = True
-                return output
-        raise NonFiniteOutputError
+        if not torch.isfinite(output.sum(dtype=torch.float32)):
+            # 엔진에 따라서는 만드는 데 1초쯤 걸린다. NaN이 나오는 타일과 프레임마다 만들지 않는다.
+            if self._safer is None or self._safer[0] is not self.engine:
+                self._safer = (self.engine, self.engine.fallback())
+            safer = self._safer[1]
+            if safer is None or not torch.isfinite((output := safer(batch)).sum(dtype=torch.float32)):
+                raise NonFiniteOutputError
+            if not self._told_rerun:
+                logger.warning("낮은 정밀도의 결과에 NaN이 있어 그 부분을 fp32로 다시 계산했습니다.")
+            self._told_rerun = True
+        if steps:
+            from realesrgan.inference.steps import apply_steps
 
-
-def _through(steps: Sequence[Step], enlarged: Tensor, source: Tensor) -> Tensor:
-    """단계들을 거친다. 단계가 없으면 그 모듈도 불러오지 않는다."""
-    if not steps:
-        return enlarged
-    from realesrgan.inference.steps import apply_steps
-
-    return apply_steps(steps, enlarged, source)
+            output = apply_steps(steps, output, batch)
+        return output
 
 
 def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:
@@ -604,50 +614,6 @@ def _pad_frames(tensor: Tensor, bottom: int, right: int) -> Tensor:
             index = np.pad(np.arange(tensor.shape[axis]), (0, extra), mode="reflect")
             tensor = tensor.index_select(axis, torch.from_numpy(index).to(tensor.device))
     return tensor
-
-
-def join_image(
-    pixels: Pixels,
-    fill: Callable[..., None],
-    scale: int,
-    alpha_upsampler: str,
-    progress: Progress | None,
-    allocate: Callable[..., Any] | None = None,
-) -> NDArray[Any]:
-    """색과 알파를 키워 배열 하나로 합친다.
-
-    Args:
-        pixels: 원본.
-        fill: 원본을 키워 받은 배열에 적는 함수(`Upscaler.fill`).
-        scale: 네트워크의 배율.
-        alpha_upsampler: `realesrgan`이면 알파도 네트워크로 키운다.
-        progress: `(끝난 픽셀, 전체 픽셀)`을 받는 함수.
-        allocate: `(모양, 자료형)`을 받아 결과를 적을 것(배열, 또는 배열처럼 잘라 적을 수 있는 것)을 마련하는 함수.
-            없으면 메모리의 배열이다.
-
-    Returns:
-        `(H*scale, W*scale[, 3 또는 4])`, uint8, uint16, float32 가운데 하나.
-    """
-    by_network = pixels.alpha is not None and alpha_upsampler == "realesrgan"
-    height, width = pixels.color.shape[:2]
-    channels = () if pixels.color.ndim == 2 else (3,) if pixels.alpha is None else (4,)
-    dtype = {1: np.float32, SIXTEEN_BIT: np.uint16}.get(pixels.maximum, np.uint8)
-    output = (allocate or np.empty)((height * scale, width * scale, *channels), dtype)
-    if pixels.alpha is None:
-        fill(pixels, output, progress)
-        return output
-    # 알파도 네트워크로 키우면 일이 둘이다.
-    first, second = (progress, None)
-    if by_network and progress is not None:
-        first = lambda done, total: progress(done, 2 * total)  # noqa: E731
-        second = lambda done, total: progress(done + total, 2 * total)  # noqa: E731
-    fill(pixels, output[:, :, :3], first)
-    alpha = Pixels(pixels.alpha, None, pixels.maximum)
-    if by_network:
-        fill(alpha, output[:, :, 3], second, plain=True)
-    else:
-        _write_linear(alpha, output[:, :, 3], scale)
-    return output
 
 
 def _write_linear(alpha: Pixels, target: Any, scale: int) -> None:

@@ -103,7 +103,7 @@ def choose_profile(info: Mapping[Any, Any], *, grey: bool) -> tuple[bytes | None
         notes.append("색 프로파일(ICC)이 망가졌거나 픽셀의 종류와 맞지 않아 뺐습니다.")
     if icc is None and info.get("cicp"):
         icc = icc_of_numbers(*info["cicp"], grey=grey)
-    elif icc is None and not info.get("srgb"):
+    elif icc is None:
         icc = icc_of_png(info.get("gama"), info.get("chrm"), grey=grey)
     return icc, notes
 

@@ -303,7 +303,9 @@ class EncodeJob:
 
     def strips(self, frame: Frame) -> Iterator[tuple[int, Array]]:
         """`pixels`를 `(윗줄의 번호, 몇 줄)`로 나누어 낸다. 통째로 메모리에 두지 않는다."""
-        rows = LazyImage(self.image(frame))
+        # 바꿀 것이 없는 배열은 그대로 자른다.
+        ready = isinstance(frame.array, np.ndarray) and not self.steps and (frame.rgb or frame.array.ndim == 2)
+        rows = frame.array if ready else LazyImage(self.image(frame))
         for top in range(0, self.height, self.strip_rows):
             yield top, rows[top : top + self.strip_rows, : self.width]
 

@@ -83,8 +83,6 @@ def read_header(file: BinaryIO) -> Header:
         UnsupportedError: iOS용으로 바꾼 PNG일 때.
         DamagedError: IHDR이 없거나 뜻이 통하지 않을 때.
     """
-    from realesrgan.media.metadata import find_orientation
-
     found: dict[bytes, bytes] = {}
     texts: list[tuple[str, str]] = []
     notes: list[str] = []
@@ -94,10 +92,8 @@ def read_header(file: BinaryIO) -> Header:
         pixels = pixels or kind == b"IDAT"
         if kind == b"CgBI":
             raise UnsupportedError("애플의 iOS용으로 바꾼 PNG(CgBI)라 여느 PNG처럼 풀 수 없습니다.")
-        if kind == b"acTL" and pixels:
-            # 픽셀 뒤에 적은 애니메이션은 없는 것으로 본다(11.3.6.1절).
-            continue
-        if kind in _KEPT:
+        # 픽셀 뒤에 적은 애니메이션은 없는 것으로 본다(11.3.6.1절).
+        if kind in _KEPT and not (kind == b"acTL" and pixels):
             file.seek(at)
             found.setdefault(kind, file.read(length))
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
@@ -121,8 +117,12 @@ def read_header(file: BinaryIO) -> Header:
     control = found.get(b"acTL", b"")
     frames = max(struct.unpack_from(">I", control)[0], 1) if len(control) == 8 else 1
     mode: Mode = "RGBA" if colour_type in (4, 6) or b"tRNS" in found else "L" if colour_type == 0 else "RGB"
-    info = _collect(found, texts) | {"notes": notes, "bits": bits}
-    orientation = find_orientation(info.get("exif"), info.get("xmp"))
+    info = _collect(found, texts) | {"notes": notes, "deep_frames": bits == 16 and frames > 1}
+    orientation = 1
+    if info["exif"] or "xmp" in info:
+        from realesrgan.media.metadata import find_orientation
+
+        orientation = find_orientation(info["exif"], info.get("xmp"))
     size = (height, width) if orientation >= 5 else (width, height)
     deep = bits == 16 and frames == 1
     return Header(ImageInfo(*size, "PNG", frames, mode, 16 if deep else 8), orientation, info)
@@ -156,12 +156,12 @@ def _inflated(data: bytes) -> bytes:
 
 def _collect(found: dict[bytes, bytes], texts: list[tuple[str, str]]) -> dict[str, Any]:
     """조각들을 Pillow의 `info`와 같은 이름의 메타데이터로. ImageMagick이 글로 적은 EXIF, XMP, IPTC, ICC도 알아본다."""
-    from realesrgan.media.metadata import iptc_of_photoshop, profile_text
-
-    info: dict[str, Any] = {"exif": found.get(b"eXIf"), "gama": found.get(b"gAMA"), "chrm": found.get(b"cHRM")}
-    info["srgb"] = b"sRGB" in found
+    gamma = {} if b"sRGB" in found else {"gama": found.get(b"gAMA"), "chrm": found.get(b"cHRM")}
+    info: dict[str, Any] = {"exif": found.get(b"eXIf"), **gamma}
     kept = []
     for key, text in texts:
+        from realesrgan.media.metadata import iptc_of_photoshop, profile_text
+
         raw = profile_text(text) if key.startswith("Raw profile type ") else None
         name = key.rpartition(" ")[2].lower()
         if key == _XMP_KEY:
@@ -217,7 +217,7 @@ def decode(source: Path, header: Header, *, lazy: bool = False) -> Picture:
     from realesrgan.media.pillow import decode_any
 
     picture = decode_any(source.read_bytes(), header, _parts)
-    deep = ("16비트 애니메이션을 8비트로 읽었습니다.",) if header.detail["bits"] == 16 else ()
+    deep = ("16비트 애니메이션을 8비트로 읽었습니다.",) if header.detail["deep_frames"] else ()
     return replace(picture, notes=(*picture.notes, *deep))
 
 

@@ -94,14 +94,14 @@ def _set_by_user() -> bool:
     return any(name in os.environ for name in _USER_SETTINGS) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
 
 
-def keep_interrupts() -> Callable[[], None]:
+def keep_interrupts() -> Callable[[Any], Any]:
     """삼켜진 Ctrl-C를 주 스레드에 다시 보낸다. 프로세스 전체에 들으므로 명령만 부른다.
 
     C 라이브러리가 부른 파이썬 함수(libvips와 FFmpeg의 로그와 읽기)나 `__del__`에서 난 예외는 부른 쪽으로 가지
     못하고 `sys.unraisablehook`에서 사라진다. Ctrl-C도 그때 닿으면 사라져 일이 멈추지 않는다.
 
     Returns:
-        전의 상태로 돌려놓는 함수.
+        전의 `sys.unraisablehook`. 부른 쪽이 되돌린다.
     """
     before = sys.unraisablehook
 
@@ -115,11 +115,7 @@ def keep_interrupts() -> Callable[[], None]:
             before(unraisable)
 
     sys.unraisablehook = hook
-
-    def restore() -> None:
-        sys.unraisablehook = before
-
-    return restore
+    return before
 
 
 def _heard() -> signal.Signals:

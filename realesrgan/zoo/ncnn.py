@@ -204,7 +204,9 @@ class Graph:
 
     def conv(self, layer: nn.Conv2d, source: str, activation: str = "") -> str:
         """3x3 합성곱. 활성화는 합성곱에 붙여(fused) 적는다."""
-        if not _is_plain_conv(layer):
+        sizes = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        plain = ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+        if not isinstance(layer, nn.Conv2d) or tuple(getattr(layer, size) for size in sizes) != plain:
             raise WeightsError(f"크기를 지키는 3x3 합성곱이 아니라 ncnn으로 적을 수 없습니다: {layer}")
         weight, bias = layer.weight, layer.bias
         if bias is None:
@@ -236,31 +238,21 @@ class Graph:
         """`.param`의 글. 여러 층이 읽는 출력에는 나눔(Split) 층을 끼운다."""
         names = [self.source, *(node.output for node in self.nodes)]
         readers = {name: sum(node.inputs.count(name) for node in self.nodes) for name in names}
-        lines: list[str] = []
-        blobs = 0
+        rows: list[tuple[str, str, list[str], list[str], str]] = []
         waiting: dict[str, list[str]] = {}
         for node in [_Node("Input", "input", [], self.source, ""), *self.nodes]:
             inputs = [waiting[name].pop() if name in waiting else name for name in node.inputs]
-            lines.append(_line(node.kind, node.name, inputs, [node.output], node.options))
-            blobs += 1
+            rows.append((node.kind, node.name, inputs, [node.output], node.options))
             if readers.get(node.output, 0) > 1:
                 copies = [f"{node.output}_split_{index}" for index in range(readers[node.output])]
-                lines.append(_line("Split", f"split_{node.output}", [node.output], copies, ""))
-                waiting[node.output] = copies
-                blobs += len(copies)
+                rows.append(("Split", f"split_{node.output}", [node.output], copies, ""))
+                waiting[node.output] = list(copies)
+        lines = [
+            " ".join([f"{kind:<16} {name:<24} {len(inputs)} {len(outputs)}", *inputs, *outputs, options]).rstrip()
+            for kind, name, inputs, outputs, options in rows
+        ]
+        blobs = sum(len(outputs) for _, _, _, outputs, _ in rows)
         return "\n".join([PARAM_MAGIC, f"{len(lines)} {blobs}", *lines]) + "\n"
-
-
-def _is_plain_conv(layer: nn.Module) -> bool:
-    """`Graph.conv`가 적는 합성곱인지."""
-    sizes = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-    plain = ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
-    return isinstance(layer, nn.Conv2d) and tuple(getattr(layer, size) for size in sizes) == plain
-
-
-def _line(kind: str, name: str, inputs: Sequence[str], outputs: Sequence[str], options: str) -> str:
-    head = f"{kind:<16} {name:<24} {len(inputs)} {len(outputs)}"
-    return " ".join([head, *inputs, *outputs, options]).rstrip()
 
 
 def _floats(values: Tensor) -> bytes:

@@ -90,7 +90,7 @@ def test_the_first_measurement_decides_for_later_processes(
 )
 def test_a_broken_memory_is_measured_again(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
-    choices.bf16_file().write_text(content, encoding="latin-1")
+    (tmp_path / choices.BF16_FILE).write_text(content, encoding="latin-1")
     probe = Probe(True)
     assert choices.remembered_bf16(probe) is True and probe.calls == 1
     assert choices.remembered_bf16(probe) is True and probe.calls == 1
@@ -100,10 +100,10 @@ def test_a_broken_memory_is_measured_again(content: str, tmp_path: Path, monkeyp
 def test_another_cpu_or_version_is_measured_again(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
     choices.remembered_bf16(lambda: True)
-    written = json.loads(choices.bf16_file().read_text(encoding="utf-8"))
-    choices.bf16_file().write_text(json.dumps({**written, key: "other"}), encoding="utf-8")
+    written = json.loads((tmp_path / choices.BF16_FILE).read_text(encoding="utf-8"))
+    (tmp_path / choices.BF16_FILE).write_text(json.dumps({**written, key: "other"}), encoding="utf-8")
     assert choices.remembered_bf16(lambda: False) is False
-    assert json.loads(choices.bf16_file().read_text(encoding="utf-8")) == {**written, "faster": False}
+    assert json.loads((tmp_path / choices.BF16_FILE).read_text(encoding="utf-8")) == {**written, "faster": False}
 
 
 def test_a_home_that_cannot_be_written_only_loses_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ from realesrgan.util.files import cache_dir, write_atomically
 from realesrgan.util.machine import available_cores
 from realesrgan.version import __version__
 
+# bf16이 빠른지 잰 답을 적어 두는, 사용자 캐시의 파일.
+BF16_FILE = "bf16.json"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -99,11 +102,6 @@ def remember(network: Any, packages: Sequence[str], choice: Choice) -> Path:
     return choices_file()
 
 
-def bf16_file() -> Path:
-    """bf16이 빠른지 잰 답을 적어 두는 파일."""
-    return cache_dir() / "bf16.json"
-
-
 def remembered_bf16(measure: Callable[[], bool]) -> bool:
     """이 CPU와 이 PyTorch에서 bf16이 빠른지. 처음에 한 번 재어 적어 두고 다음부터는 그 답을 따른다.
 
@@ -114,23 +112,18 @@ def remembered_bf16(measure: Callable[[], bool]) -> bool:
         measure: 재는 함수.
     """
     key = {"cpu": processor_name(), "torch": torch.__version__}
-    known = _read_bf16(key)
-    if known is not None:
-        return known
-    measured = measure()
-    # 재는 동안 다른 프로세스가 적었으면 그것을 따른다.
-    known = _read_bf16(key)
-    if known is not None:
-        return known
+    file = cache_dir() / BF16_FILE
+    measured: bool | None = None
+    while True:
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            faster = content.pop("faster") if isinstance(content, dict) and "faster" in content else None
+            if content == key and isinstance(faster, bool):
+                return faster
+        # 재는 동안 다른 프로세스가 적었으면 그것을 따르므로, 재고 나서 한 번 더 읽는다.
+        if measured is not None:
+            break
+        measured = measure()
     with suppress(OSError):
-        write_atomically(bf16_file(), json.dumps({**key, "faster": measured}, ensure_ascii=False).encode())
+        write_atomically(file, json.dumps({**key, "faster": measured}, ensure_ascii=False).encode())
     return measured
-
-
-def _read_bf16(key: dict[str, str]) -> bool | None:
-    with suppress(OSError, ValueError, TypeError, RecursionError):
-        content = json.loads(bf16_file().read_text(encoding="utf-8"))
-        faster = content.pop("faster") if isinstance(content, dict) and "faster" in content else None
-        if content == key and isinstance(faster, bool):
-            return faster
-    return None
