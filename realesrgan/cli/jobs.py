@@ -422,15 +422,13 @@ def _without_results(jobs: list[Job], outscale: Outscale | None) -> list[Job]:
 
     다른 입력의 결과가 될 이름이고 크기도 그 입력을 키운 것이면 결과로 본다. 이름만 같은 원본을 덮어쓰지 않기 위해서다.
     """
-
-    def key(path: Path) -> str:
-        return identity(path.with_suffix(""))
-
-    makers = {key(job.target): job for job in jobs if job.skip is None and job.problem is None}
+    makers = {identity(job.target.with_suffix("")): job for job in jobs if job.skip is None and job.problem is None}
     kept: list[Job] = []
     results: list[Job] = []
     for job in jobs:
-        maker = makers.get(key(job.source)) if job.skip is None and not job.piped else None
+        maker = None
+        if job.skip is None and not job.piped:
+            maker = makers.get(identity(job.source.with_suffix("")))
         is_result = maker is not None and maker.source != job.source and _made_from(job, maker, outscale)
         (results if is_result else kept).append(job)
     if results:

@@ -254,7 +254,7 @@ def _work_through(command: Command[J, R], numbered: Sequence[tuple[int, J]], ran
     try:
         for count, (index, job) in enumerate(numbered, 1):
             update = progress.start(Path(job.input).name, job.weight) if progress else lambda _done, _total: None
-            held = pool is not None and pool.holds(count - 1)
+            held = pool is not None and count - 1 in pool.places
             results.append(pool.take(count - 1) if pool and held else _attempt(command, job, update))
             if ranks.size > 1:
                 ranks.publish(f"job/{index}", results[-1])
@@ -281,25 +281,24 @@ class _Overlap(Generic[J, R]):
     Args:
         command: 명령.
         jobs: 차례로 할 일들. 겹치지 않게 하려면 비운다.
+
+    Attributes:
+        places: 맡은 일들의 자리.
     """
 
     def __init__(self, command: Command[J, R], jobs: Sequence[J]) -> None:
         places = {place for place, job in enumerate(jobs) if command.overlaps(job)}
         # 하나뿐이면 겹칠 것이 없다.
-        self._places = places if len(places) > 1 else set()
+        self.places = places if len(places) > 1 else set()
         self._command, self._jobs = command, jobs
-        self._pool = ThreadPoolExecutor(2, "realesrgan-overlap") if self._places else None
+        self._pool = ThreadPoolExecutor(2, "realesrgan-overlap") if self.places else None
         self._futures: dict[int, Future[R]] = {}
         self.stopped = False
-
-    def holds(self, place: int) -> bool:
-        """그 자리의 일을 맡았는지."""
-        return place in self._places
 
     def take(self, place: int) -> R:
         """그 자리의 일의 결과를 기다린다. 다음 자리의 일도 시작해 둔다."""
         for one in (place, place + 1):
-            if one in self._places and one not in self._futures and self._pool is not None and not self.stopped:
+            if one in self.places and one not in self._futures and self._pool is not None and not self.stopped:
                 self._futures[one] = self._pool.submit(_attempt, self._command, self._jobs[one], self._check)
         try:
             return self._futures[place].result()
