@@ -350,7 +350,7 @@ class DamageMonitor:
                     self._awaited.discard(frame.pts)
                     self._first = frame.pts if self._first is None else self._first
                 yield frame
-        lost = self._unanswered()
+        lost = self._unanswered() if self._awaited else []
         if lost and not self.problem:
             where = float((min(lost) - self._info.start) * self._info.time_base)
             self.problem = f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."

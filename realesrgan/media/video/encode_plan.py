@@ -64,9 +64,11 @@ def plan_encoding(
             f"{encoder.name}의 {_CONTAINER_NAMES[container]}에는 픽셀의 가로세로 비율({plan.sample_aspect_ratio})을 "
             "적을 수 없어 눌려 보일 수 있습니다. 지키려면 .mp4로 쓰거나 --codec libx264를 쓰세요."
         )
-    warnings += lost_messages(info.captions, bool(info.side_data.get("hdr10plus")), encoder.name)
-    warnings += lost_dynamic_hdr(info)
-    warnings += _lost_marks(info, container, encoder)
+    if info.captions or info.side_data:
+        warnings += lost_messages(info.captions, bool(info.side_data.get("hdr10plus")), encoder.name)
+        warnings += lost_dynamic_hdr(info)
+    if info.spherical or info.stereo:
+        warnings += _lost_marks(info, container, encoder)
     warnings += _player_limits(plan)
     try_encoder(plan, request)
     return replace(plan, warnings=tuple(warnings))
@@ -246,7 +248,8 @@ def _options(info: VideoInfo, request: EncodeRequest, encoder: Encoder, layout: 
     user = dict(request.options)
     if request.bitrate is not None:
         user.setdefault("b", str(request.bitrate))
-    _settle_quality(request, encoder, user, options)
+    if user:
+        _settle_quality(request, encoder, user, options)
     if request.crf is not None:
         options[_named(encoder.crf, encoder, "--crf")] = _quality(request.crf, encoder)
     elif request.options.get("lossless", "0") != "0":

@@ -87,18 +87,16 @@ class Encoder:
     params: str | None = None
 
 
+_YUV = ("yuv420p", "yuv422p", "yuv444p")
+_X264_FORMATS = tuple(name + depth for name in _YUV for depth in ("", "10le"))
+_X265_FORMATS = tuple(name + depth for name in _YUV for depth in ("", "10le", "12le"))
+_YUVA = ("yuva420p", "yuva422p", "yuva444p")
 # 8비트 RGB를 FFV1은 섞인 형식으로만 받는다. 값은 같다.
-_FFV1_OTHERS = (
+_FFV1_FORMATS = (
+    *(name + depth for name in _YUV + _YUVA for depth in ("", "10le", "12le", "16le")),
     "gray", "gray10le", "gray12le", "gray16le", "bgr0", "bgra",
     "gbrp10le", "gbrp12le", "gbrp16le", "gbrap10le", "gbrap12le", "gbrap16le",
 )  # fmt: skip
-
-
-def _formats(chromas: str, depths: str, alpha: str = "") -> tuple[str, ...]:
-    """`"420 422"`와 `"8 10"`에서 평면 형식의 이름들을 만든다. `alpha`는 알파도 되는 색차들이다."""
-    suffixes = ["" if depth == "8" else f"{depth}le" for depth in depths.split()]
-    plain = [f"yuv{chroma}p{suffix}" for chroma in chromas.split() for suffix in suffixes]
-    return tuple(plain + [f"yuva{chroma}p{suffix}" for chroma in alpha.split() for suffix in suffixes])
 
 
 _ALL = ("mp4", "mov", "matroska")
@@ -110,15 +108,15 @@ ENCODERS = {
     for item in (
         # x264의 mbtree는 스레드가 여럿이면 같은 프레임에서도 다른 결과를 낸다. 이어 하기와 torchrun의 결과가
         # 중단 없이 혼자 한 것과 같아야 하므로 끈다. 같은 crf에서 파일이 조금 커지고 화질은 나빠지지 않는다.
-        Encoder("libx264", _ALL, _formats("420 422 444", "8 10"), {"crf": "17", "preset": "medium", "mbtree": "0"},
+        Encoder("libx264", _ALL, _X264_FORMATS, {"crf": "17", "preset": "medium", "mbtree": "0"},
                 params="x264-params"),
-        Encoder("libx265", _ALL, _formats("420 422 444", "8 10 12"), {"crf": "18", "preset": "medium"},
+        Encoder("libx265", _ALL, _X265_FORMATS, {"crf": "18", "preset": "medium"},
                 static_hdr=True, params="x265-params"),
-        Encoder("libsvtav1", _AV1, _formats("420", "8 10"), {"crf": "20", "preset": "6"},
+        Encoder("libsvtav1", _AV1, ("yuv420p", "yuv420p10le"), {"crf": "20", "preset": "6"},
                 worst=63, static_hdr=True, params="svtav1-params"),
-        Encoder("libvpx-vp9", _AV1, (*_formats("420 422 444", "8"), "yuva420p"),
+        Encoder("libvpx-vp9", _AV1, (*_YUV, "yuva420p"),
                 {"crf": "20", "row-mt": "1", "cpu-used": "2"}, worst=63, preset="cpu-used"),
-        Encoder("ffv1", ("matroska",), (*_formats("420 422 444", "8 10 12 16", "420 422 444"), *_FFV1_OTHERS),
+        Encoder("ffv1", ("matroska",), _FFV1_FORMATS,
                 {"level": "3", "slicecrc": "1", "g": "1"}, crf=None, preset=None),
         Encoder("prores_ks", ("mov", "matroska"), ("yuv422p10le", "yuv444p10le", "yuva444p10le"), {},
                 crf=None, preset=None),

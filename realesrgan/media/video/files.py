@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,11 +45,6 @@ _PLAYLIST_FORMATS = frozenset(("hls", "concat", "dash", "sdp", "rtsp", "rtp", "i
 _DEEP_PROBE = {"probesize": str(1 << 28), "analyzeduration": str(600 * 1_000_000)}
 
 
-def source_name(source: Source) -> str:
-    """사람에게 보일 이름."""
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else "표준 입력"
-
-
 def local_url(path: str | os.PathLike[str]) -> str:
     """FFmpeg가 프로토콜이나 무늬로 읽지 않을 이름. `concat:`, `http:`, `%03d`, `-`로 시작해도 파일 이름일 뿐이다."""
     return "file:" + str(Path(os.fspath(path)).absolute())
@@ -71,11 +65,12 @@ def open_container(source: Source, deep: bool = False) -> Any:
         VideoDependencyError: PyAV가 없을 때.
     """
     av = import_av()
-    name = source_name(source)
-    path = Path(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
-    if path is not None:
-        _check_file(path, name)
+    path, name = None, "표준 입력"
+    if isinstance(source, (str, os.PathLike)):
+        path, name = Path(os.fspath(source)), os.fspath(source)
     try:
+        if path is not None and not (path.is_file() and path.stat().st_size):
+            raise _no_file(path, name)
         return av.open(
             source if path is None else local_url(path),
             mode="r",
@@ -188,50 +183,21 @@ def complaints(packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
         logging.set_level(before)
 
 
-def describe_container(container: Any) -> str:
-    """FFmpeg가 적은 컨테이너의 설명. PyAV의 속성으로 보이지 않는 것(프로그램, 자르기)을 여기서 읽는다. 없으면 빈 글."""
-    describe = getattr(container, "dumps_format", None)
-    if describe is None:  # 옛 PyAV
-        return ""
-    logging = import_av().logging
-    before = logging.get_level()
-    logging.set_level(logging.INFO)
-    try:
-        return str(describe())
-    finally:
-        logging.set_level(before)
-
-
-def broadcast_start(container: Any) -> Fraction:
-    """방송(MPEG-TS, MPEG-PS)이 시작한 시각(초). 다른 형식은 0.
-
-    방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 비디오가 된다.
-    다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
-    """
-    if container.format.name not in ("mpegts", "mpeg"):
-        return Fraction(0)
-    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
-    return min(starts, default=Fraction(0))
-
-
-def _check_file(path: Path, name: str) -> None:
+def _no_file(path: Path, name: str) -> VideoReadError:
+    """열 수 없는 것의 까닭: 없거나, 폴더거나, 파이프거나, 비어 있다."""
     try:
         status = path.stat()
     except OSError as error:
-        raise unreadable(name, error) from error
+        return unreadable(name, error)
+    head = f"비디오를 읽을 수 없습니다: {name}\n  이유: "
     if stat.S_ISDIR(status.st_mode):
-        raise VideoReadError(
-            f"비디오를 읽을 수 없습니다: {name}\n  이유: 파일이 아니라 폴더입니다.\n  해결: 비디오 파일을 지정하세요."
-        )
+        return VideoReadError(f"{head}파일이 아니라 폴더입니다.\n  해결: 비디오 파일을 지정하세요.")
     if not stat.S_ISREG(status.st_mode):
-        raise VideoReadError(
-            f"비디오를 읽을 수 없습니다: {name}\n  이유: 보통 파일이 아니라 여러 번 열 수 없습니다(파이프나 장치).\n"
+        return VideoReadError(
+            f"{head}보통 파일이 아니라 여러 번 열 수 없습니다(파이프나 장치).\n"
             "  해결: 표준 입력(-i -)으로 넘기거나 파일로 저장한 뒤 지정하세요."
         )
-    if status.st_size == 0:
-        raise VideoReadError(
-            f"비디오를 읽을 수 없습니다: {name}\n  이유: 파일이 비어 있습니다(0바이트).\n  해결: 파일을 다시 받으세요."
-        )
+    return VideoReadError(f"{head}파일이 비어 있습니다(0바이트).\n  해결: 파일을 다시 받으세요.")
 
 
 def unreadable(name: str, error: BaseException) -> VideoReadError:

@@ -39,6 +39,7 @@ class FieldCount(NamedTuple):
         total: 본 프레임 수.
         near, far: 움직이는 픽셀 가운데 바로 위아래 줄, 두 줄 위아래와 함께 빗살을 이루는 것의 수.
             비월이면 이웃한 줄만 다른 시각의 것이라 `near`가 많다. 비월 표시가 있으면 세지 않는다.
+        full: 볼 만큼 보았는지. 아니면 짧은 비디오라 더 볼 것이 없다.
     """
 
     top: int = 0
@@ -48,24 +49,7 @@ class FieldCount(NamedTuple):
     total: int = 0
     near: int = 0
     far: int = 0
-
-    @property
-    def decided(self) -> int:
-        """움직임이 있어 판단한 프레임 수."""
-        return self.top + self.bottom + self.progressive
-
-    @property
-    def woven(self) -> int:
-        """두 때의 줄을 엮은 프레임 수.
-
-        비월 비디오는 언제나 한쪽이 먼저다. 순차 비디오의 자잘한 무늬(시험 화면 따위)는 두 쪽이 뒤섞여 서로를 지운다.
-        """
-        return abs(self.top - self.bottom)
-
-    @property
-    def is_full(self) -> bool:
-        """볼 만큼 보았는지. 아니면 짧은 비디오라 더 볼 것이 없다."""
-        return self.total >= SAMPLE_FRAMES or self.decided >= _PLAINLY
+    full: bool = False
 
 
 def is_interlaced(counts: Sequence[FieldCount], declared: bool) -> bool:
@@ -79,10 +63,11 @@ def is_interlaced(counts: Sequence[FieldCount], declared: bool) -> bool:
         declared: 컨테이너나 코덱이 비월이라고 했는지.
     """
     flagged = declared or 2 * sum(one.flagged for one in counts) > sum(one.total for one in counts)
-    decided = sum(one.decided for one in counts)
+    decided = sum(one.top + one.bottom + one.progressive for one in counts)
     if decided < _ENOUGH:
         return flagged
-    share = sum(one.woven for one in counts) / decided
+    # 비월 비디오는 언제나 한쪽이 먼저다. 순차 비디오의 자잘한 무늬(시험 화면 따위)는 두 쪽이 뒤섞여 서로를 지운다.
+    share = sum(abs(one.top - one.bottom) for one in counts) / decided
     if flagged:
         return share >= _FLAGGED_SHARE
     return share >= _PLAIN_SHARE and sum(one.near for one in counts) > sum(one.far for one in counts)
@@ -96,9 +81,8 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
         limit: 볼 프레임 수.
     """
     error = import_av().error
-    total = flagged = near = far = 0
+    total = flagged = near = far = decided = 0
     found = dict.fromkeys(_FIELD_ORDERS, 0)
-    count = FieldCount()
     shape: tuple[int, int, str] | None = None
     previous: NDArray[np.int16] | None = None
     for frame in islice(frames, limit):
@@ -112,41 +96,40 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
             with suppress(error.BlockingIOError, error.EOFError):
                 while sink.pull() is not None:
                     found[name] += 1
+        decided, woven = sum(found.values()), abs(found["tff"] - found["bff"])
         if not flagged:
-            luma = _luma(frame)
-            combs = (0, 0) if previous is None else count_combs(previous, luma)
-            near, far, previous = near + combs[0], far + combs[1], luma
-        count = FieldCount(found["tff"], found["bff"], found["progressive"], flagged, total, near, far)
-        plain = count.woven < _PLAIN_SHARE * count.decided or near <= far
-        if not flagged and count.decided >= _PLAINLY and plain:
-            break
-    return count
+            combs, previous = count_combs(previous, frame)
+            near, far = near + combs[0], far + combs[1]
+            if decided >= _PLAINLY and (woven < _PLAIN_SHARE * decided or near <= far):
+                break
+    full = total >= SAMPLE_FRAMES or decided >= _PLAINLY
+    return FieldCount(found["tff"], found["bff"], found["progressive"], flagged, total, near, far, full)
 
 
-def _luma(frame: Any) -> NDArray[np.int16]:
-    """휘도 `(H, W)`, 0..255. 넓은 화면은 세로줄을 솎는다. 빗살은 세로 방향의 일이라 잃는 것이 없다."""
+def count_combs(previous: NDArray[np.int16] | None, frame: Any) -> tuple[tuple[int, int], NDArray[np.int16]]:
+    """움직인 픽셀 가운데 위아래 줄과 빗살을 이루는 것을 센다.
+
+    Args:
+        previous: 앞 프레임의 휘도. 없으면 None이고, 셀 것도 없다.
+        frame: 프레임. 높이는 5 이상이어야 셀 것이 있다.
+
+    Returns:
+        바로 위아래 줄과, 두 줄 위아래와 빗살을 이루는 픽셀의 수. 그리고 프레임의 휘도 `(H, W)`, 0..255.
+        넓은 화면은 세로줄을 솎는다: 빗살은 세로 방향의 일이라 잃는 것이 없다.
+    """
     if not frame.format.name.startswith(("yuv4", "yuvj4", "gray")) or frame.format.components[0].bits != 8:
         frame = frame.reformat(format="gray")
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))[: frame.height, : frame.width]
-    return rows[:, :: -(-frame.width // _WIDEST)].astype(np.int16)
-
-
-def count_combs(previous: NDArray[np.int16], current: NDArray[np.int16]) -> tuple[int, int]:
-    """움직인 픽셀 가운데 위아래 줄과 빗살을 이루는 것을 센다.
-
-    Args:
-        previous, current: 잇닿은 두 프레임의 휘도 `(H, W)`, 0..255. 높이는 5 이상이어야 셀 것이 있다.
-
-    Returns:
-        바로 위아래 줄과, 두 줄 위아래와 빗살을 이루는 픽셀의 수.
-    """
+    current = rows[:, :: -(-frame.width // _WIDEST)].astype(np.int16)
+    if previous is None:
+        return (0, 0), current
     moving = np.abs(current - previous) > _MOVED
     around = moving[2:-2] | moving[1:-3] | moving[3:-1]
     # 곱이 16비트에 들게 자른다. 문턱보다 훨씬 크므로 판단은 그대로다.
     one, two = (np.clip(current[gap:] - current[:-gap], -_LARGEST, _LARGEST) for gap in (1, 2))
     near, far = one[1:-2] * one[2:-1] < -_COMBED, two[:-2] * two[2:] < -_COMBED
-    return int(np.count_nonzero(near & around)), int(np.count_nonzero(far & around))
+    return (int(np.count_nonzero(near & around)), int(np.count_nonzero(far & around))), current
 
 
 _FIELD_ORDERS = ("tff", "bff", "progressive")
@@ -202,7 +185,7 @@ def deinterlaced(frames: Iterable[Any], info: VideoInfo, mode: Deinterlace) -> I
                 yield from _pull(graph, times)
             shape = (frame.width, frame.height, frame.format.name)
             graph = _graph(frame, info, mode)
-        captions = captions_of(frame)
+        captions = bytes(frame.side_data.get("A53_CC") or b"")
         if mode == "double":
             length = frame.duration or usual
             first = None if frame.pts is None else 2 * frame.pts
@@ -229,13 +212,8 @@ def _graph(frame: Any, info: VideoInfo, mode: Deinterlace) -> Any:
     return graph
 
 
-def captions_of(frame: Any) -> bytes:
-    """PyAV의 프레임에 딸린 방송 자막(cc_data). 필터를 지난 프레임의 것은 `opaque`에 있다."""
-    return bytes(frame.side_data.get("A53_CC") or b"") if frame.opaque is None else frame.opaque
-
-
 def _pull(graph: Any, times: list[tuple[int | None, int, bytes]]) -> Iterator[Any]:
-    """다 된 프레임을 꺼내 원본의 시각과 자막을 붙인다.
+    """다 된 프레임을 꺼내 원본의 시각과 방송 자막(`opaque`)을 붙인다.
 
     필터는 시각을 다른 단위로 바꾸고, 한 프레임에서 나온 두 필드에 같은 자막을 두 번 붙인다.
     """
@@ -245,7 +223,8 @@ def _pull(graph: Any, times: list[tuple[int | None, int, bytes]]) -> Iterator[An
             frame = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
-        frame.pts, frame.duration, frame.opaque = times.pop(0)
+        frame.pts, frame.duration, captions = times.pop(0)
+        frame.opaque = bytearray(captions)  # PyAV는 id로 찾으므로, 서로 같은 것인 빈 bytes를 주면 잃는다.
         yield frame
 
 
@@ -286,13 +265,13 @@ def _kept_of(
     for item in group:
         number, _, frame = item
         if item is spare:
-            captions += captions_of(frame)
+            captions += frame.opaque
             continue
         begin = number // FILM_CYCLE * FILM_CYCLE
         # 네 프레임을 다섯 프레임의 길이에 고르게 놓는다. 모자란 묶음(비디오의 끝)은 제 번호를 따른다.
         moment = begin + (place if len(group) == FILM_CYCLE else min(number - begin, 3)) * Fraction(5, 4)
         frame.pts, frame.duration = info.start + round(moment * step), round(step * Fraction(5, 4))
-        frame.opaque, captions = captions + captions_of(frame), b""
+        frame.opaque, captions = bytearray(captions + frame.opaque), b""
         place += 1
         yield frame
     return captions

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from heapq import merge
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,11 @@ from realesrgan.errors import VideoReadError, VideoWriteError
 from realesrgan.media.video.damage import file_shortage
 from realesrgan.media.video.files import (
     Source,
-    broadcast_start,
     import_av,
     korean_write_errors,
     local_url,
     open_container,
     settle,
-    source_name,
 )
 from realesrgan.media.video.marks import MARKED_CONTAINERS, drop_spatial_box, mark_boxes, marked
 from realesrgan.media.video.segment import (
@@ -31,7 +31,14 @@ from realesrgan.media.video.segment import (
     broken_segment,
     muxer_options,
 )
-from realesrgan.media.video.tracks import Tracks, open_tracks, spoiled_notes, stream_label, uncommon_tags
+from realesrgan.media.video.tracks import (
+    MP4_TAGS,
+    VIDEO_DROPPED,
+    Tracks,
+    open_tracks,
+    spoiled_notes,
+    stream_label,
+)
 from realesrgan.media.video.types import EncodePlan, Segment, VideoInfo, Window
 from realesrgan.util.files import hidden_beside
 
@@ -99,28 +106,31 @@ def join_video(
     with ExitStack() as stack:
         stack.enter_context(korean_write_errors(target))
         container = None if source is None else stack.enter_context(closing(open_tracks(source)))
-        begun = broadcast_start(container) if container is not None and start is None else Fraction(0)
-        timing, window = _timing(segments, plan, info, begun, start, end, partial, speed)
+        timing, window = _timing(segments, plan, info, container, start, end, partial, speed)
         window = replace(window, tolerant=partial or tolerant, resets=resets)
         stack.callback(temporary.unlink, missing_ok=True)
-        any_tags = container is not None and bool(uncommon_tags(container.metadata))
+        tags = () if container is None else {key.lower() for key in container.metadata} - VIDEO_DROPPED
+        any_tags = any(tag.split("-")[0] not in MP4_TAGS for tag in tags)
         options = {**muxer_options(plan.container, plan, any_tags=any_tags), "strict": "unofficial"}
         output = import_av().open(local_url(temporary), "w", format=plan.container, container_options=options)
         warnings: list[str] = []
         others: Iterator[tuple[float, Any]] = iter(())
         with closing(output), closing(_open_segment(segments[0].path, plan)) as first:
             template = first.streams.video[0]
-            boxes = mark_boxes(info) if info is not None and plan.container in MARKED_CONTAINERS else b""
+            boxes = b""
+            if info is not None and (info.spherical or info.stereo) and plan.container in MARKED_CONTAINERS:
+                boxes = mark_boxes(info)
             if boxes:
                 template = stack.enter_context(closing(marked(template, boxes))).streams.video[0]
             video = _video_stream(output, template, plan)
             if source is not None:
-                tracks = Tracks(output, container, source_name(source), plan, window)
+                tracks = Tracks(output, container, info.name if info is not None else "", plan, window)
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
                 others, warnings = tracks.packets(), tracks.warnings
-            refused = _mux_all(output, _video_packets(segments, first, video, plan, timing), others)
-            warnings += spoiled_notes(refused)
+            refused = _mux_all(output, video, _video_packets(segments, first, video, plan, timing), others)
+            if refused:
+                warnings += spoiled_notes(refused)
         if boxes and plan.container == "mp4":
             drop_spatial_box(temporary)
         settle(temporary, target)
@@ -131,7 +141,7 @@ def _timing(
     segments: Sequence[Segment],
     plan: EncodePlan,
     info: VideoInfo | None,
-    begun: Fraction,
+    container: Any,
     start: int | None,
     end: int | None,
     partial: bool,
@@ -139,8 +149,14 @@ def _timing(
 ) -> tuple[_Timing, Window]:
     """비디오 전체의 시각과, 나머지 스트림에서 담을 구간을 정한다.
 
-    결과의 0은 구간을 잘랐거나 시각을 새로 매겼으면(`speed`) 첫 프레임, 방송이면 방송이 시작한 때(`begun`)다.
+    결과의 0은 구간을 잘랐거나 시각을 새로 매겼으면(`speed`) 첫 프레임, 방송(MPEG-TS, MPEG-PS)이면 방송이 시작한 때다.
+    방송의 시계는 아무 때에서나 시작하고 몇 시간일 수도 있어, 그대로 옮기면 앞이 긴 빈 비디오가 된다.
+    다른 형식의 시작 시각은 뜻이 있으므로 그대로 둔다.
     """
+    begun = Fraction(0)
+    if container is not None and start is None and container.format.name in ("mpegts", "mpeg"):
+        starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
+        begun = min(starts, default=begun)
     delay, last = 0, 0
     for segment in segments:
         times = segment.times.pts
@@ -299,26 +315,22 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Iterator[Any], others: Iterator[tuple[float, Any]]) -> Counter[str]:
-    """비디오와 나머지를 시각 차례로 섞어 쓴다. 깨져서 담지 못한 나머지 패킷의 수를 스트림의 이름마다 돌려준다."""
+def _mux_all(output: Any, video: Any, packets: Iterator[Any], others: Iterator[tuple[float, Any]]) -> Counter[str]:
+    """비디오의 패킷들과 나머지를 시각 차례로 섞어 쓴다. 내용이 깨져 컨테이너가 받지 않는 나머지 패킷은 빼고 센다.
+
+    Returns:
+        담지 못한 나머지 패킷의 수, 스트림의 이름마다.
+    """
     refused: Counter[str] = Counter()
-    waiting = next(others, None)
-    for packet in video:
-        moment = float(packet.dts * packet.time_base)
-        while waiting is not None and waiting[0] <= moment:
-            _mux_other(output, waiting[1], refused)
-            waiting = next(others, None)
-        output.mux_one(packet)
-    while waiting is not None:
-        _mux_other(output, waiting[1], refused)
-        waiting = next(others, None)
+    broken = import_av().error.InvalidDataError
+    timed = ((float(packet.dts * packet.time_base), packet) for packet in packets)
+    # 시각이 같으면 나머지가 먼저다.
+    for _, packet in merge(others, timed, key=itemgetter(0)):
+        stream = packet.stream
+        try:
+            output.mux_one(packet)
+        except broken:
+            if stream is video:
+                raise
+            refused[stream_label(stream)] += 1
     return refused
-
-
-def _mux_other(output: Any, packet: Any, refused: Counter[str]) -> None:
-    """소리나 자막의 패킷 하나를 쓴다. 내용이 깨져 컨테이너가 받지 않는 것은 빼고 센다."""
-    stream = packet.stream
-    try:
-        output.mux_one(packet)
-    except import_av().error.InvalidDataError:
-        refused[stream_label(stream)] += 1

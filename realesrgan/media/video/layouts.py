@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realesrgan.errors import VideoFormatError
 from realesrgan.media.video.types import PixelLayout, Planes
@@ -79,16 +78,6 @@ def layout_of(pix_fmt: str) -> PixelLayout:
     return make_layout("yuv", bits, (8 // found.chroma_width(8), 8 // found.chroma_height(8)), alpha)
 
 
-def _rows(plane: Any, dtype: str) -> NDArray[Any]:
-    """PyAV의 평면을 `(높이, 한 줄의 원소 수)`로 본다. 줄이 거꾸로 놓였으면 바로 세운다."""
-    line = plane.line_size
-    height = plane.buffer_size // abs(line)
-    rows = np.frombuffer(plane, np.uint8).reshape(height, abs(line))
-    usable = rows[:, : abs(line) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize]
-    array = usable.view(dtype)
-    return array[::-1] if line < 0 else array
-
-
 def plane_shapes(layout: PixelLayout, width: int, height: int) -> tuple[tuple[int, int], ...]:
     """평면마다의 `(높이, 너비)`. 홀수 크기의 색차는 올린다."""
     full = (height, width)
@@ -132,12 +121,16 @@ def planes_of(frame: Any) -> Planes:
     layout = layout_of(frame.format.name)
     if frame.format.name not in PLANAR:
         frame = frame.reformat(format=layout.pix_fmt)
-    dtype = (">" if frame.format.name.endswith("be") else "<") + ("u1" if layout.bits == 8 else "u2")
-    target = np.uint8 if layout.bits == 8 else np.uint16
-    return tuple(
-        _rows(plane, dtype)[: shape[0], : shape[1]].astype(target, order="C")
-        for plane, shape in zip(frame.planes, plane_shapes(layout, frame.width, frame.height), strict=True)
-    )
+    target: type[np.uint8 | np.uint16] = np.uint8 if layout.bits == 8 else np.uint16
+    dtype = np.dtype(target).newbyteorder(">" if frame.format.name.endswith("be") else "<")
+    planes = []
+    for plane, (height, width) in zip(frame.planes, plane_shapes(layout, frame.width, frame.height), strict=True):
+        line = abs(plane.line_size)
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.buffer_size // line, line)
+        rows = rows[:: 1 if plane.line_size > 0 else -1]  # 줄이 거꾸로 놓였으면 바로 세운다.
+        usable = rows[:, : line // dtype.itemsize * dtype.itemsize].view(dtype)
+        planes.append(usable[:height, :width].astype(target, order="C"))
+    return tuple(planes)
 
 
 def frame_of(planes: Planes, layout: PixelLayout) -> Any:

@@ -125,34 +125,42 @@ def _leb128(value: int) -> bytes:
     return bytes([part | 0x80 for part in parts[:-1]] + parts[-1:])
 
 
+_Byte, _Short, _Int = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_int
+
+
 class _Rational(ctypes.Structure):
-    _fields_ = [("num", ctypes.c_int), ("den", ctypes.c_int)]
+    _fields_ = [("num", _Int), ("den", _Int)]
 
 
-def _structure(name: str, fields: str) -> Any:
-    """`"B:가 2H:나 r:다"`처럼 적은 C 구조체. 수는 배열의 길이, r은 AVRational이다."""
-    kinds: dict[str, Any] = {"B": ctypes.c_uint8, "H": ctypes.c_uint16, "i": ctypes.c_int, "r": _Rational}
-    made = []
-    for field in fields.split():
-        kind, label = field.split(":")
-        count = kind[:-1]
-        made.append((label, kinds[kind[-1]] * int(count) if count else kinds[kind[-1]]))
-    return type(name, (ctypes.Structure,), {"_fields_": made})
+class _Percentile(ctypes.Structure):
+    _fields_ = [("percentage", _Byte), ("percentile", _Rational)]
 
 
-_Percentile: Any = _structure("_Percentile", "B:percentage r:percentile")
-_Window: Any = type("_Window", (ctypes.Structure,), {"_fields_": [
-    ("place", _structure("_Place", "4r:corners 2H:centre B:angle 3H:axes i:overlap")),
-    *_structure("_Light", "3r:maxscl r:average B:percentiles")._fields_,
-    ("distribution", _Percentile * 15),
-    *_structure("_Curve", "r:bright B:mapped 2r:knee B:anchor_count 15r:anchors B:saturated r:saturation")._fields_,
-]})  # fmt: skip
-_Peaks = _structure("_Peaks", "B:told B:rows B:columns 625r:values")
-_DynamicHDRPlus: Any = type("_DynamicHDRPlus", (ctypes.Structure,), {"_fields_": [
-    *_structure("_Head", "B:country B:version B:windows")._fields_,
-    ("window", _Window * 3), ("display", _Rational), ("target", _Peaks), ("mastering", _Peaks),
-]})  # fmt: skip
-"""libavutil의 AVDynamicHDRPlus(`hdr_dynamic_metadata.h`)."""
+class _Place(ctypes.Structure):
+    _fields_ = [
+        ("corners", _Rational * 4), ("centre", _Short * 2), ("angle", _Byte), ("axes", _Short * 3), ("overlap", _Int),
+    ]  # fmt: skip
+
+
+class _Window(ctypes.Structure):
+    _fields_ = [
+        ("place", _Place), ("maxscl", _Rational * 3), ("average", _Rational), ("percentiles", _Byte),
+        ("distribution", _Percentile * 15), ("bright", _Rational), ("mapped", _Byte), ("knee", _Rational * 2),
+        ("anchor_count", _Byte), ("anchors", _Rational * 15), ("saturated", _Byte), ("saturation", _Rational),
+    ]  # fmt: skip
+
+
+class _Peaks(ctypes.Structure):
+    _fields_ = [("told", _Byte), ("rows", _Byte), ("columns", _Byte), ("values", _Rational * 625)]
+
+
+class _DynamicHDRPlus(ctypes.Structure):
+    """libavutil의 AVDynamicHDRPlus(`hdr_dynamic_metadata.h`)."""
+
+    _fields_ = [
+        ("country", _Byte), ("version", _Byte), ("windows", _Byte), ("window", _Window * 3), ("display", _Rational),
+        ("target", _Peaks), ("mastering", _Peaks),
+    ]  # fmt: skip
 
 
 def hdr10plus_message(data: bytes) -> bytes:

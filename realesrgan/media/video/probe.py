@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from realesrgan.errors import VideoReadError
 from realesrgan.media.video.colour import UNSPECIFIED, concrete_colour
-from realesrgan.media.video.files import PICTURE_FORMATS, describe_container, import_av
+from realesrgan.media.video.files import PICTURE_FORMATS, import_av
 from realesrgan.media.video.layouts import layout_of
 from realesrgan.media.video.messages import hdr10plus_message
 from realesrgan.media.video.types import VideoInfo
@@ -95,7 +95,8 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         rotation, mirrored, notes = display_rotation(side_data["DISPLAYMATRIX"])
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     notes += [f"{name}는 담지 못합니다." for kind, name in _NAMED_SIDE_DATA.items() if kind in side_data]
-    crop, dolby = stream_notes(describe_container(container), stream.index)
+    told = container_notes(container, stream.index)
+    crop, dolby = told.crop, told.dolby
     # 색차를 나눌 수 없는 자리에서 시작하면 그만큼 덜 자른다.
     across, down = layout.subsampling
     crop = (crop[0] // across * across, crop[1], crop[2] // down * down, crop[3])
@@ -127,7 +128,9 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=float(stream.duration * stream.time_base) if stream.duration else whole,
-        side_data=hdr_side_data(side_data, dolby, colour.is_hdr),
+        side_data={}
+        if dolby is None and _HDR.isdisjoint(side_data)
+        else hdr_side_data(side_data, dolby, colour.is_hdr),
         warnings=tuple(notes),
     )
 
@@ -163,13 +166,35 @@ def frame_notes(frame: Any) -> tuple[str, Fraction | None]:
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 
-def other_programs(text: str, index: int) -> set[int]:
-    """비디오 스트림과 다른 프로그램에만 든 스트림들의 번호. 프로그램이 없으면 비어 있다.
+@dataclass(frozen=True)
+class ContainerNotes:
+    """PyAV의 속성으로 보이지 않아, FFmpeg가 적은 컨테이너의 설명에서 읽은 것.
 
-    Args:
-        text: `files.describe_container`의 글.
-        index: 비디오 스트림의 번호.
+    Attributes:
+        crop: 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`.
+        dolby: Dolby Vision의 밑바탕(compatibility id). 0 없음, 1과 6 HDR10, 2 SDR, 4 HLG이고 적혀 있지 않으면 None.
+        strangers: 비디오 스트림과 다른 프로그램에만 든 스트림들의 번호. 프로그램이 없으면 비어 있다.
     """
+
+    crop: tuple[int, int, int, int]
+    dolby: int | None
+    strangers: frozenset[int]
+
+
+def container_notes(container: Any, index: int) -> ContainerNotes:
+    """연 비디오의 설명에서 `index`번 비디오 스트림에 대한 것을 읽는다."""
+    logging = import_av().logging
+    before = logging.get_level()
+    logging.set_level(logging.INFO)
+    try:
+        # 옛 PyAV에는 없다.
+        text = str(container.dumps_format()) if hasattr(container, "dumps_format") else ""
+    finally:
+        logging.set_level(before)
+    mine = re.split(r"\n  Stream #", text.partition(f"  Stream #0:{index}")[2])[0]
+    base = re.search(r"DOVI configuration record:.*compatibility id: (\d+)", mine)
+    crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", mine)
+    left, right, top, bottom = (0, 0, 0, 0) if crop is None else map(int, crop.groups())
     programs: list[set[int]] = []
     for line in text.splitlines():
         if re.match(r"  Program \d+", line):
@@ -178,20 +203,9 @@ def other_programs(text: str, index: int) -> set[int]:
             break
         elif programs and (found := re.match(r"  Stream #0:(\d+)", line)):
             programs[-1].add(int(found[1]))
-    mine = set().union(*(program for program in programs if index in program))
-    return set().union(*programs) - mine if mine else set()
-
-
-def stream_notes(text: str, index: int) -> tuple[tuple[int, int, int, int], int | None]:
-    """컨테이너가 잘라 내라고 한 픽셀 `(왼쪽, 오른쪽, 위, 아래)`과 Dolby Vision의 밑바탕(compatibility id).
-
-    밑바탕은 0 없음, 1과 6 HDR10, 2 SDR, 4 HLG이고 적혀 있지 않으면 None. 인자는 `other_programs`와 같다.
-    """
-    mine = re.split(r"\n  Stream #", text.partition(f"  Stream #0:{index}")[2])[0]
-    base = re.search(r"DOVI configuration record:.*compatibility id: (\d+)", mine)
-    crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", mine)
-    left, right, top, bottom = (0, 0, 0, 0) if crop is None else map(int, crop.groups())
-    return (left, right, top, bottom), int(base[1]) if base else None
+    shared = set().union(*(program for program in programs if index in program))
+    strangers = frozenset(set().union(*programs) - shared if shared else ())
+    return ContainerNotes((left, right, top, bottom), int(base[1]) if base else None, strangers)
 
 
 _NAMED_SIDE_DATA = {"AFD": "화면 비율의 표시(AFD)"}
@@ -222,7 +236,7 @@ def hdr_side_data(found: dict[str, bytes], base: int | None, is_hdr: bool) -> di
 
     Args:
         found: 프레임의 곁 데이터.
-        base: Dolby Vision의 밑바탕(`stream_notes`).
+        base: Dolby Vision의 밑바탕(`ContainerNotes.dolby`).
         is_hdr: 색의 꼬리표가 PQ나 HLG인지. 적힌 밑바탕이 없는 Dolby Vision은 이것으로 안다.
 
     Returns:
@@ -231,8 +245,6 @@ def hdr_side_data(found: dict[str, bytes], base: int | None, is_hdr: bool) -> di
         있는 것.
     """
     result: dict[str, Any] = {}
-    if _HDR.isdisjoint(found) and base is None:
-        return result
     if "MASTERING_DISPLAY_METADATA" in found:
         result.update(_mastering(found["MASTERING_DISPLAY_METADATA"]))
     if "CONTENT_LIGHT_LEVEL" in found:

@@ -9,9 +9,10 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,13 +26,12 @@ from realesrgan.media.video.files import (
     complaints,
     demux,
     import_av,
+    korean_write_errors,
     open_container,
-    source_name,
 )
 from realesrgan.media.video.interlace import (
     FILM_CYCLE,
     Deinterlace,
-    captions_of,
     count_fields,
     deinterlaced,
     is_interlaced,
@@ -40,7 +40,7 @@ from realesrgan.media.video.interlace import (
 from realesrgan.media.video.layouts import cropped, layout_of, planes_of
 from realesrgan.media.video.messages import hdr10plus_message
 from realesrgan.media.video.probe import ALPHA_DECODERS, choose_stream, describe, frame_notes
-from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo
+from realesrgan.media.video.types import EncodePlan, Hole, PacketIndex, VideoFrame, VideoInfo, Window
 
 _JUMP_SECONDS = 1
 _SAME_ASPECT = Fraction(21, 20)
@@ -154,6 +154,7 @@ class OpenVideo:
         first: 맨 첫 패킷. 되감은 자리가 정말 처음인지 볼 때 쓴다. None이면 되감지 않고 다시 연다.
         moved: 한 번이라도 읽어 자리가 처음이 아닐 수 있는지.
         seekable: 되감기를 믿을 수 있는 형식인지.
+        tells_breaks: 읽지 못한 곳을 건너뛰면서 오류를 내지 않고 글로만 알리는 형식(Matroska, WebM)인지.
         counts_arrivals: 보이는 시각이 없어 차례로 시각을 주어야 하는 형식(AVI)인지.
         trouble: 읽기 오류의 까닭을 받는 함수. None이면 오류를 그대로 내고, 있으면 그 뒤를 계속 읽는다.
     """
@@ -171,6 +172,7 @@ class OpenVideo:
         try:
             self.stream = choose_stream(self.container, self.name)
             names = self.container.format.name.split(",")
+            self.tells_breaks = "matroska" in names
             self.counts_arrivals = names == ["avi"]
             # 되감은 뒤 버려지는 B 프레임이 있으면 차례로 주는 시각이 어긋난다.
             ordered = not (self.counts_arrivals and self.stream.codec_context.has_b_frames)
@@ -285,7 +287,7 @@ class VideoReader:
         self._fitted: Any = None
         self._aspects: list[tuple[int, Fraction]] = []
         self._stream = not isinstance(source, (str, os.PathLike))
-        self._name = source_name(source)
+        self._name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "표준 입력"
         self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
         self._pending: list[Any] = []
         self._fresh = True
@@ -407,7 +409,10 @@ class VideoReader:
     ) -> Iterator[VideoFrame]:
         watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going, self._breaks)
         clock = _clock(self.info)
-        frames = self._shown(opening, packets, watch)
+        frames = self._with_aspects(opening, packets, watch)
+        if self._mode:
+            frames = deinterlaced(frames, self._plain, self._mode)
+            frames = without_repeats(frames, self._plain) if self._mode == "ivtc" else frames
         if self.keep_going:
             yield from self._through_holes(opening, frames, watch, clock, start, end)
             return
@@ -432,50 +437,43 @@ class VideoReader:
                     watch.problem = watch.lost(pts)
                     break
             made = self._made(opening, frame, pts, last)
-            good += 1
-            last = pts
+            good, last = good + 1, pts
             yield made
-        _tell_nudged(self.info, clock)
-        if watch.lossy_transport:
+        if clock.nudged:
+            _tell_nudged(self.info, clock)
+        if jumps and watch.lossy_transport:
             self._tell_jumps(jumps)
         # 깨진 곳의 앞에서 그치기로 했으면 깨진 것이 아니다.
         if watch.problem and (end is None or last is None or end - last > _GAP * clock.step):
             opening.first = None
             raise VideoDamagedError(_damaged_message(self.info, watch.problem, last, good))
 
-    def _shown(self, opening: OpenVideo, packets: Iterator[Any], watch: damage.DamageMonitor) -> Iterable[Any]:
-        """디코딩하고 비월을 푼 프레임들."""
+    def _tell_jumps(self, jumps: list[int]) -> None:
+        """방송의 빈 곳을 알린다. 이어 붙인 것일 수도 있어 그치지 않는다."""
+        places = ", ".join(f"{self._seconds(pts):.3f}초" for pts in jumps[:_SHOWN_JUMPS])
+        _log.warning(
+            "%s: 전송 오류의 표시와 함께 시각이 건너뛴 곳이 %d곳 있습니다(%s). 깨진 것이면 --on_damage continue로 "
+            "메우세요.",
+            self.info.name,
+            len(jumps),
+            places,
+        )
+
+    def _with_aspects(self, opening: OpenVideo, packets: Iterator[Any], watch: damage.DamageMonitor) -> Iterator[Any]:
+        """디코딩한 프레임들. 픽셀의 비율이 바뀌는 시각을 적어 둔다. 필터를 지나면 비율을 알 수 없다."""
         if opening.counts_arrivals:
             arrivals = ArrivalTimes(opening.stream.codec_context.reorder_depth if self.keep_going else None)
             watch.dropped = arrivals.drop
-            frames: Iterable[Any] = arrivals.give(watch.decode(arrivals.note(packets)))
+            frames = arrivals.give(watch.decode(arrivals.note(packets)))
         else:
             frames = watch.decode(packets)
-        frames = self._with_aspects(opening, frames)
-        if self._mode:
-            frames = deinterlaced(frames, self._plain, self._mode)
-        return without_repeats(frames, self._plain) if self._mode == "ivtc" else frames
-
-    def _tell_jumps(self, jumps: list[int]) -> None:
-        """방송의 빈 곳을 알린다. 이어 붙인 것일 수도 있어 그치지 않는다."""
-        if jumps:
-            places = ", ".join(f"{self._seconds(pts):.3f}초" for pts in jumps[:_SHOWN_JUMPS])
-            _log.warning(
-                "%s: 전송 오류의 표시와 함께 시각이 건너뛴 곳이 %d곳 있습니다(%s). 깨진 것이면 --on_damage continue로 "
-                "메우세요.",
-                self.info.name,
-                len(jumps),
-                places,
-            )
-
-    def _with_aspects(self, opening: OpenVideo, frames: Iterable[Any]) -> Iterator[Any]:
-        """지나가는 프레임에서 픽셀의 비율이 바뀌는 시각을 적어 둔다. 필터를 지나면 비율을 알 수 없다."""
         self._aspects, latest = [], self._first_aspect
         for frame in frames:
-            found = _aspect_of(frame, opening, latest)
-            if found is not None and found != latest and frame.pts is not None:
-                latest = found
-                self._aspects.append((frame.pts, found))
+            if opening.stream.codec_context.sample_aspect_ratio != latest:
+                found = _aspect_of(frame, opening, latest)
+                if found is not None and found != latest and frame.pts is not None:
+                    latest = found
+                    self._aspects.append((frame.pts, found))
             yield frame
 
     def shape_changes(self) -> tuple[int, ...]:
@@ -533,10 +531,13 @@ class VideoReader:
     def _made(self, opening: OpenVideo, frame: Any, pts: int, last: int | None, hole: Hole | None = None) -> VideoFrame:
         left, right, top, bottom = self.info.crop
         size = (frame.width - left - right, frame.height - top - bottom)
-        captions, light = captions_of(frame), bytes(frame.side_data.get("DYNAMIC_HDR_PLUS") or b"")
+        # 필터를 지난 프레임의 방송 자막은 `opaque`에 있다.
+        captions = bytes(frame.opaque if self._mode else frame.side_data.get("A53_CC") or b"")
+        light = bytes(frame.side_data.get("DYNAMIC_HDR_PLUS") or b"")
+        light = hdr10plus_message(light) if light else b""
         moment = pts // 2 if self._mode == "double" else pts
         aspect = next((found for place, found in reversed(self._aspects) if place <= moment), self._first_aspect)
-        bent = _differs(aspect, self._first_aspect)
+        bent = aspect != self._first_aspect and _differs(aspect, self._first_aspect)
         if size != (self.info.width, self.info.height) or layout_of(frame.format.name) != self.info.layout or bent:
             if not self.fit_changes:
                 raise _changed_shape(self.info, frame, aspect if bent else None, pts, last)
@@ -545,7 +546,7 @@ class VideoReader:
         planes = planes_of(frame)
         if any(self.info.crop):
             planes = cropped(planes, self.info.layout, (left, top), size)
-        return VideoFrame(planes, pts, frame.duration or 0, hole, captions, hdr10plus_message(light))
+        return VideoFrame(planes, pts, frame.duration or 0, hole, captions, light)
 
     def _through_holes(
         self,
@@ -583,7 +584,8 @@ class VideoReader:
                 return
             if start is None or pts >= start:
                 yield self._made(opening, frame, pts, before, hole)
-        _tell_nudged(self.info, clock)
+        if clock.nudged:
+            _tell_nudged(self.info, clock)
         if watch.suspected:
             note = "%s: 전송 오류가 표시된 패킷이 %d개 있습니다. 그 둘레의 화면이 뭉개져 보일 수 있습니다."
             _log.warning(note, self.info.name, watch.suspected)
@@ -632,7 +634,7 @@ class VideoReader:
                 # 읽을 수 없는 곳은 디코딩하다가 알린다.
                 opening.trouble = lambda reason: _log.debug("%s: %s", opening.name, reason)
                 # Matroska는 읽지 못한 곳을 글로만 알리므로, 이미 읽은 것도 들으면서 다시 읽는다.
-                fresh = self._fresh and not _tells_breaks(opening)
+                fresh = self._fresh and not opening.tells_breaks
                 packets = chain(self._pending, self._packets) if fresh else opening.packets_from()
                 self._fresh, self._pending = False, []
                 self._index, self._breaks = _read_index(opening, packets, self.info)
@@ -652,7 +654,7 @@ class VideoReader:
             packets = _kept(self._pending, self._packets) if self._fresh else opening.packets_from()
             counts = [count_fields(_plain_frames(opening, packets))]
             opening.flush()
-        if not self._stream and self.info.duration and counts[0].is_full:
+        if not self._stream and self.info.duration and counts[0].full:
             # 가운데로 가면 읽어 둔 앞부분을 잃으므로, 그 앞부분이 필요한 훑기를 먼저 한다.
             self.packet_index()
             with self._borrowed() as opening:
@@ -661,24 +663,38 @@ class VideoReader:
         return is_interlaced(counts, self.info.interlaced)
 
     def check_tracks(self, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
-        """비디오가 아닌 스트림들을 결과에 담을 수 있는지 미리 본다. 규칙은 `tracks.check_tracks`.
+        """비디오가 아닌 스트림들을 메모리의 빈 결과에 마련해 본다. 패킷은 옮기지 않는다.
+
+        몇 시간을 키운 뒤 이을 때에야 담을 수 없음을 알게 되지 않게 한다.
+
+        Args:
+            target: 오류에 적을 결과의 이름.
+            plan: 인코딩 계획.
 
         Returns:
             담지 못하거나 바꾸어 담을 것들에 대한 알림.
 
         Raises:
+            VideoReadError: 원본을 다시 열 수 없을 때.
             VideoWriteError: 소리나 자막을 담을 수 없을 때.
         """
-        from realesrgan.media.video.tracks import check_tracks
+        from realesrgan.media.video.tracks import Tracks, open_tracks
 
-        with self._borrowed() as opening:
+        with self._borrowed() as opening, ExitStack() as stack:
             self._fresh, self._pending = False, []
-            return check_tracks(opening.container, self._source, target, plan)
+            stack.enter_context(korean_write_errors(target))
+            opened = open_tracks(self._source, opening.container)
+            if opened is not opening.container:
+                stack.enter_context(closing(opened))
+            output = stack.enter_context(closing(import_av().open(BytesIO(), "w", format=plan.container)))
+            tracks = Tracks(output, opened, self._name, plan, Window(), trial=True)
+            if output.streams:
+                output.start_encoding()
+            return tuple(tracks.warnings)
 
 
 def _tell_nudged(info: VideoInfo, clock: Clock) -> None:
-    if clock.nudged:
-        _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", info.name, clock.nudged)
+    _log.warning("%s: 시각이 겹치거나 거꾸로 간 프레임 %d개의 시각을 고쳤습니다.", info.name, clock.nudged)
 
 
 def _clock(info: VideoInfo) -> Clock:
@@ -762,7 +778,7 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     arrival, times, sizes = opening.counts_arrivals, [], array("q")
     breaks: list[int] = []
     digest, before = hashlib.sha256(), None
-    told = complaints(packets) if _tells_breaks(opening) else ((one, one.opaque == LOST_BEFORE) for one in packets)
+    told = complaints(packets) if opening.tells_breaks else ((one, one.opaque == LOST_BEFORE) for one in packets)
     place = shift = 0
     latest, clock = None, _clock(info)
     resets: list[Fraction] = []
@@ -800,11 +816,6 @@ def _read_index(opening: OpenVideo, packets: Iterator[Any], info: VideoInfo) -> 
     trusted = opening.seekable and len(set(known)) == len(times) and keys and not resets
     spots = tuple(keys) if trusted else (known[0],)
     return PacketIndex(tuple(known), spots, digest.hexdigest(), tuple(resets)), tuple(breaks)
-
-
-def _tells_breaks(opening: OpenVideo) -> bool:
-    """읽지 못한 곳을 건너뛰면서 오류를 내지 않고 글로만 알리는 형식(Matroska, WebM)인지."""
-    return "matroska" in opening.container.format.name
 
 
 def _plain_frames(opening: OpenVideo, packets: Iterable[Any]) -> Iterator[Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
@@ -16,38 +14,29 @@ from realesrgan.media.video.encoders import CONTAINERS
 from realesrgan.media.video.files import (
     Source,
     demux,
-    describe_container,
     import_av,
-    korean_write_errors,
     open_container,
-    source_name,
 )
-from realesrgan.media.video.probe import choose_stream, other_programs
+from realesrgan.media.video.probe import choose_stream, container_notes
 from realesrgan.media.video.types import EncodePlan, Window
 
 _KINDS = {"audio": "소리", "subtitle": "자막", "video": "비디오", "attachment": "첨부 파일", "data": "데이터"}
 # 컨테이너나 인코더가 스스로 적는 것, 그리고 바뀐 비디오에 맞지 않는 것은 물려주지 않는다.
-_VIDEO_DROPPED = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "software"}
+VIDEO_DROPPED = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "software"}
 _STREAM_DROPPED = {
     "encoder", "rotate", "duration", "vendor_id", "alpha_mode", "bps", "number_of_frames", "number_of_bytes",
     "source_id",
 }  # fmt: skip
 
 
-def uncommon_tags(metadata: dict[str, str]) -> list[str]:
-    """mp4와 mov의 정해진 이름에 들지 않는 메타데이터. 담으려면 이름을 함께 적는 방식(mdta)이어야 한다."""
-    return sorted(
-        key for key in metadata if key.lower() not in _VIDEO_DROPPED and key.lower().split("-")[0] not in _MP4_TAGS
-    )
-
-
 _GENERIC_HANDLERS = {"", "VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}
-_MP4_TAGS = {
+MP4_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description",
     "synopsis", "show", "episode_id", "network", "lyrics", "grouping", "track", "disc", "creation_time", "author",
     "keywords", "season_number", "episode_sort", "location", "performer", "original_date", "publisher", "rating",
     "encoded_by", "tmpo", "compilation", "gapless_playback", "hd_video", "media_type", "timecode", "year",
 }  # fmt: skip
+"""mp4와 mov의 정해진 이름. 여기에 들지 않는 것을 담으려면 이름을 함께 적는 방식(mdta)이어야 한다."""
 
 
 def stream_label(stream: Any) -> str:
@@ -61,9 +50,7 @@ def stream_label(stream: Any) -> str:
 
 def spoiled_notes(counts: Counter[str]) -> list[str]:
     """스트림의 이름마다 깨져서 담지 못한 패킷의 수를 알리는 글들."""
-    return [
-        f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in counts.items() if count
-    ]
+    return [f"{label}의 깨진 패킷 {count}개는 담을 수 없어 그 자리를 비웁니다." for label, count in counts.items()]
 
 
 def inherited_tags(stream: Any, muxer: str) -> dict[str, str]:
@@ -143,7 +130,7 @@ class Tracks:
             "video": self._picture,
             "attachment": self._attachment,
         }
-        strangers = other_programs(describe_container(self._container), video.index)
+        strangers = container_notes(self._container, video.index).strangers
         for stream in self._container.streams:
             if stream.index == video.index:
                 continue
@@ -159,7 +146,7 @@ class Tracks:
                 stream.discard = import_av().stream.Discard.all
         if not self._trial:
             video.discard = import_av().stream.Discard.all
-        tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in _VIDEO_DROPPED}
+        tags = {key: value for key, value in self._container.metadata.items() if key.lower() not in VIDEO_DROPPED}
         for found in (self.video_tags, tags):
             if "timecode" in found:
                 found["timecode"] = self._moved_timecode(video, found["timecode"])
@@ -314,13 +301,8 @@ class Tracks:
             if cover:
                 packet.pts = packet.dts = 0
                 return [packet]
-            _refine(packet, window)
-            if window.speed != 1:
-                packet.duration = round((packet.duration or 0) / window.speed)
-            if packet.pts is not None:
-                packet.pts = window.ticks(packet.pts, packet.time_base)
-            if packet.dts is not None:
-                packet.dts = window.ticks(packet.dts, packet.time_base)
+            if window.shift or window.speed != 1:
+                _move(packet, window)
             return [packet]
 
         if cover or not self._cuts:
@@ -410,7 +392,8 @@ class Tracks:
                 if failures < _READ_TRIES:
                     continue
             if packet is not None and (not packet.size or packet.is_corrupt):
-                spoiled[stream_label(packet.stream)] += bool(packet.size)
+                if packet.size:
+                    spoiled[stream_label(packet.stream)] += 1
                 continue
             if packet is not None and self._window.resets:
                 restarts[packet.stream.index].follow(packet)
@@ -427,7 +410,7 @@ class Tracks:
                 if ticks is not None and result.time_base:
                     moment = max(moment, float(ticks * result.time_base))
                 yield moment, result
-        self.warnings += spoiled_notes(spoiled)
+        self.warnings += spoiled_notes(spoiled) if spoiled else []
 
     def _unfinished(self, error: OSError) -> None:
         reason = error.strerror or str(error)
@@ -455,15 +438,23 @@ class Tracks:
 _FINEST = Fraction(1, 1_000_000)
 
 
-def _refine(packet: Any, window: Window) -> None:
-    """옮길 만큼이 패킷의 눈금으로 나누어떨어지지 않으면 눈금을 잘게 한다. AVI의 MP3는 한 눈금이 24밀리초다."""
+def _move(packet: Any, window: Window) -> None:
+    """패킷의 시각을 결과의 것으로 옮긴다.
+
+    옮길 만큼이 패킷의 눈금으로 나누어떨어지지 않으면 눈금을 잘게 한다. AVI의 MP3는 한 눈금이 24밀리초다.
+    """
     base = Fraction(packet.time_base)
-    if base <= _FINEST or window.shift % base == 0:
-        return
-    parts = -(-base // _FINEST)
-    packet.pts, packet.dts = (None if one is None else one * parts for one in (packet.pts, packet.dts))
-    packet.duration = (packet.duration or 0) * parts
-    packet.time_base = base / parts
+    if base > _FINEST and window.shift % base:
+        parts = -(-base // _FINEST)
+        packet.pts, packet.dts = (None if one is None else one * parts for one in (packet.pts, packet.dts))
+        packet.duration = (packet.duration or 0) * parts
+        packet.time_base = base / parts
+    if window.speed != 1:
+        packet.duration = round((packet.duration or 0) / window.speed)
+    if packet.pts is not None:
+        packet.pts = window.ticks(packet.pts, packet.time_base)
+    if packet.dts is not None:
+        packet.dts = window.ticks(packet.dts, packet.time_base)
 
 
 _BACK_SECONDS = 1
@@ -490,6 +481,7 @@ class _Restarts:
         packet.pts = None if packet.pts is None else packet.pts + late
 
 
+@dataclass
 class _Advance:
     """이어 붙인 파일에서 되돌아간 시각을 다룬다. 결과의 컨테이너는 시각이 늘지 않는 패킷을 받지 않는다.
 
@@ -500,10 +492,10 @@ class _Advance:
         dropped: 버린 패킷의 수.
     """
 
-    def __init__(self) -> None:
-        self.dropped = 0
-        self._latest: int | None = None
-        self._next = self._shift = 0
+    dropped: int = 0
+    _latest: int | None = None
+    _next: int = 0
+    _shift: int = 0
 
     def take(self, packet: Any) -> bool:
         """패킷의 시각을 고친다. 버릴 것이면 False."""
@@ -540,15 +532,20 @@ def _finally(handle: Handler, told: Callable[[], None]) -> Handler:
     return last
 
 
-def open_tracks(source: Source) -> Any:
+def open_tracks(source: Source, opened: Any = None) -> Any:
     """나머지 스트림을 옮길 원본을 연다. 앞부분에 오지 않아 정체를 모르는 소리가 있으면 더 오래 훑어 다시 연다.
+
+    Args:
+        source: 원본.
+        opened: 이미 열어 둔 것. 모르는 소리가 없으면 그대로 돌려주고, 닫는 것은 언제나 연 쪽이다.
 
     Raises:
         VideoReadError: 원본을 열 수 없을 때.
     """
-    container = open_container(source)
+    container = open_container(source) if opened is None else opened
     if any(_is_unknown(stream) for stream in container.streams.audio):
-        container.close()
+        if opened is None:
+            container.close()
         container = open_container(source, deep=True)
     return container
 
@@ -591,31 +588,3 @@ def _clip(packet: Any, first: Fraction | float | None, last: Fraction | float | 
     if last is not None:
         finish = min(finish, round(last / base))
     packet.duration = max(finish - packet.pts, 0)
-
-
-def check_tracks(container: Any, source: Source, target: str | os.PathLike[str], plan: EncodePlan) -> tuple[str, ...]:
-    """비디오가 아닌 스트림들을 메모리의 빈 결과에 마련해 본다. 패킷은 옮기지 않는다.
-
-    몇 시간을 키운 뒤 이을 때에야 담을 수 없음을 알게 되지 않게 한다.
-
-    Args:
-        container: 연 원본. 자리와 설정은 그대로다.
-        source: 그 원본. 앞부분만 보아 알 수 없는 소리가 있으면 따로 열어 더 오래 훑는다.
-        target: 오류에 적을 결과의 이름.
-        plan: 인코딩 계획.
-
-    Returns:
-        담지 못하거나 바꾸어 담을 것들에 대한 알림.
-
-    Raises:
-        VideoReadError: 원본을 열 수 없을 때.
-        VideoWriteError: 소리나 자막을 담을 수 없을 때.
-    """
-    unknown = any(_is_unknown(stream) for stream in container.streams.audio)
-    with korean_write_errors(target), closing(open_tracks(source)) if unknown else nullcontext(container) as opened:
-        output = import_av().open(BytesIO(), "w", format=plan.container)
-        with closing(output):
-            tracks = Tracks(output, opened, source_name(source), plan, Window(), trial=True)
-            if output.streams:
-                output.start_encoding()
-            return tuple(tracks.warnings)

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -201,7 +202,8 @@ compatibility id: 4, compression: 0
 
 @pytest.mark.parametrize(("index", "base"), [(0, None), (1, 4), (2, None)])
 def test_the_base_of_a_dolby_vision_stream_is_read(index: int, base: int | None) -> None:
-    assert probe.stream_notes(DOLBY, index)[1] == base
+    container = SimpleNamespace(dumps_format=lambda: DOLBY)
+    assert probe.container_notes(container, index).dolby == base
 
 
 @pytest.mark.parametrize(
