@@ -6,8 +6,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,7 +26,7 @@ from realesrgan.cli.console import configure_logging, guarded, run_and_leave, sa
 from realesrgan.cli.runner import Command, Ranks, Result, run_command
 from realesrgan.cli.video_arguments import parse_arguments, to_settings
 from realesrgan.errors import RealESRGANError, UsageError, VideoFormatError
-from realesrgan.util.files import expand_user
+from realesrgan.util.files import expand_user, hidden_beside
 from realesrgan.util.machine import keep_freed_memory
 from realesrgan.util.numbers import describe_bytes, describe_seconds, describe_spent
 
@@ -182,8 +182,13 @@ class VideoCommand(Command["VideoJob", FileResult]):
         from realesrgan.video.upscale import upscale_video
 
         shown_bar = None if self._ranks.size == 1 else False
+        # 시작하며 알린 것은 끝나고 되풀이하지 않는다.
+        told = logging.Handler(logging.WARNING)
+        told.emit = lambda record: self._told.add(record.getMessage())  # type: ignore[method-assign]
+        source = logging.getLogger("realesrgan")
+        source.addHandler(told)
         try:
-            with closing(ProgressBar(job.input, drawn=shown_bar)) as bar, _noted(self._told):
+            with closing(ProgressBar(job.input, drawn=shown_bar)) as bar:
                 made = upscale_video(
                     job.source,
                     job.target,
@@ -194,6 +199,8 @@ class VideoCommand(Command["VideoJob", FileResult]):
                 )
         except KeyboardInterrupt:
             return self.result(job, "interrupted", _interrupted(job))
+        finally:
+            source.removeHandler(told)
         return FileResult(**{**asdict(made), "model": self._model_name})
 
     def describe(self, result: FileResult) -> str:
@@ -239,26 +246,13 @@ class VideoCommand(Command["VideoJob", FileResult]):
         return fine
 
 
-@contextmanager
-def _noted(told: set[str]) -> Iterator[None]:
-    """블록이 알린 경고들을 `told`에 적는다."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.add(record.getMessage())  # type: ignore[method-assign]
-    source = logging.getLogger("realesrgan")
-    source.addHandler(handler)
-    try:
-        yield
-    finally:
-        source.removeHandler(handler)
-
-
 def _interrupted(job: VideoJob) -> str:
     from realesrgan.video.frame_store import is_worth_keeping
-    from realesrgan.video.workspace import Workspace, workspace_folder
+    from realesrgan.video.workspace import Workspace
 
     if job.target.path is None:
         return "사용자가 중단했습니다."
-    workspace = Workspace(workspace_folder(job.target.path))
+    workspace = Workspace(hidden_beside(job.target.path))
     if is_worth_keeping(workspace):
         kept = f"마친 조각 {len(workspace.records())}개와 하던 조각의 프레임은 남아 있습니다."
         return f"중단했습니다. {kept}\n  이어 하기: 같은 명령에 --resume을 더하세요."

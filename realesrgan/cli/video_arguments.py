@@ -81,8 +81,10 @@ def _encoder_option(text: str) -> tuple[str, str]:
 
 def _extension(text: str) -> str:
     name = text.lower().lstrip(".")
+    if name in ("auto", *FILE_FORMATS, *STREAM_FORMATS):
+        return name
     pictures = [extension.lstrip(".") for extension in writable_extensions()]
-    if name not in ("auto", *FILE_FORMATS, *STREAM_FORMATS, *pictures):
+    if name not in pictures:
         allowed = ", ".join(("auto", *FILE_FORMATS, *pictures))
         raise argparse.ArgumentTypeError(f"쓸 수 없는 형식입니다: {text}. 쓸 수 있는 형식: {allowed}")
     return name

@@ -51,11 +51,11 @@ class FrameStore:
         """앞선 실행이 적어 둔 프레임. 없거나 상했으면 None."""
         with self._lock:
             if segment not in self._found:
-                self._found[segment] = stored_frames(self._workspace.frames_path(segment))
+                self._found[segment] = stored_frames(self._workspace.segment_path(segment, ".frames"))
             place = self._found[segment].get(order)
         if place is None:
             return None
-        with self._workspace.frames_path(segment).open("rb") as file:
+        with self._workspace.segment_path(segment, ".frames").open("rb") as file:
             file.seek(place)
             return _read_record(file.read(_RECORD.size), file)[1]
 
@@ -75,26 +75,26 @@ class FrameStore:
         for part in parts:
             digest = zlib.crc32(part, digest)
         try:
-            with self._workspace.frames_path(segment).open("ab") as file:
+            with self._workspace.segment_path(segment, ".frames").open("ab") as file:
                 file.write(_RECORD.pack(order, digest, len(planes)))
                 for part in parts:
                     file.write(part)
         except OSError as error:
             logger.warning("조각의 가운데에서 이어 할 프레임을 적어 둘 수 없어 그만둡니다: %s", error)
             self._broken = True
-            self._workspace.frames_path(segment).unlink(missing_ok=True)
+            self._workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
         self._spent += time.perf_counter() - began
 
     def finish(self, segment: int) -> None:
         """끝난 조각의 것을 지운다."""
         self._found.pop(segment, None)
         self._skipped.pop(segment, None)
-        self._workspace.frames_path(segment).unlink(missing_ok=True)
+        self._workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
 
 
 def is_worth_keeping(workspace: Workspace) -> bool:
     """이어 할 것이 있는지: 끝난 조각이나, 적어 둔 프레임 여럿."""
-    paths = workspace.folder.glob("[0-9]*.frames") if workspace.folder.is_dir() else ()
+    paths = workspace.folder.glob("[0-9]*.frames")
     return bool(workspace.records()) or any(len(stored_frames(path)) >= _WORTH_FRAMES for path in paths)
 
 

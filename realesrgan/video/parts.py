@@ -49,13 +49,13 @@ def find_parts(source: VideoSource, target: VideoTarget, settings: VideoSettings
             "  이유: 나눌 곳을 먼저 찾으려면 두 번 읽어야 하고, 결과가 여럿입니다.\n"
             "  해결: 파일로 저장해 쓰거나 --on_change scale을 쓰세요."
         )
-    if source.has_images:
+    if source.images or source.is_animation:
         return (Part(settings.start, settings.end, 0),)
     with closing(source.open()) as reader:
         info, index = reader.info, reader.packet_index()
         seconds = [(pts - info.start) * info.time_base for pts in reader.shape_changes()]  # type: ignore[union-attr]
         places = [(pts - info.start) * info.time_base for pts in index.pts]
-    if seconds:
+    if seconds and index.resets:
         reset_note(info, index, cut=True)
     first, last = settings.start or Fraction(0), settings.end
     inside = [cut for cut in seconds if cut > first and (last is None or cut < last)]
@@ -71,7 +71,9 @@ def find_parts(source: VideoSource, target: VideoTarget, settings: VideoSettings
         for begin, end in pairwise(bounds)
     )
     for number in range(1, len(parts) + 1 if len(parts) > 1 else 0):
-        refuse_existing(target.part(number), allowed=settings.overwrite or settings.resume)
+        place = target.part(number).path
+        if place is not None and place.exists():
+            refuse_existing(place, target.container, allowed=settings.overwrite or settings.resume)
     return parts
 
 

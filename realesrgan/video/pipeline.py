@@ -5,9 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -167,10 +169,6 @@ class Stages(Generic[Source, Result]):
         self._stop.set()
         self._finished.set()
 
-    def _spent(self, kind: dict[str, float], stage: str, seconds: float) -> None:
-        with self._lock:
-            kind[stage] += seconds
-
     def _take(self, line: queue.SimpleQueue[Any], stage: str) -> Any:
         began = time.perf_counter()
         while not self._stop.is_set():
@@ -178,48 +176,46 @@ class Stages(Generic[Source, Result]):
                 item = line.get(timeout=POLL)
             except queue.Empty:
                 continue
-            self._spent(self.times.waiting, stage, time.perf_counter() - began)
+            with self._lock:
+                self.times.waiting[stage] += time.perf_counter() - began
             return item
         raise _Stopped
 
     def _decode(self) -> None:
-        for number, entries in enumerate(self._batches()):
-            began = time.perf_counter()
-            while not self._slots.acquire(timeout=POLL):
-                if self._stop.is_set():
-                    raise _Stopped
-            self._spent(self.times.waiting, "decode", time.perf_counter() - began)
-            if self._stop.is_set():
-                raise _Stopped
-            self._waiting.put(_Batch(number, tuple(entries)))
-        for _ in self._workers:
-            self._waiting.put(_END)
-
-    def _batches(self) -> Iterator[list[Source]]:
-        """키울 것이 `batch`개가 될 때까지 묶는다. 되풀이되는 것은 세지 않되 끝없이 붙이지도 않는다."""
+        """키울 것이 `batch`개가 될 때까지 묶어 줄에 세운다. 되풀이되는 것은 세지 않되 끝없이 붙이지도 않는다."""
         group: list[Source] = []
-        fresh = 0
+        number = fresh = 0
         source = iter(self._entries)
-        while True:
+        ended = False
+        while not ended:
             began = time.perf_counter()
             entry = next(source, None)
-            self._spent(self.times.busy, "decode", time.perf_counter() - began)
-            if entry is None:
-                break
-            if group and ((not entry.repeats and fresh == self._batch) or len(group) == 4 * self._batch):
-                yield group
-                group, fresh = [], 0
-            group.append(entry)
-            fresh += not entry.repeats
-        if group:
-            yield group
+            ready = time.perf_counter()
+            self.times.busy["decode"] += ready - began
+            ended = entry is None
+            full = len(group) == 4 * self._batch or (fresh == self._batch and entry is not None and not entry.repeats)
+            if group and (ended or full):
+                while not self._slots.acquire(timeout=POLL):
+                    if self._stop.is_set():
+                        raise _Stopped
+                self.times.waiting["decode"] += time.perf_counter() - ready
+                if self._stop.is_set():
+                    raise _Stopped
+                self._waiting.put(_Batch(number, tuple(group)))
+                number, group, fresh = number + 1, [], 0
+            if entry is not None:
+                group.append(entry)
+                fresh += not entry.repeats
+        for _ in self._workers:
+            self._waiting.put(_END)
 
     def _network(self, worker: Callable[[list[Source]], Sequence[Result]]) -> None:
         while (batch := self._take(self._waiting, "network")) is not _END:
             began = time.perf_counter()
             fresh = [entry for entry in batch.entries if not entry.repeats]
             results: Sequence[Result] = worker(fresh) if fresh else []
-            self._spent(self.times.busy, "network", time.perf_counter() - began)
+            with self._lock:
+                self.times.busy["network"] += time.perf_counter() - began
             # 장치에서 내려오기를 기다리지 않는다. 쓰는 단계가 읽을 때 기다리고, 그동안 다음 배치를 계산한다.
             self._done.put(_Batch(batch.number, batch.entries, results))
         self._done.put(_END)
@@ -242,7 +238,7 @@ class Stages(Generic[Source, Result]):
                     # 되풀이는 앞의 결과를 다시 쓴다.
                     latest = latest if entry.repeats else next(fresh)
                     self._consume(entry, latest)
-                self._spent(self.times.busy, "encode", time.perf_counter() - began)
+                self.times.busy["encode"] += time.perf_counter() - began
                 expected += 1
                 self._slots.release()
         self._finished.set()
@@ -272,6 +268,7 @@ def segment_frames(
 ) -> Iterator[SegmentFrame]:
     """맡은 조각들의 프레임을 차례로 낸다. 조각이 다 오면 표시 하나를 더 낸다.
 
+    키울 프레임마다 조각 안의 번호를 붙인다. 다시 해도 같은 프레임이 같은 번호를 갖는다.
     원본이 깨졌으면 성한 프레임을 다 낸 뒤 까닭을 `damage`에 적고 끝낸다.
 
     Args:
@@ -288,10 +285,11 @@ def segment_frames(
                 previous: VideoFrame | None = None
                 following: int | None = None
                 holes: tuple[Hole, ...] = ()
+                order = 0
                 for frame in frames:
                     if not spans[number].holds(frame.pts):
                         yield SegmentFrame(number, None, True, holes)
-                        following, previous, holes = claim(), None, ()
+                        following, previous, holes, order = claim(), None, (), 0
                         if following is None or following != number + 1 or not spans[following].holds(frame.pts):
                             break
                         number = following
@@ -299,8 +297,8 @@ def segment_frames(
                     if previous is None and not frame.planes:
                         continue  # 조각의 처음을 잃었다. 되풀이할 것이 없으므로 앞 조각의 마지막 프레임이 길어진다.
                     repeats = previous is not None and all(map(np.array_equal, previous.planes, frame.planes))
-                    yield SegmentFrame(number, frame, repeats, holes)
-                    previous, holes = (frame if frame.planes else previous), ()
+                    yield SegmentFrame(number, frame, repeats, holes, -1 if repeats else order)
+                    previous, holes, order = (frame if frame.planes else previous), (), order + (not repeats)
                 else:
                     yield SegmentFrame(number, None, True, holes)
                     following = claim()
@@ -313,7 +311,7 @@ def paced(entries: Iterable[SegmentFrame], timing: Timing, spans: Sequence[Span]
     """조각마다의 프레임을 새 속도에 맞추어 되풀이하고 뺀다. 깨진 곳의 알림은 조각의 끝에서 한꺼번에 넘긴다."""
     source = iter(entries)
     for first in source:
-        number, seen = first.segment, [first]
+        number, seen, order = first.segment, [first], 0
 
         def frames(seen: list[SegmentFrame] = seen) -> Iterator[tuple[VideoFrame | None, bool]]:
             holes: tuple[Hole, ...] = ()
@@ -328,33 +326,20 @@ def paced(entries: Iterable[SegmentFrame], timing: Timing, spans: Sequence[Span]
                 seen[0] = following
 
         for frame, repeats in at_rate(frames(), timing, spans[number].start, spans[number].end):
-            yield SegmentFrame(number, frame, repeats)
+            yield SegmentFrame(number, frame, repeats, order=-1 if repeats else order)
+            order += not repeats
         if seen[0].frame is None:  # 깨져서 그친 조각에는 다 왔다는 표시가 없다.
             yield seen[0]
 
 
-def numbered(entries: Iterable[SegmentFrame]) -> Iterator[SegmentFrame]:
-    """키울 프레임마다 조각 안의 번호를 붙인다. 다시 해도 같은 프레임이 같은 번호를 갖는다."""
-    segment, order = -1, 0
-    for entry in entries:
-        if entry.segment != segment:
-            segment, order = entry.segment, 0
-        yield entry if entry.repeats else replace(entry, order=order)
-        order += not entry.repeats
-
-
-def with_stored(worker: Worker, store: FrameStore | None) -> Callable[[list[SegmentFrame]], Sequence[Planes]]:
-    """적어 둔 프레임은 그것을 쓰고 나머지만 키우는 작업자."""
-
-    def work(items: list[SegmentFrame]) -> Sequence[Planes]:
-        found = [None if store is None else store.get(item.segment, item.order) for item in items]
-        missing = [item.frame.planes for item, kept in zip(items, found, strict=True) if kept is None and item.frame]
-        if len(missing) == len(items):
-            return worker(missing)
-        made = iter(worker(missing) if missing else [])
-        return [next(made) if kept is None else kept for kept in found]
-
-    return work
+def enlarge(worker: Worker, store: FrameStore | None, items: list[SegmentFrame]) -> Sequence[Planes]:
+    """적어 둔 프레임은 그것을 쓰고 나머지만 작업자가 키운다."""
+    found = [None if store is None else store.get(item.segment, item.order) for item in items]
+    missing = [item.frame.planes for item, kept in zip(items, found, strict=True) if kept is None and item.frame]
+    if len(missing) == len(items):
+        return worker(missing)
+    made = iter(worker(missing) if missing else [])
+    return [next(made) if kept is None else kept for kept in found]
 
 
 class Writer(Protocol):
@@ -421,7 +406,7 @@ class VideoRun:
     partial: PartialSegment | None = None
     preview: Path | None = None
     holes: list[Hole] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     captions: bool = False
     hdr10plus: bool = False
 
@@ -477,7 +462,8 @@ class SegmentSink:
             self._index, self._before = item.segment, (run.frames, run.repeats)
             self._offset = self.timing.ticks(item.frame, 0)[0]
         ticks, duration = self.timing.ticks(item.frame, run.frames - self._before[0])
-        self._writer.write(planes, ticks - self._offset, duration, messages_of(item.frame))
+        told = messages_of(item.frame) if item.frame.captions or item.frame.hdr10plus else ()
+        self._writer.write(planes, ticks - self._offset, duration, told)
         run.captions |= bool(item.frame.captions)
         run.hdr10plus |= bool(item.frame.hdr10plus)
         if self.store is not None and not item.repeats:
@@ -533,8 +519,8 @@ def run_stages(
     entries = segment_frames(reader, spans, claim, damage)
     if sink.timing.resampled:
         entries = paced(entries, sink.timing, spans)
-    calls = [with_stored(worker, sink.store) for worker in workers]
-    stages: Stages[SegmentFrame, Planes] = Stages(numbered(entries), calls, sink.write, batch=batch)
+    calls = [partial(enlarge, worker, sink.store) for worker in workers]
+    stages: Stages[SegmentFrame, Planes] = Stages(entries, calls, sink.write, batch=batch)
     try:
         sink.run.times = stages.run(tick)
         sink.run.partial = sink.finish()

@@ -127,18 +127,23 @@ def plan_video(
         wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
         request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
         encoding = plan_encoding(info, request, target.container, size, even=True)
-    start, end = pts_range(info, index, settings.start, settings.end)
+    start: int | None = None
+    end: int | None = None
+    if settings.start or settings.end is not None:
+        start, end = pts_range(info, index, settings.start, settings.end)
     whole = Span(start, end)
     first, last = (bisect_left(index.pts, edge) if edge is not None else None for edge in (start, end))
     inside = index.pts[first:last]
-    refuse_reset_clock(info, index, inside)
-    reset = reset_note(info, index, cut=start is not None or end is not None)
+    if inside and inside[-1] - inside[0] > LONGEST_GAP // info.time_base:
+        refuse_reset_clock(info, inside)
+    reset = reset_note(info, index, cut=whole != Span()) if index.resets else ()
     notes: tuple[str, ...] = ()
     if target.container in PICTURES:
         note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE
         notes = () if source.file is None or source.is_animation else (note,)
     elif target.path is not None and not source.is_stream:
         notes = reader.check_tracks(target.path, encoding)
+    pictures = (Path(source.name),) if source.is_animation else source.images
     passes = plan_passes(*info.display_size, (encoding.width, encoding.height), scale)
     steps: tuple[str, ...] = ()
     if settings.steps:
@@ -154,11 +159,11 @@ def plan_video(
         deinterlace=deinterlace,
         frames=_frame_count(info, inside, timing, whole),
         timing=timing,
-        content=sampled_hash(source.images or (Path(source.name),)) if source.has_images else index.digest,
+        content=sampled_hash(pictures) if pictures else index.digest,
         largest_input=([info.display_size, *passes])[-2],
         resets=index.resets,
         steps=steps,
-        warnings=(*info.warnings, *reset, *encoding.warnings, *notes, *passes_note(passes)),
+        warnings=(*info.warnings, *reset, *encoding.warnings, *notes, *(passes_note(passes) if passes[1:] else ())),
     )
 
 
@@ -285,8 +290,6 @@ def pts_range(
     Raises:
         UsageError: 구간이 비었을 때.
     """
-    if not start and end is None:
-        return None, None
     origin = info.start
     # 구간의 경계에 걸친 프레임은 시작한 시각이 든 쪽에 넣는다(올림).
     first = None if not start else origin - -start // info.time_base
@@ -300,14 +303,13 @@ def pts_range(
     return first, last
 
 
-def refuse_reset_clock(info: VideoInfo, index: PacketIndex, inside: Sequence[int]) -> None:
+def refuse_reset_clock(info: VideoInfo, inside: Sequence[int]) -> None:
     """구간 안에서 시각이 반나절 넘게 건너뛰는 비디오를 막는다.
 
     따로 녹화한 방송을 이어 붙이면 시각이 되돌아가고, FFmpeg는 그것을 33비트의 한 바퀴(26.5시간)를 건너뛴 것으로 본다.
 
     Args:
         info: 원본의 정보.
-        index: 패킷을 훑어 안 것.
         inside: 구간 안의 pts, 오름차순.
 
     Raises:
@@ -330,14 +332,12 @@ def reset_note(info: VideoInfo, index: PacketIndex, *, cut: bool) -> tuple[str, 
 
     Args:
         info: 원본의 정보.
-        index: 패킷을 훑어 안 것.
+        index: 패킷을 훑어 안 것. `resets`가 있다.
         cut: 시각으로 구간을 고르거나 나누는지.
 
     Raises:
         UsageError: 그런 비디오에서 구간을 고를 때. 같은 시각이 여러 곳에 있어 어디인지 알 수 없다.
     """
-    if not index.resets:
-        return ()
     if cut:
         raise UsageError(
             f"시각으로 구간을 고를 수 없는 비디오입니다: {info.name}\n"

@@ -235,11 +235,6 @@ class VideoSource:
     is_stream: bool = False
     is_animation: bool = False
 
-    @property
-    def has_images(self) -> bool:
-        """비디오 파일이 아니라 이미지들이나 움직이는 이미지인지."""
-        return bool(self.images) or self.is_animation
-
     def open(self) -> VideoReader | ImageSequence:
         """리더를 연다.
 
@@ -356,22 +351,20 @@ def is_replaceable(folder: Path) -> bool:
     return all(re.fullmatch(r"\d{8}\.\w+", path.name) for path in folder.iterdir())
 
 
-def refuse_existing(target: VideoTarget, *, allowed: bool) -> None:
+def refuse_existing(path: Path, container: str, *, allowed: bool) -> None:
     """이미 있는 결과를 덮어쓰지 않는다.
 
     Args:
-        target: 결과가 갈 곳.
+        path: 결과의 자리. 무엇인가 있다.
+        container: 결과의 컨테이너(`VideoTarget.container`).
         allowed: 이 패키지가 만든 것과 같은 종류라면 바꾸어도 되는지.
 
     Raises:
         UsageError: 결과의 자리에 있는 것을 바꿀 수 없을 때.
     """
-    path = target.path
-    if path is None or not path.exists():
-        return
-    if target.container != IMAGES and path.is_dir():
+    if container != IMAGES and path.is_dir():
         raise UsageError(f"결과의 자리에 폴더가 있습니다: {path}\n  해결: -o에 다른 이름을 주세요.")
-    if target.container == IMAGES and (not path.is_dir() or not is_replaceable(path)):
+    if container == IMAGES and (not path.is_dir() or not is_replaceable(path)):
         raise UsageError(f"결과의 자리에 다른 파일이 있습니다: {path}\n  해결: -o나 --suffix로 다른 이름을 주세요.")
     if not allowed:
         raise UsageError(

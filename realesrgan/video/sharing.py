@@ -53,7 +53,6 @@ def run_share(task: VideoTask) -> VideoResult:
         if (done := task.finished_before()) is not None:
             return done
         reader = stack.enter_context(closing(task.source.open()))
-        task.set_up(reader)
         work = _agreed_plan(task, reader)
         mine = tuple(one for one in work.remaining if one % count == index)
         run = task.upscale(work, reader, partial(next, iter(mine), None))

@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,7 +21,7 @@ from realesrgan.errors import RealESRGANError, UsageError, VideoDamagedError
 from realesrgan.inference.model import Model
 from realesrgan.media.video.messages import lost_messages
 from realesrgan.media.video.types import Hole, Segment
-from realesrgan.util.files import describe_system_error, identity
+from realesrgan.util.files import describe_system_error, folder_size, hidden_beside, identity
 from realesrgan.util.machine import available_cores
 from realesrgan.util.numbers import scale_factor
 from realesrgan.video.frame_store import FrameStore, is_worth_keeping
@@ -53,7 +53,7 @@ from realesrgan.video.workers import (
     plan_workers,
     with_engine,
 )
-from realesrgan.video.workspace import SegmentRecord, Workspace, lock_target, workspace_folder
+from realesrgan.video.workspace import SegmentRecord, Workspace, lock_target
 
 if TYPE_CHECKING:
     from realesrgan.media.video import VideoReader
@@ -136,7 +136,7 @@ def upscale_video(
     place = target if isinstance(target, VideoTarget) else find_target(target)
     if place.path is not None and not found.is_stream and identity(Path(found.name)) == identity(place.path):
         raise UsageError(f"결과가 입력을 덮어씁니다: {place.path}\n  해결: 결과에 다른 이름을 주세요.")
-    workspace = None if place.path is None else Workspace(workspace_folder(place.path))
+    workspace = None if place.path is None else Workspace(hidden_beside(place.path))
     # 혼자면 정한 것을 나누고 모으는 일이 없다.
     together = processes if processes is not None and processes.size > 1 else None
     if settings.on_change == "split" and settings.shard_segments[1] > 1:
@@ -200,7 +200,6 @@ class VideoTask:
         """있는 결과가 지금의 설정이 만들 것과 크기와 길이가 같은지 본다. 읽을 수 없는 결과는 건드리지 않고 둔다."""
         settings, scale = self.settings, self.models[0].scale
         with closing(self.source.open()) as reader:
-            self.set_up(reader)
             plan = plan_video(self.source, self.target, settings, reader, settings.outscale or scale, scale)
             wanted = _extent(reader, Span(plan.start, plan.end))
         try:
@@ -243,7 +242,6 @@ class VideoTask:
         leads, path = self.processes is None or self.processes.leads, self.target.path
         # 되감을 수 없는 입력은 한 번만 열 수 있으므로 정할 때 연 것을 그대로 쓴다.
         with lock_target(path) if leads and path is not None else nullcontext(), closing(self.source.open()) as reader:
-            self.set_up(reader)
             if self.processes is not None:
                 return self.run_together(reader, self.processes)
             try:
@@ -255,12 +253,6 @@ class VideoTask:
                 if self.workspace is not None and not is_worth_keeping(self.workspace):
                     self.workspace.remove()
                 raise
-
-    def set_up(self, reader: VideoReader | ImageSequence) -> None:
-        """연 리더를 설정에 맞추고, 움직이는 이미지의 재생 횟수를 적어 둔다."""
-        reader.keep_going = self.settings.on_damage == "continue"
-        self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
-        reader.fit_changes = self.settings.on_change == "scale"
 
     def run_together(self, reader: VideoReader | ImageSequence, processes: Processes) -> VideoResult:
         """이끄는 프로세스가 정하고, 모두가 먼저 온 차례로 조각을 맡고, 이끄는 프로세스가 이어 붙인다."""
@@ -290,7 +282,8 @@ class VideoTask:
         # 옵션을 먼저 보고 나서 있는 결과를 본다. 잘못된 코덱이 "결과가 이미 있습니다"에 가려지지 않게 한다.
         plan = plan_video(self.source, self.target, settings, reader, outscale, model.scale)
         factor = round(float(scale_factor(outscale, *plan.info.display_size)), 6)
-        refuse_existing(self.target, allowed=settings.overwrite or settings.resume)
+        if path is not None and path.exists():
+            refuse_existing(path, self.target.container, allowed=settings.overwrite or settings.resume)
         kept = workspace.recorded_tile() if workspace is not None and settings.resume else None
         cores = max(available_cores() // (1 if self.processes is None else self.processes.local_size), 1)
         workers = plan_workers(model, plan.largest_input, settings, cores=cores, tile=kept)
@@ -298,7 +291,7 @@ class VideoTask:
         if path is not None and workspace is not None:
             marks = fingerprint(plan, settings, {**model_identity(model), "타일": workers.tile}, factor)
             overwrite = settings.overwrite or self.source.is_stream
-            left = is_worth_keeping(workspace)
+            left = workspace.folder.is_dir() and is_worth_keeping(workspace)
             done = workspace.prepare(
                 path,
                 marks,
@@ -336,18 +329,22 @@ class VideoTask:
 
         def tick() -> None:
             if self.progress is not None:
-                size = 0 if workspace is None else workspace.size()
+                size = 0 if workspace is None else folder_size(workspace.folder)
                 shown = None if preview is None else preview.written
                 self.progress(VideoProgress(work.frames_done + sink.run.frames, total, work.frames_done, size, shown))
 
-        reader.deinterlace = plan.deinterlace
+        # 이끌지 않는 프로세스의 리더도 계획에 맞춘다.
+        reader.deinterlace, reader.keep_going = plan.deinterlace, settings.on_damage == "continue"
+        reader.fit_changes = settings.on_change == "scale"
+        self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
         workers = make_workers(self.models, work.workers, plan, settings)
         keeps = workspace is not None and self.target.container not in PICTURES
         sink.store = FrameStore(workspace) if workspace is not None and keeps else None
         run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
         tick()
         # 한 장치의 작업자들은 프레임을 키우는 것을 함께 쓴다.
-        run.counts = _total({id(worker.upscale): worker.upscale.counts for worker in workers}.values())
+        for counts in {id(worker.upscale): worker.upscale.counts for worker in workers}.values():
+            run.counts.update(counts)
         run.preview = None if preview is None else preview.written
         return run
 
@@ -370,8 +367,9 @@ class VideoTask:
         notes, frames = self.join(work.plan, workspace, records, last, whole=damage is None)
         if self.target.container not in PICTURES:
             # 첫 프레임에는 없다가 나중에 나온 것이다. 처음부터 알던 것과 글이 같다.
-            seen = any(run.captions for run in runs), any(run.hdr10plus for run in runs)
-            notes += tuple(lost_messages(*seen, work.plan.encoding.codec))
+            captions, hdr10plus = any(run.captions for run in runs), any(run.hdr10plus for run in runs)
+            if captions or hdr10plus:
+                notes += tuple(lost_messages(captions, hdr10plus, work.plan.encoding.codec))
         workspace.remove()
         if damage is not None:
             kept = self.target.partial_path
@@ -410,7 +408,8 @@ class VideoTask:
             from realesrgan.video.image_sequence import join_images
 
             folders = [workspace.segment_path(record.index) for record in usable]
-            return () if self.source.has_images else (IMAGE_NOTE,), join_images(folders, path, target.extension)
+            frames = join_images(folders, path, target.extension)
+            return () if self.source.images or self.source.is_animation else (IMAGE_NOTE,), frames
         if target.container == ANIMATION:
             from realesrgan.video.animation import join_animation
 
@@ -533,14 +532,6 @@ def usable_records(
     return [record for record in usable if record.frames]
 
 
-def _total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """이름마다의 합. 0인 것도 남긴다."""
-    counts: Counter[str] = Counter()
-    for part in parts:
-        counts.update(part)
-    return dict(counts)
-
-
 def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:
     """무엇을 어떻게 했는지 모은 결과."""
     plan = work.plan
@@ -555,6 +546,9 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
     stages["workers"] = sum(run.times.workers for run in runs)
     stages |= {"threads": work.workers.threads, "batch": work.workers.batch, "tile": work.workers.tile}
     preview = next((run.preview for run in runs if run.preview is not None), None)
+    counts: Counter[str] = Counter()  # 0인 것도 남는다.
+    for run in runs:
+        counts.update(run.counts)
     holes = [hole for record in work.done.values() for hole in record.holes] + [
         hole for run in runs for hole in run.holes
     ]
@@ -575,7 +569,7 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
         stages=stages,
         preview=None if preview is None else str(preview),
         steps=plan.steps,
-        counts=_total(run.counts for run in runs),
+        counts=dict(counts),
         runs=getattr(task.models[0].engine, "runs", 1),
         backend=task.models[0].engine.name,
         device=str(engine_place(task.models[0].engine)),

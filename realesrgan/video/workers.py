@@ -188,12 +188,13 @@ def make_workers(
 ) -> list[FrameWorker]:
     """장치마다 계획만큼의 작업자를 만든다. 한 장치의 작업자들은 네트워크를 함께 쓴다."""
     made: list[FrameWorker] = []
-    steps, whole = split_steps(parse_steps(settings.steps))
+    steps, whole = split_steps(parse_steps(settings.steps)) if settings.steps else ((), ())
     for model in models:
         compute = {"tile_pad": settings.tile_pad, "pre_pad": settings.pre_pad, "batch": settings.batch or 1}
         # 통째라고 정했어도 메모리에 들지 않으면 결과가 같게 나눈다.
         tile = "auto" if settings.tile == "auto" and workers.tile == 0 else workers.tile
-        upscaler = model.with_compute(tile=tile, **compute).upscaler.with_steps(steps)
+        upscaler = model.with_compute(tile=tile, **compute).upscaler
+        upscaler = upscaler.with_steps(steps) if steps else upscaler
         upscaler.budget = frame_budget(upscaler.engine, workers.workers)
         upscale = FrameUpscaler(
             upscaler,

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.media.video.types import NO_TIMES, Hole, SegmentTimes
@@ -23,7 +23,6 @@ from realesrgan.util.files import (
     atomic_file,
     exclusive_lock,
     file_sha256,
-    folder_size,
     hidden_beside,
     make_writable_folder,
     os_reason,
@@ -70,11 +69,6 @@ def content_of(path: Path) -> tuple[int, str]:
     return sum(part.stat().st_size for part in parts), hashlib.sha256(listing.encode()).hexdigest()
 
 
-def workspace_folder(target: Path) -> Path:
-    """결과 파일의 작업 폴더. 결과 곁에 두어 마지막에 이름만 바꾸면 되게 한다."""
-    return hidden_beside(target)
-
-
 @contextmanager
 def write_errors(what: str) -> Iterator[None]:
     """블록에서 난 운영체제의 오류를 이유와 해결이 있는 `VideoWriteError`로 바꾼다. `what`은 무슨 일인지다."""
@@ -93,7 +87,7 @@ def lock_target(target: Path) -> Iterator[None]:
         UsageError: 다른 프로세스가 잠갔을 때.
         VideoWriteError: 폴더나 잠금 파일을 만들 수 없을 때.
     """
-    path = workspace_folder(target).with_suffix(".lock")
+    path = hidden_beside(target).with_suffix(".lock")
     with write_errors(f"결과 폴더에 쓸 수 없습니다: {target.parent}"):
         make_writable_folder(target.parent)
         with exclusive_lock(path) as locked:
@@ -110,7 +104,7 @@ class Workspace:
     """작업 폴더 하나. 여러 프로세스가 함께 쓴다: 조각마다 파일이 따로라 서로 부딪치지 않는다.
 
     Attributes:
-        folder: 폴더의 경로.
+        folder: 폴더의 경로. 결과 곁에 두어(`files.hidden_beside`) 마지막에 이름만 바꾸면 되게 한다.
     """
 
     folder: Path
@@ -156,8 +150,8 @@ class Workspace:
         if found is not None and resume:
             _refuse_other_work(found, content, target)
             return self.verified()
-        finished = len(self.records())
-        if found is not None and not overwrite and (finished or unfinished):
+        finished = 0 if found is None or overwrite else len(self.records())
+        if finished or (unfinished and found is not None and not overwrite):
             raise UsageError(
                 f"하다 만 작업이 남아 있습니다: {target} (조각 {finished}/{len(spans)}개)\n"
                 "  해결: --resume으로 이어 하거나, --overwrite로 처음부터 다시 하세요."
@@ -197,13 +191,9 @@ class Workspace:
         """적힌 일. 없거나 읽을 수 없으면 None."""
         return _read_json(self.folder / "manifest.json")
 
-    def segment_path(self, index: int) -> Path:
-        """조각의 비디오 파일."""
-        return self.folder / f"{index:06d}.seg"
-
-    def frames_path(self, index: int) -> Path:
-        """쓰는 중인 조각의 키운 프레임을 적어 두는 파일(`frame_store`)."""
-        return self.folder / f"{index:06d}.frames"
+    def segment_path(self, index: int, suffix: Literal[".seg", ".frames", ".json"] = ".seg") -> Path:
+        """조각의 비디오 파일, 쓰는 중인 조각의 키운 프레임을 적어 두는 파일(`frame_store`), 또는 기록."""
+        return self.folder / f"{index:06d}{suffix}"
 
     def commit(
         self,
@@ -224,7 +214,7 @@ class Workspace:
         with write_errors(f"조각의 기록을 쓸 수 없습니다: {path}"):
             size, digest = content_of(path) if frames else (0, "")
             record = SegmentRecord(index, frames, offset, repeats, size, digest, holes, times)
-            with atomic_file(self.folder / f"{index:06d}.json") as file:
+            with atomic_file(self.segment_path(index, ".json")) as file:
                 file.write(json.dumps(asdict(record)).encode())
         return record
 
@@ -245,10 +235,6 @@ class Workspace:
             if record.frames == 0 or (path.exists() and content_of(path) == (record.size, record.sha256)):
                 whole[index] = record
         return whole
-
-    def size(self) -> int:
-        """폴더 안의 모든 파일의 크기(바이트). 도는 동안 불러도 된다."""
-        return folder_size(self.folder)
 
     def recorded_tile(self) -> int | None:
         """하다 만 작업이 쓰던 타일. 남은 메모리가 그때와 달라도 같은 결과가 나오게 한다."""

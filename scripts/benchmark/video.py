@@ -19,7 +19,7 @@ from realesrgan.inference.frames import Shape
 from realesrgan.inference.model import Model, load
 from realesrgan.inference.yuv import planes_to_rgb, to_tensor
 from realesrgan.media.video import Planes, SegmentWriter, VideoFrame, VideoReader
-from realesrgan.video.pipeline import SegmentFrame, Stages, with_stored
+from realesrgan.video.pipeline import SegmentFrame, Stages, enlarge
 from realesrgan.video.plan import VideoPlan, plan_video
 from realesrgan.video.settings import VideoSettings, find_source, find_target
 from realesrgan.video.upscale import upscale_video
@@ -133,7 +133,7 @@ def _network(model: Model, plan: VideoPlan, workers: WorkerPlan, inputs: Sequenc
     for work in made:
         work([inputs[0].planes])
     entries = (SegmentFrame(0, inputs[0]) for _ in inputs)
-    alone = [with_stored(work, None) for work in made]
+    alone = [partial(enlarge, work, None) for work in made]
     _, spent = timed(lambda: Stages(entries, alone, lambda value, result: None).run())
     return spent
 
@@ -142,7 +142,7 @@ def _outputs(
     model: Model, plan: VideoPlan, workers: WorkerPlan, settings: VideoSettings, inputs: Sequence[VideoFrame]
 ) -> list[Planes]:
     results: list[Planes] = []
-    made = [with_stored(work, None) for work in make_workers([model], workers, plan, settings)]
+    made = [partial(enlarge, work, None) for work in make_workers([model], workers, plan, settings)]
     entries = (SegmentFrame(0, frame) for frame in inputs)
     Stages(entries, made, lambda frame, planes: results.append(planes)).run()
     return results

@@ -23,7 +23,8 @@ from tests.endurance.samples import DAMAGES
 
 pytest.importorskip("av")
 
-from realesrgan.video.workspace import Workspace, workspace_folder
+from realesrgan.util.files import hidden_beside
+from realesrgan.video.workspace import Workspace
 from tests.video.samples import hashes, make_video, work_files
 
 
@@ -157,7 +158,7 @@ def halfway(tmp_path, start, picture_model):
     while task.alive and len(work_files(tmp_path, "0*.json")) < 2:
         pass
     task.kill()
-    folder = workspace_folder(tmp_path / "b.mp4")
+    folder = hidden_beside(tmp_path / "b.mp4")
     assert Workspace(folder).records()
     shutil.copytree(folder, tmp_path / "kept")
     return folder, hashes(tmp_path / "whole.mp4"), line
@@ -193,7 +194,7 @@ def test_a_fuzzed_manifest_never_raises_anything_else(tmp_path):
     from realesrgan.video.plan import Span
 
     spans = [Span(None, 10), Span(10, None)]
-    work = Workspace(workspace_folder(target))
+    work = Workspace(hidden_beside(target))
     marks = {"입력": "abc", "배율": 2, "타일": 0, "엔진": "torch", "장치": "cpu", "정밀도": "fp32"}
     work.prepare(target, marks, spans, resume=False, overwrite=True)
     work.segment_path(0).write_bytes(b"video")

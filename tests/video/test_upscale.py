@@ -21,6 +21,7 @@ from realesrgan.inference.model import Model, load
 from realesrgan.inference.picture import PictureSettings
 from realesrgan.media.video import VideoReader
 from realesrgan.media.video.types import EncodeRequest, Hole, PacketIndex, PixelLayout, VideoFrame, VideoInfo
+from realesrgan.util.files import hidden_beside
 from realesrgan.util.numbers import scaled_size
 from realesrgan.video import frame_store, workspace
 from realesrgan.video.frame_store import FrameStore, stored_frames
@@ -30,7 +31,7 @@ from realesrgan.video.settings import VideoProgress, VideoSettings, find_source,
 from realesrgan.video.timing import Timing
 from realesrgan.video.upscale import VideoTask, open_writer, upscale_video
 from realesrgan.video.workers import FrameWorker, WorkerPlan, make_workers
-from realesrgan.video.workspace import Workspace, workspace_folder
+from realesrgan.video.workspace import Workspace
 from tests.media.video.samples import click_wave, ffmpeg, heard_clicks, weave_video
 from tests.video.samples import hashes, make_video, pixels
 
@@ -150,7 +151,7 @@ class Upscaling:
         settings = {"outscale": 2, "encoder_options": request.options, "overwrite": True} | settings
         self.settings = VideoSettings(**asked, **settings)
         self.models = (load(weights, device="cpu"),)
-        self.work = Workspace(workspace_folder(target))
+        self.work = Workspace(hidden_beside(target))
         self.task = VideoTask(
             find_source(source), find_target(target), self.models, self.settings, None, None, self.work
         )
@@ -323,7 +324,7 @@ def stopped(tmp_path, model, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 30))
         upscale_video(source, tmp_path / "b.mp4", model=model)
-    assert Workspace(workspace.workspace_folder(tmp_path / "b.mp4")).records()
+    assert Workspace(hidden_beside(tmp_path / "b.mp4")).records()
     return source
 
 
@@ -455,9 +456,9 @@ def test_a_stop_inside_a_segment_goes_on_from_the_stored_frames(tmp_path, model,
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(VideoReader, "frames", halfway(VideoReader.frames, 70))
         upscale_video(source, tmp_path / "b.mp4", model=model)
-    work = Workspace(workspace_folder(tmp_path / "b.mp4"))
+    work = Workspace(hidden_beside(tmp_path / "b.mp4"))
     assert not work.records()
-    path = work.frames_path(0)
+    path = work.segment_path(0, ".frames")
     kept = len(stored_frames(path))
     assert kept > 70 - 60
     # 마지막 기록이 쓰이다가 끊겨도 그 앞까지 쓴다.
@@ -487,7 +488,7 @@ def test_a_fast_device_loses_at_most_sixty_frames_of_a_segment(tmp_path, monkeyp
     for segment in (0, 1):
         for order in range(100):
             store.put(segment, order, (np.zeros((4, 6), np.uint8),))
-        assert set(stored_frames(work.frames_path(segment))) == set(range(30, 100))
+        assert set(stored_frames(work.segment_path(segment, ".frames"))) == set(range(30, 100))
         store.finish(segment)
 
 

@@ -9,16 +9,16 @@ import pytest
 
 from realesrgan.errors import UsageError, VideoWriteError
 from realesrgan.media.video.types import SegmentTimes
-from realesrgan.util.files import file_sha256
+from realesrgan.util.files import file_sha256, hidden_beside
 from realesrgan.video.plan import Span
-from realesrgan.video.workspace import Workspace, lock_target, workspace_folder
+from realesrgan.video.workspace import Workspace, lock_target
 
 SPANS = [Span(None, 10), Span(10, None)]
 WORK = {"입력": "abc", "배율": 2}
 
 
 def prepare(target: Path, work=WORK, spans=SPANS, resume=False, overwrite=False) -> Workspace:
-    workspace = Workspace(workspace_folder(target))
+    workspace = Workspace(hidden_beside(target))
     workspace.prepare(target, work, spans, resume=resume, overwrite=overwrite)
     return workspace
 
@@ -115,9 +115,9 @@ def test_resuming_when_nothing_was_left_starts_anew(tmp_path):
 
 
 def test_two_targets_in_one_folder_do_not_share_a_workspace(tmp_path):
-    assert workspace_folder(tmp_path / "a.mp4") != workspace_folder(tmp_path / "b.mp4")
+    assert hidden_beside(tmp_path / "a.mp4") != hidden_beside(tmp_path / "b.mp4")
     long = tmp_path / ("가" * 80 + ".mp4")
-    assert len(workspace_folder(long).name.encode()) < 64
+    assert len(hidden_beside(long).name.encode()) < 64
 
 
 def test_removing_leaves_nothing(tmp_path):
