@@ -32,9 +32,8 @@ from realesrgan.media.video.types import (
     VideoFrame,
     VideoInfo,
 )
-from realesrgan.util.files import os_reason
 from realesrgan.video.settings import IMAGES, is_replaceable
-from realesrgan.video.workspace import OLD_NAME
+from realesrgan.video.workspace import OLD_NAME, write_errors
 
 logger = logging.getLogger(__name__)
 
@@ -252,11 +251,9 @@ class ImageSegmentWriter:
         self._temporary = folder.with_name(folder.name + ".part")
         self._extension = extension
         self._count = 0
-        try:
+        with write_errors(f"이미지를 쓸 수 없습니다: {folder}"):
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary.mkdir(parents=True)
-        except OSError as error:
-            raise _unwritable(folder, error) from error
 
     def write(self, planes: Planes, pts: int, duration: int = 0, messages: tuple[bytes, ...] = ()) -> None:
         """이미지 하나를 쓴다.
@@ -274,11 +271,9 @@ class ImageSegmentWriter:
         Raises:
             VideoWriteError: 폴더의 이름을 바꿀 수 없을 때.
         """
-        try:
+        with write_errors(f"이미지를 쓸 수 없습니다: {self._folder}"):
             shutil.rmtree(self._folder, ignore_errors=True)
             self._temporary.replace(self._folder)
-        except OSError as error:
-            raise _unwritable(self._folder, error) from error
         return self._count
 
     def close(self) -> None:
@@ -311,7 +306,7 @@ def join_images(segments: Sequence[Path], target: Path, extension: str) -> int:
         )
     gathered = segments[0].with_name("joined")
     count = 0
-    try:
+    with write_errors(f"이미지를 쓸 수 없습니다: {target}"):
         shutil.rmtree(gathered, ignore_errors=True)
         gathered.mkdir()
         for folder in segments:
@@ -319,8 +314,6 @@ def join_images(segments: Sequence[Path], target: Path, extension: str) -> int:
                 _link(path, image_path(gathered, count, extension))
                 count += 1
         replace_folder(gathered, target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
     return count
 
 
@@ -346,8 +339,3 @@ def replace_folder(made: Path, target: Path) -> None:
             old.replace(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _unwritable(path: Path, error: OSError) -> VideoWriteError:
-    reason, remedy = os_reason(error)
-    return VideoWriteError(f"이미지를 쓸 수 없습니다: {path}\n  {reason}\n  해결: {remedy}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from realesrgan.errors import VideoWriteError
-from realesrgan.util.files import os_reason, remove_abandoned, scratch_beside
+from realesrgan.util.files import remove_abandoned, scratch_beside
+from realesrgan.video.workspace import write_errors
 
 # y4m에는 화면밖에 없다. 압축하지 않아 크므로 적어 두지 않는다.
 IMAGES_ONLY = b"YUV4MPEG2"
@@ -60,7 +60,7 @@ class InputCopy(io.RawIOBase):
         return data
 
     def _append(self, data: bytes) -> None:
-        try:
+        with write_errors(f"표준 입력의 소리를 담아 둘 수 없습니다: {self._folder}"):
             if not self._started and self._folder is not None and not data.startswith(IMAGES_ONLY):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 remove_abandoned(self._folder)
@@ -69,11 +69,6 @@ class InputCopy(io.RawIOBase):
             self._started = True
             if self._file is not None:
                 self._file.write(data)
-        except OSError as error:
-            reason, remedy = os_reason(error)
-            raise VideoWriteError(
-                f"표준 입력의 소리를 담아 둘 수 없습니다: {self._folder}\n  {reason}\n  해결: {remedy}"
-            ) from error
 
     def copied(self, *, to_the_end: bool) -> Path | None:
         """적어 둔 파일. 이미지뿐인 입력이면 None.

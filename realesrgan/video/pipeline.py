@@ -497,6 +497,7 @@ def run_stages(
     sink: SegmentSink,
     claim: Callable[[], int | None],
     *,
+    stored: FrameStore | None = None,
     batch: int = 1,
     tick: Callable[[], None] | None = None,
 ) -> VideoRun:
@@ -508,6 +509,7 @@ def run_stages(
         workers: 프레임들을 키우는 함수들.
         sink: 키운 프레임이 가는 곳.
         claim: 다음에 맡을 조각의 번호를 주는 함수. 없으면 None.
+        stored: 앞선 실행이 키워 적어 둔 프레임들. 이어 하는 것이 아니면 None.
         batch: 작업자가 한 번에 키울 프레임 수.
         tick: 기다리는 동안 부른 스레드에서 이따금 불리는 함수.
 
@@ -519,7 +521,7 @@ def run_stages(
     entries = segment_frames(reader, spans, claim, damage)
     if sink.timing.resampled:
         entries = paced(entries, sink.timing, spans)
-    calls = [partial(enlarge, worker, sink.store) for worker in workers]
+    calls = [partial(enlarge, worker, stored) for worker in workers]
     stages: Stages[SegmentFrame, Planes] = Stages(entries, calls, sink.write, batch=batch)
     try:
         sink.run.times = stages.run(tick)

@@ -204,7 +204,8 @@ def plan_timing(
         return info.rate, Timing(base, grid_base(info.rate), rate=info.rate, origin=info.start)
     # 훑은 것은 패킷의 시각이다. 필드마다 한 프레임이면 속도는 그 두 배다.
     fields = 2 if settings.deinterlace == "double" and not settings.progressive else 1
-    rate = film_rate(index.pts, base) if fields == 1 else None
+    uneven = len({after - before for before, after in pairwise(index.pts)}) > 1
+    rate = film_rate(index.pts, base) if fields == 1 and uneven else None
     if rate is None and target.container in ("mp4", "mov"):
         rate = constant_rate(index.pts, base, info.rate / fields)
     if rate is None:

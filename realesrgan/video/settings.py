@@ -103,7 +103,8 @@ class VideoSettings:
     steps: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        check_outscale(self.outscale)
+        if self.outscale is not None:
+            check_outscale(self.outscale)
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,8 @@ class VideoTask:
         workers = make_workers(self.models, work.workers, plan, settings)
         keeps = workspace is not None and self.target.container not in PICTURES
         sink.store = FrameStore(workspace) if workspace is not None and keeps else None
-        run = run_stages(reader, plan.spans, workers, sink, claim, batch=work.workers.batch, tick=tick)
+        stored = sink.store if settings.resume else None
+        run = run_stages(reader, plan.spans, workers, sink, claim, stored=stored, batch=work.workers.batch, tick=tick)
         tick()
         # 한 장치의 작업자들은 프레임을 키우는 것을 함께 쓴다.
         for counts in {id(worker.upscale): worker.upscale.counts for worker in workers}.values():

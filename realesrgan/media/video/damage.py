@@ -336,11 +336,21 @@ class DamageMonitor:
 
     def decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """패킷을 디코딩해 프레임을 낸다. 깨진 자리를 만나면 그 앞의 프레임까지만 낸다."""
+        error = import_av().error
         ended = False
         while not ended:
             frames = self._next(packets)
             if frames is None:
-                ended, frames = True, self._rest()
+                ended, frames = True, []
+                try:
+                    frames = list(self._opening.decoder.decode(None))
+                except error.EOFError:
+                    pass  # 이미 비운 디코더다.
+                except error.FFmpegError as problem:
+                    reason = f"마지막 프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
+                    self.problem = self.problem or reason
+                if self.problem and not self._keep_going:
+                    frames = self._settled(frames)
             for frame in frames:
                 # 비월은 필드마다 패킷일 수 있어 세지 않는다.
                 if frame.interlaced_frame:
@@ -443,18 +453,6 @@ class DamageMonitor:
         elif self._keep_going and moment is not None:
             self._spoiled.add(moment)
         return self.lossy_transport or self._keep_going
-
-    def _rest(self) -> list[Any]:
-        """디코더에 남은 프레임들. 깨진 자리에서는 온전한 것만이다."""
-        error = import_av().error
-        rest: list[Any] = []
-        try:
-            rest = list(self._opening.decoder.decode(None))
-        except error.EOFError:
-            pass  # 이미 비운 디코더다.
-        except error.FFmpegError as problem:
-            self.problem = self.problem or f"마지막 프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
-        return self._settled(rest) if self.problem and not self._keep_going else rest
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
