@@ -127,16 +127,14 @@ def plan_video(
         wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
         request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
         encoding = plan_encoding(info, request, target.container, size, even=True)
-    start: int | None = None
-    end: int | None = None
-    if settings.start or settings.end is not None:
-        start, end = pts_range(info, index, settings.start, settings.end)
+    cut = bool(settings.start) or settings.end is not None
+    start, end = pts_range(info, index, settings.start, settings.end) if cut else (None, None)
     whole = Span(start, end)
     first, last = (bisect_left(index.pts, edge) if edge is not None else None for edge in (start, end))
     inside = index.pts[first:last]
     if inside and inside[-1] - inside[0] > LONGEST_GAP // info.time_base:
         refuse_reset_clock(info, inside)
-    reset = reset_note(info, index, cut=whole != Span()) if index.resets else ()
+    reset = reset_note(info, index, cut=cut) if index.resets else ()
     notes: tuple[str, ...] = ()
     if target.container in PICTURES:
         note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE

@@ -537,10 +537,7 @@ def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -
     """무엇을 어떻게 했는지 모은 결과."""
     plan = work.plan
     stages: dict[str, Any] = {
-        name: {
-            "busy": round(sum(run.times.busy[name] for run in runs), 3),
-            "waiting": round(sum(run.times.waiting[name] for run in runs), 3),
-        }
+        name: {kind: round(sum(getattr(run.times, kind)[name] for run in runs), 3) for kind in ("busy", "waiting")}
         for name in ("decode", "network", "encode")
     }
     stages["wall"] = round(max(run.times.wall for run in runs), 3)

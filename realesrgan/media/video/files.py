@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -98,19 +98,36 @@ def _cut_before_index(name: str) -> VideoDamagedError:
     )
 
 
-def demux(container: Any, *streams: Any) -> Iterator[Any]:
+_READ_TRIES = 100
+"""읽기 오류가 이만큼 잇따르면 끝으로 본다."""
+
+
+def demux(container: Any, *streams: Any, trouble: Callable[[OSError], None] | None = None) -> Iterator[Any]:
     """스트림들의 패킷. 도중에 나타난 스트림의 것은 건너뛴다.
 
     방송의 구성이 바뀌거나 깨진 곳에서 잘못 읽으면 처음에 없던 스트림이 생기고, PyAV는 그 패킷에서 `IndexError`를 낸다.
     AVI의 시각은 색인에 맞춘다(`on_index`).
+
+    Args:
+        container: 연 비디오.
+        streams: 읽을 스트림들.
+        trouble: 읽기 오류를 받는 함수. 예외를 내지 않으면 그 뒤를 계속 읽는다. None이면 오류를 그대로 낸다.
     """
-    while True:
+    failures = 0
+    while failures < _READ_TRIES:
         try:
             packets = container.demux(*streams)
-            yield from on_index(packets) if container.format.name == "avi" else packets
+            for packet in on_index(packets) if container.format.name == "avi" else packets:
+                failures = 0
+                yield packet
             return
         except IndexError:
             continue
+        except (import_av().error.FFmpegError, OSError) as error:
+            if trouble is None:
+                raise
+            failures += 1
+            trouble(error)
 
 
 LOST_BEFORE = "lost"

@@ -96,10 +96,10 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
     others = [s for s in container.streams.video if s.index != stream.index and not s.disposition & _ATTACHED]
     notes += [f"{name}는 담지 못합니다." for kind, name in _NAMED_SIDE_DATA.items() if kind in side_data]
     told = container_notes(container, stream.index)
-    crop, dolby = told.crop, told.dolby
+    has_hdr = told.dolby is not None or not _HDR.isdisjoint(side_data)
     # 색차를 나눌 수 없는 자리에서 시작하면 그만큼 덜 자른다.
     across, down = layout.subsampling
-    crop = (crop[0] // across * across, crop[1], crop[2] // down * down, crop[3])
+    crop = (told.crop[0] // across * across, told.crop[1], told.crop[2] // down * down, told.crop[3])
     if frame.width - crop[0] - crop[1] < 1 or frame.height - crop[2] - crop[3] < 1:
         crop = (0, 0, 0, 0)
     if others:
@@ -128,9 +128,7 @@ def describe(container: Any, stream: Any, frame: Any, name: str, pix_fmt: str) -
         interlaced=bool(frame.interlaced_frame) or getattr(context, "field_order", 0) in _INTERLACED_ORDERS,
         frames=stream.frames or None,
         duration=float(stream.duration * stream.time_base) if stream.duration else whole,
-        side_data={}
-        if dolby is None and _HDR.isdisjoint(side_data)
-        else hdr_side_data(side_data, dolby, colour.is_hdr),
+        side_data=hdr_side_data(side_data, told.dolby, colour.is_hdr) if has_hdr else {},
         warnings=tuple(notes),
     )
 

@@ -131,8 +131,6 @@ _PREROLL_TRIES = 4
 _SHOWN_JUMPS = 5
 _MARKS = ("pts", "dts", "size", "pos")
 """같은 패킷인지 알아보는 것들: 시각과 크기와 파일에서의 자리."""
-_READ_TRIES = 100
-"""읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SAMPLED_BYTES = 64
 """앞 패킷과 크기가 같은 패킷에서 원본의 해시에 넣을 바이트 수."""
 _THE_END = sys.maxsize
@@ -211,19 +209,14 @@ class OpenVideo:
     def packets(self) -> Iterator[Any]:
         """지금 자리부터 비디오 스트림의 패킷들. 마지막의 빈 패킷은 내지 않는다."""
         self.moved = True
-        failures = 0
-        while failures < _READ_TRIES:
-            try:
-                for packet in demux(self.container, self.stream):
-                    failures = 0
-                    if packet.size:
-                        yield packet
-                return
-            except (import_av().error.FFmpegError, OSError) as error:
-                if self.trouble is None:
-                    raise
-                failures += 1
-                self.trouble(f"파일을 읽을 수 없는 곳이 있습니다({error.strerror or error}).")
+        for packet in demux(self.container, self.stream, trouble=self._tell):
+            if packet.size:
+                yield packet
+
+    def _tell(self, error: OSError) -> None:
+        if self.trouble is None:
+            raise error
+        self.trouble(f"파일을 읽을 수 없는 곳이 있습니다({error.strerror or error}).")
 
     def packets_from(self, start: int | None = None) -> Iterator[Any]:
         """`start`를 바르게 디코딩할 수 있는 자리부터의 패킷들. None이면 처음부터다.

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from realesrgan.errors import VideoDamagedError
@@ -73,8 +74,6 @@ def inherited_tags(stream: Any, muxer: str) -> dict[str, str]:
 
 
 _ATTACHED = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
-_READ_TRIES = 100
-"""읽기 오류가 이만큼 잇따르면 끝으로 본다."""
 _SEEK_MARGIN = 5
 """구간의 앞에서부터 다시 읽을 여유(초). 소리의 준비 패킷까지 넉넉히 든다."""
 _PREROLL_PACKETS = {"aac": 1, "mp3": 1, "opus": 4, "ac3": 1, "eac3": 1}
@@ -372,25 +371,14 @@ class Tracks:
         """
         if not self._handlers:
             return
-        av = import_av()
         if self._window.first is not None and self._window.first > _SEEK_MARGIN:
             self._seek(self._window.first)
         last = self._window.last
-        moment, ended = float("-inf"), False
+        moment = float("-inf")
         wanted = [self._container.streams[index] for index in self._handlers]
-        flowing, failures = demux(self._container, *wanted), 0
         spoiled: Counter[str] = Counter()
         restarts: dict[int, _Restarts] = defaultdict(lambda: _Restarts(self._window.resets))
-        while not ended:
-            packet = None
-            try:
-                packet = next(flowing, None)
-                failures = 0
-            except (av.error.FFmpegError, OSError) as error:
-                self._unfinished(error)
-                flowing, failures = demux(self._container, *wanted), failures + 1
-                if failures < _READ_TRIES:
-                    continue
+        for packet in chain(demux(self._container, *wanted, trouble=self._unfinished), [None]):
             if packet is not None and (not packet.size or packet.is_corrupt):
                 if packet.size:
                     spoiled[stream_label(packet.stream)] += 1
@@ -410,6 +398,8 @@ class Tracks:
                 if ticks is not None and result.time_base:
                     moment = max(moment, float(ticks * result.time_base))
                 yield moment, result
+            if ended:
+                break
         self.warnings += spoiled_notes(spoiled) if spoiled else []
 
     def _unfinished(self, error: OSError) -> None:
