@@ -23,7 +23,7 @@ from realesrgan.archs.base import LUMA
 from realesrgan.errors import InvalidValueError, NonFiniteOutputError, NotStreamableError, OutOfMemoryError
 from realesrgan.inference.engines.base import PRECISION_DTYPES, Engine, memory_budget
 from realesrgan.inference.tiling import Box, Progress, Store, Tile, auto_tile, run_tiles, total_margin
-from realesrgan.util.machine import give_back_freed_memory
+from realesrgan.util.machine import give_back_freed_memory, returns_freed_memory
 from realesrgan.util.optional import import_cv2
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 SIXTEEN_BIT = 65535
 # 타일의 패딩으로 덮을 만한 수용 영역의 반지름(픽셀). SRVGGNetCompact가 18과 34다.
 LARGEST_EXACT_PAD = 40
+# 채널 64개의 fp32가 32MB인 크기. glibc는 더 큰 덩어리를 놓으면 운영체제에 돌려준다(mallopt(3)의 M_MMAP_THRESHOLD).
+_FAULTING_PIXELS = (32 << 20) // (64 * 4)
 # 파일에 있는 결과의 크기를 맞출 때 한 번에 보는 줄.
 RESIZE_ROWS = 64
 # dtype이 말하는, 1.0에 해당하는 값.
@@ -255,7 +257,8 @@ class Upscaler:
         # 통째로는 메모리가 모자랐던 픽셀 수. 이보다 작은 것만 통째로 해 본다.
         self._too_large = math.inf
         self._streams = True
-        self._planned: tuple[Any, StreamPlan | None] | None = None
+        # 네트워크와 그 계획. 이어 돌릴 수 없는데 아직 알리지 않았으면 그 까닭이다.
+        self._planned: tuple[Any, StreamPlan | NotStreamableError | None] | None = None
         self._whole_batch = True
         self._told_rerun = False
         # 엔진과, NaN이 나왔을 때 대신 쓸 엔진.
@@ -320,15 +323,27 @@ class Upscaler:
         whole = self.tile_for(height, width) == 0
         return whole or self._exact_radius() is not None or self.cut_for(height, width) is not None
 
+    def _goes_whole(self, height: int, width: int) -> bool:
+        """이 크기를 통째로 해 볼지. 놓은 메모리를 돌려주는 프로세스의 CPU fp32에서는 큰 것을 띠로 하는 쪽이 빠르다.
+
+        층마다 수십 MB를 얻고 놓으며 치르는 쪽 부재가 띠에는 없다. 결과는 같다.
+        """
+        if self.tile_for(height, width) or height * width >= self._too_large:
+            return False
+        engine: Any = self.engine
+        slow = height * width > _FAULTING_PIXELS and engine.name == "torch" and engine.precision == "fp32"
+        if not (slow and engine.device.type == "cpu" and returns_freed_memory()):
+            return True
+        return self._stream_plan(needed=False) is None
+
     def cut_for(self, height: int, width: int) -> StripCut | None:
         """이 크기의 이미지를 띠로 이어 돌릴지, 돌린다면 어떻게 나눌지 정한다. 통째나 타일이면 None.
 
         통째로 들어가지 않을 때 타일보다 먼저 고른다. 통째로 돌린 것과 같은 결과가 나오기 때문이다. 사용자가 타일의
         크기를 정했으면 그것을 따른다.
         """
-        fits = height * width < self._too_large and self.tile_for(height, width) == 0
         if (
-            fits
+            self._goes_whole(height, width)
             or self.tile not in ("auto", 0)
             or self._exact_radius() is not None
             or (plan := self._stream_plan()) is None
@@ -444,7 +459,7 @@ class Upscaler:
         height, width = size
         # 통째로 해 보고 메모리가 모자라면 띠로, 띠로도 모자라면 타일로 간다.
         tile = self.tile_for(height, width)
-        whole = tile == 0 and height * width < self._too_large
+        whole = self._goes_whole(height, width)
         if whole and self._streams and hasattr(self.engine, "run"):
             with suppress(OutOfMemoryError):
                 box = Box(0, 0, height, width)
@@ -480,21 +495,25 @@ class Upscaler:
         if used != tile:
             self._affordable = used
 
-    def _stream_plan(self) -> StreamPlan | None:
-        """띠로 이어 돌릴 계획. 엔진이나 네트워크가 할 수 없으면 까닭을 한 번 알리고 None."""
+    def _stream_plan(self, *, needed: bool = True) -> StreamPlan | None:
+        """띠로 이어 돌릴 계획. 엔진이나 네트워크가 할 수 없으면 None이고, 꼭 있어야 했으면 까닭을 한 번 알린다."""
         network = getattr(self.engine, "network", None)
         if not self._streams or not hasattr(self.engine, "run"):
             return None
         if self._planned is None or self._planned[0] is not network:
             from realesrgan.inference.streaming import plan_stream
 
-            plan = None
             try:
-                plan = plan_stream(network)
+                self._planned = (network, plan_stream(network))
             except NotStreamableError as error:
-                logger.warning("이 네트워크는 띠로 이어 돌릴 수 없어 타일로 나눕니다. %s", error)
-            self._planned = (network, plan)
-        return self._planned[1]
+                self._planned = (network, error)
+        plan = self._planned[1]
+        if isinstance(plan, NotStreamableError):
+            if needed:
+                logger.warning("이 네트워크는 띠로 이어 돌릴 수 없어 타일로 나눕니다. %s", plan)
+                self._planned = (network, None)
+            return None
+        return plan
 
     def _stream(
         self,

@@ -33,6 +33,8 @@ _USER_SETTINGS = (
 )
 
 
+# `keep_freed_memory`가 이 프로세스의 할당기를 바꾸었는지. 바꾼 것을 물어볼 길이 glibc에 없다.
+_KEPT = threading.Event()
 # 컨테이너(cgroup)의 한도와 지금 쓰는 양이 적힌 파일. v2와 v1.
 _CGROUP_MEMORY = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -77,7 +79,17 @@ def keep_freed_memory() -> bool:
     # 큰 덩어리는 스레드마다의 구역(arena)에 들지 못한다. 구역을 하나만 두어 모두가 같은 메모리를 다시 쓰게 한다.
     settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER))
     results = [library.mallopt(name, value) for name, value in settings]
-    return all(result == 1 for result in results)
+    if all(result == 1 for result in results):
+        _KEPT.set()
+    return _KEPT.is_set()
+
+
+def returns_freed_memory() -> bool:
+    """놓은 큰 덩어리를 운영체제에 곧 돌려주는 프로세스인지. 다시 얻을 때마다 쪽 부재를 치른다.
+
+    Windows와, `keep_freed_memory`를 부르지 않은 리눅스다. 재지 않은 macOS와, 사용자가 할당기를 정한 곳은 아니라고 본다.
+    """
+    return sys.platform != "darwin" and not _KEPT.is_set() and not _set_by_user()
 
 
 def give_back_freed_memory() -> None:

@@ -476,6 +476,48 @@ def test_a_network_that_cannot_stream_says_so_once_and_tiles(
     assert caplog.text.count("띠로 이어 돌릴 수 없어") == 1
 
 
+@pytest.fixture
+def faulting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """놓은 메모리를 돌려주는 프로세스에서, 32x32를 넘으면 큰 것으로 본다."""
+    monkeypatch.setattr("realesrgan.inference.upscaler._FAULTING_PIXELS", 32 * 32)
+    monkeypatch.setattr("realesrgan.inference.upscaler.returns_freed_memory", lambda: True)
+
+
+@pytest.mark.usefixtures("faulting")
+@pytest.mark.parametrize("tile", ["auto", 0])
+def test_a_large_whole_is_streamed_where_freed_memory_is_returned(tile: Any) -> None:
+    network = SRVGGNetCompact(num_feat=8, num_conv=2).eval()
+    seen: list[int] = []
+    upscaler = Upscaler(create_torch(network, torch.device("cpu"), "fp32", 4, 1), tile=tile)
+    upscaler.strip_bytes = 20 * 40 * 8 * 4
+    whole = network(torch.rand(1, 3, 70, 40, generator=torch.manual_seed(1)))
+    frames = torch.rand(1, 3, 70, 40, generator=torch.manual_seed(1))
+    with torch.no_grad():
+        found = upscaler.upscale_frames(frames)
+    assert torch.allclose(found, whole, atol=1e-5)
+    assert upscaler.cut_for(70, 40) is not None and upscaler.cut_for(32, 32) is None
+    upscaler.upscale(np.zeros((70, 40, 3), np.uint8), progress=lambda done, _: seen.append(done))
+    assert len(seen) > 1 and seen[-1] == 70 * 40
+
+
+@pytest.mark.usefixtures("faulting")
+def test_what_gains_nothing_from_strips_stays_whole(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="realesrgan")
+    network = SRVGGNetCompact(num_feat=8, num_conv=2).eval()
+    low = Upscaler(create_torch(network, torch.device("cpu"), "bf16", 4, 1))
+    assert low.cut_for(70, 40) is None
+    hooked = SRVGGNetCompact(num_feat=8, num_conv=2).eval()
+    hooked.register_forward_hook(lambda *_: None)
+    watched = Upscaler(create_torch(hooked, torch.device("cpu"), "fp32", 4, 1))
+    assert watched.cut_for(70, 40) is None and watched.upscale(np.full((70, 40, 3), 200, np.uint8)).any()
+    monkeypatch.setattr("realesrgan.inference.upscaler.returns_freed_memory", lambda: False)
+    kept = Upscaler(create_torch(network, torch.device("cpu"), "fp32", 4, 1))
+    assert kept.cut_for(70, 40) is None
+    assert not caplog.records
+
+
 def test_frames_are_streamed_alike(tight: Callable[[int], None]) -> None:
     frames = torch.rand(2, 3, 150, 40)
     upscaler = Upscaler(engine_of(small_rrdbnet()))

@@ -74,6 +74,12 @@ def test_giving_back_shrinks_the_process():
     assert int(done.stdout) > BLOCK * 0.9
 
 
+@glibc_only
+def test_a_process_knows_whether_it_returns_freed_memory():
+    faults_of("assert returns_freed_memory()\nkeep_freed_memory()\nassert not returns_freed_memory()")
+    faults_of("assert not returns_freed_memory()", {"MALLOC_MMAP_MAX_": "0"})
+
+
 def test_other_c_libraries_are_left_alone(monkeypatch):
     monkeypatch.setattr(allocator.sys, "platform", "win32")
     assert not allocator.keep_freed_memory()
