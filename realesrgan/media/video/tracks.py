@@ -164,14 +164,15 @@ class Tracks:
             self._output.set_chapters([chapter for chapter in moved if chapter is not None])
 
     def _audio(self, stream: Any) -> Handler | None:
-        if stream.codec_context is None:
+        context = stream.codec_context
+        if context is None:
             self._refuse(stream, "디코딩할 수도 복사할 수도 없는 코덱이라")
             return None
-        if _is_unknown(stream):
+        if not (context.sample_rate and context.layout.nb_channels):
             # 방송은 소리가 없는 동안에도 소리의 자리를 적어 둔다. 그대로 옮기면 머리를 쓰지 못한다.
             self._refuse(stream, "앞부분에 소리가 들어 있지 않아")
             return None
-        name = stream.codec_context.codec.canonical_name
+        name = context.codec.canonical_name
         if name in self._rules.audio and self._window.speed == 1:
             if name == "dts" and self._rules.muxer in ("mp4", "mov"):
                 self.warnings.append(
@@ -504,12 +505,6 @@ class _Advance:
         return True
 
 
-def _is_unknown(stream: Any) -> bool:
-    """앞부분에 패킷이 없어 형식을 알아내지 못한 소리인지."""
-    context = stream.codec_context
-    return context is not None and not (context.sample_rate and context.layout.nb_channels)
-
-
 def _finally(handle: Handler, told: Callable[[], None]) -> Handler:
     """끝(None)까지 옮긴 다음 `told`를 한 번 부른다."""
 
@@ -533,7 +528,9 @@ def open_tracks(source: Source, opened: Any = None) -> Any:
         VideoReadError: 원본을 열 수 없을 때.
     """
     container = open_container(source) if opened is None else opened
-    if any(_is_unknown(stream) for stream in container.streams.audio):
+    contexts = [stream.codec_context for stream in container.streams.audio]
+    # 앞부분에 패킷이 없으면 표본 속도와 채널을 알아내지 못한다.
+    if any(one is not None and not (one.sample_rate and one.layout.nb_channels) for one in contexts):
         if opened is None:
             container.close()
         container = open_container(source, deep=True)
