@@ -204,7 +204,7 @@ def test_a_fuzzed_manifest_never_raises_anything_else(tmp_path):
     for turn in range(times(600)):
         for path, text in texts.items():
             path.write_bytes(wrong_json(text, choose) if choose.random() < 0.7 else text.encode())
-        work.recorded_tile(), work.recorded_engine(), work.records(), work.size()
+        work.recorded_tile(), work.recorded_engine(), work.records()
         try:
             done = work.prepare(target, marks, spans, resume=True, overwrite=False)
         except UsageError as error:
