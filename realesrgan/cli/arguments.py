@@ -292,7 +292,7 @@ ENGINE_ROWS = (
         default=AUTO,
         metavar="NAME",
         help="네트워크를 돌릴 엔진(engine): auto, torch, compile, ncnn, openvino, onnxruntime, 플러그인이 더한 이름. "
-        "기본: auto(CPU의 fp32는 ncnn, 아니면 torch)",
+        "기본: auto(CPU의 fp32는 ncnn, AMX를 가진 CPU와 나머지는 torch)",
     ),
     row(
         "--provider",

@@ -39,7 +39,8 @@ class ComputeSettings:
     Attributes:
         device: `cpu`, `cuda`, `cuda:N`, `mps`, `xpu`, `vulkan`(ncnn). `auto`면 가장 빠른 것.
         precision: `fp32`, `fp16`, `bf16`. `auto`면 CUDA에서 fp16, 다른 곳에서 fp32.
-        backend: 엔진의 이름(`torch`, `openvino`, `onnxruntime`, `ncnn`). `auto`면 CPU의 fp32에서 ncnn, 아니면 torch.
+        backend: 엔진의 이름(`torch`, `openvino`, `onnxruntime`, `ncnn`). `auto`면 CPU의 fp32에서
+            ncnn(AMX를 가진 CPU는 torch), 아니면 torch.
         tile: 타일(tile) 한 변(픽셀). 0이면 통째, `auto`면 남은 메모리에 맞춘다.
         tile_pad, pre_pad: 타일과 가장자리의 패딩(픽셀).
         batch: 한 번에 계산할 타일 수.

@@ -31,19 +31,21 @@ def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
 @pytest.mark.parametrize(
     ("instructions", "faster", "expected"),
     [
-        (True, True, ("torch", "bf16")),
-        (True, False, ("ncnn", "fp32")),
-        (False, True, ("ncnn", "fp32")),
+        ("avx512_bf16", True, ("torch", "bf16")),
+        ("avx512_bf16", False, ("ncnn", "fp32")),
+        ("amx_tile", True, ("torch", "bf16")),
+        ("amx_tile", False, ("torch", "fp32")),
+        ("", True, ("ncnn", "fp32")),
     ],
 )
 def test_a_cpu_computes_in_bf16_only_where_it_is_native_and_faster(
-    instructions: bool, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    instructions: str, faster: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("ncnn")
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
     monkeypatch.setattr(mixed_precision.platform, "machine", lambda: "x86_64")
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: instructions, raising=False)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda one=name: one == instructions, raising=False)
     monkeypatch.setattr(mixed_precision, "_bf16_is_faster", lambda: faster)
     mixed_precision.prefers_bf16.cache_clear()
     engine = create_engine(small_rrdbnet(), device="cpu")

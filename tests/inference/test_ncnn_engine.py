@@ -196,6 +196,12 @@ def test_vulkan_reads_pictures_whose_area_is_no_multiple_of_four(size: tuple[int
     assert float((create_engine(network, device="vulkan")(batch) - expected).abs().max()) < 1e-4
 
 
+def test_the_fp32_of_a_cpu_with_amx_is_computed_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True, raising=False)
+    assert create_engine(small_rrdbnet(), device="cpu", precision="fp32").name == "torch"
+    assert create_engine(small_rrdbnet(), device="cpu", backend="ncnn").name == "ncnn"
+
+
 def test_the_fastest_exact_engine_is_chosen_for_a_cpu() -> None:
     assert create_engine(small_rrdbnet(), device="cpu").name == "ncnn"
     assert create_engine(small_rrdbnet(), device="cpu", precision="bf16").name == "torch"

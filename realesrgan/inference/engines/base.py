@@ -402,7 +402,7 @@ def _by_speed(network: Any, device: str | torch.device | None, precision: str) -
     """써 볼 `(엔진, 장치, 정밀도)`들, 빠른 차례로.
 
     청한 장치와 정밀도에 맞으면 이 기계에서 재어 고른 것(`--tune`)이 먼저고, 다음이 잰 것으로 아는 것이다: CPU의 fp32는
-    ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다.
+    ncnn이 값을 지키면서 PyTorch의 1.5배에서 2.5배다. AMX를 가진 인텔에서는 0.7배에서 1.0배이고 메모리만 더 든다.
     """
     kind = str(device or AUTO).partition(":")[0]
     ways: list[Way] = []
@@ -416,7 +416,8 @@ def _by_speed(network: Any, device: str | torch.device | None, precision: str) -
     cpu = torch.device("cpu")
     on_cpu = kind == "cpu" or (kind == AUTO and choose_device() == cpu)
     exact = on_cpu and describes(network, "write_ncnn") and choose_precision(precision, cpu, network) == "fp32"
-    if kind == "vulkan" or (exact and is_installed("ncnn")):
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    if kind == "vulkan" or (exact and not amx and is_installed("ncnn")):
         ways.append(("ncnn", device, precision))
     if kind != "vulkan":
         ways.append(("torch", device, precision))
