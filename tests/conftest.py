@@ -59,10 +59,15 @@ def _isolated_home(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture(autouse=True)
 def _same_on_every_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto`가 CPU에 따라 다른 엔진과 정밀도를 고르지 않게 한다. 그것을 보는 시험은 `native_bf16` 표를 붙인다."""
+    """`auto`가 CPU에 따라 다른 정밀도를 고르지 않게 한다. 그것을 보는 시험은 `native_bf16` 표를 붙인다."""
     if "native_bf16" not in request.keywords:
         monkeypatch.setattr("realesrgan.inference.engines.torch.prefers_bf16", lambda: False)
-        monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False, raising=False)
+
+
+@pytest.fixture
+def without_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPU의 fp32를 ncnn으로 계산하는 기계로 본다. 따로 띄운 프로세스에는 듣지 않는다."""
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False, raising=False)
 
 
 def nearest_network(scale: int) -> SRVGGNetCompact:

@@ -589,6 +589,7 @@ def test_blending_fades_the_network_into_a_plain_enlargement(run: Callable[..., 
     assert np.abs((pictures["1"] + pictures["0"]) / 2 - pictures["0.5"]).max() <= 1
 
 
+@pytest.mark.usefixtures("without_amx")
 @pytest.mark.parametrize("backend", ["auto", "torch", "compile", "ncnn", "openvino", "onnxruntime"])
 def test_every_engine_is_reachable_and_named_in_the_report(
     run: Callable[..., Any], tmp_path: Path, backend: str

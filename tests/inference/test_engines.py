@@ -81,6 +81,7 @@ def test_a_single_pixel_is_right_in_every_engine(name: str, precision: str) -> N
     assert (engine(pixel) - model.engine(pixel)).abs().max() < 0.02
 
 
+@pytest.mark.usefixtures("without_amx")
 def test_auto_on_a_cpu_is_the_fastest_exact_engine(tiny_rrdbnet: Callable[[int], RRDBNet]) -> None:
     assert create_engine(tiny_rrdbnet(4), device="cpu").name == "ncnn"
 
@@ -369,6 +370,7 @@ def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return replace
 
 
+@pytest.mark.usefixtures("without_amx")
 def test_an_engine_of_ours_that_does_not_load_is_told_and_another_one_computes(
     broken_package: Callable[[str], None], caplog: pytest.LogCaptureFixture, tiny_rrdbnet: Callable[[int], RRDBNet]
 ) -> None:
@@ -381,6 +383,7 @@ def test_an_engine_of_ours_that_does_not_load_is_told_and_another_one_computes(
         create_engine(tiny_rrdbnet(4), device="vulkan")
 
 
+@pytest.mark.usefixtures("without_amx")
 def test_a_tuned_engine_that_does_not_load_any_more_is_told_and_the_known_one_computes(
     broken_package: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,

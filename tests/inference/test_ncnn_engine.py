@@ -152,6 +152,7 @@ def test_what_the_user_changed_in_a_network_is_computed_on_every_way(
         create_engine(network, backend="ncnn", device="cpu")
 
 
+@pytest.mark.usefixtures("without_amx")
 def test_a_subclass_that_writes_its_own_computation_is_run_by_ncnn() -> None:
     network, batch = _Written(num_feat=8, num_conv=2).eval(), torch.rand(1, 3, 10, 12)
     engine = create_engine(network, device="cpu", precision="fp32")
@@ -202,6 +203,7 @@ def test_the_fp32_of_a_cpu_with_amx_is_computed_by_torch(monkeypatch: pytest.Mon
     assert create_engine(small_rrdbnet(), device="cpu", backend="ncnn").name == "ncnn"
 
 
+@pytest.mark.usefixtures("without_amx")
 def test_the_fastest_exact_engine_is_chosen_for_a_cpu() -> None:
     assert create_engine(small_rrdbnet(), device="cpu").name == "ncnn"
     assert create_engine(small_rrdbnet(), device="cpu", precision="bf16").name == "torch"
