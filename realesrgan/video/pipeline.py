@@ -107,8 +107,9 @@ class Stages(Generic[Source, Result]):
         self._consume = consume
         self._batch = batch
         self._slots = threading.Semaphore(len(workers) + spare)
-        self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # 3.13보다 낮은 파이썬의 SimpleQueue는 기다릴 시간이 다한 순간에 깨면 끝없이 기다린다.
+        self._waiting: queue.Queue[Any] = queue.Queue()
+        self._done: queue.Queue[Any] = queue.Queue()
         self._stop = threading.Event()
         self._finished = threading.Event()
         self._failure: BaseException | None = None
@@ -169,7 +170,7 @@ class Stages(Generic[Source, Result]):
         self._stop.set()
         self._finished.set()
 
-    def _take(self, line: queue.SimpleQueue[Any], stage: str) -> Any:
+    def _take(self, line: queue.Queue[Any], stage: str) -> Any:
         began = time.perf_counter()
         while not self._stop.is_set():
             try:

@@ -116,6 +116,27 @@ def test_no_more_is_decoded_than_the_line_holds():
     assert written == 50 and ahead <= 2 + 2 + 2
 
 
+def test_a_worker_that_wakes_just_when_its_wait_ends_does_not_wait_for_ever(monkeypatch):
+    # 기다리는 시간이 짧으면 다한 순간에 깨는 일이 늘 일어난다. 바쁜 기계에서는 긴 것도 그렇다.
+    monkeypatch.setattr("realesrgan.video.pipeline.POLL", 1e-6)
+
+    def entries():
+        yield Entry(0)
+        yield Entry(1)
+        time.sleep(0.002)
+        raise ValueError("읽다가 실패")
+
+    def run() -> None:
+        for _ in range(300):
+            with pytest.raises(ValueError, match="읽다가 실패"):
+                Stages(entries(), [lambda group: group] * 2, lambda value, result: None).run()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize("stage", ["decode", "network", "encode", "tick"])
 def test_a_failure_in_any_stage_stops_the_others_and_reaches_the_caller(stage):
     def fail(name: str, number: int) -> None:
