@@ -12,7 +12,7 @@
 - `recognise_ncnn(layers)`, `write_ncnn(graph)`: ncnn의 층에서 인자를 알아내고, 층을 적는다.
 - `edge_layers`: 입력을 읽는 합성곱과 마지막 합성곱의 이름(없으면 None). CPU가 bf16으로 계산해도 그 둘은 값을 지킨다.
   이것과 `write_ncnn`은 물려받아 `forward`를 고친 클래스에서는 쓰지 않는다. 다시 말해야 한다(`describes`).
-- `scaled_convs`, `enlarged_convs`: `add_conv`와 `enlarged_conv`로 부르는 합성곱의 이름과 배율. 속의 모듈도 말한다.
+- `scaled_convs`, `enlarged_convs`: `joined_conv`에 `scale`과 `factor`를 주는 합성곱의 이름과 그 수. 속의 모듈도 말한다.
 - `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
 """
 
@@ -153,31 +153,27 @@ class NcnnGraph(Protocol):
         ...
 
 
-def leaky_conv(conv: Any, x: Tensor, slope: float) -> Tensor:
-    """`(N, C, H, W)`를 합성곱하고 LeakyReLU를 거친다.
+def joined_conv(
+    conv: Any,
+    x: Tensor,
+    residual: Tensor | None = None,
+    *,
+    scale: float = 1.0,
+    factor: int = 1,
+    slope: float | None = None,
+) -> Tensor:
+    """`(N, C, H, W)`를 최근접으로 `factor`배 키워 합성곱하고, LeakyReLU를 거치거나 곱해서 더한다.
 
-    엔진이 바꾸어 둔, 뒤따르는 계산까지 한 번에 하는 합성곱(`joins`)이면 맡긴다. 아래의 둘도 같다.
+    더한 것은 `residual + scale * conv(x)`다. 엔진이 바꾸어 둔, 뒤따르는 계산까지 한 번에 하는 합성곱(`joins`)이면
+    맡긴다.
     """
     if getattr(conv, "joins", False):
-        joined: Tensor = conv(x, slope=slope)
+        joined: Tensor = conv(x, residual, scale=scale, factor=factor, slope=slope)
         return joined
-    return F.leaky_relu(conv(x), slope, inplace=True)
-
-
-def enlarged_conv(conv: Any, x: Tensor, factor: int, slope: float) -> Tensor:
-    """`(N, C, H, W)`를 최근접으로 `factor`배 키워 합성곱하고 LeakyReLU를 거친다."""
-    if getattr(conv, "joins", False):
-        joined: Tensor = conv(x, factor=factor, slope=slope)
-        return joined
-    return leaky_conv(conv, F.interpolate(x, scale_factor=factor), slope)
-
-
-def add_conv(conv: Any, x: Tensor, residual: Tensor, scale: float) -> Tensor:
-    """합성곱한 것에 수를 곱해 더한다: `residual + scale * conv(x)`. 모양은 모두 `(N, C, H, W)`다."""
-    if getattr(conv, "joins", False):
-        joined: Tensor = conv(x, residual, scale=scale)
-        return joined
-    return torch.add(residual, conv(x), alpha=scale)
+    x = conv(x if factor == 1 else F.interpolate(x, scale_factor=factor))
+    if slope is not None:
+        x = F.leaky_relu(x, slope, inplace=True)
+    return x if residual is None else torch.add(residual, x, alpha=scale)
 
 
 def network_scale(network: Any) -> int | None:

@@ -16,10 +16,8 @@ from realesrgan.archs.base import (
     NcnnGraph,
     NcnnLayer,
     StateDict,
-    add_conv,
     block_indices,
-    enlarged_conv,
-    leaky_conv,
+    joined_conv,
     widen_input,
     widen_output,
 )
@@ -113,8 +111,8 @@ class ResidualDenseBlock(nn.Module):
         """`(B, num_feat, H, W)`를 받아 같은 모양을 돌려준다."""
         features = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            features = torch.cat((features, leaky_conv(conv, features, LEAKY_SLOPE)), 1)
-        return add_conv(self.conv5, features, x, RESIDUAL_SCALE)
+            features = torch.cat((features, joined_conv(conv, features, slope=LEAKY_SLOPE)), 1)
+        return joined_conv(self.conv5, features, x, scale=RESIDUAL_SCALE)
 
 
 class RRDB(nn.Module):
@@ -208,8 +206,8 @@ class RRDBNet(nn.Module):
             features = features.bfloat16()
         # 네 배로 커진 특징이 메모리의 대부분이다. 이름에 담아 두지 않아야 다 쓴 것이 곧바로 풀린다.
         for name, factor in self.upsamples:
-            features = enlarged_conv(getattr(self, name), features, factor, LEAKY_SLOPE)
-        features = leaky_conv(self.conv_hr, features, LEAKY_SLOPE)
+            features = joined_conv(getattr(self, name), features, factor=factor, slope=LEAKY_SLOPE)
+        features = joined_conv(self.conv_hr, features, slope=LEAKY_SLOPE)
         return self.conv_last(features)
 
     def checkpointed_blocks(self) -> Iterable[nn.Module]:

@@ -465,7 +465,7 @@ def _convolve(layer: nn.Conv2d, margin: int, how: Mapping[str, Any], tensors: li
     residual = None
     if len(tensors) > 1:
         residual = tensors[1].narrow(axis, margin, tensors[1].shape[axis] - 2 * margin)
-    return layer.convolve(tensors[0], padding, residual, **how)
+    return layer.forward(tensors[0], residual, padding=padding, **how)
 
 
 class _Rows:

@@ -1,4 +1,4 @@
-"""기계와 프로세스: 쓸 수 있는 코어와 메모리, C 라이브러리(glibc)의 메모리 할당기, 삼켜진 Ctrl-C.
+"""기계와 프로세스: CPU의 이름, 쓸 수 있는 코어와 메모리, C 라이브러리(glibc)의 메모리 할당기, 삼켜진 Ctrl-C.
 
 할당기를 네트워크의 쓰임에 맞추는 까닭: 네트워크는 층마다 수십 MB의 텐서를 새로 얻고 곧바로 놓는다. glibc는 큰 덩어리를
 놓을 때마다 운영체제에 돌려주므로, 다음 층은 같은 메모리를 0으로 채워진 새 쪽(page)으로 다시 받는다. 큰
@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
+import platform
 import signal
 import sys
 import threading
@@ -47,6 +48,16 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """CPU의 이름. 리눅스에서는 커널이 아는 것이다."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        found = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+        if found:
+            return found
+    return platform.processor() or platform.machine()
 
 
 def available_memory() -> int:

@@ -15,7 +15,6 @@ from torch import nn
 
 import realesrgan
 from realesrgan.archs import RRDBNet, SRVGGNetCompact
-from realesrgan.inference.engines import choices
 from realesrgan.inference.engines import torch as mixed_precision
 from realesrgan.inference.engines.base import create_engine
 from realesrgan.inference.engines.torch import phase_weights, round_weight, to_bf16
@@ -81,8 +80,8 @@ def test_the_first_measurement_decides_for_later_processes(
 ) -> None:
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path / "home"))
     wavering = Probe(not first)
-    assert choices.remembered_bf16(lambda: first) is first
-    assert choices.remembered_bf16(wavering) is first and wavering.calls == 0
+    assert mixed_precision.remembered_bf16(lambda: first) is first
+    assert mixed_precision.remembered_bf16(wavering) is first and wavering.calls == 0
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["bf16.json"]
 
 
@@ -92,27 +91,31 @@ def test_the_first_measurement_decides_for_later_processes(
 )
 def test_a_broken_memory_is_measured_again(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
-    (tmp_path / choices.BF16_FILE).write_text(content, encoding="latin-1")
+    (tmp_path / mixed_precision.BF16_FILE).write_text(content, encoding="latin-1")
     probe = Probe(True)
-    assert choices.remembered_bf16(probe) is True and probe.calls == 1
-    assert choices.remembered_bf16(probe) is True and probe.calls == 1
+    assert mixed_precision.remembered_bf16(probe) is True and probe.calls == 1
+    assert mixed_precision.remembered_bf16(probe) is True and probe.calls == 1
 
 
 @pytest.mark.parametrize("key", ["cpu", "torch"])
 def test_another_cpu_or_version_is_measured_again(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
-    choices.remembered_bf16(lambda: True)
-    written = json.loads((tmp_path / choices.BF16_FILE).read_text(encoding="utf-8"))
-    (tmp_path / choices.BF16_FILE).write_text(json.dumps({**written, key: "other"}), encoding="utf-8")
-    assert choices.remembered_bf16(lambda: False) is False
-    assert json.loads((tmp_path / choices.BF16_FILE).read_text(encoding="utf-8")) == {**written, "faster": False}
+    mixed_precision.remembered_bf16(lambda: True)
+    written = json.loads((tmp_path / mixed_precision.BF16_FILE).read_text(encoding="utf-8"))
+    file = tmp_path / mixed_precision.BF16_FILE
+    file.write_text(json.dumps({**written, key: "other"}), encoding="utf-8")
+    assert mixed_precision.remembered_bf16(lambda: False) is False
+    assert json.loads((tmp_path / mixed_precision.BF16_FILE).read_text(encoding="utf-8")) == {
+        **written,
+        "faster": False,
+    }
 
 
 def test_a_home_that_cannot_be_written_only_loses_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("", encoding="utf-8")
     monkeypatch.setenv("REALESRGAN_HOME", str(blocked / "home"))
-    assert [choices.remembered_bf16(lambda one=one: one) for one in (True, False)] == [True, False]
+    assert [mixed_precision.remembered_bf16(lambda one=one: one) for one in (True, False)] == [True, False]
 
 
 def test_an_answer_written_meanwhile_by_another_process_is_followed(
@@ -121,10 +124,10 @@ def test_an_answer_written_meanwhile_by_another_process_is_followed(
     monkeypatch.setenv("REALESRGAN_HOME", str(tmp_path))
 
     def measured_while_another_finishes() -> bool:
-        choices.remembered_bf16(lambda: False)
+        mixed_precision.remembered_bf16(lambda: False)
         return True
 
-    assert choices.remembered_bf16(measured_while_another_finishes) is False
+    assert mixed_precision.remembered_bf16(measured_while_another_finishes) is False
 
 
 def test_the_input_passes_a_bf16_network_without_losing_bits() -> None:
@@ -176,11 +179,11 @@ def test_weights_of_any_kernel_are_rounded(shape: tuple[int, ...]) -> None:
 
 
 def test_a_bf16_network_adds_its_biases_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: True)
+    monkeypatch.setattr(mixed_precision, "onednn_abilities", lambda: (True, False))
     made = to_bf16(small_rrdbnet())
     layers = [layer for layer in made.modules() if isinstance(layer, nn.Conv2d)]
     assert layers and all(layer.bias.dtype == torch.float32 for layer in layers if layer.bias is not None)
-    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: False)
+    monkeypatch.setattr(mixed_precision, "onednn_abilities", lambda: (False, False))
     kinds = {layer.bias.dtype for layer in to_bf16(small_rrdbnet()).body.modules() if isinstance(layer, nn.Conv2d)}
     assert kinds == {torch.bfloat16}
 
@@ -188,7 +191,7 @@ def test_a_bf16_network_adds_its_biases_in_full(monkeypatch: pytest.MonkeyPatch)
 def test_a_cpu_that_cannot_add_full_biases_computes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network, batch = small_rrdbnet(), torch.rand(1, 3, 24, 24)
-    monkeypatch.setattr(mixed_precision, "adds_full_bias", lambda: False)
+    monkeypatch.setattr(mixed_precision, "onednn_abilities", lambda: (False, False))
     with torch.inference_mode():
         assert psnr(to_bf16(network)(batch), network(batch)) > 45
 
@@ -206,7 +209,7 @@ def test_convolutions_joined_with_what_follows_draw_the_same_picture(
     with torch.inference_mode():
         joined, expected = made(batch), network(batch)
         again = copy.deepcopy(made)(batch)
-        monkeypatch.setattr(mixed_precision, "fuses_pointwise", lambda: False)
+        monkeypatch.setattr(mixed_precision, "onednn_abilities", lambda: (True, False))
         apart = made(batch)
     assert joined.shape == expected.shape and torch.equal(joined, again)
     assert float((joined - apart).abs().max()) < 0.03 and psnr(joined, expected) > psnr(apart, expected) - 2
@@ -227,11 +230,11 @@ def test_what_a_pytorch_cannot_join_is_done_one_after_another(monkeypatch: pytes
         raise TypeError("_convolution_pointwise() takes 9 arguments")
 
     monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", changed)
-    mixed_precision.fuses_pointwise.cache_clear()
+    mixed_precision.onednn_abilities.cache_clear()
     try:
-        assert not mixed_precision.fuses_pointwise()
+        assert not mixed_precision.onednn_abilities()[1]
     finally:
-        mixed_precision.fuses_pointwise.cache_clear()
+        mixed_precision.onednn_abilities.cache_clear()
 
 
 def test_convolutions_that_others_changed_are_only_cast() -> None:

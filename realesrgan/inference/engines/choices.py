@@ -1,4 +1,4 @@
-"""이 기계에서 재어 고른 것들. 사용자 캐시에 적는다: `--tune`의 것은 `tune.json`, bf16이 빠른지는 `bf16.json`.
+"""`--tune`이 이 기계에서 재어 고른 것. 사용자 캐시의 `tune.json`에 적는다.
 
 기계와 엔진들의 버전이 적힐 때와 하나라도 다르면 쓰지 않는다. 깨진 파일은 없는 것과 같다.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -19,11 +18,8 @@ import torch
 
 from realesrgan.inference.engines.base import CHOICES_FILE
 from realesrgan.util.files import cache_dir, write_atomically
-from realesrgan.util.machine import available_cores
+from realesrgan.util.machine import available_cores, processor_name
 from realesrgan.version import __version__
-
-# bf16이 빠른지 잰 답을 적어 두는, 사용자 캐시의 파일.
-BF16_FILE = "bf16.json"
 
 
 @dataclass(frozen=True)
@@ -60,16 +56,6 @@ def machine_identity(packages: Sequence[str]) -> dict[str, Any]:
     return {"cpu": processor_name(), "cores": available_cores(), "cards": cards, "versions": versions}
 
 
-def processor_name() -> str:
-    """CPU의 이름. 리눅스에서는 커널이 아는 것이다."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        found = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-        if found:
-            return found
-    return platform.processor() or platform.machine()
-
-
 def choices_file() -> Path:
     """적어 두는 파일."""
     return cache_dir() / CHOICES_FILE
@@ -100,30 +86,3 @@ def remember(network: Any, packages: Sequence[str], choice: Choice) -> Path:
     text = json.dumps({"machine": machine, "choices": kept}, ensure_ascii=False, indent=1)
     write_atomically(choices_file(), text.encode())
     return choices_file()
-
-
-def remembered_bf16(measure: Callable[[], bool]) -> bool:
-    """이 CPU와 이 PyTorch에서 bf16이 빠른지. 처음에 한 번 재어 적어 두고 다음부터는 그 답을 따른다.
-
-    바쁜 기계에서 잰 답은 흔들릴 수 있다. 프로세스마다 다시 재면 같은 명령의 결과가 그때마다 다를 수 있다.
-    깨졌거나 다른 CPU와 버전의 것이면 다시 재고, 적을 수 없으면(읽기만 하는 폴더) 잰 답만 쓴다.
-
-    Args:
-        measure: 재는 함수.
-    """
-    key = {"cpu": processor_name(), "torch": torch.__version__}
-    file = cache_dir() / BF16_FILE
-    measured: bool | None = None
-    while True:
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            content = json.loads(file.read_text(encoding="utf-8"))
-            faster = content.pop("faster") if isinstance(content, dict) and "faster" in content else None
-            if content == key and isinstance(faster, bool):
-                return faster
-        # 재는 동안 다른 프로세스가 적었으면 그것을 따르므로, 재고 나서 한 번 더 읽는다.
-        if measured is not None:
-            break
-        measured = measure()
-    with suppress(OSError):
-        write_atomically(file, json.dumps({**key, "faster": measured}, ensure_ascii=False).encode())
-    return measured

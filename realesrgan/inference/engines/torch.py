@@ -9,12 +9,13 @@ bf16의 유효 숫자는 8비트라 0.5..1의 값을 8비트 이미지의 반 �
 from __future__ import annotations
 
 import copy
+import json
 import math
 import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,11 +27,15 @@ from torch import Tensor, nn
 
 from realesrgan.archs.base import activation_values, describes, image_of, is_altered
 from realesrgan.inference.engines.base import PRECISION_DTYPES, named_memory_error, pixel_limit
+from realesrgan.util.files import cache_dir, write_atomically
+from realesrgan.util.machine import processor_name
 
 # 엔진마다 두지 않는다. 자물쇠를 가진 객체는 복사(copy.deepcopy)할 수 없다.
 _FALLBACK_LOCK = threading.Lock()
 # 마지막 합성곱을 나누어 할 줄 수. fp32로 바꾼 특징이 캐시에 든다.
 _BLOCK_ROWS = 16
+# bf16이 빠른지 잰 답을 적어 두는, 사용자 캐시의 파일.
+BF16_FILE = "bf16.json"
 # 견줄 합성곱의 크기와 횟수. 0.04초쯤이다.
 _PROBE = (1, 64, 64, 64)
 _PROBE_RUNS = 8
@@ -144,7 +149,8 @@ class TorchEngine:
             # CPU에서는 첫 합성곱이 가중치를 따라 채널을 안쪽에 둔다. 입력을 그대로 두면 그것을 늘려 더하는 네트워크의
             # 결과가 채널마다 이어져, 뒤의 일이 빠르다. 값은 같다.
             packed = torch.contiguous_format if self.device.type == "cpu" else torch.channels_last
-            output: Tensor | None = image_of(function(tensor.contiguous(memory_format=packed)))
+            output: Tensor | None = function(tensor.contiguous(memory_format=packed))
+            output = output if output is None or isinstance(output, Tensor) else image_of(output)
             return None if output is None else output.to(self.device, torch.float32)
         except (RuntimeError, MemoryError) as error:
             raise named_memory_error(error) from error
@@ -173,7 +179,7 @@ class Bf16Conv(nn.Conv2d):
     """bf16 네트워크의 합성곱. 편향(bias)은 할 수 있으면 fp32로 더하고, 뒤따르는 활성화와 더하기까지 한 번에 한다.
 
     Attributes:
-        joins: 뒤따르는 계산까지 할 수 있는지(`archs.base.leaky_conv` 등).
+        joins: 뒤따르는 계산까지 할 수 있는지(`archs.base.joined_conv`).
         scale: 가중치와 편향에 미리 곱해 둔 수. 그래서 결과에도 곱해져 있다.
         phases: 2배로 키운 것의 합성곱을 키우기 전에 하는 2x2 가중치 넷(`phase_weights`). 없으면 비어 있다.
     """
@@ -195,6 +201,7 @@ class Bf16Conv(nn.Conv2d):
         scale: float = 1.0,
         factor: int = 1,
         slope: float | None = None,
+        padding: tuple[int, int] | None = None,
     ) -> Tensor:
         """`(N, C, H, W)`를 최근접으로 키워 합성곱하고, LeakyReLU를 거치거나 곱해서 더한다.
 
@@ -204,72 +211,61 @@ class Bf16Conv(nn.Conv2d):
             scale: 결과에 곱할 수.
             factor: 합성곱하기 전에 키울 배율.
             slope: LeakyReLU의 기울기. 없으면 거치지 않는다.
+            padding: 0을 덧댈 줄과 칸. 없으면 층의 것이다. 덧대지 않는 축의 줄은 `input`에 이미 함께 있다.
         """
-        if isinstance(self.padding, str) or self.padding_mode != "zeros":
-            convolved = self._conv_forward(_enlarge(self.prepare(input), factor), self.weight, self.bias)
-            return self._finish(convolved, residual, scale, slope)
-        return self.convolve(input, (int(self.padding[0]), int(self.padding[1])), residual, scale, factor, slope)
-
-    def prepare(self, x: Tensor) -> Tensor:
-        """`(N, C, H, W)`를 가중치의 채널과 자료형에 맞춘다."""
-        return x.to(self.weight.dtype)
-
-    def convolve(
-        self,
-        x: Tensor,
-        padding: tuple[int, int],
-        residual: Tensor | None = None,
-        scale: float = 1.0,
-        factor: int = 1,
-        slope: float | None = None,
-    ) -> Tensor:
-        """`forward`와 같으나 `padding`만큼만 0을 덧댄다. 덧대지 않은 축의 줄은 `x`에 이미 함께 있다."""
-        x = self.prepare(x)
+        x = input.to(self.weight.dtype)
+        odd = isinstance(self.padding, str) or self.padding_mode != "zeros"
+        zeros: Any = padding or (None if odd else self.padding)
         # 컴파일러는 oneDNN의 연산을 모른다. 거기서는 앞뒤의 계산이 스스로 합쳐진다.
-        fuses = not torch.compiler.is_compiling() and type(self) is Bf16Conv and fuses_pointwise()
+        fuses = zeros and not torch.compiler.is_compiling() and type(self) is Bf16Conv and onednn_abilities()[1]
         if fuses and factor == 2 and self.phases and slope is not None:
-            return self._in_phases(x, padding, slope)
+            return self._in_phases(x, zeros, slope)
         if factor > 1:
-            return _cropped(self.convolve(_enlarge(x, factor), padding, slope=slope), padding, factor - 1)
-        layout = (list(padding), list(self.stride), list(self.dilation), self.groups)
-        if fuses and slope is not None and residual is None:
-            return _leaky_pointwise(x, self._pack(self.weight)[0], self.bias, layout, slope)
-        adds = residual is not None and scale == self.scale and residual.dtype == x.dtype and slope is None
-        # 한 픽셀의 텐서는 채널의 차례가 정해지지 않아 PyTorch 2.10이 이 연산을 하지 못한다.
-        if fuses and residual is not None and adds and min(residual.shape[2:]) > 1:
-            # 더하기까지 fp32로 하고 한 번만 반올림한다. 이 연산은 편향의 자료형이 입력과 같아야 한다.
-            bias = None if self.bias is None else self.bias.to(x.dtype)
-            added: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-                x, residual, self._pack(self.weight)[0], bias, *layout, "add", 1.0, None, [], None
-            )
-            return added
-        return self._finish(self._convolve_alone(x, padding), residual, scale, slope)
+            made = self.forward(F.interpolate(x, scale_factor=factor), slope=slope, padding=padding)
+            # 키우기 전의 한 줄은 키운 뒤에는 여러 줄이다. 덧대지 않은 축의 양 끝에서 남는 것을 뗀다.
+            for axis, pad in zip((2, 3), padding or (), strict=False):
+                made = made if pad else made.narrow(axis, factor - 1, made.shape[axis] - 2 * (factor - 1))
+            return made
+        if residual is None:
+            joins = slope is not None
+        else:
+            # 한 픽셀의 텐서는 채널의 차례가 정해지지 않아 PyTorch 2.10이 더하기를 합치지 못한다.
+            alike = residual.dtype == x.dtype and min(residual.shape[2:]) > 1
+            joins = alike and scale == self.scale and slope is None
+        if not (fuses and joins):
+            return self._apart(x, zeros, residual, scale, slope)
+        layout = (list(zeros), list(self.stride), list(self.dilation), self.groups)
+        weight, onednn = self._pack(self.weight)[0], torch.ops.mkldnn._convolution_pointwise
+        if residual is None:
+            return onednn(x, weight, self.bias, *layout, "leaky_relu", [slope], "")
+        # 더하기까지 fp32로 하고 한 번만 반올림한다. 이 연산은 편향의 자료형이 입력과 같아야 한다.
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return onednn.binary(x, residual, weight, bias, *layout, "add", 1.0, None, [], None)
 
-    def _convolve_alone(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        if self.bias is None or self.bias.dtype == x.dtype:
-            return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-        if torch.compiler.is_compiling():
-            bare = F.conv2d(x, self.weight, None, self.stride, padding, self.dilation, self.groups)
-            return (bare + self.bias[:, None, None]).to(x.dtype)
-        convolved: Tensor = torch.mkldnn_convolution(
-            x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
-        )
-        return convolved
-
-    def _finish(self, convolved: Tensor, residual: Tensor | None, scale: float, slope: float | None) -> Tensor:
+    def _apart(self, x: Tensor, padding: Any, residual: Tensor | None, scale: float, slope: float | None) -> Tensor:
+        """`forward`의 계산을 하나씩 한다. `padding`이 없으면 층이 스스로 덧댄다."""
+        layout = (self.stride, padding, self.dilation, self.groups)
+        if padding is None:
+            made = self._conv_forward(x, self.weight, self.bias)
+        elif self.bias is None or self.bias.dtype == x.dtype:
+            made = F.conv2d(x, self.weight, self.bias, *layout)
+        elif torch.compiler.is_compiling():
+            made = (F.conv2d(x, self.weight, None, *layout) + self.bias[:, None, None]).to(x.dtype)
+        else:
+            made = torch.mkldnn_convolution(x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups)
         if slope is not None:
-            convolved = F.leaky_relu(convolved, slope, inplace=True)
-        return convolved if residual is None else torch.add(residual, convolved, alpha=scale / self.scale)
+            made = F.leaky_relu(made, slope, inplace=True)
+        return made if residual is None else torch.add(residual, made, alpha=scale / self.scale)
 
-    def _in_phases(self, x: Tensor, padding: tuple[int, int], slope: float) -> Tensor:
+    def _in_phases(self, x: Tensor, padding: tuple[int, ...], slope: float) -> Tensor:
         """2배로 키우지 않고 결과의 네 자리를 저마다 2x2의 합성곱으로 구한다. 곱셈이 9분의 4다."""
         height, width = (size + 2 * pad - 2 for size, pad in zip(x.shape[2:], padding, strict=True))
         shape = (len(x), self.out_channels, 2 * height, 2 * width)
         output = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
-        layout = (list(padding), [1, 1], [1, 1], 1)
+        how = (list(padding), [1, 1], [1, 1], 1, "leaky_relu", [slope], "")
         for number, weight in enumerate(self._pack(*self.phases)):
             row, column = divmod(number, 2)
-            made = _leaky_pointwise(x, weight, self.bias, layout, slope)
+            made = torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *how)
             output[:, :, row::2, column::2] = made[:, :, row : row + height, column : column + width]
         return output
 
@@ -281,22 +277,6 @@ class Bf16Conv(nn.Conv2d):
         return self._packed
 
 
-def _leaky_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, layout: tuple[Any, ...], slope: float) -> Tensor:
-    made: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *layout, "leaky_relu", [slope], "")
-    return made
-
-
-def _enlarge(x: Tensor, factor: int) -> Tensor:
-    return x if factor == 1 else F.interpolate(x, scale_factor=factor)
-
-
-def _cropped(x: Tensor, padding: tuple[int, int], extra: int) -> Tensor:
-    """덧대지 않은 축의 양 끝을 `extra`만큼 뗀다. 키우기 전의 한 줄은 키운 뒤에는 여러 줄이다."""
-    for axis, pad in zip((2, 3), padding, strict=True):
-        x = x if pad else x.narrow(axis, extra, x.shape[axis] - 2 * extra)
-    return x
-
-
 class FirstConv(Bf16Conv):
     """입력을 읽는 합성곱. fp32의 값을 bf16 둘의 합(윗자리와 나머지)으로 적어 함께 읽으므로 입력을 깎지 않는다.
 
@@ -305,10 +285,10 @@ class FirstConv(Bf16Conv):
 
     joins = False
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """fp32를 bf16의 윗자리와 나머지로 나누어 채널로 잇는다."""
-        high = x.to(self.weight.dtype)
-        return torch.cat((high, (x - high).to(self.weight.dtype)), 1)
+    def forward(self, input: Tensor, *arguments: Any, **how: Any) -> Tensor:
+        """fp32를 bf16의 윗자리와 나머지로 나누어 채널로 잇는다. 인자는 `Bf16Conv`의 것이다."""
+        high = input.to(self.weight.dtype)
+        return super().forward(torch.cat((high, (input - high).to(self.weight.dtype)), 1), *arguments, **how)
 
 
 class LastConv(Bf16Conv):
@@ -316,17 +296,17 @@ class LastConv(Bf16Conv):
 
     joins = False
 
-    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
-        """`(N, C, H, W)`를 몇 줄씩 바꾸어 합성곱한다. 특징 전체의 fp32 사본을 만들지 않는다."""
+    def forward(self, input: Tensor, *arguments: Any, **how: Any) -> Tensor:
+        """몇 줄씩 바꾸어 합성곱한다. 특징 전체의 fp32 사본을 만들지 않는다. 인자는 `Bf16Conv`의 것이다."""
         height = input.shape[2]
-        if self.stride != (1, 1) or self.padding_mode != "zeros" or height <= _BLOCK_ROWS:
-            return super().forward(input)
+        if arguments or how or self.stride != (1, 1) or self.padding_mode != "zeros" or height <= _BLOCK_ROWS:
+            return super().forward(input, *arguments, **how)
         margin = int(self.padding[0])
         shape = (len(input), self.out_channels, height, input.shape[3])
         output = torch.empty(shape, dtype=self.weight.dtype, memory_format=torch.channels_last)
         for top in range(0, height, _BLOCK_ROWS):
             first, last = max(top - margin, 0), min(top + _BLOCK_ROWS + margin, height)
-            rows = F.conv2d(self.prepare(input[:, :, first:last]), self.weight, self.bias, 1, self.padding)
+            rows = F.conv2d(input[:, :, first:last].to(self.weight.dtype), self.weight, self.bias, 1, self.padding)
             output[:, :, top : top + _BLOCK_ROWS] = rows[:, :, top - first : top - first + _BLOCK_ROWS]
         return output
 
@@ -343,7 +323,13 @@ def to_bf16(network: nn.Module) -> nn.Module:
     made = copy.deepcopy(network).to(torch.bfloat16)
     known = describes(network, "edge_layers")
     edges = dict(zip(network.edge_layers, (FirstConv, LastConv), strict=False)) if known else {}  # type: ignore[arg-type,call-overload]
-    scales, enlarged = _told_convs(network) if known else ({}, set())
+    scales: dict[str, float] = {}
+    enlarged: set[str] = set()
+    # 네트워크가 말한, 결과에 수를 곱해 더하는 합성곱과 그 수, 2배로 키운 것을 읽는 합성곱의 이름.
+    for prefix, module in network.named_modules() if known else ():
+        front = f"{prefix}." if prefix else ""
+        scales |= {front + name: scale for name, scale in getattr(module, "scaled_convs", {}).items()}
+        enlarged |= {front + name for name, factor in getattr(module, "enlarged_convs", {}).items() if factor == 2}
     for name, layer in network.named_modules():
         kind = edges.get(name, Bf16Conv)
         # 물려받아 고친 합성곱이나 훅이 걸린 것은 무엇을 하는지 모르므로 그대로 둔다.
@@ -353,19 +339,6 @@ def to_bf16(network: nn.Module) -> nn.Module:
         if hasattr(module, "wide_residual"):
             module.wide_residual = True  # type: ignore[assignment]
     return made
-
-
-def _told_convs(network: nn.Module) -> tuple[dict[str, float], set[str]]:
-    """네트워크가 말한, 결과에 수를 곱해 더하는 합성곱과 그 수, 2배로 키운 것을 읽는 합성곱의 이름."""
-    scales: dict[str, float] = {}
-    enlarged: set[str] = set()
-    for prefix, module in network.named_modules():
-        front = f"{prefix}." if prefix else ""
-        scaled: Mapping[str, float] = getattr(module, "scaled_convs", {})
-        factors: Mapping[str, int] = getattr(module, "enlarged_convs", {})
-        scales |= {front + name: scale for name, scale in scaled.items()}
-        enlarged |= {front + name for name, factor in factors.items() if factor == 2}
-    return scales, enlarged
 
 
 def phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
@@ -379,12 +352,9 @@ def phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
     Returns:
         결과의 짝수 줄 짝수 칸, 짝수 줄 홀수 칸, 홀수 줄 짝수 칸, 홀수 줄 홀수 칸을 내는 `(출력, 입력, 2, 2)` 넷.
     """
-
-    def fold(values: Tensor, odd: int, axis: int) -> Tensor:
-        first, second, third = values.unbind(axis)
-        return torch.stack((first + second, third) if odd else (first, second + third), axis)
-
-    return tuple(fold(fold(weight, row, 2), column, 3) for row in (0, 1) for column in (0, 1))
+    # 결과의 짝수 줄(칸)은 본래의 (첫째), (둘째와 셋째)를, 홀수 줄은 (첫째와 둘째), (셋째)를 읽는다.
+    places = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], dtype=weight.dtype)
+    return tuple(torch.einsum("oihw,rkh,clw->rcoikl", weight, places, places).flatten(0, 1))
 
 
 def _bf16_layer(source: Any, kind: type[Bf16Conv], scale: float = 1.0, enlarged: bool = False) -> Bf16Conv:
@@ -413,7 +383,7 @@ def _bf16_layer(source: Any, kind: type[Bf16Conv], scale: float = 1.0, enlarged:
         layer.phases = tuple(map(round_weight, phase_weights(exact)))
     if source.bias is not None:
         by_onednn = source.padding_mode == "zeros" and not isinstance(source.padding, str)
-        full = kind is LastConv or (by_onednn and adds_full_bias())
+        full = kind is LastConv or (by_onednn and onednn_abilities()[0])
         bias = (source.bias.detach().float() * scale).to(torch.float32 if full else torch.bfloat16)
         layer.bias = nn.Parameter(bias, requires_grad=False)
     return layer
@@ -460,23 +430,20 @@ def _error_shares(height: int, width: int) -> tuple[tuple[tuple[int, float], ...
 
 
 @lru_cache(maxsize=1)
-def adds_full_bias() -> bool:
-    """이 CPU의 oneDNN이 bf16의 합성곱에 fp32의 편향을 더할 수 있는지. 작은 것으로 해 본다."""
+def onednn_abilities() -> tuple[bool, bool]:
+    """oneDNN이 bf16의 합성곱에 `(fp32의 편향을 더할 수 있는지, 활성화와 더하기를 합칠 수 있는지)`.
+
+    CPU와 PyTorch의 버전마다 다르므로 작은 것으로 해 보고 따로 한 것과 견준다.
+    """
     batch, weight = torch.zeros((1, 8, 4, 4), dtype=torch.bfloat16), torch.zeros((8, 8, 3, 3), dtype=torch.bfloat16)
     batch[:, 0], weight[:, 0, 1, 1] = 1, -1
     full = 1 + 2.0**-12
     try:
         found = torch.mkldnn_convolution(batch, weight, torch.full((8,), full), (1, 1), (1, 1), (1, 1), 1)
     except (RuntimeError, AttributeError):
-        return False  # oneDNN이 없거나 bf16을 모르는 CPU다.
-    return found.dtype == torch.bfloat16 and math.isclose(float(found[0, 0, 1, 1]), full - 1)
-
-
-@lru_cache(maxsize=1)
-def fuses_pointwise() -> bool:
-    """이 PyTorch가 bf16의 합성곱에 활성화와 더하기를 합칠 수 있는지. 작은 것으로 해 보고 따로 한 것과 견준다."""
-    if not adds_full_bias():
-        return False
+        return False, False  # oneDNN이 없거나 bf16을 모르는 CPU다.
+    if found.dtype != torch.bfloat16 or not math.isclose(float(found[0, 0, 1, 1]), full - 1):
+        return False, False
     # 반올림하지 않아도 되는 수들이라 합치지 않은 것과 꼭 같다.
     batch = torch.arange(32.0).sub(16).view(1, 8, 2, 2).to(torch.bfloat16, memory_format=torch.channels_last)
     weight = torch.eye(8).view(8, 8, 1, 1).to(torch.bfloat16, memory_format=torch.channels_last)
@@ -490,8 +457,8 @@ def fuses_pointwise() -> bool:
             batch, batch, packed, bias.bfloat16(), *layout, "add", 1.0, None, [], None
         )
     except (RuntimeError, AttributeError, TypeError):
-        return False  # 버전마다 있는지, 무엇을 받는지 다르다.
-    return torch.equal(leaky, F.leaky_relu(batch + 2, 0.5)) and torch.equal(added, 2 * batch + 2)
+        return True, False  # 버전마다 있는지, 무엇을 받는지 다르다.
+    return True, torch.equal(leaky, F.leaky_relu(batch + 2, 0.5)) and torch.equal(added, 2 * batch + 2)
 
 
 @lru_cache(maxsize=1)
@@ -510,9 +477,34 @@ def prefers_bf16() -> bool:
         native = any(getattr(torch.cpu, name, bool)() for name in names)
     if not native:
         return False
-    from realesrgan.inference.engines.choices import remembered_bf16
-
     return remembered_bf16(_bf16_is_faster)
+
+
+def remembered_bf16(measure: Callable[[], bool]) -> bool:
+    """이 CPU와 이 PyTorch에서 bf16이 빠른지. 처음에 한 번 재어 적어 두고 다음부터는 그 답을 따른다.
+
+    바쁜 기계에서 잰 답은 흔들릴 수 있다. 프로세스마다 다시 재면 같은 명령의 결과가 그때마다 다를 수 있다.
+    깨졌거나 다른 CPU와 버전의 것이면 다시 재고, 적을 수 없으면(읽기만 하는 폴더) 잰 답만 쓴다.
+
+    Args:
+        measure: 재는 함수.
+    """
+    key = {"cpu": processor_name(), "torch": torch.__version__}
+    file = cache_dir() / BF16_FILE
+    measured: bool | None = None
+    while True:
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            faster = content.pop("faster") if isinstance(content, dict) and "faster" in content else None
+            if content == key and isinstance(faster, bool):
+                return faster
+        # 재는 동안 다른 프로세스가 적었으면 그것을 따르므로, 재고 나서 한 번 더 읽는다.
+        if measured is not None:
+            break
+        measured = measure()
+    with suppress(OSError):
+        write_atomically(file, json.dumps({**key, "faster": measured}, ensure_ascii=False).encode())
+    return measured
 
 
 @torch.inference_mode()
