@@ -19,7 +19,7 @@ from realesrgan.media.formats import DEFAULT_MAX_OUTPUT_PIXELS, writable_extensi
 from realesrgan.util.files import expand_user
 from realesrgan.util.numbers import MAX_OUTSCALE, OutputSize
 from realesrgan.version import __version__
-from realesrgan.zoo.models import DEFAULT_MODEL, get_model
+from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
 
 if TYPE_CHECKING:
     from realesrgan.inference.model import Model
@@ -549,13 +549,12 @@ def settle_shared(parser: argparse.ArgumentParser, args: argparse.Namespace, def
     args.ext = args.ext or AUTO
     args.tile = AUTO if args.tile is None else args.tile
     args.named = args.model_name is not None
-    names = [get_model(name.strip()).name for name in (args.model_name or default).split(",")]
+    names = [get_model(name.strip()).name for name in args.model_name.split(",")] if args.model_name else [default]
     args.model_name, args.sources = ",".join(names), names if args.model_path is None else _several(args.model_path)
     if args.named and args.model_path is not None and max(len(names), len(args.sources)) > 1:
         parser.error("가중치를 여럿 평균할 때는 -n과 --model_path 가운데 하나만 주세요.")
-    scales = {get_model(name).scale for name in names}
-    if args.model_path is None and len(scales) > 1:
-        found = ", ".join(f"{name} {get_model(name).scale}배" for name in names)
+    if args.model_path is None and len({MODELS[name].scale for name in names}) > 1:
+        found = ", ".join(f"{name} {MODELS[name].scale}배" for name in names)
         parser.error(f"배율이 다른 모델은 평균할 수 없습니다: {found}")
     if args.mix is not None and len(args.mix) != len(args.sources):
         parser.error(f"--mix의 수는 모델의 수와 같아야 합니다: 모델 {len(args.sources)}개, 무게 {len(args.mix)}개")

@@ -34,7 +34,7 @@ from realesrgan.errors import UsageError
 from realesrgan.util.files import remove_abandoned
 from realesrgan.util.machine import keep_freed_memory
 from realesrgan.util.numbers import describe_spent
-from realesrgan.zoo.models import DEFAULT_MODEL, MODELS, get_model
+from realesrgan.zoo.models import DEFAULT_MODEL, MODELS
 
 if TYPE_CHECKING:
     from realesrgan.cli.jobs import Job
@@ -158,7 +158,7 @@ class PictureCommand(Command["Job", FileResult]):
                 "표준 입력과 표준 출력은 프로세스 하나로만 다룹니다.\n  해결: torchrun 없이 실행하거나 파일을 쓰세요."
             )
         # 직접 훈련한 네트워크의 배율은 실어 보아야 안다.
-        known = get_model(args.model_name.partition(",")[0]).scale if args.named or args.model_path is None else None
+        known = MODELS[args.model_name.partition(",")[0]].scale if args.named or args.model_path is None else None
         return plan_jobs(
             args.input,
             args.output,

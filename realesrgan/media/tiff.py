@@ -1,4 +1,4 @@
-"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 `deflate`가 누른다.
+"""TIFF를 읽고 쓴다(TIFF 6.0과 BigTIFF). 픽셀은 libvips가 풀고 `png.deflate`가 누른다.
 
 libvips가 하지 않는 것이 여기 있다: 잘린 파일 찾기, EXIF와 설명 태그와 IPTC를 바이트 그대로 옮기기, 크기가 다른 여러 쪽.
 """
@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from realesrgan.media.deflate import DEFAULT_LEVEL, deflate, ordered_map
 from realesrgan.media.ifd import (
     SHORT,
     ByteOrder,
@@ -47,6 +46,7 @@ from realesrgan.media.picture import (
     UnreadableError,
     UnsupportedError,
 )
+from realesrgan.media.png import deflate, ordered_map
 from realesrgan.media.vips import load, to_array
 
 # 읽기
@@ -390,6 +390,8 @@ def _decode_with_pillow(
 _CLASSIC_LIMIT = 4_000_000_000
 _BYTE, _UNDEFINED = 1, 7
 _PLAIN, _DEFLATE = 1, 8
+# 사진에서 크기와 시간이 가장 나은 세기(5000x5000으로 잼).
+_DEFAULT_LEVEL = 1
 
 
 def write(file: BinaryIO, frames: Iterable[Frame], job: EncodeJob) -> tuple[str, ...]:
@@ -437,7 +439,7 @@ def _packed_strip(job: EncodeJob, strip: tuple[int, Array]) -> bytes:
     if job.compression == 0:
         return rows.tobytes()
     rows[:, 1:] -= strip[1][:, :-1]
-    packed = deflate(rows, job.compression or DEFAULT_LEVEL)
+    packed = deflate(rows, job.compression or _DEFAULT_LEVEL)
     return b"\x78\x01" + packed + struct.pack(">I", zlib.adler32(rows.data))
 
 

@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from realesrgan.media.deflate import MAX_WORKERS
 from realesrgan.media.picture import Array, DamagedError, MissingDecoderError, TruncatedError, read_error
 from realesrgan.util.files import is_memory_shortage, remove_abandoned, scratch_beside
 from realesrgan.util.machine import available_cores
@@ -28,6 +27,8 @@ from realesrgan.util.optional import import_optional
 # 함께 읽을 수 있는 수와, 혼자 읽으려는 스레드의 차례.
 _MOST_LOADS = 32
 _PLACES, _TURN = threading.Semaphore(_MOST_LOADS), threading.Lock()
+MAX_WORKERS = 4
+"""이미지를 읽고 쓰는 스레드 수의 한도. 더 늘려도 디스크가 따라오지 못하고 메모리만 는다."""
 RAW_BYTES = 64 << 20
 """결과가 이보다 크면 메모리가 아니라 대상 곁의 임시 파일에 모은다."""
 _SOURCE_BYTES = 8 << 20

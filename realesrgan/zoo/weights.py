@@ -590,7 +590,7 @@ def locate_weights(what: str | os.PathLike[str], *, progress: Progress | None = 
         looks_like_path = any(mark in text for mark in "/\\~") or "." in text or expand_user(text).is_dir()
         if known is not None or not looks_like_path:
             spec = known or get_model(text)
-            return spec, find_weights(spec, progress=progress)
+            return spec, find_local_weights(spec) or find_weights(spec, progress=progress)
     return None, resolve_model_path(what, progress=progress)
 
 

@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from realesrgan.media.deflate import deflate
 from realesrgan.media.image import Frame, ImageInfo, Metadata, Picture, still, write_image
 from realesrgan.media.picture import DamagedError, TruncatedError
-from realesrgan.media.png import apng_delay, check_chunks, read_header
+from realesrgan.media.png import apng_delay, check_chunks, deflate, read_header
 from tests.media.samples import chunk, exif_bytes, photo, png, random_array, srgb
 
 

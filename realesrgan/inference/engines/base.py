@@ -325,45 +325,35 @@ def create_engine(
     """
     _COMPUTED.set()
     ways = [(backend, device, precision)] if backend != AUTO else _by_speed(network, device, precision)
-    for way, following in zip(ways, [*ways[1:], None], strict=True):
+    for (name, where, asked), following in zip(ways, [*ways[1:], None], strict=True):
         try:
-            return _create(network, *way, scale, multiple)
+            row = ENGINES.get(name)
+            if row is None or row.package:
+                row = choose_engine(name)
+            place: torch.device | Place
+            if row.levels:
+                place, level = _settle(row, where, asked)
+            else:
+                place = choose_device(where)
+                level = choose_precision(asked, place, network)
+            if level == "fp16" and not getattr(network, "supports_half", True):
+                logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
+                level = "fp32"
+            scale = scale or network_scale(network)
+            if scale is None:
+                raise UsageError(
+                    f"네트워크의 배율을 알 수 없습니다: {type(network).__name__}\n"
+                    "  해결: 클래스에 정수 속성 scale을 두거나, RealESRGANer에서는 scale 인자를 주세요."
+                )
+            create = importlib.import_module(row.module).create
+            found: Engine = create(network, place, level, scale, multiple or size_multiple(network))
+            return found
         except (MissingPackageError, DeviceError, ExportError) as error:
             # 스스로 고른 것을 쓸 수 없으면 다음 것으로 간다. 사용자가 고른 것이면 오류다.
             if following is None:
                 raise
-            logger.warning("%s 엔진을 쓸 수 없어 %s 엔진으로 계산합니다. %s", way[0], following[0], in_one_line(error))
+            logger.warning("%s 엔진을 쓸 수 없어 %s 엔진으로 계산합니다. %s", name, following[0], in_one_line(error))
     raise AssertionError("엔진의 후보가 없습니다.")
-
-
-def _create(
-    network: Any,
-    backend: str,
-    device: str | torch.device | None,
-    precision: str,
-    scale: int | None,
-    multiple: int | None,
-) -> Engine:
-    row = choose_engine(backend)
-    place: torch.device | Place
-    if row.levels:
-        place, level = _settle(row, device, precision)
-    else:
-        place = choose_device(device)
-        level = choose_precision(precision, place, network)
-    if level == "fp16" and not getattr(network, "supports_half", True):
-        logger.warning("이 네트워크는 반정밀도(fp16)에서 값이 넘치므로 fp32로 계산합니다.")
-        level = "fp32"
-    scale = scale or network_scale(network)
-    if scale is None:
-        raise UsageError(
-            f"네트워크의 배율을 알 수 없습니다: {type(network).__name__}\n"
-            "  해결: 클래스에 정수 속성 scale을 두거나, RealESRGANer에서는 scale 인자를 주세요."
-        )
-    found: Engine = importlib.import_module(row.module).create(
-        network, place, level, scale, multiple or size_multiple(network)
-    )
-    return found
 
 
 def _settle(row: EngineRow, device: str | torch.device | None, precision: str) -> tuple[Place, str]:
@@ -415,9 +405,9 @@ def _by_speed(network: Any, device: str | torch.device | None, precision: str) -
             ways.append((chosen.backend, chosen.device if kind == AUTO else device, chosen.precision))
     cpu = torch.device("cpu")
     on_cpu = kind == "cpu" or (kind == AUTO and choose_device() == cpu)
-    exact = on_cpu and describes(network, "write_ncnn") and choose_precision(precision, cpu, network) == "fp32"
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    if kind == "vulkan" or (exact and not amx and is_installed("ncnn")):
+    able = on_cpu and not amx and is_installed("ncnn") and describes(network, "write_ncnn")
+    if kind == "vulkan" or (able and choose_precision(precision, cpu, network) == "fp32"):
         ways.append(("ncnn", device, precision))
     if kind != "vulkan":
         ways.append(("torch", device, precision))
