@@ -13,6 +13,7 @@
 - `edge_layers`: 입력을 읽는 합성곱과 마지막 합성곱의 이름(없으면 None). CPU가 bf16으로 계산해도 그 둘은 값을 지킨다.
   이것과 `write_ncnn`은 물려받아 `forward`를 고친 클래스에서는 쓰지 않는다. 다시 말해야 한다(`describes`).
 - `scaled_convs`, `enlarged_convs`: `joined_conv`에 `scale`과 `factor`를 주는 합성곱의 이름과 그 수. 속의 모듈도 말한다.
+- `sequences`: 차례로만 부르는 합성곱과 활성화를 담은 목록(ModuleList)들의 이름. CPU의 bf16이 그 층들을 이어 돌린다.
 - `checkpointed_blocks()`: 활성값을 저장하지 않고 다시 계산할 블록들(그래디언트 체크포인팅).
 """
 

@@ -81,6 +81,8 @@ class SRVGGNetCompact(nn.Module):
     size_multiple = 1
     # 마지막 합성곱은 입력과의 작은 차이만 내고, 그 차이를 더하는 일은 언제나 입력의 자료형으로 한다.
     edge_layers = ("body.0", None)
+    # 차례로만 부르는 층들.
+    sequences = ("body",)
 
     def __init__(
         self,

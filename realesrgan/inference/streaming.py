@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from realesrgan.archs.base import is_altered
 from realesrgan.errors import NonFiniteOutputError, NotStreamableError, OutOfMemoryError
-from realesrgan.inference.engines.torch import Bf16Conv
+from realesrgan.inference.engines.torch import Bf16Conv, Bf16PReLU
 from realesrgan.inference.tiling import Box, Progress, Store, total_margin
 
 if TYPE_CHECKING:
@@ -240,6 +240,8 @@ class _Tracer(fx.Tracer):
             kind = type(m)
             untouched = kind.forward is nn.Conv2d.forward and kind._conv_forward is nn.Conv2d._conv_forward
             return untouched or isinstance(m, Bf16Conv)
+        if isinstance(m, Bf16PReLU):
+            return True
         return super().is_leaf_module(m, module_qualified_name)
 
 

@@ -237,6 +237,64 @@ def test_what_a_pytorch_cannot_join_is_done_one_after_another(monkeypatch: pytes
         mixed_precision.onednn_abilities.cache_clear()
 
 
+@pytest.mark.parametrize("size", [(24, 17), (1, 1), (1, 9), (2, 40)])
+@pytest.mark.parametrize("features", [8, 24, 64])
+def test_layers_called_in_a_row_draw_the_same_picture_as_one_by_one(
+    features: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=features, num_conv=3)
+    for layer in network.body:
+        if isinstance(layer, nn.PReLU):
+            nn.init.uniform_(layer.weight, -0.5, 1.5)
+    made, batch = to_bf16(network.eval()), torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        linked = made(batch)
+        assert torch.equal(copy.deepcopy(made)(batch), linked)
+        monkeypatch.setattr(mixed_precision, "links_layers", lambda: False)
+        apart = made(batch)
+        assert torch.equal(linked, apart) and linked.stride() == apart.stride()
+        assert psnr(linked, network(batch)) > 45
+
+
+def test_only_plain_layers_in_a_row_are_linked() -> None:
+    class Doubled(nn.PReLU):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) * 2
+
+    assert to_bf16(SRVGGNetCompact(num_feat=8, num_conv=2)).body[0].opens
+    changed = SRVGGNetCompact(num_feat=8, num_conv=2)
+    changed.body[1] = Doubled(8)
+    padded = SRVGGNetCompact(num_feat=8, num_conv=2)
+    padded.body[2].padding_mode = "reflect"
+    for network in (changed, padded, SRVGGNetCompact(num_feat=8, num_conv=2, act_type="relu")):
+        made = to_bf16(network)
+        assert not any(getattr(layer, "opens", False) or getattr(layer, "closes", False) for layer in made.body)
+        assert all(type(layer) is not mixed_precision.Bf16PReLU for layer in made.body)
+
+
+def test_a_network_put_back_to_fp32_after_its_layers_were_linked_follows() -> None:
+    torch.manual_seed(0)
+    network, batch = SRVGGNetCompact(num_feat=8, num_conv=3).eval(), torch.rand(1, 3, 12, 12)
+    engine = create_engine(network, device="cpu", backend="torch", precision="bf16")
+    engine(batch)
+    engine.network.float()
+    with torch.inference_mode():
+        assert psnr(engine(batch), network(batch)) > 45
+
+
+def test_a_pytorch_without_linked_layers_computes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_arguments: object) -> None:
+        raise RuntimeError("Could not run 'aten::_prelu_kernel' with arguments from the 'MkldnnCPU' backend")
+
+    monkeypatch.setattr(torch, "_prelu_kernel", absent)
+    mixed_precision.links_layers.cache_clear()
+    try:
+        assert not mixed_precision.links_layers()
+    finally:
+        mixed_precision.links_layers.cache_clear()
+
+
 def test_convolutions_that_others_changed_are_only_cast() -> None:
     class Doubled(nn.Conv2d):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
