@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -102,10 +102,11 @@ class FileResult(Result):
         wall = max(stages["wall"], 1e-9)
         runs = f", 앙상블 {self.runs}번" if self.runs > 1 else ""
         same = f"(같은 프레임 {self.repeats}개)" if self.repeats else ""
+        faces = describe_faces(self.counts) if self.counts else ""
         used = ", ".join(f"{word} {min(100 * busy / wall, 100):.0f}%" for word, busy in shares.items())
         lines = [
             f"{before} -> {after}({self.outscale:g}배), {self.codec} {self.pix_fmt}, {self.frames}프레임{same}{runs}"
-            f"{describe_faces(self.counts)}, {describe_spent(self.seconds)}, {speed:.2f}fps",
+            f"{faces}, {describe_spent(self.seconds)}, {speed:.2f}fps",
             f"단계마다 일한 시간의 비율: {used}",
         ]
         if self.parts:
@@ -165,7 +166,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
 
         import_av()
         options = argparse.Namespace(**{**vars(self._args), "batch": self._args.batch or 1})
-        with ranks.local_leader_first():
+        with ranks.local_leader_first() if ranks.size > 1 else nullcontext():
             weights = open_chosen(options)
         wanted = self._args.device
         devices = [ranks.device(wanted)]

@@ -68,7 +68,13 @@ def plan_jobs(
     Raises:
         UsageError: 할 일이 없거나, 두 입력이 한 결과를 쓰거나, 결과가 입력을 덮어쓸 때.
     """
-    found = [item for text in inputs for item in _find(text, fps, expand_user(output), recursive)]
+    found: list[tuple[VideoSource, Path | None]] = []
+    for text in inputs:
+        path = expand_user(text)
+        if text == STANDARD or not path.is_dir():
+            found.append((find_source(sys.stdin.buffer if text == STANDARD else path), None))
+        else:
+            found += _find(path, fps, expand_user(output), recursive)
     sources = [source for source, _ in found]
     if not sources:
         raise UsageError(
@@ -95,15 +101,15 @@ def plan_jobs(
         made = [path for job in jobs if job.target.path for path in (job.target.path, job.target.partial_path)]
         results = {identity(path) for path in made} - named
         jobs = [job for job in jobs if not results & {identity(path) for path in job.inputs}]
-    _refuse_conflicts(jobs)
+    opened = {identity(path) for job in jobs for path in job.inputs}
+    written = [identity(job.target.path) for job in jobs if job.target.path is not None]
+    if len(set(written)) < len(written) or not opened.isdisjoint(written):
+        _refuse_conflicts(jobs)
     return jobs
 
 
-def _find(text: str, fps: Fraction | None, output: Path, recursive: bool) -> list[tuple[VideoSource, Path | None]]:
-    """입력들과, 폴더에서 찾은 것이면 그 폴더에서의 하위 폴더."""
-    path = expand_user(text)
-    if text == STANDARD or not path.is_dir():
-        return [(find_source(sys.stdin.buffer if text == STANDARD else path), None)]
+def _find(path: Path, fps: Fraction | None, output: Path, recursive: bool) -> list[tuple[VideoSource, Path | None]]:
+    """폴더의 입력들과, 비디오면 저마다의 하위 폴더."""
     # 결과 파일이 입력 폴더 안에 있으면 지난번의 결과를 입력으로 삼지 않는다.
     own = identity(output)
     files = sorted(_files(path, own, recursive), key=natural_key)

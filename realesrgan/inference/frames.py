@@ -81,11 +81,13 @@ class FrameUpscaler:
         self._source = source
         self._target = target
         self._size = (target.width, target.height)
-        self._turns = -rotation // 90
+        self._turns = -rotation // 90 % 4
         self._mirrored = mirrored
         self._network_alpha = network_alpha
         self._whole = tuple(whole)
-        self._early = upscaler.with_steps([step for step in upscaler.steps if not getattr(step, "last", False)])
+        self._early = upscaler
+        if upscaler.steps:
+            self._early = upscaler.with_steps([step for step in upscaler.steps if not getattr(step, "last", False)])
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
 
@@ -112,16 +114,17 @@ class FrameUpscaler:
         alpha = alpha_to_unit(planes[-1], self._source.layout.bits) if self._source.layout.alpha else None
         if alpha is not None:
             rgb = _fill_transparent(rgb, alpha)
-        turned = self._turned(rgb)
+        turned = self._turned(rgb) if self._turns or self._mirrored else rgb
         enlarged = self._enlarged(turned)
         if self._whole:
             self._finish(enlarged, turned)
         outputs = rgb_to_planes(enlarged, self._target.layout, self._target.colour)
         if self._target.layout.alpha:
             outputs.append(self._alpha_plane(alpha, outputs[0]))
-        download, count = Download(outputs), len(frames)
+        count = len(frames)
         if outputs[0].device.type != "cuda":
-            return split_frames(download.arrays(), count)
+            return split_frames([plane.cpu().numpy() for plane in outputs], count)
+        download = Download(outputs)
         return Pending(count, lambda: split_frames(download.arrays(), count))
 
     def _alpha_plane(self, alpha: Tensor | None, like: Tensor) -> Tensor:
@@ -139,7 +142,9 @@ class FrameUpscaler:
         height, width = frames.shape[-2:]
         passes = plan_passes(width, height, self._size, self._upscaler.scale)
         for upscaler, size in zip([*[self._early] * (len(passes) - 1), self._upscaler], passes, strict=True):
-            frames = resize_frames(upscaler.upscale_frames(frames, plain=plain), *size)
+            frames = upscaler.upscale_frames(frames, plain=plain)
+            if frames.shape[-2:] != size[::-1]:
+                frames = resize_frames(frames, *size)
         return frames
 
     def _finish(self, enlarged: Tensor, source: Tensor) -> None:
@@ -154,7 +159,7 @@ class FrameUpscaler:
 
     def _turned(self, tensor: Tensor) -> Tensor:
         tensor = tensor.flip(3) if self._mirrored else tensor
-        return torch.rot90(tensor, self._turns, dims=(2, 3)) if self._turns % 4 else tensor
+        return torch.rot90(tensor, self._turns, dims=(2, 3)) if self._turns else tensor
 
 
 def resize_frames(frames: Tensor, width: int, height: int) -> Tensor:

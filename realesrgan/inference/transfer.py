@@ -18,19 +18,15 @@ Item = TypeVar("Item")
 class Download:
     """내려오는 중인 텐서들.
 
-    CUDA면 계산과 다른 흐름(stream)에서 고정된(pinned) 메모리로 복사하고 기다리지 않는다. 부른 쪽은 그동안 다음 계산을
-    시작할 수 있다. 다른 장치에서는 곧바로 복사한다.
+    계산과 다른 흐름(stream)에서 고정된(pinned) 메모리로 복사하고 기다리지 않는다. 부른 쪽은 그동안 다음 계산을 시작할
+    수 있다.
 
     Args:
-        tensors: 한 장치에 놓인 텐서들. 지금의 흐름에서 계산하던 것이면 그 계산이 끝난 다음에 복사한다.
+        tensors: CUDA 장치 하나에 놓인 텐서들. 지금의 흐름에서 계산하던 것이면 그 계산이 끝난 다음에 복사한다.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._done: Any = None
         device = tensors[0].device
-        if device.type != "cuda":
-            self._host = [tensor.to("cpu") for tensor in tensors]
-            return
         side = _copy_stream(device)
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
@@ -39,13 +35,12 @@ class Download:
                 host.copy_(tensor, non_blocking=True)
                 # 복사가 끝나기 전에 이 자리를 다음 계산에 내주지 않게 한다.
                 tensor.record_stream(side)
-            self._done = torch.cuda.Event()
+            self._done: Any = torch.cuda.Event()
             self._done.record(side)
 
     def arrays(self) -> list[NDArray[Any]]:
         """다 내려올 때까지 기다려 배열로 돌려준다. 여러 번 불러도 같은 것이다."""
-        if self._done is not None:
-            self._done.synchronize()
+        self._done.synchronize()
         return [tensor.numpy() for tensor in self._host]
 
 

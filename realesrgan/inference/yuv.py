@@ -136,28 +136,22 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tens
     Returns:
         평면마다 `(N, h, w)`, 8비트면 uint8, 더 깊으면 uint16.
     """
-    rows = rgb.shape[2]
-    if rgb.device.type != "cpu" or layout.family == "rgb" or rows <= _BLOCK_ROWS:
-        return _to_planes(rgb, layout, colour)
-    blocks = (rgb[:, :, top : top + _BLOCK_ROWS].contiguous() for top in range(0, rows, _BLOCK_ROWS))
-    converted = [_to_planes(block, layout, colour) for block in blocks]
-    return [torch.cat(planes, dim=1) for planes in zip(*converted, strict=True)]
-
-
-def _to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tensor]:
-    rgb = rgb.clamp_(0, 1)
-    bits = layout.bits
+    bits, gray = layout.bits, layout.family == "gray"
     if layout.family == "rgb":
+        rgb = rgb.clamp_(0, 1)
         return [quantise(rgb[:, channel] * (2**bits - 1), bits) for channel in (1, 2, 0)]
-    matrix = 1 if layout.family == "gray" and colour.matrix not in KNOWN_MATRICES else colour.matrix
-    way = conversion(matrix, bits, colour.full_range)
-    codes = _mix(rgb, way.to_codes[:1] if layout.family == "gray" else way.to_codes)
-    # 더할 값은 정수로 바꾸면서 함께 더한다. 큰 텐서를 한 번 덜 지난다.
-    luma = quantise(codes[:, 0], bits, way.offset[0])
-    if layout.family == "gray":
-        return [luma]
-    chroma = quantise(downsample_chroma(codes[:, 1:], layout.subsampling, colour.siting), bits, way.offset[1])
-    return [luma, chroma[:, 0], chroma[:, 1]]
+    way = conversion(1 if gray and colour.matrix not in KNOWN_MATRICES else colour.matrix, bits, colour.full_range)
+    weight = way.to_codes[:1] if gray else way.to_codes
+    parts: list[list[Tensor]] = []
+    for block in rgb.split(_BLOCK_ROWS if rgb.device.type == "cpu" else rgb.shape[2], dim=2):
+        codes = _mix(block.contiguous().clamp_(0, 1), weight)
+        # 더할 값은 정수로 바꾸면서 함께 더한다. 큰 텐서를 한 번 덜 지난다.
+        planes = [quantise(codes[:, 0], bits, way.offset[0])]
+        if not gray:
+            chroma = downsample_chroma(codes[:, 1:], layout.subsampling, colour.siting)
+            planes += quantise(chroma, bits, way.offset[1]).unbind(1)
+        parts.append(planes)
+    return parts[0] if len(parts) == 1 else [torch.cat(planes, dim=1) for planes in zip(*parts, strict=True)]
 
 
 def quantise(codes: Tensor, bits: int, offset: float = 0.0) -> Tensor:
@@ -178,23 +172,6 @@ SITINGS = {
 """색차 표본의 `(가로, 세로)` 자리. 함께 쓰는 휘도 픽셀들의 첫째가 0, 끝이 1이다(H.273 그림 1)."""
 
 
-def _spread(chroma: Tensor, factor: int, place: float, axis: int) -> Tensor:
-    """한 축을 `factor`배로 선형 보간한다. `place`는 표본의 자리(`SITINGS`)."""
-    if factor == 1:
-        return chroma
-    if place == 0.5:
-        # 가운데에 놓인 표본의 선형 보간은 align_corners=False의 쌍일차와 같다.
-        size = list(chroma.shape[-2:])
-        size[axis] *= factor
-        return F.interpolate(chroma, size=size, mode="bilinear", align_corners=False)
-    if place == 1:
-        return _spread(chroma.flip(axis), factor, 0, axis).flip(axis)
-    last = chroma.shape[axis] - 1
-    following = torch.cat([chroma.narrow(axis, 1, last), chroma.narrow(axis, last, 1)], dim=axis)
-    steps = [torch.lerp(chroma, following, k / factor) for k in range(factor)]
-    return torch.stack(steps, dim=axis).flatten(axis - 1, axis)
-
-
 def upsample_chroma(
     chroma: Tensor, subsampling: tuple[int, int], height: int, width: int, siting: str = "left"
 ) -> Tensor:
@@ -209,9 +186,23 @@ def upsample_chroma(
     Returns:
         `(N, C, height, width)`.
     """
-    place = SITINGS[siting]
-    chroma = _spread(chroma, subsampling[0], place[0], -1)
-    return _spread(chroma, subsampling[1], place[1], -2)[..., :height, :width]
+    for axis, factor, place in zip((-1, -2), subsampling, SITINGS[siting], strict=True):
+        if factor == 1:
+            continue
+        if place == 0.5:
+            # 가운데에 놓인 표본의 선형 보간은 align_corners=False의 쌍일차와 같다.
+            size = list(chroma.shape[-2:])
+            size[axis] *= factor
+            chroma = F.interpolate(chroma, size=size, mode="bilinear", align_corners=False)
+            continue
+        # 끝에 놓인 표본은 뒤집으면 처음에 놓인 것이다.
+        near = chroma.flip(axis) if place else chroma
+        last = near.shape[axis] - 1
+        following = torch.cat([near.narrow(axis, 1, last), near.narrow(axis, last, 1)], dim=axis)
+        steps = [torch.lerp(near, following, k / factor) for k in range(factor)]
+        spread = torch.stack(steps, dim=axis).flatten(axis - 1, axis)
+        chroma = spread.flip(axis) if place else spread
+    return chroma[..., :height, :width]
 
 
 def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int], siting: str = "left") -> Tensor:

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,33 +30,33 @@ _WORTH_FRAMES = 30
 _LARGEST_LOSS = 60 - _WORTH_FRAMES
 
 
+@dataclass
 class FrameStore:
     """조각마다의 키운 프레임. 여러 스레드가 함께 쓴다.
 
     압축하지 않고 이어 적으므로 언제 죽어도 적은 데까지는 쓸 수 있다. 조각이 끝나면 지운다.
 
-    Args:
+    Attributes:
         workspace: 작업 폴더.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._found: dict[int, dict[int, int]] = {}
-        self._lock = threading.Lock()
-        self._began = time.perf_counter()
-        self._spent = 0.0
-        self._skipped: Counter[int] = Counter()
-        self._broken = False
+    workspace: Workspace
+    _found: dict[int, dict[int, int]] = field(default_factory=dict)
+    _lock: Any = field(default_factory=threading.Lock)
+    _began: float = field(default_factory=time.perf_counter)
+    _spent: float = 0.0
+    _skipped: Counter[int] = field(default_factory=Counter)
+    _broken: bool = False
 
     def get(self, segment: int, order: int) -> Planes | None:
         """앞선 실행이 적어 둔 프레임. 없거나 상했으면 None."""
         with self._lock:
             if segment not in self._found:
-                self._found[segment] = stored_frames(self._workspace.segment_path(segment, ".frames"))
+                self._found[segment] = stored_frames(self.workspace.segment_path(segment, ".frames"))
             place = self._found[segment].get(order)
         if place is None:
             return None
-        with self._workspace.segment_path(segment, ".frames").open("rb") as file:
+        with self.workspace.segment_path(segment, ".frames").open("rb") as file:
             file.seek(place)
             return _read_record(file.read(_RECORD.size), file)[1]
 
@@ -75,21 +76,21 @@ class FrameStore:
         for part in parts:
             digest = zlib.crc32(part, digest)
         try:
-            with self._workspace.segment_path(segment, ".frames").open("ab") as file:
+            with self.workspace.segment_path(segment, ".frames").open("ab") as file:
                 file.write(_RECORD.pack(order, digest, len(planes)))
                 for part in parts:
                     file.write(part)
         except OSError as error:
             logger.warning("조각의 가운데에서 이어 할 프레임을 적어 둘 수 없어 그만둡니다: %s", error)
             self._broken = True
-            self._workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
+            self.workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
         self._spent += time.perf_counter() - began
 
     def finish(self, segment: int) -> None:
         """끝난 조각의 것을 지운다."""
         self._found.pop(segment, None)
         self._skipped.pop(segment, None)
-        self._workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
+        self.workspace.segment_path(segment, ".frames").unlink(missing_ok=True)
 
 
 def is_worth_keeping(workspace: Workspace) -> bool:

@@ -81,40 +81,34 @@ class _Batch(Generic[Source, Result]):
 _END: Any = object()
 
 
+@dataclass
 class Stages(Generic[Source, Result]):
     """세 단계를 잇는 것. 한 번만 `run`한다.
 
-    Args:
+    Attributes:
         entries: 디코딩한 것을 차례로 내는 반복자. 따로 스레드 하나가 돌린다.
         workers: 배치(목록)를 받아 같은 길이의 결과를 돌려주는 함수들. 함수마다 스레드 하나가 돌린다.
             결과는 쓰는 단계가 읽는다.
         consume: `(디코딩한 것, 결과)`를 처음의 차례대로 받는 함수. 따로 스레드 하나가 돌린다.
         batch: 한 번에 키울 수.
         spare: 작업자마다 하나에 더해 줄에 세워 둘 배치의 수. 메모리의 한도가 된다.
+        times: 단계마다의 시간.
     """
 
-    def __init__(
-        self,
-        entries: Iterable[Source],
-        workers: Sequence[Callable[[list[Source]], Sequence[Result]]],
-        consume: Callable[[Source, Result], None],
-        *,
-        batch: int = 1,
-        spare: int = 3,
-    ) -> None:
-        self._entries = entries
-        self._workers = workers
-        self._consume = consume
-        self._batch = batch
-        self._slots = threading.Semaphore(len(workers) + spare)
-        # 3.13보다 낮은 파이썬의 SimpleQueue는 기다릴 시간이 다한 순간에 깨면 끝없이 기다린다.
-        self._waiting: queue.Queue[Any] = queue.Queue()
-        self._done: queue.Queue[Any] = queue.Queue()
-        self._stop = threading.Event()
-        self._finished = threading.Event()
-        self._failure: BaseException | None = None
-        self._lock = threading.Lock()
-        self.times = StageTimes(workers=len(workers))
+    entries: Iterable[Source]
+    workers: Sequence[Callable[[list[Source]], Sequence[Result]]]
+    consume: Callable[[Source, Result], None]
+    batch: int = 1
+    spare: int = 3
+    times: StageTimes = field(default_factory=StageTimes)
+    _slots: threading.Semaphore = field(default_factory=threading.Semaphore)
+    # 3.13보다 낮은 파이썬의 SimpleQueue는 기다릴 시간이 다한 순간에 깨면 끝없이 기다린다.
+    _waiting: queue.Queue[Any] = field(default_factory=queue.Queue)
+    _done: queue.Queue[Any] = field(default_factory=queue.Queue)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _finished: threading.Event = field(default_factory=threading.Event)
+    _failure: BaseException | None = None
+    _lock: Any = field(default_factory=threading.Lock)
 
     def run(self, tick: Callable[[], None] | None = None) -> StageTimes:
         """모두 끝날 때까지 돌린다.
@@ -129,12 +123,14 @@ class Stages(Generic[Source, Result]):
             BaseException: 어느 단계든 낸 첫 예외. 나머지 단계는 멈춘 뒤다.
         """
         began = time.perf_counter()
+        self.times.workers = len(self.workers)
+        self._slots = threading.Semaphore(len(self.workers) + self.spare)
         stages = [("decode", self._decode), ("encode", self._encode)]
         # 표준 입력이 막혀 있으면 디코딩 스레드는 깨어날 수 없다. 그것 때문에 끝나지 못하는 일이 없게 daemon으로 둔다.
         threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True) for name, work in stages]
         threads += [
             threading.Thread(target=self._guard, args=(self._network, worker), name=f"network-{index}", daemon=True)
-            for index, worker in enumerate(self._workers)
+            for index, worker in enumerate(self.workers)
         ]
         for thread in threads:
             thread.start()
@@ -186,7 +182,7 @@ class Stages(Generic[Source, Result]):
         """키울 것이 `batch`개가 될 때까지 묶어 줄에 세운다. 되풀이되는 것은 세지 않되 끝없이 붙이지도 않는다."""
         group: list[Source] = []
         number = fresh = 0
-        source = iter(self._entries)
+        source = iter(self.entries)
         ended = False
         while not ended:
             began = time.perf_counter()
@@ -194,7 +190,7 @@ class Stages(Generic[Source, Result]):
             ready = time.perf_counter()
             self.times.busy["decode"] += ready - began
             ended = entry is None
-            full = len(group) == 4 * self._batch or (fresh == self._batch and entry is not None and not entry.repeats)
+            full = len(group) == 4 * self.batch or (fresh == self.batch and entry is not None and not entry.repeats)
             if group and (ended or full):
                 while not self._slots.acquire(timeout=POLL):
                     if self._stop.is_set():
@@ -207,7 +203,7 @@ class Stages(Generic[Source, Result]):
             if entry is not None:
                 group.append(entry)
                 fresh += not entry.repeats
-        for _ in self._workers:
+        for _ in self.workers:
             self._waiting.put(_END)
 
     def _network(self, worker: Callable[[list[Source]], Sequence[Result]]) -> None:
@@ -223,7 +219,7 @@ class Stages(Generic[Source, Result]):
 
     def _encode(self) -> None:
         early: dict[int, _Batch[Source, Result]] = {}
-        expected, running = 0, len(self._workers)
+        expected, running = 0, len(self.workers)
         latest: Any = None
         while running:
             batch = self._take(self._done, "encode")
@@ -238,7 +234,7 @@ class Stages(Generic[Source, Result]):
                 for entry in ready.entries:
                     # 되풀이는 앞의 결과를 다시 쓴다.
                     latest = latest if entry.repeats else next(fresh)
-                    self._consume(entry, latest)
+                    self.consume(entry, latest)
                 self.times.busy["encode"] += time.perf_counter() - began
                 expected += 1
                 self._slots.release()

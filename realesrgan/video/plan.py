@@ -107,7 +107,9 @@ def plan_video(
     if settings.start and source.file is not None and not source.is_stream:
         info = reader.info
         reader.describe_at(info.start - -settings.start // info.time_base)  # type: ignore[union-attr]
-    reader.deinterlace = deinterlace = _deinterlacing(reader, settings)
+    deinterlace = _deinterlacing(reader, settings)
+    if deinterlace:
+        reader.deinterlace = deinterlace
     info = reader.info
     if info.colour.matrix not in KNOWN_MATRICES and info.layout.family == "yuv":
         raise VideoFormatError(

@@ -334,8 +334,9 @@ class VideoTask:
                 self.progress(VideoProgress(work.frames_done + sink.run.frames, total, work.frames_done, size, shown))
 
         # 이끌지 않는 프로세스의 리더도 계획에 맞춘다.
-        reader.deinterlace, reader.keep_going = plan.deinterlace, settings.on_damage == "continue"
-        reader.fit_changes = settings.on_change == "scale"
+        if plan.deinterlace:
+            reader.deinterlace = plan.deinterlace
+        reader.keep_going, reader.fit_changes = settings.on_damage == "continue", settings.on_change == "scale"
         self.loop, self.tail = getattr(reader, "loop", 0), getattr(reader, "tail", None)
         workers = make_workers(self.models, work.workers, plan, settings)
         keeps = workspace is not None and self.target.container not in PICTURES

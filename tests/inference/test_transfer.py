@@ -45,7 +45,7 @@ def test_a_failure_while_finishing_reaches_the_reader() -> None:
 
 def test_planes_come_down_as_they_are_and_split_into_frames() -> None:
     planes = [torch.arange(24, dtype=torch.uint8).reshape(2, 3, 4), torch.ones(2, 1, 2, dtype=torch.uint8)]
-    frames = split_frames(Download(planes).arrays(), 2)
+    frames = split_frames([plane.numpy() for plane in planes], 2)
     assert [len(frame) for frame in frames] == [2, 2]
     assert np.array_equal(frames[1][0], planes[0][1].numpy()) and frames[0][0].flags.c_contiguous
 

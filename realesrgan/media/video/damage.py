@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -289,53 +289,45 @@ def ragged_end(head: bytes, size: int) -> str:
     return "마지막 프레임이 잘렸습니다." if step and (size - first) % step else ""
 
 
+@dataclass
 class DamageMonitor:
     """디코딩하는 동안 깨진 자리를 살핀다. 한 번 디코딩하는 데 하나를 쓴다.
 
-    Args:
+    Attributes:
         opening: 연 비디오(`decoder`, `container`, `stream`, `forward`, `path`).
         info: 비디오의 정보.
         shortage: 뼈대에서 이미 안 모자람. 없으면 빈 문자열.
         keep_going: 깨진 자리를 만나도 그만두지 않고 `take`로 알리며 계속할지.
-        breaks: 훑으면서 안, 컨테이너가 읽지 못한 곳의 바로 뒤 패킷이 파일에 놓인 자리들.
-
-    Attributes:
+        breaks: 훑으면서 안, 컨테이너가 읽지 못한 곳의 바로 뒤 패킷이 파일에 놓인 자리들. 지나간 것은 지운다.
         lossy_transport: 이어 붙인 자리에서도 전송 오류가 표시되는 형식(MPEG-TS)인지.
         problem: 깨졌으면 그 까닭, 성하면 빈 문자열. 끝까지 디코딩한 뒤에 정해진다.
         suspected: 방송의 전송 오류가 표시된 패킷 수. 이어 붙인 자리에서도 표시되므로 이것만으로는 깨진 것이 아니다.
         dropped: 프레임이 나오지 않을 패킷의 dts를 받는 함수.
     """
 
-    def __init__(
-        self,
-        opening: Any,
-        info: VideoInfo,
-        shortage: str = "",
-        keep_going: bool = False,
-        breaks: Sequence[int] = (),
-    ) -> None:
-        self._breaks = list(breaks)
-        self.dropped: Callable[[int | None], None] = lambda _dts: None
-        self._opening = opening
-        self._info = info
-        self._shortage = shortage
-        self._keep_going = keep_going
-        self._events: list[tuple[int | None, str]] = []
-        self._suspects: list[int] = []
-        self._spoiled: set[int] = set()
-        self.suspected = 0
-        self.problem = ""
-        self._keyed = False
-        self._first: int | None = None
-        self._last_dts: int | None = None
-        self.lossy_transport = opening.container.format.name == "mpegts"
-        self._awaited: set[int] = set()
-        self._counting = (
-            not opening.counts_arrivals and opening.stream.codec_context.codec.canonical_name in _ONE_TO_ONE
-        )
+    opening: Any
+    info: VideoInfo
+    shortage: str = ""
+    keep_going: bool = False
+    breaks: list[int] = field(default_factory=list)
+    dropped: Callable[[int | None], None] = lambda _dts: None
+    lossy_transport: bool = False
+    suspected: int = 0
+    problem: str = ""
+    _events: list[tuple[int | None, str]] = field(default_factory=list)
+    _suspects: list[int] = field(default_factory=list)
+    _spoiled: set[int] = field(default_factory=set)
+    _awaited: set[int] = field(default_factory=set)
+    _keyed: bool = False
+    _counting: bool = False
+    _first: int | None = None
+    _last_dts: int | None = None
 
     def decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """패킷을 디코딩해 프레임을 낸다. 깨진 자리를 만나면 그 앞의 프레임까지만 낸다."""
+        codec = self.opening.stream.codec_context.codec.canonical_name
+        self._counting = not self.opening.counts_arrivals and codec in _ONE_TO_ONE
+        self.lossy_transport = self.opening.container.format.name == "mpegts"
         error = import_av().error
         ended = False
         while not ended:
@@ -343,13 +335,13 @@ class DamageMonitor:
             if frames is None:
                 ended, frames = True, []
                 try:
-                    frames = list(self._opening.decoder.decode(None))
+                    frames = list(self.opening.decoder.decode(None))
                 except error.EOFError:
                     pass  # 이미 비운 디코더다.
                 except error.FFmpegError as problem:
                     reason = f"마지막 프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
                     self.problem = self.problem or reason
-                if self.problem and not self._keep_going:
+                if self.problem and not self.keep_going:
                     frames = self._settled(frames)
             for frame in frames:
                 # 비월은 필드마다 패킷일 수 있어 세지 않는다.
@@ -362,7 +354,7 @@ class DamageMonitor:
                 yield frame
         lost = self._unanswered() if self._awaited else []
         if lost and not self.problem:
-            where = float((min(lost) - self._info.start) * self._info.time_base)
+            where = float((min(lost) - self.info.start) * self.info.time_base)
             self.problem = f"패킷 {len(lost)}개에서 프레임이 나오지 않았습니다(처음은 {where:.3f}초)."
 
     def _unanswered(self, before: int | None = None) -> list[int]:
@@ -401,7 +393,7 @@ class DamageMonitor:
 
     def lost(self, pts: int) -> str:
         """`pts`의 바로 앞에서 패킷을 잃었을 수 있으면 그 까닭, 아니면 빈 문자열. 시각이 비었을 때만 뜻이 있다."""
-        second = int(1 / self._info.time_base)
+        second = int(1 / self.info.time_base)
         self._suspects = [moment for moment in self._suspects if moment > pts - second]
         reason = "전송하다가 패킷을 잃었습니다." if self.lossy_transport else "파일의 가운데에 읽지 못한 곳이 있습니다."
         return reason if self._suspects else ""
@@ -415,21 +407,21 @@ class DamageMonitor:
             self.problem = f"파일을 더 읽을 수 없습니다({problem.strerror or problem})."
             return None
         if packet is None:
-            unread = "파일의 끝에 읽지 못한 곳이 있습니다." if self._breaks else ""
-            self.problem = self._shortage or self._missing() or unread
+            unread = "파일의 끝에 읽지 못한 곳이 있습니다." if self.breaks else ""
+            self.problem = self.shortage or self._missing() or unread
             return None
         moment = packet.pts if packet.pts is not None else packet.dts
-        while self._breaks and packet.pos is not None and packet.pos >= self._breaks[0]:
-            self._breaks.pop(0)
+        while self.breaks and packet.pos is not None and packet.pos >= self.breaks[0]:
+            self.breaks.pop(0)
             self._suspects += [] if moment is None else [moment]
         if packet.is_corrupt and not self._may_decode(packet, moment):
             self.problem = "패킷이 도중에 끊겼습니다."
             return None
         try:
-            frames: list[Any] = self._opening.decoder.decode(packet)
+            frames: list[Any] = self.opening.decoder.decode(packet)
         except error.FFmpegError as problem:
             reason = f"프레임을 디코딩할 수 없습니다({problem.strerror or problem})."
-            if self._keyed and not self._keep_going:
+            if self._keyed and not self.keep_going:
                 self.problem = reason
                 return None
             if self._keyed:
@@ -450,9 +442,9 @@ class DamageMonitor:
             packet.is_corrupt = False
             self._suspects += [] if moment is None else [moment]
             self.suspected += 1
-        elif self._keep_going and moment is not None:
+        elif self.keep_going and moment is not None:
             self._spoiled.add(moment)
-        return self.lossy_transport or self._keep_going
+        return self.lossy_transport or self.keep_going
 
     def _settled(self, frames: list[Any]) -> list[Any]:
         """잘린 자리에서 디코더에 남은 프레임 가운데 사이가 비지 않은 것들.
@@ -460,8 +452,8 @@ class DamageMonitor:
         B 프레임은 뒤의 프레임보다 나중에 담기므로, 잘린 자리의 뒤 프레임을 내면 그 앞이 빌 수 있다.
         오지 않은 패킷의 pts는 모두 마지막 dts보다 크므로 그때까지의 프레임만 온전하다.
         """
-        if self._opening.counts_arrivals:
-            depth = int(self._opening.stream.codec_context.reorder_depth)
+        if self.opening.counts_arrivals:
+            depth = int(self.opening.stream.codec_context.reorder_depth)
             return frames[: len(frames) - depth] if depth else frames
         last = self._last_dts
         return [frame for frame in frames if frame.pts is None or last is None or frame.pts <= last]
@@ -472,12 +464,12 @@ class DamageMonitor:
         mp4의 색인은 처음에 다 읽히므로 마지막 표본의 자리가 파일의 밖이면 잘린 것이다. 표준 입력은 앞부분에 적힌
         크기만큼 읽혔는지도 본다.
         """
-        names = self._opening.container.format.name.split(",")
-        forward: ForwardInput | None = self._opening.forward
-        entries = self._opening.stream.index_entries
+        names = self.opening.container.format.name.split(",")
+        forward: ForwardInput | None = self.opening.forward
+        entries = self.opening.stream.index_entries
         if any(name in _INDEXED for name in names) and len(entries):
             needed = max(entries[place].pos + entries[place].size for place in (0, -1))
-            size = Path(self._opening.path).stat().st_size if forward is None else forward.drain()
+            size = Path(self.opening.path).stat().st_size if forward is None else forward.drain()
             if needed > size:
                 return _short(needed, size)
         if forward is None:

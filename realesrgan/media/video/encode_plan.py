@@ -48,7 +48,11 @@ def plan_encoding(
     if container in _RAW_CODECS:
         return _raw_plan(info, request, container, size, even)
     encoder = find_encoder(request.codec or default_codec(info, container, request), container)
-    pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
+    pix_fmt = info.layout.pix_fmt
+    # 어디서나 재생되는 4:2:0을 인코더가 그대로 받으면 견줄 것도 잃을 것도 없다.
+    common = info.layout.subsampling == (2, 2) and not info.layout.alpha and pix_fmt in encoder.formats
+    if request.pix_fmt is not None or not common or (info.colour.is_hdr and info.layout.bits < 10):
+        pix_fmt = _chosen_format(info, request, encoder, size, warnings, container)
     layout = layout_of(pix_fmt)
     if even and any(side % step for side, step in zip(size, layout.subsampling, strict=True)):
         size = _even_size(size, layout, warnings)
@@ -169,9 +173,6 @@ def _chosen_format(
         formats = tuple(name for name in formats if not layout_of(name).alpha)
     bits = 10 if info.colour.is_hdr and info.layout.bits < 10 else info.layout.bits
     subsampling = _COARSER.get(info.layout.subsampling, info.layout.subsampling)
-    if info.layout.pix_fmt in formats and bits == info.layout.bits and info.layout.subsampling == (2, 2):
-        # 어디서나 재생되는 4:2:0을 인코더가 그대로 받으면 견줄 것도 잃을 것도 없다.
-        return info.layout.pix_fmt
     twice = size[0] >= 2 * info.display_size[0] and size[1] >= 2 * info.display_size[1]
     if info.layout.family == "gray" or (info.layout.family == "rgb" and twice):
         # RGB를 두 배 넘게 키우면 4:2:0도 원본의 색보다 촘촘하므로 널리 재생되는 쪽을 고른다.

@@ -82,7 +82,7 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
     """
     error = import_av().error
     total = flagged = near = far = decided = 0
-    found = dict.fromkeys(_FIELD_ORDERS, 0)
+    found = {"tff": 0, "bff": 0, "progressive": 0}
     shape: tuple[int, int, str] | None = None
     previous: NDArray[np.int16] | None = None
     for frame in islice(frames, limit):
@@ -90,7 +90,17 @@ def count_fields(frames: Iterable[Any], limit: int = SAMPLE_FRAMES) -> FieldCoun
         if shape != (frame.width, frame.height, frame.format.name):
             # 화면의 크기가 바뀌면 그 앞뒤는 견주지 못한다.
             shape, previous = (frame.width, frame.height, frame.format.name), None
-            graph, sinks = _detector(frame)
+            graph = import_av().filter.Graph()
+            source = graph.add_buffer(width=frame.width, height=frame.height, format=shape[2], time_base=Fraction(1))
+            split = graph.add("split", str(len(found)))
+            graph.link_nodes(source, graph.add("format", "gray"), graph.add("idet"), split)
+            # 프레임은 idet의 판단과 같은 이름의 출구로만 나오고, 모르는 것은 나오지 않는다.
+            sinks = {name: graph.add("buffersink") for name in found}
+            for place, (name, sink) in enumerate(sinks.items()):
+                chosen = graph.add("metadata", f"mode=select:key=lavfi.idet.multiple.current_frame:value={name}")
+                split.link_to(chosen, place)
+                chosen.link_to(sink)
+            graph.configure()
         graph.push(frame)
         for name, sink in sinks.items():
             with suppress(error.BlockingIOError, error.EOFError):
@@ -130,25 +140,6 @@ def count_combs(previous: NDArray[np.int16] | None, frame: Any) -> tuple[tuple[i
     one, two = (np.clip(current[gap:] - current[:-gap], -_LARGEST, _LARGEST) for gap in (1, 2))
     near, far = one[1:-2] * one[2:-1] < -_COMBED, two[:-2] * two[2:] < -_COMBED
     return (int(np.count_nonzero(near & around)), int(np.count_nonzero(far & around))), current
-
-
-_FIELD_ORDERS = ("tff", "bff", "progressive")
-
-
-def _detector(frame: Any) -> tuple[Any, dict[str, Any]]:
-    """`(필터, 판단마다의 출구)`. 프레임은 idet의 판단과 같은 이름의 출구로만 나오고, 모르는 것은 나오지 않는다."""
-    graph = import_av().filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=Fraction(1))
-    luma, idet, split = graph.add("format", "gray"), graph.add("idet"), graph.add("split", str(len(_FIELD_ORDERS)))
-    graph.link_nodes(source, luma, idet, split)
-    sinks = {}
-    for place, name in enumerate(_FIELD_ORDERS):
-        chosen = graph.add("metadata", f"mode=select:key=lavfi.idet.multiple.current_frame:value={name}")
-        sinks[name] = graph.add("buffersink")
-        split.link_to(chosen, place)
-        chosen.link_to(sinks[name])
-    graph.configure()
-    return graph, sinks
 
 
 Deinterlace = Literal["", "single", "double", "ivtc"]

@@ -127,7 +127,7 @@ def join_video(
                 tracks = Tracks(output, container, info.name if info is not None else "", plan, window)
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
-                others, warnings = tracks.packets(), tracks.warnings
+                others, warnings = tracks.packets() if tracks.handlers else others, tracks.warnings
             refused = _mux_all(output, video, _video_packets(segments, first, video, plan, timing), others)
             if refused:
                 warnings += spoiled_notes(refused)

@@ -295,7 +295,8 @@ class VideoReader:
             self.close()
             raise
 
-        self.deinterlace = deinterlace
+        if deinterlace:
+            self.deinterlace = deinterlace
 
     @property
     def deinterlace(self) -> Deinterlace:
@@ -400,7 +401,7 @@ class VideoReader:
     def _decoded(
         self, opening: OpenVideo, packets: Iterator[Any], start: int | None, end: int | None
     ) -> Iterator[VideoFrame]:
-        watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going, self._breaks)
+        watch = damage.DamageMonitor(opening, self._plain, self._shortage, self.keep_going, list(self._breaks))
         clock = _clock(self.info)
         frames = self._with_aspects(opening, packets, watch)
         if self._mode:

@@ -102,6 +102,7 @@ class Tracks:
     Attributes:
         video_tags: 결과의 비디오 스트림이 물려받을 메타데이터.
         video_disposition: 그 표시(default 등).
+        handlers: 스트림의 번호마다 그 패킷을 옮기는 것. 비었으면 옮길 패킷이 없다.
         warnings: 담지 못한 것들에 대한 알림.
     """
 
@@ -116,7 +117,7 @@ class Tracks:
         # 편집 목록이 있는 형식에 자르지 않고 담으면 모든 패킷이 그대로 든다.
         self._cuts = window.first is not None or window.last is not None or self._rules.muxer not in ("mp4", "mov")
         self.warnings: list[str] = []
-        self._handlers: dict[int, Handler] = {}
+        self.handlers: dict[int, Handler] = {}
         video = choose_stream(container, name)
         self.video_tags = inherited_tags(video, plan.container)
         self.video_disposition = int(video.disposition)
@@ -140,7 +141,7 @@ class Tracks:
                 continue
             handler = kinds.get(stream.type, self._data)(stream)
             if handler is not None:
-                self._handlers[stream.index] = handler
+                self.handlers[stream.index] = handler
             elif not self._trial:
                 stream.discard = import_av().stream.Discard.all
         if not self._trial:
@@ -370,13 +371,11 @@ class Tracks:
         Raises:
             VideoReadError: 원본을 끝까지 읽을 수 없을 때(`tolerant`가 아니면).
         """
-        if not self._handlers:
-            return
         if self._window.first is not None and self._window.first > _SEEK_MARGIN:
             self._seek(self._window.first)
         last = self._window.last
         moment = float("-inf")
-        wanted = [self._container.streams[index] for index in self._handlers]
+        wanted = [self._container.streams[index] for index in self.handlers]
         spoiled: Counter[str] = Counter()
         restarts: dict[int, _Restarts] = defaultdict(lambda: _Restarts(self._window.resets))
         for packet in chain(demux(self._container, *wanted, trouble=self._unfinished), [None]):
@@ -391,9 +390,9 @@ class Tracks:
                 last is not None and packet.dts is not None and packet.dts * packet.time_base > last + _SEEK_MARGIN
             )
             if packet is None or ended:
-                results = [result for handler in self._handlers.values() for result in handler(None)]
+                results = [result for handler in self.handlers.values() for result in handler(None)]
             else:
-                results = self._handlers[packet.stream.index](packet)
+                results = self.handlers[packet.stream.index](packet)
             for result in results:
                 ticks = result.dts if result.dts is not None else result.pts
                 if ticks is not None and result.time_base:
