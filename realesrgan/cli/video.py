@@ -33,7 +33,7 @@ from realesrgan.util.numbers import describe_bytes, describe_seconds, describe_s
 if TYPE_CHECKING:
     from realesrgan.cli.video_jobs import VideoJob
     from realesrgan.inference.model import Model
-    from realesrgan.video.settings import VideoProgress
+    from realesrgan.video.settings import VideoProgress, VideoSettings
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logging(args.verbose)
         if args.plugin or args.steps or args.face_enhance or args.backend != AUTO:
             check_extensions(args)
-        return run_command(VideoCommand(args), report=args.report, dry_run=args.dry_run, shard=args.shard)
+        command = VideoCommand(args, to_settings(args))
+        if args.output == STANDARD:
+            # 표준 출력으로 비디오를 내보낼 때는 알리는 말이 섞이면 안 된다.
+            command.tell = say_error
+        return run_command(command, report=args.report, dry_run=args.dry_run, shard=args.shard)
 
     return guarded(work, "중단했습니다.")
 
@@ -114,11 +118,13 @@ class FileResult(Result):
         return f" -> {shown(self.output)}", lines
 
 
+@dataclass
 class VideoCommand(Command["VideoJob", FileResult]):
     """비디오를 키우는 일. torchrun이면 모든 프로세스가 한 편의 조각들을 나눈다.
 
-    Args:
+    Attributes:
         args: 명령의 인자.
+        settings: 인자에서 읽은 설정.
     """
 
     together = True
@@ -127,22 +133,18 @@ class VideoCommand(Command["VideoJob", FileResult]):
     again = "--resume"
     memory_remedy = "--tile이나 --num_process_per_gpu를 줄이세요."
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
-        self._settings = to_settings(args)
-        self._ranks = Ranks()
-        self._models: list[Model] = []
-        self._model_name: str | None = None
-        self._told: set[str] = set()
-        if args.output == STANDARD:
-            # 표준 출력으로 비디오를 내보낼 때는 알리는 말이 섞이면 안 된다.
-            self.tell = say_error
+    args: argparse.Namespace
+    settings: VideoSettings
+    _ranks: Ranks = field(default_factory=Ranks)
+    _models: list[Model] = field(default_factory=list)
+    _model_name: str | None = None
+    _told: set[str] = field(default_factory=set)
 
     def plan(self, ranks: Ranks) -> list[VideoJob]:
         """일을 정한다."""
         from realesrgan.cli.video_jobs import check_preview_path, plan_jobs
 
-        args = self._args
+        args = self.args
         for warning in args.warnings:
             logger.warning("%s", warning)
         if ranks.size > 1 and STANDARD in (*args.input, args.output):
@@ -152,10 +154,10 @@ class VideoCommand(Command["VideoJob", FileResult]):
         jobs = plan_jobs(
             args.input, args.output, suffix=args.suffix, ext=args.ext, fps=args.fps, recursive=args.recursive
         )
-        if self._settings.preview is not None:
+        if self.settings.preview is not None:
             others = [path for job in jobs for path in job.paths]
             reports = [] if args.report is None else [expand_user(args.report)]
-            check_preview_path(self._settings.preview, [*others, *reports])
+            check_preview_path(self.settings.preview, [*others, *reports])
         return jobs
 
     def prepare(self, jobs: Sequence[VideoJob], ranks: Ranks) -> None:
@@ -165,12 +167,14 @@ class VideoCommand(Command["VideoJob", FileResult]):
         from realesrgan.media.video.files import import_av
 
         import_av()
-        options = argparse.Namespace(**{**vars(self._args), "batch": self._args.batch or 1})
+        options = argparse.Namespace(**{**vars(self.args), "batch": self.args.batch or 1})
         with ranks.local_leader_first() if ranks.size > 1 else nullcontext():
             weights = open_chosen(options)
-        wanted = self._args.device
-        devices = [ranks.device(wanted)]
-        if ranks.size == 1 and wanted in (None, "auto", "cuda") and torch.cuda.is_available():
+        wanted = self.args.device
+        devices = [wanted]
+        if ranks.size > 1:
+            devices = [ranks.device(wanted)]
+        elif wanted in (None, "auto", "cuda") and torch.cuda.is_available():
             devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         first = build_model(options, weights, devices[0])
         self._models = [first, *(first.with_compute(device=device) for device in devices[1:])]
@@ -194,7 +198,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
                     job.source,
                     job.target,
                     model=self._models,
-                    settings=self._settings,
+                    settings=self.settings,
                     progress=bar.update if self._ranks.leads else None,
                     processes=self._ranks,
                 )
@@ -221,7 +225,7 @@ class VideoCommand(Command["VideoJob", FileResult]):
         for index, job in enumerate(jobs, 1):
             head = f"[{index}/{len(jobs)}] {shown(job.input)} -> {shown(str(job.target.path or '표준 출력'))}"
             try:
-                found = estimate_video(job.source, job.target, model=self._models, settings=self._settings)
+                found = estimate_video(job.source, job.target, model=self._models, settings=self.settings)
             except RealESRGANError as error:
                 fine = False
                 self.tell(f"{head}\n    " + str(error).replace("\n", "\n    "))

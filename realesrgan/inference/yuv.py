@@ -112,7 +112,9 @@ def planes_to_rgb(planes: Sequence[Tensor], layout: PixelLayout, colour: Colour)
     chroma = upsample_chroma(chroma, layout.subsampling, height, width, colour.siting)
     codes = torch.cat([planes[0][:, None].to(torch.float32), chroma], dim=1)
     way = conversion(colour.matrix, layout.bits, colour.full_range)
-    return _mix(codes, way.to_rgb).add_(way.bias.to(codes.device)[:, None, None]).clamp_(0, 1)
+    # 합성곱으로 섞으면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다.
+    rgb = torch.matmul(way.to_rgb.to(codes.device), codes.flatten(2)).unflatten(2, (height, width))
+    return rgb.add_(way.bias.to(codes.device)[:, None, None]).clamp_(0, 1)
 
 
 def alpha_to_unit(plane: Tensor, bits: int) -> Tensor:
@@ -141,10 +143,10 @@ def rgb_to_planes(rgb: Tensor, layout: PixelLayout, colour: Colour) -> list[Tens
         rgb = rgb.clamp_(0, 1)
         return [quantise(rgb[:, channel] * (2**bits - 1), bits) for channel in (1, 2, 0)]
     way = conversion(1 if gray and colour.matrix not in KNOWN_MATRICES else colour.matrix, bits, colour.full_range)
-    weight = way.to_codes[:1] if gray else way.to_codes
+    weight = (way.to_codes[:1] if gray else way.to_codes).to(rgb.device)
     parts: list[list[Tensor]] = []
     for block in rgb.split(_BLOCK_ROWS if rgb.device.type == "cpu" else rgb.shape[2], dim=2):
-        codes = _mix(block.contiguous().clamp_(0, 1), weight)
+        codes = torch.matmul(weight, block.contiguous().clamp_(0, 1).flatten(2)).unflatten(2, block.shape[-2:])
         # 더할 값은 정수로 바꾸면서 함께 더한다. 큰 텐서를 한 번 덜 지난다.
         planes = [quantise(codes[:, 0], bits, way.offset[0])]
         if not gray:
@@ -235,11 +237,6 @@ def downsample_chroma(chroma: Tensor, subsampling: tuple[int, int], siting: str 
         result.add_(column, alpha=(across - number) * unit)
         result[..., 1:].add_(column[..., :-1], alpha=number * unit)
     return result
-
-
-def _mix(channels: Tensor, weight: Tensor) -> Tensor:
-    """픽셀마다 채널을 섞는다. 합성곱으로 하면 GPU가 TF32로 셈해 10비트 부호부터 틀린다. 행렬곱은 fp32로 한다."""
-    return torch.matmul(weight.to(channels.device), channels.flatten(2)).unflatten(2, channels.shape[-2:])
 
 
 def _unit(plane: Tensor, bits: int) -> Tensor:

@@ -6,13 +6,14 @@ import hashlib
 import logging
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realesrgan.errors import UsageError, VideoFormatError
+from realesrgan.inference.steps import parse_steps
 from realesrgan.inference.yuv import KNOWN_MATRICES
 from realesrgan.media.video.encode_plan import plan_encoding
 from realesrgan.media.video.interlace import Deinterlace
@@ -108,8 +109,6 @@ def plan_video(
         info = reader.info
         reader.describe_at(info.start - -settings.start // info.time_base)  # type: ignore[union-attr]
     deinterlace = _deinterlacing(reader, settings)
-    if deinterlace:
-        reader.deinterlace = deinterlace
     info = reader.info
     if info.colour.matrix not in KNOWN_MATRICES and info.layout.family == "yuv":
         raise VideoFormatError(
@@ -120,51 +119,54 @@ def plan_video(
         _check_gaps(reader, settings)
     index = PacketIndex((), ()) if source.is_stream else reader.packet_index()
     rate, timing = plan_timing(source, target, settings, info, index)
-    size = scaled_size(*info.display_size, outscale)
-    if target.container in PICTURES:
-        from realesrgan.video.image_sequence import plan_images
-
-        encoding = plan_images(info, target.extension, size, target.container)
-    else:
-        wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
-        request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
-        encoding = plan_encoding(info, request, target.container, size, even=True)
+    encoding = _encoding(source, target, settings, info, scaled_size(*info.display_size, outscale), rate, timing)
     cut = bool(settings.start) or settings.end is not None
     start, end = pts_range(info, index, settings.start, settings.end) if cut else (None, None)
-    whole = Span(start, end)
     first, last = (bisect_left(index.pts, edge) if edge is not None else None for edge in (start, end))
     inside = index.pts[first:last]
     if inside and inside[-1] - inside[0] > LONGEST_GAP // info.time_base:
         refuse_reset_clock(info, inside)
-    reset = reset_note(info, index, cut=cut) if index.resets else ()
-    notes: tuple[str, ...] = ()
-    if target.container in PICTURES:
-        note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE
-        notes = () if source.file is None or source.is_animation else (note,)
-    elif target.path is not None and not source.is_stream:
-        notes = reader.check_tracks(target.path, encoding)
-    pictures = (Path(source.name),) if source.is_animation else source.images
+    notes = (*info.warnings, *(reset_note(info, index, cut=cut) if index.resets else ()), *encoding.warnings)
+    if target.container not in PICTURES and target.path is not None and not source.is_stream:
+        notes += reader.check_tracks(target.path, encoding)
     passes = plan_passes(*info.display_size, (encoding.width, encoding.height), scale)
-    steps: tuple[str, ...] = ()
-    if settings.steps:
-        from realesrgan.inference.steps import parse_steps
-
-        steps = tuple(step.text for step in parse_steps(settings.steps))
+    frames = len(inside) or (None if cut or timing.resampled else info.frames)
+    if inside and timing.resampled:
+        frames = timing.place(inside[-1]) - timing.place(inside[0]) + 1
+    spans = [Span(start, end)] if target.container in STREAM_CONTAINERS.values() else plan_spans(index, start, end)
+    pictures = (Path(source.name),) if source.is_animation else source.images
+    content = sampled_hash(pictures) if pictures else index.digest
     return VideoPlan(
-        info=info,
-        encoding=encoding,
-        spans=(whole,) if target.container in STREAM_CONTAINERS.values() else tuple(plan_spans(index, start, end)),
-        start=start,
-        end=end,
-        deinterlace=deinterlace,
-        frames=_frame_count(info, inside, timing, whole),
-        timing=timing,
-        content=sampled_hash(pictures) if pictures else index.digest,
+        *(info, encoding, tuple(spans), start, end, deinterlace, frames, timing),
         largest_input=([info.display_size, *passes])[-2],
+        content=content,
         resets=index.resets,
-        steps=steps,
-        warnings=(*info.warnings, *reset, *encoding.warnings, *notes, *(passes_note(passes) if passes[1:] else ())),
+        steps=tuple(step.text for step in parse_steps(settings.steps)) if settings.steps else (),
+        warnings=(*notes, *(passes_note(passes) if passes[1:] else ())),
     )
+
+
+def _encoding(
+    source: VideoSource,
+    target: VideoTarget,
+    settings: VideoSettings,
+    info: VideoInfo,
+    size: tuple[int, int],
+    rate: Fraction | None,
+    timing: Timing,
+) -> EncodePlan:
+    """결과의 인코딩. 이미지 시퀀스와 움직이는 이미지면 담지 못하는 것도 알린다."""
+    if target.container not in PICTURES:
+        wanted = (settings.codec, settings.crf, settings.preset, settings.pix_fmt, dict(settings.encoder_options))
+        request = EncodeRequest(*wanted, settings.bitrate, rate, timing.target)
+        return plan_encoding(info, request, target.container, size, even=True)
+    from realesrgan.video.image_sequence import plan_images
+
+    plan = plan_images(info, target.extension, size, target.container)
+    if source.file is None or source.is_animation:
+        return plan
+    note = ANIMATION_NOTE if target.container == ANIMATION else IMAGE_NOTE
+    return replace(plan, warnings=(*plan.warnings, note))
 
 
 def _check_gaps(reader: Any, settings: VideoSettings) -> None:
@@ -204,9 +206,10 @@ def plan_timing(
         return info.rate, Timing(base, grid_base(info.rate), rate=info.rate, origin=info.start)
     # 훑은 것은 패킷의 시각이다. 필드마다 한 프레임이면 속도는 그 두 배다.
     fields = 2 if settings.deinterlace == "double" and not settings.progressive else 1
-    uneven = len({after - before for before, after in pairwise(index.pts)}) > 1
-    rate = film_rate(index.pts, base) if fields == 1 and uneven else None
-    if rate is None and target.container in ("mp4", "mov"):
+    gaps, step = {after - before for before, after in pairwise(index.pts)}, fields / (info.rate * base)
+    rate = film_rate(index.pts, base) if fields == 1 and len(gaps) > 1 else None
+    # 모든 사이가 파일이 말하는 속도와 꼭 같으면 반올림된 시각이 아니다.
+    if rate is None and target.container in ("mp4", "mov") and (step <= 2 or gaps != {step}):
         rate = constant_rate(index.pts, base, info.rate / fields)
     if rate is None:
         return None, Timing(base, base)
@@ -214,14 +217,8 @@ def plan_timing(
     return rate, Timing(base, grid_base(rate), rate=rate, origin=index.pts[0])
 
 
-def _frame_count(info: VideoInfo, inside: Sequence[int], timing: Timing, whole: Span) -> int | None:
-    if inside and timing.resampled:
-        return timing.place(inside[-1]) - timing.place(inside[0]) + 1
-    return len(inside) or (info.frames if whole == Span() and not timing.resampled else None)
-
-
 def _deinterlacing(reader: VideoReader | ImageSequence, settings: VideoSettings) -> Deinterlace:
-    """비월을 풀 방법을 정한다.
+    """비월을 풀 방법을 정해 리더에 알린다.
 
     Raises:
         VideoFormatError: 비월인데 어떻게 할지 말하지 않았을 때.
@@ -230,6 +227,7 @@ def _deinterlacing(reader: VideoReader | ImageSequence, settings: VideoSettings)
     if settings.progressive:
         return ""
     if settings.ivtc:
+        reader.deinterlace = "ivtc"
         return "ivtc"
     found = reader.looks_interlaced()
     if found and not wanted:
@@ -241,7 +239,10 @@ def _deinterlacing(reader: VideoReader | ImageSequence, settings: VideoSettings)
         )
     if wanted and not found:
         logger.warning("비월 비디오가 아니므로 --deinterlace는 하지 않습니다: %s", reader.info.name)
-    return wanted if found else ""
+    if not (wanted and found):
+        return ""
+    reader.deinterlace = wanted
+    return wanted
 
 
 def plan_spans(

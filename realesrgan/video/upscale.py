@@ -404,22 +404,20 @@ class VideoTask:
             VideoWriteError: 쓸 수 없을 때.
         """
         target = self.target
-        usable = usable_records(plan, workspace, records, last, whole=whole)
+        usable = [records[index] for index in takewhile(records.__contains__, range(len(plan.spans)))]
+        if whole and len(usable) < len(plan.spans):
+            raise VideoDamagedError(
+                f"작업 폴더의 조각이 상했습니다: {workspace.segment_path(len(usable))}\n"
+                "  해결: --resume으로 다시 실행하면 상한 조각만 다시 만듭니다."
+            )
+        if last is not None and last.index == len(usable):
+            usable.append(SegmentRecord(last.index, last.frames, last.offset, 0, 0, "", times=last.times))
+        usable = [record for record in usable if record.frames]
         path = target.path if whole and target.path is not None else target.partial_path
-        if target.container == IMAGES:
-            from realesrgan.video.image_sequence import join_images
-
-            folders = [workspace.segment_path(record.index) for record in usable]
-            frames = join_images(folders, path, target.extension)
-            return () if self.source.images or self.source.is_animation else (IMAGE_NOTE,), frames
-        if target.container == ANIMATION:
-            from realesrgan.video.animation import join_animation
-
-            parts = [(workspace.segment_path(record.index), record.offset) for record in usable]
-            tail = round(1000 / (self.settings.fps or plan.info.rate))
-            if self.tail is not None and self.settings.fps is None and plan.end is None:
-                tail = self.tail
-            return join_animation(parts, path, plan.timing.target, tail, self.loop)
+        if target.container in PICTURES:
+            return self.join_pictures(
+                plan, [(workspace.segment_path(item.index), item.offset) for item in usable], path
+            )
         from realesrgan.media.video.join import join_video
 
         timing, before = plan.timing, 0
@@ -446,6 +444,22 @@ class VideoTask:
             resets=plan.resets,
         )
         return warnings, before
+
+    def join_pictures(
+        self, plan: VideoPlan, parts: Sequence[tuple[Path, int]], path: Path
+    ) -> tuple[tuple[str, ...], int]:
+        """조각 폴더와 그 시각들을 이미지 시퀀스나 움직이는 이미지로 잇는다. 돌려주는 것은 `join`과 같다."""
+        if self.target.container == IMAGES:
+            from realesrgan.video.image_sequence import join_images
+
+            frames = join_images([folder for folder, _ in parts], path, self.target.extension)
+            return () if self.source.images or self.source.is_animation else (IMAGE_NOTE,), frames
+        from realesrgan.video.animation import join_animation
+
+        tail = round(1000 / (self.settings.fps or plan.info.rate))
+        if self.tail is not None and self.settings.fps is None and plan.end is None:
+            tail = self.tail
+        return join_animation(parts, path, plan.timing.target, tail, self.loop)
 
 
 @dataclass(frozen=True)
@@ -508,30 +522,6 @@ def open_writer(plan: VideoPlan, target: VideoTarget) -> Callable[[Any], Any]:
     from realesrgan.media.video.segment import SegmentWriter
 
     return lambda path: SegmentWriter(path, plan.encoding)
-
-
-def usable_records(
-    plan: VideoPlan,
-    workspace: Workspace,
-    records: Mapping[int, SegmentRecord],
-    last: PartialSegment | None,
-    *,
-    whole: bool,
-) -> list[SegmentRecord]:
-    """이어 붙일 조각들. 성한 부분만이면 처음부터 빠짐없이 이어지는 데까지다.
-
-    Raises:
-        VideoDamagedError: 온전한 비디오인데 빠졌거나 상한 조각이 있을 때.
-    """
-    usable = [records[index] for index in takewhile(records.__contains__, range(len(plan.spans)))]
-    if whole and len(usable) < len(plan.spans):
-        raise VideoDamagedError(
-            f"작업 폴더의 조각이 상했습니다: {workspace.segment_path(len(usable))}\n"
-            "  해결: --resume으로 다시 실행하면 상한 조각만 다시 만듭니다."
-        )
-    if last is not None and last.index == len(usable):
-        usable.append(SegmentRecord(last.index, last.frames, last.offset, 0, 0, "", times=last.times))
-    return [record for record in usable if record.frames]
 
 
 def describe_runs(task: VideoTask, work: Assignment, runs: Sequence[VideoRun]) -> VideoResult:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -117,35 +117,30 @@ def plan_workers(
     """
     wanted = settings.tile if tile is None else tile
     padded = (size[1] + settings.pre_pad, size[0] + settings.pre_pad)
-    on_cpu = model.engine.device.type == "cpu"
+    engine = model.engine
+    on_cpu = engine.device.type == "cpu"
     batch = settings.batch or (1 if on_cpu else DEVICE_BATCH)
     tuned = None if model.tuned is None else model.tuned.workers
     count = settings.workers or (min(tuned or cores, max(cores, 1)) if on_cpu else 1)
-    chosen = _tile(model, padded, count * batch, wanted, settings.tile_pad)
-    while settings.workers is None and wanted == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
-        count //= 2
-        chosen = _tile(model, padded, count * batch, wanted, settings.tile_pad)
-    # 통째로 들어가지 않으면 배치는 뜻이 없고, 타일의 예산만 나누어 작게 만든다.
-    if chosen and wanted == "auto" and batch > 1:
-        batch = 1
-        chosen = _tile(model, padded, count, wanted, settings.tile_pad)
+    while True:
+        limit = engine.max_pixels // (count * batch)
+        if wanted != "auto" and (wanted > 0 or padded[0] * padded[1] <= limit):
+            chosen = wanted
+            break
+        upscaler = model.with_compute(tile=wanted).upscaler
+        upscaler.budget = budget = frame_budget(engine, count * batch)
+        chosen, per_pixel = 0, engine.memory(1, 1)
+        if not upscaler.is_exact(*padded):
+            most = min(budget, limit * per_pixel)
+            chosen = auto_tile(padded, most, per_pixel, pad=settings.tile_pad, multiple=engine.multiple)
+        if settings.workers is None and wanted == "auto" and count > 1 and 0 < chosen < SMALLEST_SHARED_TILE:
+            count //= 2
+        elif chosen and wanted == "auto" and batch > 1:
+            # 통째로 들어가지 않으면 배치는 뜻이 없고, 타일의 예산만 나누어 작게 만든다.
+            batch = 1
+        else:
+            break
     return WorkerPlan(count, max(cores // count, 1), batch, chosen)
-
-
-def _tile(model: Model, size: tuple[int, int], together: int, tile: int | Literal["auto"], pad: int) -> int:
-    """동시에 `together`장을 키울 때의 타일."""
-    height, width = size
-    engine = model.engine
-    limit = engine.max_pixels // together
-    if tile != "auto" and (tile > 0 or height * width <= limit):
-        return tile
-    budget = frame_budget(engine, together)
-    upscaler = model.with_compute(tile=tile).upscaler
-    upscaler.budget = budget
-    if upscaler.is_exact(height, width):
-        return 0
-    per_pixel = engine.memory(1, 1)
-    return auto_tile(size, min(budget, limit * per_pixel), per_pixel, pad=pad, multiple=engine.multiple)
 
 
 def frame_budget(engine: Engine, together: int) -> int:

@@ -128,9 +128,7 @@ def join_video(
                 video.metadata.update(tracks.video_tags)
                 video.disposition = tracks.video_disposition
                 others, warnings = tracks.packets() if tracks.handlers else others, tracks.warnings
-            refused = _mux_all(output, video, _video_packets(segments, first, video, plan, timing), others)
-            if refused:
-                warnings += spoiled_notes(refused)
+            warnings += _mux_all(output, video, _video_packets(segments, first, video, plan, timing), others)
         if boxes and plan.container == "mp4":
             drop_spatial_box(temporary)
         settle(temporary, target)
@@ -315,11 +313,11 @@ def _attach_alpha(packet: Any, alpha: bytes) -> None:
     packet.set_sidedata(data)
 
 
-def _mux_all(output: Any, video: Any, packets: Iterator[Any], others: Iterator[tuple[float, Any]]) -> Counter[str]:
+def _mux_all(output: Any, video: Any, packets: Iterator[Any], others: Iterator[tuple[float, Any]]) -> list[str]:
     """비디오의 패킷들과 나머지를 시각 차례로 섞어 쓴다. 내용이 깨져 컨테이너가 받지 않는 나머지 패킷은 빼고 센다.
 
     Returns:
-        담지 못한 나머지 패킷의 수, 스트림의 이름마다.
+        담지 못한 나머지 패킷의 수를 스트림마다 알리는 글들.
     """
     refused: Counter[str] = Counter()
     broken = import_av().error.InvalidDataError
@@ -333,4 +331,4 @@ def _mux_all(output: Any, video: Any, packets: Iterator[Any], others: Iterator[t
             if stream is video:
                 raise
             refused[stream_label(stream)] += 1
-    return refused
+    return spoiled_notes(refused) if refused else []

@@ -124,12 +124,12 @@ def planes_of(frame: Any) -> Planes:
     target: type[np.uint8 | np.uint16] = np.uint8 if layout.bits == 8 else np.uint16
     dtype = np.dtype(target).newbyteorder(">" if frame.format.name.endswith("be") else "<")
     planes = []
-    for plane, (height, width) in zip(frame.planes, plane_shapes(layout, frame.width, frame.height), strict=True):
+    for plane in frame.planes:
         line = abs(plane.line_size)
         rows = np.frombuffer(plane, np.uint8).reshape(plane.buffer_size // line, line)
         rows = rows[:: 1 if plane.line_size > 0 else -1]  # 줄이 거꾸로 놓였으면 바로 세운다.
         usable = rows[:, : line // dtype.itemsize * dtype.itemsize].view(dtype)
-        planes.append(usable[:height, :width].astype(target, order="C"))
+        planes.append(usable[: plane.height, : plane.width].astype(target, order="C"))
     return tuple(planes)
 
 
@@ -146,10 +146,9 @@ def frame_of(planes: Planes, layout: PixelLayout) -> Any:
     from realesrgan.media.video.files import import_av
 
     height, width = planes[0].shape
-    shapes = plane_shapes(layout, width, height)
-    if [plane.shape for plane in planes] != list(shapes):
-        raise ValueError(f"평면의 모양이 {layout.pix_fmt}와 맞지 않습니다: {[plane.shape for plane in planes]}")
     frame = import_av().VideoFrame(width, height, layout.pix_fmt)
+    if [plane.shape for plane in planes] != [(plane.height, plane.width) for plane in frame.planes]:
+        raise ValueError(f"평면의 모양이 {layout.pix_fmt}와 맞지 않습니다: {[plane.shape for plane in planes]}")
     dtype = "<u1" if layout.bits == 8 else "<u2"
     for plane, values in zip(frame.planes, planes, strict=True):
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size).view(dtype)

@@ -273,28 +273,46 @@ class VideoReader:
         VideoDependencyError: PyAV가 없을 때.
     """
 
+    keep_going = fit_changes = False
+    _mode: Deinterlace = ""
+    _used = _closed = False
+    _fresh = True
+    _shortage = ""
+    _breaks: tuple[int, ...] = ()
+    _fitted: Any = None
+    _index: PacketIndex | None = None
+
     def __init__(self, source: Source, deinterlace: Deinterlace = "") -> None:
         self._source = source
-        self._mode: Deinterlace = ""
-        self.keep_going = self.fit_changes = False
-        self._fitted: Any = None
-        self._aspects: list[tuple[int, Fraction]] = []
         self._stream = not isinstance(source, (str, os.PathLike))
         self._name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "표준 입력"
-        self._opening: OpenVideo | None = OpenVideo(source, self._name).open()
+        self._aspects: list[tuple[int, Fraction]] = []
         self._pending: list[Any] = []
-        self._fresh = True
-        self._used = self._closed = False
-        self._shortage = ""
-        self._index: PacketIndex | None = None
-        self._breaks: tuple[int, ...] = ()
-        self._packets: Iterator[Any] = iter(())
+        opening = OpenVideo(source, self._name).open()
+        self._opening: OpenVideo | None = opening
         try:
-            self.info = self._plain = self._probe(self._opening)
+            # 첫 프레임까지 디코딩해 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다.
+            self._packets = opening.packets()
+            own = opening.stream.codec_context
+            frame = _first_frame(own, _kept(self._pending, self._packets), opening)
+            pix_fmt = frame.format.name
+            if opening.decoder is not own:
+                alpha = _first_frame(opening.decoder, _kept(self._pending, self._packets), opening)
+                pix_fmt = alpha.format.name
+            opening.flush()
+            info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
+            if not self._stream:
+                self._shortage = damage.file_shortage(source)  # type: ignore[arg-type]
         except BaseException:
             self.close()
             raise
-
+        self._first_aspect: Fraction | None = own.sample_aspect_ratio or None
+        moment = self._pending[0].dts if opening.counts_arrivals else frame.pts if frame.pts is not None else frame.dts
+        cut = f"비디오가 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
+        notes = (*info.warnings, *([cut] if self._shortage else []))
+        self.info = self._plain = replace(info, start=moment or 0, warnings=notes)
+        # 잘린 파일은 오류를 만난 뒤의 상태를 믿지 않고 다시 연다.
+        self._first = opening.first = None if self._shortage else self._pending[0]
         if deinterlace:
             self.deinterlace = deinterlace
 
@@ -334,31 +352,6 @@ class VideoReader:
                 self._opening = opening
             else:
                 opening.close()
-
-    def _probe(self, opening: OpenVideo) -> VideoInfo:
-        """첫 프레임까지 디코딩해 정보를 모은다. 읽은 패킷은 되돌려 줄 수 있게 모아 둔다."""
-        packets = opening.packets()
-        own = opening.stream.codec_context
-        frame = _first_frame(own, _kept(self._pending, packets), opening)
-        pix_fmt = frame.format.name
-        if opening.decoder is not own:
-            alpha = _first_frame(opening.decoder, _kept(self._pending, packets), opening)
-            pix_fmt = alpha.format.name
-        opening.flush()
-        info = describe(opening.container, opening.stream, frame, opening.name, pix_fmt)
-        moment = self._pending[0].dts if opening.counts_arrivals else frame.pts if frame.pts is not None else frame.dts
-        info = replace(info, start=moment or 0)
-        self._first_aspect: Fraction | None = own.sample_aspect_ratio or None
-        if not self._stream:
-            self._shortage = damage.file_shortage(self._source)  # type: ignore[arg-type]
-            if self._shortage:
-                note = f"비디오가 잘렸습니다. {self._shortage} 성한 곳까지만 키울 수 있습니다."
-                info = replace(info, warnings=(*info.warnings, note))
-        self._packets = packets
-        # 잘린 파일은 오류를 만난 뒤의 상태를 믿지 않고 다시 연다.
-        self._first = None if self._shortage else self._pending[0]
-        opening.first = self._first
-        return info
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[VideoFrame]:
         """`start <= pts < end`인 프레임들을 보이는 차례로 낸다.
