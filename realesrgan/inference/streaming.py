@@ -525,6 +525,8 @@ class Stream:
         self._axis = axis
         self._rows = [_Rows(int(rows * value.rate)) for value in plan.values]
         self._next = [0] * len(plan.stages)
+        # 지금까지 넣은 가장 높은 띠. 끝에서 미루어 둔 줄을 한꺼번에 하면 메모리가 띠 둘만큼 든다.
+        self._tallest = 0
         readers = plan.readers()
         index = {id(stage): number for number, stage in enumerate(plan.stages)}
         self._readers = {
@@ -541,15 +543,16 @@ class Stream:
             `(N, C, 줄*scale, 너비*scale)`. 아직 정해진 것이 없으면 None.
         """
         self._rows[0].add(strip, self._axis)
-        for number, stage in enumerate(self._plan.stages):
-            self._advance(number, stage)
+        self._tallest = max(self._tallest, strip.shape[self._axis])
+        while sum(self._advance(number, stage) for number, stage in enumerate(self._plan.stages)):
+            pass  # 끝에서는 미루어 둔 줄이 남아, 더 할 것이 없을 때까지 거듭한다.
         output = self._rows[self._plan.output]
         ready = list(output.read(output.start, output.end, self._axis))
         output.drop(output.end, self._axis)
         return None if not ready else ready[0] if len(ready) == 1 else torch.cat(ready, self._axis)
 
-    def _advance(self, number: int, stage: Stage) -> None:
-        """이 계산을 할 수 있는 데까지 한다."""
+    def _advance(self, number: int, stage: Stage) -> bool:
+        """이 계산을 할 수 있는 데까지, 띠 하나의 높이만큼 한다. 한 것이 있는지 돌려준다."""
         rows, axis = self._rows, self._axis
         begin = self._next[number]
         sources = [one for streams in stage.inputs for one in streams]
@@ -558,8 +561,9 @@ class Stream:
         if end < total:
             end -= stage.margin
             end -= end % stage.gain.denominator
+        end = min(end, begin + math.ceil(self._tallest * self._plan.values[sources[0]].rate))
         if end <= begin:
-            return
+            return False
         tensors = [self._gather(streams, begin - stage.margin, end + stage.margin) for streams in stage.inputs]
         result = stage.compute(tensors, axis)
         del tensors
@@ -567,6 +571,7 @@ class Stream:
         for one in set(sources):
             rows[one].drop(min(self._next[index] - margin for index, margin in self._readers[one]), axis)
         rows[stage.output].add(result, axis)
+        return True
 
     def _gather(self, streams: Sequence[int], begin: int, end: int) -> Tensor:
         """텐서들의 줄 `[begin, end)`을 채널로 이어 붙인다. 이미지 밖의 줄은 0이다."""

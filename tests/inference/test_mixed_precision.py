@@ -321,15 +321,17 @@ def test_the_residual_between_blocks_is_kept_in_full_only_by_the_bf16_copy() -> 
     assert set(seen) == {torch.float32} and not network.wide_residual
 
 
+@pytest.mark.parametrize("axis", [2, 3])
 @pytest.mark.parametrize("build", [small_rrdbnet, lambda: SRVGGNetCompact(num_feat=8, num_conv=3)])
-def test_strips_in_bf16_give_the_whole_picture_within_rounding(build: Callable[[], nn.Module]) -> None:
+def test_strips_in_bf16_give_the_whole_picture_within_rounding(build: Callable[[], nn.Module], axis: int) -> None:
     torch.manual_seed(1)
-    network, batch = to_bf16(build().eval()), torch.rand(1, 3, 70, 20)
+    network, batch = to_bf16(build().eval()), torch.rand(1, 3, 70, 70)
     with torch.inference_mode():
         whole = network(batch)
-        stream = Stream(plan_stream(network), 70)
-        rows = [part for top in range(0, 70, 14) if (part := stream.push(batch[:, :, top : top + 14])) is not None]
-    assert psnr(torch.cat(rows, 2), whole) > 90
+        stream = Stream(plan_stream(network), 70, axis)
+        parts = [part for strip in batch.split(14, axis) if (part := stream.push(strip)) is not None]
+    # 줄의 너비가 다르면 oneDNN이 다른 커널을 골라, 끝자리가 다른 값이 드물게 있다.
+    assert psnr(torch.cat(parts, axis), whole) > (90 if axis == 2 else 75)
 
 
 @pytest.mark.slow

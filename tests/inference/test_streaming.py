@@ -545,6 +545,27 @@ def test_strips_have_one_height_in_the_steady_state() -> None:
     assert set(heights[1:-1]) == {4 * 16 + 2}
 
 
+@pytest.mark.parametrize("rows", [160, 161, 175])
+def test_the_rows_that_waited_for_the_end_are_not_computed_all_at_once(rows: int) -> None:
+    heights: list[int] = []
+    network = small_rrdbnet()
+    plan = plan_stream(network)
+    original = F.conv2d
+
+    def spy(tensor: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+        if weight is network.conv_last.weight:
+            heights.append(tensor.shape[2])
+        return original(tensor, weight, *rest)
+
+    image = torch.rand(1, 3, rows, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "conv2d", spy)
+        found = streamed(plan, image, 16)
+    assert max(heights) == 4 * 16 + 2 and plan.radius > 16
+    with torch.inference_mode():
+        assert torch.allclose(found, network(image), atol=1e-5)
+
+
 def test_memory_does_not_grow_with_the_length() -> None:
     program = textwrap.dedent(
         """

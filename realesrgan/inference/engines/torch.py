@@ -309,17 +309,22 @@ class LastConv(Bf16Conv):
 
     joins = False
 
-    def forward(self, input: Tensor, *arguments: Any, **how: Any) -> Tensor:
+    def forward(
+        self, input: Tensor, residual: Tensor | None = None, *, padding: tuple[int, int] | None = None, **how: Any
+    ) -> Tensor:
         """몇 줄씩 바꾸어 합성곱한다. 특징 전체의 fp32 사본을 만들지 않는다. 인자는 `Bf16Conv`의 것이다."""
-        height = input.shape[2]
-        if arguments or how or self.stride != (1, 1) or self.padding_mode != "zeros" or height <= _BLOCK_ROWS:
-            return super().forward(input, *arguments, **how)
-        margin = int(self.padding[0])
-        shape = (len(input), self.out_channels, height, input.shape[3])
+        zeros: Any = padding or self.padding
+        odd = isinstance(zeros, str) or self.stride != (1, 1) or self.dilation != (1, 1) or self.padding_mode != "zeros"
+        if residual is not None or how or odd or input.shape[2] <= _BLOCK_ROWS:
+            return super().forward(input, residual, padding=padding, **how)
+        beside, across = (size - 1 for size in self.kernel_size)
+        height, width = input.shape[2] + 2 * zeros[0] - beside, input.shape[3] + 2 * zeros[1] - across
+        shape = (len(input), self.out_channels, height, width)
         output = torch.empty(shape, dtype=self.weight.dtype, memory_format=torch.channels_last)
         for top in range(0, height, _BLOCK_ROWS):
-            first, last = max(top - margin, 0), min(top + _BLOCK_ROWS + margin, height)
-            rows = F.conv2d(input[:, :, first:last].to(self.weight.dtype), self.weight, self.bias, 1, self.padding)
+            first, last = max(top - zeros[0], 0), top + _BLOCK_ROWS + beside - zeros[0]
+            part = input[:, :, first:last].to(self.weight.dtype)
+            rows = F.conv2d(part, self.weight, self.bias, 1, zeros, 1, self.groups)
             output[:, :, top : top + _BLOCK_ROWS] = rows[:, :, top - first : top - first + _BLOCK_ROWS]
         return output
 
