@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -171,9 +172,9 @@ class StopRequest:
             self.number = number
             raise KeyboardInterrupt
         self.number = number
-        say_error(
-            "멈추라는 신호를 받았습니다. 하던 반복을 마치고 체크포인트를 저장합니다(한 번 더 보내면 바로 멈춥니다)."
-        )
+        # 같은 스트림에 쓰던 도중일 수 있다. 그때 이 스레드에서 쓰면 RuntimeError(reentrant call)로 훈련이 죽는다.
+        text = "멈추라는 신호를 받았습니다. 하던 반복을 마치고 체크포인트를 저장합니다(한 번 더 보내면 바로 멈춥니다)."
+        threading.Thread(target=say_error, args=(text,), daemon=True).start()
 
     def __call__(self, _now: TrainProgress) -> bool:
         """반복마다 불린다. 멈춰야 하면 False."""

@@ -144,6 +144,42 @@ def test_an_interruption_exits_130_and_tells_how_to_go_on(tmp_path):
     assert "--auto_resume" in errors and "Traceback" not in errors
 
 
+def test_a_signal_in_the_middle_of_a_message_stops_the_training_all_the_same(monkeypatch):
+    import io
+    import signal
+    import time
+
+    from realesrgan.cli.console import say_error
+    from realesrgan.cli.train import StopRequest
+
+    class Terminal(io.RawIOBase):
+        """첫 줄을 쓰는 도중에 신호가 오는 터미널."""
+
+        written = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            first = not self.written
+            self.written += bytes(data)
+            if first:
+                signal.raise_signal(signal.SIGINT)
+            return len(data)
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(terminal), encoding="utf-8"))
+    with StopRequest() as stop:
+        assert stop(None)
+        say_error("반복 1/100")
+        assert not stop(None)
+    deadline = time.monotonic() + 30
+    while "멈추라는 신호".encode() not in terminal.written and time.monotonic() < deadline:
+        time.sleep(0.01)
+    text = terminal.written.decode()
+    assert text.count("반복 1/100") == 1 and text.count("멈추라는 신호를 받았습니다") == 1
+
+
 class StubWandb(types.ModuleType):
     """`wandb.init`이 받은 것을 적어 두는 대역(stub)."""
 
